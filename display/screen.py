@@ -1,0 +1,121 @@
+"""Screen: how a display wants its quilt tiled. Device facts come from presets.json; nothing here draws."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+
+PRODUCT = "telequilt"
+"The product's own screen: 24 views as 6x4 square tiles of 256 px."
+
+HALF_FAN_DEGREES = 17.5
+"Views are rendered from -17.5 to +17.5 degrees, the content cone of VOODOO 3D (arXiv 2312.04651) and of the vendor's docs."
+
+SMALLEST_ORDINARY_VIEW = 512
+"Height in pixels of a single view shown as ordinary video."
+
+
+class UnknownScreen(ValueError):
+    """The caller named a screen that does not exist; the message lists those that do."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One tiling of views. View 0 is bottom-left and leftmost; then rightwards, then upwards."""
+
+    name: str
+    columns: int
+    rows: int
+    quilt_width: int
+    "Pixels. Columns that do not divide it leave padding at the right."
+    quilt_height: int
+    "Pixels. Rows that do not divide it leave padding at the top."
+    aspect: float
+    "Width over height of the picture in a tile once shown; tiles may store it squeezed."
+    yaws_degrees: tuple[float, ...]
+    "Camera yaw of each view, leftmost (negative) first."
+
+    def __post_init__(self) -> None:
+        assert 0 < len(self.yaws_degrees) <= self.columns * self.rows, (len(self.yaws_degrees), self.columns, self.rows)
+        assert self.tile_width > 0, self.quilt_width
+        assert self.tile_height > 0, self.quilt_height
+
+    @property
+    def views(self) -> int:
+        return len(self.yaws_degrees)
+
+    @property
+    def tile_width(self) -> int:
+        return self.quilt_width // self.columns
+
+    @property
+    def tile_height(self) -> int:
+        return self.quilt_height // self.rows
+
+    @property
+    def file_suffix(self) -> str:
+        """What a quilt file's name ends in before its extension, e.g. ``_qs6x4a1`` (columns, rows, aspect)."""
+        return f"_qs{self.columns}x{self.rows}a{self.aspect:.4g}"
+
+    def tile_origin(self, view: int) -> tuple[int, int]:
+        """(left, top) in pixels of a view's tile in the top-down quilt picture."""
+        assert 0 <= view < self.views, view
+        column, row_from_bottom = view % self.columns, view // self.columns
+        return column * self.tile_width, self.quilt_height - (row_from_bottom + 1) * self.tile_height
+
+    def only(self, view: int, height: int = SMALLEST_ORDINARY_VIEW) -> Screen:
+        """This screen's one `view` as ordinary video, `height` pixels high: for people without a 3D display."""
+        if not 0 <= view < self.views:
+            raise UnknownScreen(f"view {view} does not exist: {self.name} has views 0 to {self.views - 1}")
+        width = 2 * round(height * self.aspect / 2)
+        yaw = (self.yaws_degrees[view],)
+        return replace(
+            self,
+            name=f"{self.name}/view{view}",
+            columns=1,
+            rows=1,
+            quilt_width=width,
+            quilt_height=height,
+            yaws_degrees=yaw,
+        )
+
+
+def fan_yaws(views: int) -> tuple[float, ...]:
+    """Yaw in degrees of each of `views` cameras, both ends included, leftmost first."""
+    if views == 1:
+        return (0.0,)
+    step = 2 * HALF_FAN_DEGREES / (views - 1)
+    return tuple(round(-HALF_FAN_DEGREES + i * step, 6) for i in range(views))
+
+
+@cache
+def screens() -> dict[str, Screen]:
+    """Every screen by name: the product's own first, then each device's default quilt."""
+    found = {PRODUCT: Screen(PRODUCT, 6, 4, 1536, 1024, 1.0, fan_yaws(24))}
+    presets = json.loads(files("display").joinpath("presets.json").read_text())
+    for device in presets["devices"]:
+        tilings = device["presets"]
+        if not tilings:
+            continue
+        tiling = next((t for t in tilings if t.get("default")), tilings[0])
+        aspect = device["aspect"] or device["aspectNote"]
+        found[device["id"]] = Screen(
+            device["id"],
+            tiling["columns"],
+            tiling["rows"],
+            tiling["quiltWidth"],
+            tiling["quiltHeight"],
+            aspect,
+            fan_yaws(tiling["views"]),
+        )
+    return found
+
+
+def screen(name: str) -> Screen:
+    """The screen called `name`. Raises UnknownScreen with the list of names."""
+    try:
+        return screens()[name]
+    except KeyError:
+        raise UnknownScreen(f"no screen is called {name!r}; there are: {', '.join(screens())}") from None

@@ -1,0 +1,1 @@
+"""Avatars from one photo: enrol, drive, render. Knows nothing of frames, callers, queues or networks."""

@@ -1,0 +1,56 @@
+"""Catalogue: which engines there are and which can run here. The only file that reaches into an engine's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+
+from engines.contract import AnyEngine, UnknownEngine
+
+DEFAULT = "relief"
+
+_WHERE = {"relief": "engines.relief.engine"}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An engine as it is shown to people."""
+
+    name: str
+    summary: str
+    failure: str | None
+    "Why it cannot run here, and what mends it; None if it can."
+
+
+def names() -> list[str]:
+    return list(_WHERE)
+
+
+@cache
+def _load(name: str) -> AnyEngine | Exception:
+    try:
+        return import_module(_WHERE[name]).ENGINE()
+    except Exception as failure:  # a broken engine must not take the others down; remembered so that it is tried once
+        return failure
+
+
+def load(name: str = DEFAULT) -> AnyEngine:
+    """The engine called `name`, made once per process. Raises UnknownEngine, or what kept it from loading."""
+    if name not in _WHERE:
+        raise UnknownEngine(f"no engine is called {name!r}; there are: {', '.join(_WHERE)}")
+    loaded = _load(name)
+    if isinstance(loaded, Exception):
+        raise loaded
+    return loaded
+
+
+def listing() -> list[Listed]:
+    """Every engine, loadable or not."""
+    rows = []
+    for name in _WHERE:
+        loaded = _load(name)
+        failed = isinstance(loaded, Exception)
+        summary = "" if failed else (type(loaded).__doc__ or "").strip().splitlines()[0]
+        rows.append(Listed(name, summary, f"{type(loaded).__name__}: {loaded}" if failed else None))
+    return rows

@@ -1,0 +1,104 @@
+"""Contract: what every engine is. Three verbs and the types between them; nothing else is an engine.
+
+Knows nothing of frames, callers or time: an engine sees one observation and answers with views.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from display.optics import Cameras
+from display.views import ViewSet
+
+CROP = 512
+"Side in pixels of the aligned crop that engines see."
+
+
+@dataclass(frozen=True)
+class FaceObservation:
+    """One face, seen once, in the official framing of VOODOO 3D. A portrait and a live frame come out the same."""
+
+    landmarks: np.ndarray
+    "[478, 3] float32, crop pixels: x right, y down, z into the scene, in the same pixel unit (MediaPipe's refined mesh)."
+    shape: np.ndarray
+    "[478, 3] float32: the same points freed of pose and size, in the axes and centimetres of MediaPipe's canonical face."
+    neutral: np.ndarray
+    "[478, 3] float32, as `shape`: what this face looks like at rest, as far as it is known by now. Expression = shape - neutral."
+    pose: np.ndarray
+    "[4, 4] float32 cam2world of the camera that took this picture, in the head's own world (display/optics.py)."
+    confidence: float
+    "0..1: how sure the tracker is that these points are a face."
+    presence: float = 1.0
+    "0..1: 1 while the face is followed; falls to 0 after it is lost. An engine shows its avatar this far from rest."
+    crop: np.ndarray | None = None
+    "[512, 512, 3] uint8 RGB aligned crop, where the engine wants it."
+    matte: np.ndarray | None = None
+    "[512, 512] float32 0..1, 1 on the person, where the engine wants it."
+
+    @property
+    def head_rotation(self) -> np.ndarray:
+        """[3, 3] float32: turns the head at rest (world axes: y up, looking along +z) to the head as this camera saw it."""
+        upright = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
+        return upright @ self.pose[:3, :3].T
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an engine lacks on this machine, in words for the operator."""
+
+    weights: str
+    "The file it wants."
+    place: str
+    "Where to put it."
+    command: str
+    "The command that imports it."
+
+
+class PortraitRejected(ValueError):
+    """The caller's portrait cannot become an avatar. `reason` is a stable word for programs, the message is for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class UnknownEngine(ValueError):
+    """The caller named an engine that does not exist; the message lists those that do."""
+
+
+class WeightsMissing(RuntimeError):
+    """The operator has to bring a file before this engine can run; the message says which, where and how."""
+
+    def __init__(self, engine: str, needs: Needs) -> None:
+        super().__init__(f"engine {engine!r} needs {needs.weights} at {needs.place}: {needs.command}")
+        self.engine, self.needs = engine, needs
+
+
+AvatarT = TypeVar("AvatarT")
+StateT = TypeVar("StateT")
+
+
+class Engine(Protocol, Generic[AvatarT, StateT]):
+    """Stateless between calls: an avatar may be driven by any caller, a state rendered by any renderer."""
+
+    name: ClassVar[str]
+    wants: ClassVar[frozenset[str]]
+    'What drive() reads of an observation besides landmarks and pose: any of {"crop", "matte"}. enrol() always gets both.'
+
+    def enrol(self, portrait: FaceObservation) -> AvatarT:
+        """All work that depends on the portrait alone; once. Raises PortraitRejected."""
+        ...
+
+    def drive(self, avatar: AvatarT, seen: FaceObservation) -> StateT:
+        """The avatar as `seen` moves it; once per frame. Never rejects: what cannot be followed eases to rest."""
+        ...
+
+    def render(self, state: StateT, cameras: Cameras) -> ViewSet:
+        """The state from each camera; once per frame and renderer."""
+        ...
+
+
+AnyEngine = Engine[Any, Any]
