@@ -1,0 +1,126 @@
+"""Label: the small visible "AI avatar" mark in every view. Letters are strokes, so no font file is needed.
+
+The mark lies on the plane of the glass (the same place in every view), inside the safe area: at least SAFE_SHARE of the
+picture away from every edge, so that neither a tile border nor a display's bezel cuts it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from display.screen import Screen
+
+SAFE_SHARE = 0.04
+"Distance of the mark from the picture's edge, as a share of the picture's height."
+HEIGHT_SHARE = 0.036
+"Height of a capital letter, as a share of the picture's height."
+SMALLEST_CAPITAL = 8
+"Pixels; below this the letters cannot be read after video coding."
+OPACITY = 0.82
+PLATE_OPACITY = 0.5
+
+LETTER_GAP = 0.06
+"Added to every advance, in capital heights."
+
+_Stroke = list[tuple[float, float]]
+
+
+def _arc(cx: float, cy: float, rx: float, ry: float, begin: float, end: float) -> _Stroke:
+    angles = np.radians(np.linspace(begin, end, 13))
+    return [(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in angles]
+
+
+# Strokes in units of the capital height, y down from the top of a capital; width is the advance to the next letter.
+_GLYPHS: dict[str, tuple[float, list[_Stroke]]] = {
+    "A": (0.80, [[(0.0, 1.0), (0.36, 0.0), (0.72, 1.0)], [(0.13, 0.66), (0.59, 0.66)]]),
+    "I": (0.22, [[(0.06, 0.0), (0.06, 1.0)]]),
+    "a": (0.64, [_arc(0.25, 0.68, 0.25, 0.32, 0, 360), [(0.50, 0.36), (0.50, 1.0)]]),
+    "v": (0.60, [[(0.0, 0.36), (0.25, 1.0), (0.50, 0.36)]]),
+    "t": (0.46, [[(0.16, 0.08), (0.16, 0.82), *_arc(0.32, 0.82, 0.16, 0.17, 180, 80)], [(0.0, 0.36), (0.34, 0.36)]]),
+    "r": (0.42, [[(0.0, 0.36), (0.0, 1.0)], _arc(0.24, 0.60, 0.24, 0.24, 180, 295)]),
+    " ": (0.34, []),
+}
+TEXT = "AI avatar"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The mark as it is laid over one tile."""
+
+    left: int
+    top: int
+    keep: torch.Tensor
+    "[h, 1, w, 1] int16 0..256: how much of the picture stays, in 256ths."
+    add: torch.Tensor
+    "[h, 1, w, 1] int16: what is added."
+
+    def put(self, tiles: torch.Tensor) -> None:
+        """Lay the mark over neighbouring `tiles` ([tile_height, n, tile_width, 4] uint8), in place."""
+        height, _, width, _ = self.keep.shape
+        under = tiles[self.top : self.top + height, :, self.left : self.left + width, :3]
+        under.copy_(((under.to(torch.int16) * self.keep) >> 8) + self.add)
+
+
+def coverage(capital: float, squeeze: float = 1.0) -> np.ndarray:
+    """[h, w] float 0..1: how much of each pixel the letters of TEXT cover.
+
+    `capital` is the height of a capital letter in pixels; `squeeze` the width of a pixel over its height once shown.
+    """
+    weight = max(0.14, 1.15 / capital)
+    margin = 0.5 * weight + 1 / capital
+    advance = sum(_GLYPHS[letter][0] + LETTER_GAP for letter in TEXT)
+    rows = np.arange(math.ceil((1 + 2 * margin) * capital)) + 0.5
+    columns = np.arange(math.ceil((advance + 2 * margin) * capital / squeeze)) + 0.5
+    x, y = np.meshgrid(columns * squeeze / capital - margin, rows / capital - margin)
+    nearest = np.full(x.shape, np.inf)
+    pen = 0.0
+    for letter in TEXT:
+        width, strokes = _GLYPHS[letter]
+        for stroke in strokes:
+            for begin, end in pairwise(stroke):
+                nearest = np.minimum(nearest, _distance(x - pen, y, begin, end))
+        pen += width + LETTER_GAP
+    return np.clip((0.5 * weight - nearest) * capital + 0.5, 0, 1)
+
+
+def _distance(x: np.ndarray, y: np.ndarray, begin: tuple[float, float], end: tuple[float, float]) -> np.ndarray:
+    dx, dy = end[0] - begin[0], end[1] - begin[1]
+    along = np.clip(((x - begin[0]) * dx + (y - begin[1]) * dy) / max(dx * dx + dy * dy, 1e-9), 0, 1)
+    return np.hypot(x - begin[0] - along * dx, y - begin[1] - along * dy)
+
+
+@lru_cache(maxsize=64)
+def mark(screen: Screen, device: str = "cpu") -> Mark:
+    """The mark for each tile of `screen`: bottom left, on a darkened plate."""
+    height, width = screen.tile_height, screen.tile_width
+    squeeze = screen.aspect * height / width
+    capital = max(HEIGHT_SHARE * height, SMALLEST_CAPITAL)
+    letters = coverage(capital, squeeze)
+    pad_y, pad_x = round(0.38 * capital), round(0.5 * capital / squeeze)
+    letters = np.pad(letters, ((pad_y, pad_y), (pad_x, pad_x)))
+    plate = PLATE_OPACITY * _rounded(letters.shape, squeeze)
+    light = OPACITY * letters
+    keep = (1 - plate) * (1 - light)
+    left = math.ceil(SAFE_SHARE * height / squeeze)
+    top = height - math.ceil(SAFE_SHARE * height) - len(letters)
+    assert left + letters.shape[1] <= width, (screen.name, "the tile is too small for the mark", width)
+    return Mark(left, max(top, 0), _column(keep * 256, device), _column(light * 255, device))
+
+
+def _rounded(shape: tuple[int, ...], squeeze: float) -> np.ndarray:
+    """[h, w] 0..1 coverage of a plate with round ends."""
+    height, width = shape
+    radius = height / 2
+    x, y = np.meshgrid((np.arange(width) + 0.5) * squeeze, np.arange(height) + 0.5)
+    inside = np.clip(x, radius, max(width * squeeze - radius, radius))
+    return np.clip(radius - np.hypot(x - inside, y - radius) + 0.5, 0, 1)
+
+
+def _column(values: np.ndarray, device: str) -> torch.Tensor:
+    return torch.from_numpy(values.round().astype(np.int16)[:, None, :, None]).to(device)

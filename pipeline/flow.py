@@ -1,0 +1,90 @@
+"""Flow: which frame is worked on next. One waiting place a caller, the newest wins, every loss is counted with its reason.
+
+Decides without a thread and without a clock: no torch, asyncio, threading or time here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.clock import StageClock
+from pipeline.frame import Frame
+
+REPLACED = "replaced by a newer frame"
+LEFT = "the caller left"
+STALE = "waited too long"
+
+
+@dataclass
+class Work:
+    """One frame on its way through the stages; each stage fills in its result."""
+
+    frame: Frame
+    clock: StageClock
+    seen: Any = None
+    "FaceObservation, after preprocess."
+    state: Any = None
+    "DrivenState, after drive."
+    screens: tuple[Any, ...] = ()
+    "The screens watched when this frame was taken up."
+    parts: dict[Any, dict[int, Any]] = field(default_factory=dict)
+    "Screen -> renderer -> ViewSet, filled in any order."
+    pictures: list[Any] = field(default_factory=list)
+    "One Picture a screen, after compose."
+
+
+class Flow:
+    """The frames of one caller.
+
+    `depth` frames may be under way at once, so that stages on different devices overlap; frames beyond that wait in
+    the one place, where a newer one replaces them.
+    """
+
+    def __init__(self, depth: int = 2, stale_after: float = 0.5) -> None:
+        assert depth > 0, depth
+        self.dropped: Counter[str] = Counter()
+        self._depth = depth
+        self._stale_after = stale_after
+        self._waiting: Work | None = None
+        self._under_way: list[Work] = []
+        self._closed = False
+
+    def offer(self, clock: StageClock, frame: Frame) -> None:
+        """A newer frame takes the place of one still waiting."""
+        if self._closed:
+            self.dropped[LEFT] += 1
+            return
+        if self._waiting is not None:
+            self.dropped[REPLACED] += 1
+        self._waiting = Work(frame, clock)
+
+    def ready(self, now: float) -> list[Work]:
+        """What is to be started now, at most one. A frame that waited longer than `stale_after` is not worth showing."""
+        work = self._waiting
+        if work is None or len(self._under_way) >= self._depth:
+            return []
+        self._waiting = None
+        if now - work.clock.captured > self._stale_after:
+            self.dropped[STALE] += 1
+            return []
+        self._under_way.append(work)
+        return [work]
+
+    def settle(self, work: Work, failed_in: str | None = None) -> None:
+        """`work` is finished, or a stage failed on it."""
+        self._under_way.remove(work)
+        if failed_in is not None:
+            self.dropped[f"failed in {failed_in}"] += 1
+
+    def close(self) -> None:
+        """Take no more frames; what waits is dropped."""
+        self._closed = True
+        if self._waiting is not None:
+            self.dropped[LEFT] += 1
+            self._waiting = None
+
+    @property
+    def idle(self) -> bool:
+        return not self._under_way
