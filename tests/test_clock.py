@@ -1,0 +1,36 @@
+import pytest
+
+from pipeline.clock import Percentiles, StageClock, StageTimes, percentiles
+
+
+def test_a_stage_on_several_renderers_counts_from_first_to_last():
+    clock = StageClock(captured=10.0)
+    clock.mark("render", 10.02, 10.05)
+    clock.mark("render", 10.01, 10.03)
+    assert clock.spans["render"] == (10.01, 10.05)
+    assert clock.age == pytest.approx(0.05)
+
+
+def test_percentiles_are_nearest_rank_in_milliseconds():
+    assert percentiles([0.001 * i for i in range(100)]) == Percentiles(50.0, 95.0, 99.0)
+    assert percentiles([]) == Percentiles(0.0, 0.0, 0.0)
+
+
+def test_the_rate_counts_only_recent_frames():
+    times = StageTimes()
+    for i in range(100):
+        clock = StageClock(captured=i * 0.04)
+        clock.mark("encode", i * 0.04, i * 0.04 + 0.01)
+        times.add(clock)
+    assert times.rate(now=4.0) == pytest.approx(25.0)
+    assert times.rate(now=60.0) == 0.0
+    assert times.age.p50 == pytest.approx(10.0)
+
+
+def test_the_window_forgets_the_oldest():
+    times = StageTimes(window=10)
+    for i in range(30):
+        clock = StageClock(captured=float(i))
+        clock.mark("drive", float(i), i + (1.0 if i < 20 else 0.002))
+        times.add(clock)
+    assert times.stages["drive"].p99 == pytest.approx(2.0)
