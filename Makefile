@@ -1,0 +1,66 @@
+# `make run` and `make test` do their own set-up; the second time they start at once.
+PYTHON ?= python3.11
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help run test check lint format doctor benchmarks system clean
+
+help:
+	@echo "make run         start the server; ends with the address to open"
+	@echo "make test        run the test suite (a headless Chromium is used where there is one)"
+	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
+	@echo "make doctor      what this machine has and lacks, with the command that mends it"
+	@echo "make benchmarks  measure stage times and glass-to-glass latency on this machine"
+	@echo "make clean       remove the virtual environment and caches"
+	@echo "Choose a Python with PYTHON=python3.12, an address with TELEQUILT_HOST and TELEQUILT_PORT."
+
+run: $(VENV)/.ready
+	@$(PY) -m server serve
+
+test: $(VENV)/.ready-dev
+	$(PY) -m pytest
+
+check: $(VENV)/.ready-dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyright --pythonpath $(PY)
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/hadolint Dockerfile
+
+format: $(VENV)/.ready-dev
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+doctor: $(VENV)/.ready
+	@$(PY) -m server doctor
+
+benchmarks: $(VENV)/.ready-dev
+	$(PY) -m benchmarks.stage_times
+	$(PY) -m benchmarks.glass_to_glass
+
+system:
+	@.ci/system-libraries
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || { \
+	  echo "telequilt needs Python 3.11 or 3.12, and '$(PYTHON)' is neither here."; \
+	  echo "Debian: apt-get install python3.11 python3.11-venv; or name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@.ci/system-libraries
+	@echo "Setting up $(VENV): a few minutes the first time (about 2 GB with PyTorch's CPU wheel)."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Could not make a virtual environment. Debian: apt-get install python3.11-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/.python
+	$(PIP) "torch==2.13.*"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(PIP) --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
