@@ -5,6 +5,7 @@ Knows nothing of frames, callers or time: an engine sees one observation and ans
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -33,6 +34,8 @@ class FaceObservation:
     "0..1: how sure the tracker is that these points are a face."
     presence: float = 1.0
     "0..1: 1 while the face is followed; falls to 0 after it is lost. An engine shows its avatar this far from rest."
+    roll: float = 0.0
+    "Radians, counter-clockwise as seen, that the crop was turned back to stand upright; `landmarks` and `pose` are the crop's."
     crop: np.ndarray | None = None
     "[512, 512, 3] uint8 RGB aligned crop, where the engine wants it."
     matte: np.ndarray | None = None
@@ -40,9 +43,14 @@ class FaceObservation:
 
     @property
     def head_rotation(self) -> np.ndarray:
-        """[3, 3] float32: turns the head at rest (world axes: y up, looking along +z) to the head as this camera saw it."""
+        """[3, 3] float32: turns the head at rest (world axes: y up, looking along +z) to the head as seen, its roll included.
+
+        A portrait has no roll: its avatar starts upright, however the photo was held.
+        """
         upright = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
-        return upright @ self.pose[:3, :3].T
+        cos, sin = math.cos(self.roll), math.sin(self.roll)
+        rolled = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=np.float32)
+        return rolled @ upright @ self.pose[:3, :3].T
 
 
 @dataclass(frozen=True)

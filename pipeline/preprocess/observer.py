@@ -1,0 +1,189 @@
+"""Observer: Frame -> FaceObservation, one observer per caller. A still portrait takes the same road."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from engines.contract import CROP, FaceObservation
+from pipeline.frame import Frame
+from pipeline.preprocess import framing, suitability
+from pipeline.preprocess.canonical import CANONICAL, CHIN, FOREHEAD
+from pipeline.preprocess.following import Place, Presence
+from pipeline.preprocess.matte import Matting
+from pipeline.preprocess.neutral import Neutral
+from pipeline.preprocess.rigid import nearest_rotation
+from pipeline.preprocess.smoothing import OneEuro, Response
+from pipeline.preprocess.tracker import TrackedFace, open_tracker
+
+SHAPE_RESPONSE = Response(rest_hz=3.0, per_speed=1.5)
+"Of `shape`, centimetres. A blink moves the lid at 5..10 cm/s and passes at 10 Hz and more; rest trembles at 0.2 cm/s."
+TURN_RESPONSE = Response(rest_hz=2.0, per_speed=10.0)
+"Of the rotation matrix. A turn of 60 degrees a second passes at 12 Hz."
+PLACE_RESPONSE = Response(rest_hz=1.5, per_speed=1.0)
+"Of where the head is, in its own centimetres, and of the logarithm of its scale times ten."
+
+
+class _Steady:
+    """Smooths a face in its own measure, so that a small face is not smoothed more than a large one."""
+
+    def __init__(self) -> None:
+        self._shape, self._turn = OneEuro(SHAPE_RESPONSE), OneEuro(TURN_RESPONSE)
+        self._place, self._scale = OneEuro(PLACE_RESPONSE), OneEuro(PLACE_RESPONSE)
+
+    def update(self, points: np.ndarray, now: float) -> tuple[np.ndarray, framing.Stance]:
+        """(shape [478, 3] in canonical centimetres, stance) of landmarks [478, 3] in pixels at `now`."""
+        stance = framing.stance_of(points)
+        shape = self._shape.update(stance.similarity.undo(points @ framing.UPRIGHT), now)
+        rotation = nearest_rotation(self._turn.update(stance.rotation, now))
+        scale = float(np.exp(self._scale.update(10 * np.log(np.array(stance.scale)), now) / 10))
+        shift = self._place.update(stance.shift / scale, now) * scale
+        return shape, framing.Stance(rotation, scale, shift)
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """What is known of the face being followed."""
+
+    steady: _Steady
+    neutral: Neutral
+    place: Place
+    observation: FaceObservation
+
+
+class Observer:
+    """Follows one caller's face. Used from one thread at a time; time comes from the frames alone."""
+
+    def __init__(self, wants: frozenset[str] = frozenset(), landmarker: Path | None = None) -> None:
+        """`wants`: what an engine reads besides landmarks (Engine.wants). `landmarker`: a face_landmarker.task, or None."""
+        self._wants = wants
+        self._tracker = open_tracker(landmarker)
+        self._matting = Matting() if "matte" in wants else None
+        self._presence = Presence()
+        self._followed: _Followed | None = None
+        self._nobody = _unseen(wants)
+
+    def observe(self, frame: Frame) -> FaceObservation:
+        """The caller's face as this frame shows it; while it is lost, the last one with presence sinking to 0. Never raises."""
+        faces = self._tracker.track(frame.pixels, frame.captured)
+        face = self._same(faces)
+        presence = self._presence.update(face is not None, frame.captured)
+        if face is not None:
+            self._followed = self._follow(face, frame)
+        elif self._followed is not None:
+            lost = replace(self._followed.observation, confidence=0.0)
+            self._followed = replace(self._followed, observation=lost)
+        seen = self._nobody if self._followed is None else self._followed.observation
+        return replace(seen, presence=presence)
+
+    def _same(self, faces: list[TrackedFace]) -> TrackedFace | None:
+        """The face that is being followed, or any where nobody is."""
+        if self._followed is None or self._presence.given_up:
+            self._followed = None
+            return faces[0] if faces else None
+        before = self._followed.place
+        return next((face for face in faces if Place.of(face.points).could_have_come_from(before)), None)
+
+    def _follow(self, face: TrackedFace, frame: Frame) -> _Followed:
+        known = self._followed
+        steady = known.steady if known else _Steady()
+        neutral = known.neutral if known else Neutral()
+        observation = _observe(face, frame, steady, neutral, self._wants, self._matting, fine=False)
+        return _Followed(steady, neutral, Place.of(face.points), observation)
+
+    def close(self) -> None:
+        """Frees the models; the observer is of no use afterwards."""
+        self._tracker.close()
+        if self._matting is not None:
+            self._matting.close()
+
+    def __enter__(self) -> Observer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def observe_portrait(frame: Frame, landmarker: Path | None = None) -> FaceObservation:
+    """The one face of a still picture, with crop and matte, upright. Raises PortraitRejected."""
+    tracker = open_tracker(landmarker, still=True, faces=4)
+    try:
+        faces = tracker.track(frame.pixels, frame.captured)
+    finally:
+        tracker.close()
+    faces = sorted(faces, key=lambda face: -_height(face.points))
+    suitability.require(_seen(faces, frame.pixels))
+    matting = Matting()
+    try:
+        wants = frozenset({"crop", "matte"})
+        found = _observe(faces[0], frame, _Steady(), Neutral(), wants, matting, fine=True)
+    finally:
+        matting.close()
+    return replace(found, roll=0.0)  # the photo's tilt, not the person's
+
+
+def _observe(
+    face: TrackedFace,
+    frame: Frame,
+    steady: _Steady,
+    neutral: Neutral,
+    wants: frozenset[str],
+    matting: Matting | None,
+    fine: bool,
+) -> FaceObservation:
+    shape, stance = steady.update(face.points, frame.captured)
+    upright = stance.upright
+    turned = float(np.degrees(np.arccos(np.clip(upright[2, 2], -1.0, 1.0))))
+    crop = framing.cut(frame.pixels, framing.picture_to_crop(stance), fine) if wants & {"crop", "matte"} else None
+    return FaceObservation(
+        landmarks=framing.in_crop(shape, upright),
+        shape=shape.astype(np.float32),
+        neutral=neutral.update(shape, turned, frame.captured),
+        pose=framing.pose_of(upright),
+        confidence=face.confidence,
+        roll=stance.roll,
+        crop=crop if "crop" in wants else None,
+        matte=matting.matte(crop) if matting is not None and crop is not None else None,
+    )
+
+
+def _unseen(wants: frozenset[str]) -> FaceObservation:
+    """What is known before the first face: an average one at rest, looking straight ahead, not there."""
+    return FaceObservation(
+        landmarks=framing.in_crop(CANONICAL, np.eye(3)),
+        shape=CANONICAL,
+        neutral=CANONICAL,
+        pose=framing.pose_of(np.eye(3)),
+        confidence=0.0,
+        presence=0.0,
+        crop=np.zeros((CROP, CROP, 3), np.uint8) if "crop" in wants else None,
+        matte=np.zeros((CROP, CROP), np.float32) if "matte" in wants else None,
+    )
+
+
+def _height(points: np.ndarray) -> float:
+    return float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
+
+
+def _seen(faces: list[TrackedFace], pixels: np.ndarray) -> suitability.Seen:
+    sizes = tuple(_height(face.points) for face in faces)
+    if not faces:
+        return suitability.Seen(sizes)
+    upright = framing.stance_of(faces[0].points).upright
+    yaw = float(np.degrees(np.arctan2(upright[0, 2], upright[2, 2])))
+    pitch = float(np.degrees(np.arcsin(np.clip(upright[1, 2], -1.0, 1.0))))
+    return suitability.Seen(sizes, _luma(pixels, faces[0].points), yaw, pitch)
+
+
+def _luma(pixels: np.ndarray, points: np.ndarray) -> float:
+    """Mean luma, 0..255, of the picture inside the face's outline."""
+    hull = cv2.convexHull(points[:468, :2].astype(np.int32))
+    inside = np.zeros(pixels.shape[:2], np.uint8)
+    cv2.fillConvexPoly(inside, hull, (255,))
+    return float(cv2.mean(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), inside)[0])
