@@ -13,7 +13,7 @@ from engines.contract import CROP, FaceObservation
 from pipeline.frame import Frame
 from pipeline.preprocess import framing, suitability
 from pipeline.preprocess.canonical import CANONICAL, CHIN, FOREHEAD
-from pipeline.preprocess.following import Place, Presence
+from pipeline.preprocess.following import Presence, most_prominent, the_same
 from pipeline.preprocess.matte import Matting
 from pipeline.preprocess.neutral import Neutral
 from pipeline.preprocess.rigid import nearest_rotation
@@ -46,13 +46,15 @@ class _Steady:
 
 
 @dataclass(frozen=True)
-class _Followed:
-    """What is known of the face being followed."""
+class _Known:
+    """What is known of the face that is followed."""
 
     steady: _Steady
     neutral: Neutral
-    place: Place
+    face: TrackedFace
     observation: FaceObservation
+    lost: bool = False
+    "Whether the last frame did not show it."
 
 
 class Observer:
@@ -64,36 +66,44 @@ class Observer:
         self._tracker = open_tracker(landmarker)
         self._matting = Matting() if "matte" in wants else None
         self._presence = Presence()
-        self._followed: _Followed | None = None
+        self._known: _Known | None = None
+        self._waiting = True
+        "Whether the face that is known is still waited for; else anybody may take its place."
         self._nobody = _unseen(wants)
 
     def observe(self, frame: Frame) -> FaceObservation:
         """The caller's face as this frame shows it; while it is lost, the last one with presence sinking to 0. Never raises."""
-        faces = self._tracker.track(frame.pixels, frame.captured)
-        face = self._same(faces)
+        face = self._find(frame)
         presence = self._presence.update(face is not None, frame.captured)
         if face is not None:
-            self._followed = self._follow(face, frame)
-        elif self._followed is not None:
-            lost = replace(self._followed.observation, confidence=0.0)
-            self._followed = replace(self._followed, observation=lost)
-        seen = self._nobody if self._followed is None else self._followed.observation
-        return replace(seen, presence=presence)
+            self._known = self._seen(face, frame)
+        elif self._known is not None:
+            self._known = replace(self._known, observation=replace(self._known.observation, confidence=0.0), lost=True)
+        if self._known is None:
+            return self._nobody
+        self._waiting = presence > 0
+        return replace(self._known.observation, presence=presence)
 
-    def _same(self, faces: list[TrackedFace]) -> TrackedFace | None:
-        """The face that is being followed, or any where nobody is."""
-        if self._followed is None or self._presence.given_up:
-            self._followed = None
-            return faces[0] if faces else None
-        before = self._followed.place
-        return next((face for face in faces if Place.of(face.points).could_have_come_from(before)), None)
+    def _find(self, frame: Frame) -> TrackedFace | None:
+        """The face that is being followed; where nobody is, or nobody any more, the most prominent."""
+        pixels, now = frame.pixels, frame.captured
+        before = self._known.face if self._known is not None and self._waiting else None
+        if self._known is not None and before is not None and not self._known.lost:
+            face = self._tracker.follow(pixels, now, before)
+            if face is not None:
+                return face
+        faces = self._tracker.find(pixels, now)
+        places = [face.place for face in faces]
+        index = most_prominent(places) if before is None else the_same(before.place, places)
+        return None if index is None else faces[index]
 
-    def _follow(self, face: TrackedFace, frame: Frame) -> _Followed:
-        known = self._followed
-        steady = known.steady if known else _Steady()
-        neutral = known.neutral if known else Neutral()
+    def _seen(self, face: TrackedFace, frame: Frame) -> _Known:
+        known = self._known
+        same_person = known is not None and self._waiting
+        neutral = known.neutral if known is not None and same_person else Neutral()
+        steady = known.steady if known is not None and same_person and not known.lost else _Steady()
         observation = _observe(face, frame, steady, neutral, self._wants, self._matting, fine=False)
-        return _Followed(steady, neutral, Place.of(face.points), observation)
+        return _Known(steady, neutral, face, observation)
 
     def close(self) -> None:
         """Frees the models; the observer is of no use afterwards."""
@@ -112,13 +122,13 @@ class Observer:
 
 def observe_portrait(frame: Frame, landmarker: Path | None = None) -> FaceObservation:
     """The one face of a still picture, with crop and matte, upright. Raises PortraitRejected."""
-    tracker = open_tracker(landmarker, still=True, faces=4)
+    tracker = open_tracker(landmarker)
     try:
-        faces = tracker.track(frame.pixels, frame.captured)
+        faces = tracker.find(frame.pixels, frame.captured)
     finally:
         tracker.close()
     faces = sorted(faces, key=lambda face: -_height(face.points))
-    suitability.require(_seen(faces, frame.pixels))
+    suitability.require(_facts(faces, frame.pixels))
     matting = Matting()
     try:
         wants = frozenset({"crop", "matte"})
@@ -171,7 +181,7 @@ def _height(points: np.ndarray) -> float:
     return float(np.linalg.norm(points[FOREHEAD] - points[CHIN]))
 
 
-def _seen(faces: list[TrackedFace], pixels: np.ndarray) -> suitability.Seen:
+def _facts(faces: list[TrackedFace], pixels: np.ndarray) -> suitability.Seen:
     sizes = tuple(_height(face.points) for face in faces)
     if not faces:
         return suitability.Seen(sizes)
