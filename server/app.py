@@ -1,0 +1,105 @@
+"""App: the server put together. Importing it loads no engine and touches no device."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI, Response
+from fastapi.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from server import health, peers, problems, signalling, uploads
+from server.access import Access
+from server.encode import best_codec
+from server.lobby import Lobby
+from server.settings import Settings
+from server.studio import Studio, open_studio
+
+log = structlog.get_logger(__name__)
+
+PAGES = Path(__file__).parent / "pages"
+PAGE_HEADERS = {
+    # Nothing from outside, ever; blob: is for snapshots and clips that the person at the page chose.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(self), gyroscope=(self), accelerometer=(self)",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+
+
+def create_app(settings: Settings, studio: Callable[[Settings], Studio] = open_studio) -> FastAPI:
+    """The whole server. `studio` makes what calls are made with, in a thread, once the server runs."""
+    peers.tune_libraries()
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(_warm_up(app, settings, studio))
+        try:
+            yield
+        finally:
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
+            if app.state.lobby is not None:
+                await app.state.lobby.close()
+            if app.state.studio is not None:
+                await asyncio.to_thread(app.state.studio.close)
+
+    # FastAPI's own documentation pages load scripts from a CDN
+    app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app.state.studio = app.state.lobby = app.state.failure = None
+    app.add_middleware(Access, settings=settings)
+    problems.install(app)
+    app.include_router(signalling.router(settings))
+    app.include_router(uploads.router(settings))
+    app.include_router(health.router(settings))
+    _add_pages(app)
+    return app
+
+
+async def _warm_up(app: FastAPI, settings: Settings, make: Callable[[Settings], Studio]) -> None:
+    """Make and warm everything, then open the lobby. What goes wrong is shown by /readyz and the log."""
+    if not settings.mark:
+        log.warning("the visible 'AI avatar' mark is switched off", setting="TELEQUILT_MARK")
+    try:
+        studio = await asyncio.to_thread(make, settings)
+        app.state.studio = studio
+        codec = await asyncio.to_thread(best_codec)
+        await asyncio.to_thread(studio.warm_up, settings.engine)
+    except Exception as failure:  # the operator reads it at /readyz instead of meeting a dead process
+        app.state.failure = f"{type(failure).__name__}: {failure}"
+        log.exception("warming up failed")
+        return
+    app.state.lobby = Lobby(settings, studio, codec)
+    log.info("ready", engine=settings.engine, screen=settings.screen, codec=codec)
+
+
+class _Pages(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(PAGE_HEADERS)
+        return response
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def caller_page() -> FileResponse:
+        return FileResponse(PAGES / "caller.html", headers=PAGE_HEADERS)
+
+    @app.get("/view/{channel}", include_in_schema=False)
+    async def viewer_page(channel: signalling.Channel) -> FileResponse:
+        return FileResponse(PAGES / "viewer.html", headers=PAGE_HEADERS)
+
+    app.mount("/pages", _Pages(directory=PAGES, check_dir=False))
+
+    @app.options("/{path:path}", include_in_schema=False)
+    async def preflight(path: str) -> Response:
+        return Response(status_code=204)

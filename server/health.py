@@ -1,0 +1,132 @@
+"""Health: alive, ready, and how it goes, for load balancers, Prometheus and people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from display.screen import screens
+from engines import catalogue
+from server.lobby import ChannelReport, Lobby
+from server.problems import Problem
+from server.settings import Settings
+
+
+def router(settings: Settings) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @routes.get("/readyz")
+    async def ready(request: Request) -> dict[str, str]:
+        """200 once warm and able to take a caller."""
+        state = request.app.state
+        if state.failure is not None:
+            raise Problem(503, "cannot-start", f"warming up failed: {state.failure}")
+        if state.lobby is None:
+            raise Problem(503, "warming-up", "engine and encoder are being warmed up", {"Retry-After": "2"})
+        if len(state.lobby.channels) >= settings.max_channels:
+            most = settings.max_channels
+            raise Problem(
+                503, "too-many-callers", f"{most} callers is this server's limit", {"Retry-After": "5"}, limit=most
+            )
+        return {"status": "ready"}
+
+    @routes.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        registry = CollectorRegistry()
+        registry.register(_Live(request.app.state.lobby))
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @routes.get("/api/channels")
+    async def channels(request: Request) -> list[dict[str, Any]]:
+        return [asdict(report) for report in _reports(request.app.state.lobby)]
+
+    @routes.get("/api/channels/{channel}")
+    async def channel(request: Request, channel: str) -> dict[str, Any]:
+        lobby: Lobby | None = request.app.state.lobby
+        if lobby is None:
+            raise Problem(503, "warming-up", "the server is still warming up; ask again", {"Retry-After": "2"})
+        return asdict(lobby.report(lobby.live(channel)))
+
+    @routes.get("/api/engines")
+    def engines() -> list[dict[str, Any]]:
+        return [asdict(row) | {"default": row.name == settings.engine} for row in catalogue.listing()]
+
+    @routes.get("/api/screens")
+    async def all_screens() -> list[dict[str, Any]]:
+        return [
+            asdict(one) | {"views": one.views, "file_suffix": one.file_suffix, "default": one.name == settings.screen}
+            for one in screens().values()
+        ]
+
+    return routes
+
+
+def _reports(lobby: Lobby | None) -> list[ChannelReport]:
+    if lobby is None:
+        return []
+    return [lobby.report(channel) for channel in lobby.channels.values() if channel.session and channel.caller]
+
+
+class _Live:
+    """Reads the lobby when Prometheus asks; nothing is counted twice."""
+
+    def __init__(self, lobby: Lobby | None) -> None:
+        self._lobby = lobby
+
+    def collect(self) -> Iterator[Metric]:
+        reports = _reports(self._lobby)
+        yield GaugeMetricFamily("telequilt_ready", "1 once warm", value=float(self._lobby is not None))
+        yield GaugeMetricFamily("telequilt_channels", "Live callers", value=len(reports))
+        yield GaugeMetricFamily("telequilt_viewers", "Viewers of all channels", value=sum(r.viewers for r in reports))
+        away = CounterMetricFamily("telequilt_turned_away", "Refused for lack of room", labels=["who"])
+        for who, count in (self._lobby.turned_away if self._lobby else {}).items():
+            away.add_metric([who], count)
+        yield away
+        yield from _of_sessions(reports)
+        yield from _of_streams(reports)
+
+
+def _of_sessions(reports: list[ChannelReport]) -> Iterator[Metric]:
+    fps = GaugeMetricFamily("telequilt_fps", "Frames finished a second", labels=["channel"])
+    presence = GaugeMetricFamily("telequilt_presence", "1 while a face is followed", labels=["channel"])
+    frames = CounterMetricFamily("telequilt_frames", "Frames finished", labels=["channel"])
+    drops = CounterMetricFamily("telequilt_drops", "Frames thrown away", labels=["channel", "reason"])
+    stage = GaugeMetricFamily("telequilt_stage_ms", "Milliseconds in a stage", labels=["channel", "stage", "quantile"])
+    age = GaugeMetricFamily("telequilt_age_ms", "Age of the picture when encoded", labels=["channel", "quantile"])
+    for report in reports:
+        fps.add_metric([report.name], report.session.fps)
+        presence.add_metric([report.name], report.session.presence)
+        frames.add_metric([report.name], report.session.frames)
+        for reason, count in report.session.drops.items():
+            drops.add_metric([report.name, reason], count)
+        for name, times in report.session.stages.items():
+            for quantile, value in asdict(times).items():
+                stage.add_metric([report.name, name, quantile], value)
+        for quantile, value in asdict(report.session.age).items():
+            age.add_metric([report.name, quantile], value)
+    yield from (fps, presence, frames, drops, stage, age)
+
+
+def _of_streams(reports: list[ChannelReport]) -> Iterator[Metric]:
+    labels = ["channel", "form"]
+    pictures = CounterMetricFamily("telequilt_pictures", "Pictures encoded", labels=labels)
+    keyframes = CounterMetricFamily("telequilt_keyframes", "Keyframes encoded", labels=labels)
+    bitrate = GaugeMetricFamily("telequilt_bitrate", "Bits per second encoded", labels=labels)
+    skipped = CounterMetricFamily("telequilt_skipped", "Pictures not sent to a viewer", labels=[*labels, "reason"])
+    for report in reports:
+        for stream in report.streams:
+            pictures.add_metric([report.name, stream.form], stream.pictures)
+            keyframes.add_metric([report.name, stream.form], stream.keyframes)
+            bitrate.add_metric([report.name, stream.form], stream.bitrate)
+            for reason, count in stream.skipped.items():
+                skipped.add_metric([report.name, stream.form, reason], count)
+    yield from (pictures, keyframes, bitrate, skipped)

@@ -1,0 +1,280 @@
+"""Lobby: who is live, who watches, and who may still come in. Event loop only; slow work goes to threads."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiortc import RTCRtpTransceiver
+
+from display.screen import Screen
+from pipeline.session import Session, SessionReport
+from server import offers
+from server.audio import Voice
+from server.encode import Form, form_for
+from server.ingest import Ingest
+from server.offers import Offer
+from server.peers import Peer, on_keyframe_request, pace, prefer_h264, tap
+from server.present import Presenter, StreamReport, ViewerTrack
+from server.problems import Problem, busy
+from server.settings import Settings
+from server.studio import Studio
+
+log = structlog.get_logger(__name__)
+
+CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+RETRY_SECONDS = 5
+"When somebody turned away for lack of room may try again."
+LIVE_RETRY_SECONDS = 2
+"When to look again for a caller who is not there yet."
+
+
+@dataclass
+class Viewer:
+    peer: Peer
+    track: ViewerTrack
+    screen: Screen
+
+
+@dataclass
+class Channel:
+    """One live avatar."""
+
+    name: str
+    avatar: str
+    engine: str
+    since: float
+    "Unix seconds."
+    presenter: Presenter
+    caller: Peer | None = None
+    "None while the caller is still coming in."
+    session: Session | None = None
+    ingest: Ingest | None = None
+    voice: Voice | None = None
+    viewers: dict[str, Viewer] = field(default_factory=dict)
+    arriving: int = 0
+    "Viewers still coming in: they count towards the limit."
+
+
+@dataclass(frozen=True)
+class ChannelReport:
+    """A channel as it is shown to people and monitors."""
+
+    name: str
+    avatar: str
+    engine: str
+    since: float
+    viewers: int
+    frames_received: int
+    drops_before_session: int
+    session: SessionReport
+    streams: list[StreamReport]
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What a client gets for its offer."""
+
+    peer: Peer
+    answer: str
+
+
+class Lobby:
+    def __init__(self, settings: Settings, studio: Studio, codec: str) -> None:
+        self._settings, self._studio, self._codec = settings, studio, codec
+        self.channels: dict[str, Channel] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
+
+    async def publish(self, name: str, sdp: str, avatar: str, engine: str) -> Admission:
+        """Let a caller in. Raises Problem, UnknownAvatar, UnknownEngine, WeightsMissing."""
+        offer = offers.publishing(sdp)
+        channel = self._reserve(name, avatar, engine)
+        try:
+            present, marked = channel.presenter.present, self._settings.mark
+            channel.session = await asyncio.to_thread(self._studio.session, engine, avatar, present, marked)
+            channel.caller = peer = self._peer(channel, "caller")
+            await peer.take(offer)
+            self._receive(channel, channel.session)
+            answer = await peer.answer()
+        except BaseException:
+            await asyncio.shield(self._end(channel, "it could not start"))
+            raise
+        log.info("caller came", channel=name, engine=engine, audio=offer.audio)
+        return Admission(peer, answer)
+
+    async def view(self, name: str, sdp: str, screen: Screen) -> Admission:
+        """Let a viewer in. Raises Problem."""
+        offer = offers.viewing(sdp)
+        channel = self.live(name)
+        if len(channel.viewers) + channel.arriving >= self._settings.max_viewers:
+            self.turned_away["viewers"] += 1
+            most = self._settings.max_viewers
+            raise busy("too-many-viewers", f"{most} viewers is this channel's limit", RETRY_SECONDS, limit=most)
+        channel.arriving += 1
+        peer = self._peer(channel, "viewer")
+        try:
+            viewer = await self._send(channel, peer, offer, screen)
+            answer = offers.declare_level(await peer.answer(), viewer.track.stream.form.level)
+            if self.channels.get(name) is not channel:
+                raise self._not_live(name)
+        except BaseException:
+            await asyncio.shield(self._drop(channel, peer))
+            raise
+        finally:
+            channel.arriving -= 1
+        log.info("viewer came", channel=name, screen=screen.name, viewers=len(channel.viewers))
+        return Admission(peer, answer)
+
+    def live(self, name: str) -> Channel:
+        """The channel called `name`. Raises Problem 404, with the time to ask again, while nobody is live there."""
+        channel = self.channels.get(name)
+        if channel is None or channel.session is None or channel.caller is None:
+            raise self._not_live(name)
+        return channel
+
+    def caller(self, name: str, peer_id: str) -> Peer:
+        """Raises Problem 404 unless `peer_id` is the caller of `name`."""
+        channel = self.channels.get(name)
+        if channel is None or channel.caller is None or channel.caller.id != peer_id:
+            raise _no_session()
+        return channel.caller
+
+    def viewer(self, name: str, peer_id: str) -> Peer:
+        """Raises Problem 404 unless `peer_id` is a viewer of `name`."""
+        channel = self.channels.get(name)
+        if channel is None or peer_id not in channel.viewers:
+            raise _no_session()
+        return channel.viewers[peer_id].peer
+
+    async def leave(self, name: str, peer: Peer, reason: str = "asked to") -> None:
+        """Let `peer` go. A caller takes the channel with it."""
+        channel = self.channels.get(name)
+        if channel is None:
+            return
+        if channel.caller is peer:
+            await self._end(channel, reason)
+        elif peer.id in channel.viewers:
+            await self._drop(channel, peer)
+            log.info("viewer left", channel=name, reason=reason, viewers=len(channel.viewers))
+
+    def uses(self, avatar: str) -> bool:
+        """Whether somebody is live with this avatar."""
+        return any(channel.avatar == avatar for channel in self.channels.values())
+
+    def report(self, channel: Channel) -> ChannelReport:
+        assert channel.session is not None
+        return ChannelReport(
+            name=channel.name,
+            avatar=channel.avatar if self._settings.private else "",  # an id is the key to a face
+            engine=channel.engine,
+            since=channel.since,
+            viewers=len(channel.viewers),
+            frames_received=channel.ingest.received if channel.ingest else 0,
+            drops_before_session=channel.ingest.replaced if channel.ingest else 0,
+            session=channel.session.report(),
+            streams=channel.presenter.reports(),
+        )
+
+    async def close(self) -> None:
+        """Everybody out."""
+        await asyncio.gather(*(self._end(channel, "the server stops") for channel in list(self.channels.values())))
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    def _reserve(self, name: str, avatar: str, engine: str) -> Channel:
+        if name in self.channels:
+            raise Problem(409, "channel-taken", f"somebody is live in {name!r} already; choose another channel")
+        if len(self.channels) >= self._settings.max_channels:
+            self.turned_away["callers"] += 1
+            most = self._settings.max_channels
+            raise busy("too-many-callers", f"{most} callers is this server's limit", RETRY_SECONDS, limit=most)
+        channel = Channel(name, avatar, engine, time.time(), Presenter(self._form, self._codec))
+        self.channels[name] = channel
+        return channel
+
+    def _form(self, screen: Screen) -> Form:
+        width, height = screen.quilt_width + screen.quilt_width % 2, screen.quilt_height + screen.quilt_height % 2
+        return form_for(width, height, self._settings.frames_per_second, self._settings.bitrate)
+
+    def _peer(self, channel: Channel, role: str) -> Peer:
+        def gone(reason: str) -> None:
+            log.info("peer lost", channel=channel.name, role=role, reason=reason)
+            self._later(self.leave(channel.name, peer, reason))
+
+        peer = Peer(self._settings, gone)
+        return peer
+
+    def _later(self, leaving: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(leaving)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def _receive(self, channel: Channel, session: Session) -> None:
+        assert channel.caller is not None
+        for transceiver in channel.caller.connection.getTransceivers():
+            track = transceiver.receiver.track
+            if track is None:
+                continue
+            if track.kind == "video":
+                channel.ingest = Ingest(track, session.offer)
+            else:
+                channel.voice = Voice(track)
+                tap(transceiver.receiver, channel.voice.taken)
+
+    async def _send(self, channel: Channel, peer: Peer, offer: Offer, screen: Screen) -> Viewer:
+        assert channel.session is not None
+        stream = channel.presenter.stream(screen)
+        viewer = Viewer(peer, stream.join(), screen)
+        channel.viewers[peer.id] = viewer
+        channel.session.watch(screen)
+        transceiver = peer.connection.addTransceiver(viewer.track, "sendonly")
+        prefer_h264(transceiver)
+        if offer.audio and channel.voice is not None:
+            _prefer_opus(peer.connection.addTransceiver(channel.voice.listen(), "sendonly"))
+        await peer.take(offer)
+        on_keyframe_request(transceiver.sender, stream.ask_keyframe)
+        pace(transceiver.sender)
+        return viewer
+
+    async def _drop(self, channel: Channel, peer: Peer) -> None:
+        viewer = channel.viewers.pop(peer.id, None)
+        if viewer is not None:
+            channel.presenter.leave(viewer.track)
+            if channel.session is not None:
+                channel.session.unwatch(viewer.screen)
+        await peer.close()
+
+    async def _end(self, channel: Channel, reason: str) -> None:
+        if self.channels.get(channel.name) is not channel:
+            return
+        del self.channels[channel.name]
+        if channel.ingest is not None:
+            await channel.ingest.close()
+        if channel.voice is not None:
+            await channel.voice.close()
+        for viewer in list(channel.viewers.values()):
+            await self._drop(channel, viewer.peer)
+        if channel.caller is not None:
+            await channel.caller.close()
+        if channel.session is not None:
+            await asyncio.to_thread(channel.session.close)
+        log.info("caller left", channel=channel.name, reason=reason)
+
+    def _not_live(self, name: str) -> Problem:
+        return Problem(
+            404, "not-live", f"nobody is live in {name!r} yet; ask again", {"Retry-After": str(LIVE_RETRY_SECONDS)}
+        )
+
+
+def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:
+    capabilities = transceiver.sender.getCapabilities("audio").codecs
+    transceiver.setCodecPreferences([codec for codec in capabilities if codec.mimeType == "audio/opus"])
+
+
+def _no_session() -> Problem:
+    return Problem(404, "no-such-session", "there is no such session; it may have ended")

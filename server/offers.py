@@ -1,0 +1,152 @@
+"""Offers: what an SDP offer or a trickled fragment must look like to be taken up. Text in, findings or a problem out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from aiortc import RTCIceCandidate
+from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
+
+from server.problems import Problem
+
+VIDEO_IN = ("VP8", "H264")
+"Codecs that aiortc decodes."
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An offer that has what it needs."""
+
+    sdp: str
+    ufrag: str
+    mids: tuple[str, ...]
+    "The first one carries everything: bundling is required (RFC 9725, section 4.4.1)."
+    audio: bool
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A trickled SDP fragment (RFC 8840)."""
+
+    ufrag: str | None
+    candidates: tuple[RTCIceCandidate, ...]
+    complete: bool
+    "No more candidates will follow."
+
+
+def _unusable(kind: str, detail: str, **members: Any) -> Problem:
+    # RFC 9725, section 4.4.2: refuse the whole offer rather than half of it.
+    return Problem(422, kind, detail, **members)
+
+
+def _parse(sdp: str) -> SessionDescription:
+    try:
+        if not sdp.lstrip().startswith("v=0"):
+            raise ValueError("it does not begin with v=0")
+        parsed = SessionDescription.parse(sdp)
+        if not parsed.media:
+            raise ValueError("it has no m= line")
+        for media in parsed.media:
+            if not (media.ice and media.ice.usernameFragment and media.ice.password):
+                raise ValueError("ICE credentials are missing")
+            if not (media.dtls and media.dtls.fingerprints):
+                raise ValueError("the DTLS fingerprint is missing")
+        return parsed
+    # aiortc's parser meets garbage with whatever its own code happens to raise
+    except Exception as error:
+        raise Problem(
+            400, "malformed-sdp", f"the body is not a usable SDP offer: {error or type(error).__name__}"
+        ) from None
+
+
+def _only(parsed: SessionDescription, kind: str) -> MediaDescription | None:
+    of_kind = [media for media in parsed.media if media.kind == kind]
+    if len(of_kind) > 1:
+        raise _unusable("too-many-tracks", f"the offer has {len(of_kind)} {kind} sections; 1 is the limit", limit=1)
+    return of_kind[0] if of_kind else None
+
+
+def _codecs(media: MediaDescription) -> list[str]:
+    return [codec.mimeType.split("/")[-1] for codec in media.rtp.codecs]
+
+
+def _check(sdp: str, wanted: str, accepted: tuple[str, ...]) -> Offer:
+    """`wanted`: the direction that the client's video must have."""
+    parsed = _parse(sdp)
+    for media in parsed.media:
+        if media.kind not in ("audio", "video"):
+            raise _unusable(
+                "unsupported-media", f"a section of kind {media.kind!r} is offered; only audio and video are taken"
+            )
+        if not media.rtcp_mux:
+            raise _unusable("rtcp-mux-required", "the offer must multiplex RTP and RTCP (a=rtcp-mux)")
+    video, audio = _only(parsed, "video"), _only(parsed, "audio")
+    if video is None:
+        raise _unusable("video-missing", "the offer has no video section; one is needed")
+    if video.direction not in (wanted, "sendrecv"):
+        raise _unusable("wrong-direction", f"the offered video is {video.direction}; it must be {wanted}")
+    offered = _codecs(video)
+    if not {codec.upper() for codec in offered} & set(accepted):
+        raise _unusable(
+            "codec-unsupported",
+            f"the offered video is {', '.join(sorted(set(offered))) or 'without codecs'}; offer {' or '.join(accepted)}",
+            accepted=list(accepted),
+        )
+    if audio is not None and "OPUS" not in (codec.upper() for codec in _codecs(audio)):
+        raise _unusable(
+            "codec-unsupported", "the offered audio lacks Opus, the one codec it may be in", accepted=["opus"]
+        )
+    assert video.ice
+    assert video.ice.usernameFragment
+    mids = tuple(media.rtp.muxId for media in parsed.media)
+    if len(set(mids)) < len(mids):
+        raise Problem(400, "malformed-sdp", "each section of the offer needs its own a=mid")
+    return Offer(sdp, video.ice.usernameFragment, mids, audio is not None and audio.direction != "inactive")
+
+
+def publishing(sdp: str) -> Offer:
+    """A WHIP client's offer. Raises Problem 400 (not SDP) or 422 (SDP that we cannot serve)."""
+    return _check(sdp, "sendonly", VIDEO_IN)
+
+
+def viewing(sdp: str) -> Offer:
+    """A WHEP client's offer. Raises Problem 400 (not SDP) or 422 (SDP that we cannot serve)."""
+    return _check(sdp, "recvonly", ("H264",))
+
+
+def declare_level(answer: str, level: int) -> str:
+    """`answer` with the H.264 level (times ten) that will really be sent: aiortc writes 3.1 whatever comes. Higher than the
+    offered one is allowed since both sides say level-asymmetry-allowed=1 (RFC 6184, section 8.1)."""
+    return re.sub(r"(profile-level-id=[0-9a-fA-F]{4})[0-9a-fA-F]{2}", rf"\g<1>{level:02x}", answer)
+
+
+def fragment(body: str) -> Fragment:
+    """A trickled fragment. Raises Problem 400 where it is not one."""
+    ufrag, candidates, complete, mid = None, [], False, None
+    for line in body.splitlines():
+        name, _, value = line.strip().partition(":")
+        match name:
+            case "a=ice-ufrag":
+                ufrag = value
+            case "a=mid":
+                mid = value
+            case "a=candidate":
+                candidates.append(_candidate(value, mid))
+            case "a=end-of-candidates":
+                complete = True
+            case _ if name and not re.match(r"[a-z]=", name):
+                raise Problem(400, "malformed-fragment", f"{line[:80]!r} is not a line of an SDP fragment")
+    if ufrag is None and not candidates and not complete:
+        raise Problem(400, "malformed-fragment", "the fragment has neither credentials nor candidates")
+    return Fragment(ufrag, tuple(candidates), complete)
+
+
+def _candidate(value: str, mid: str | None) -> RTCIceCandidate:
+    try:
+        candidate = candidate_from_sdp(value)
+    except (ValueError, AssertionError, IndexError):
+        raise Problem(400, "malformed-fragment", f"{value[:80]!r} is not an ICE candidate (RFC 8839)") from None
+    candidate.sdpMid = mid
+    return candidate

@@ -1,0 +1,47 @@
+"""Pacing: how fast the packets of one picture leave. A keyframe sent in one burst overflows buffers on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiortc.rtp import is_rtcp
+
+PACKETS_PER_SECOND = 10_000.0
+"About 100 Mbit/s: a 200 kB keyframe takes 13 ms, an ordinary picture of 16 Mbit/s 3 ms."
+BURST = 32
+"Packets that may leave at once: half an ordinary picture, well within any socket buffer."
+
+
+class Bucket:
+    """A token bucket, told the time. Starts full."""
+
+    def __init__(self, per_second: float = PACKETS_PER_SECOND, burst: int = BURST) -> None:
+        self._per_second, self._burst = per_second, float(burst)
+        self._tokens = self._burst
+        self._at = float("-inf")
+
+    def take(self, now: float) -> float:
+        """Take one packet's token at `now`; the seconds to wait before sending it, 0 or enough for a quarter burst."""
+        earned = (now - self._at) * self._per_second
+        self._tokens = min(self._burst, self._tokens + earned) - 1
+        self._at = now
+        if self._tokens >= 0:
+            return 0.0
+        return (self._burst / 4 - self._tokens) / self._per_second
+
+
+class PacedTransport:
+    """A DTLS transport whose RTP leaves no faster than its bucket lets it; RTCP is never held back."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._bucket = Bucket()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    async def _send_rtp(self, data: bytes) -> None:
+        if not is_rtcp(data) and (wait := self._bucket.take(asyncio.get_running_loop().time())):
+            await asyncio.sleep(wait)
+        await self._transport._send_rtp(data)

@@ -1,0 +1,179 @@
+"""Present: pictures of one channel, encoded once for each form and fanned out to everyone who watches that form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from aiortc.mediastreams import MediaStreamTrack
+
+from display.screen import Screen
+from pipeline.stages import Picture
+from server.encode import CLOCK_RATE, AccessUnit, Encoder, Form
+
+SLOW = "viewer too slow"
+NO_KEYFRAME = "waiting for a keyframe"
+CLOCK = Fraction(1, CLOCK_RATE)
+
+
+class Waiting:
+    """A viewer's one waiting place, told what comes and goes; no clock, no loop.
+
+    Pictures depend on the one before, so the newest cannot simply win: whoever misses one gets nothing more until the
+    next keyframe, and a keyframe does win.
+    """
+
+    def __init__(self) -> None:
+        self._unit: AccessUnit | None = None
+        self._lost = True
+        self.skipped: Counter[str] = Counter()
+
+    def offer(self, unit: AccessUnit) -> bool:
+        """Put `unit` here or skip it; whether a keyframe is needed to go on."""
+        if unit.keyframe:
+            self.skipped[SLOW] += self._unit is not None
+            self._unit, self._lost = unit, False
+        elif self._lost:
+            self.skipped[NO_KEYFRAME] += 1
+        elif self._unit is not None:
+            self.skipped[SLOW] += 1
+            self._lost = True
+        else:
+            self._unit = unit
+        return self._lost
+
+    def take(self) -> AccessUnit | None:
+        unit, self._unit = self._unit, None
+        return unit
+
+
+class ViewerTrack(MediaStreamTrack):
+    """What one viewer's sender reads: packets ready to be cut into RTP."""
+
+    kind = "video"
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.stream = stream
+        self.waiting = Waiting()
+        self.sent = 0
+        self._came = asyncio.Event()
+
+    def put(self, unit: AccessUnit) -> None:
+        if self.waiting.offer(unit):
+            self.stream.ask_keyframe()
+        self._came.set()
+
+    async def recv(self) -> Any:
+        while (unit := self.waiting.take()) is None:
+            self._came.clear()
+            await self._came.wait()
+        self.sent += 1
+        packet = av.Packet(unit.data)
+        packet.pts, packet.time_base = unit.pts, CLOCK
+        return packet
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """How one encoded form of a channel is doing."""
+
+    form: str
+    "The screen's name."
+    width: int
+    height: int
+    codec: str
+    bitrate: int
+    "Bits per second, over the pictures encoded so far."
+    pictures: int
+    keyframes: int
+    viewers: int
+    skipped: dict[str, int]
+    "Reason -> pictures not sent to some viewer."
+
+
+class Stream:
+    """One encoder and its viewers. `encode` runs in the display thread, all else in the event loop."""
+
+    def __init__(self, screen: Screen, form: Form, codec: str) -> None:
+        self.screen, self.form, self._codec = screen, form, codec
+        self._loop = asyncio.get_running_loop()
+        self._encoder: Encoder | None = None
+        self.viewers: set[ViewerTrack] = set()
+        self._skipped: Counter[str] = Counter()
+        self._bytes = self._pictures = self._keyframes = 0
+        self._first = self._last = 0.0
+
+    def encode(self, picture: Picture) -> None:
+        if self._encoder is None:  # opened here, since opening NVENC takes longer than the event loop may stand still
+            self._encoder = Encoder(self.form, self._codec)
+        unit = self._encoder.encode(picture.i420, picture.captured)
+        self._loop.call_soon_threadsafe(self._fan_out, unit)
+
+    def ask_keyframe(self) -> None:
+        if self._encoder is not None:  # its first picture is a keyframe anyway
+            self._encoder.ask_keyframe()
+
+    def join(self) -> ViewerTrack:
+        track = ViewerTrack(self)
+        self.viewers.add(track)
+        self.ask_keyframe()
+        return track
+
+    def leave(self, track: ViewerTrack) -> None:
+        self.viewers.discard(track)
+        self._skipped += track.waiting.skipped
+
+    def report(self) -> StreamReport:
+        seconds = self._last - self._first
+        return StreamReport(
+            form=self.screen.name,
+            width=self.form.width,
+            height=self.form.height,
+            codec=self._codec,
+            bitrate=round(8 * self._bytes / seconds) if seconds > 0 else 0,
+            pictures=self._pictures,
+            keyframes=self._keyframes,
+            viewers=len(self.viewers),
+            skipped=dict(sum((track.waiting.skipped for track in self.viewers), Counter(self._skipped))),
+        )
+
+    def _fan_out(self, unit: AccessUnit) -> None:
+        self._first, self._last = self._first or unit.captured, unit.captured
+        self._bytes += len(unit.data)
+        self._pictures += 1
+        self._keyframes += unit.keyframe
+        for track in self.viewers:
+            track.put(unit)
+
+
+class Presenter:
+    """The streams of one channel. `present` runs in the display thread, all else in the event loop."""
+
+    def __init__(self, form: Callable[[Screen], Form], codec: str) -> None:
+        self._form, self._codec = form, codec
+        self._streams: dict[Screen, Stream] = {}
+
+    def present(self, picture: Picture) -> None:
+        stream = self._streams.get(picture.screen)
+        if stream is not None:  # the last viewer may have left while this was rendered
+            stream.encode(picture)
+
+    def stream(self, screen: Screen) -> Stream:
+        """The stream of `screen`, opened if nobody watches it yet."""
+        if screen not in self._streams:
+            self._streams[screen] = Stream(screen, self._form(screen), self._codec)
+        return self._streams[screen]
+
+    def leave(self, track: ViewerTrack) -> None:
+        track.stream.leave(track)
+        if not track.stream.viewers:
+            self._streams.pop(track.stream.screen, None)
+
+    def reports(self) -> list[StreamReport]:
+        return [stream.report() for stream in self._streams.values()]

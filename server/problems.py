@@ -1,0 +1,108 @@
+"""Problems: every refusal as problem+json (RFC 9457), from one table. Each kind has its own type URI and its own words."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from display.screen import UnknownScreen
+from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
+from pipeline.avatars import UnknownAvatar
+from server.portraits import PortraitUnreadable
+
+MEDIA_TYPE = "application/problem+json"
+log = structlog.get_logger(__name__)
+
+
+class Problem(Exception):
+    """A refusal. `kind` is a stable word for programs; `detail` tells people what to do."""
+
+    def __init__(
+        self, status: int, kind: str, detail: str, headers: dict[str, str] | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.detail, self.headers, self.members = status, kind, detail, headers or {}, members
+
+    def response(self) -> JSONResponse:
+        body: dict[str, Any] = {
+            "type": f"urn:telequilt:problem:{self.kind}",
+            "title": self.kind.replace("-", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+        }
+        return JSONResponse(body, self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def busy(kind: str, detail: str, retry_after: int, **members: Any) -> Problem:
+    """503 for now; `retry_after` in seconds."""
+    return Problem(503, kind, detail, {"Retry-After": str(retry_after)}, **members)
+
+
+def _from_http(error: HTTPException) -> Problem:
+    title = HTTPStatus(error.status_code).phrase
+    return Problem(error.status_code, title.lower().replace(" ", "-"), str(error.detail), dict(error.headers or {}))
+
+
+def _from_validation(error: RequestValidationError) -> Problem:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return Problem(400, "bad-parameter", f"{where}: {first['msg']}", parameter=where)
+
+
+def as_problem(error: Exception) -> Problem:
+    """The table: what each error of the folders below means to a client."""
+    match error:
+        case Problem():
+            return error
+        case PortraitRejected():
+            return Problem(422, f"portrait-{error.reason}", str(error), reason=error.reason)
+        case PortraitUnreadable():
+            limit: dict[str, Any] = {} if error.limit is None else {"limit": error.limit}
+            return Problem(422, f"portrait-{error.reason}", str(error), reason=error.reason, **limit)
+        case UnknownAvatar():
+            return Problem(404, "unknown-avatar", str(error))
+        case UnknownEngine():
+            return Problem(400, "unknown-engine", str(error))
+        case UnknownScreen():
+            return Problem(400, "unknown-screen", str(error))
+        case WeightsMissing():
+            return Problem(503, "weights-missing", str(error), {"Retry-After": "3600"}, engine=error.engine)
+        case RequestValidationError():
+            return _from_validation(error)
+        case HTTPException():
+            return _from_http(error)
+        case _:
+            return Problem(500, "internal-error", "this is our fault; the server's log has the cause")
+
+
+EXPECTED = (
+    Problem,
+    PortraitRejected,
+    PortraitUnreadable,
+    UnknownAvatar,
+    UnknownEngine,
+    UnknownScreen,
+    WeightsMissing,
+    RequestValidationError,
+    HTTPException,
+)
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error with its problem."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        problem = as_problem(error)
+        if problem.status == 500:
+            log.error("request failed", path=request.url.path, exc_info=error)
+        return problem.response()
+
+    for kind in (*EXPECTED, Exception):
+        app.add_exception_handler(kind, answer)

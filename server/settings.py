@@ -1,0 +1,100 @@
+"""Settings: everything an operator may choose, from flags or TELEQUILT_* variables, checked before anything starts."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from display.screen import PRODUCT, screen
+from server.portraits import MOST_PIXELS
+
+
+def default_data_dir() -> Path:
+    """Where avatars are kept unless told otherwise (XDG Base Directory specification)."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "telequilt"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Settings(BaseSettings):
+    """What the server is told. Frozen: a running server never changes its mind."""
+
+    model_config = SettingsConfigDict(env_prefix="TELEQUILT_", frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on; any but loopback needs a token.")
+    port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
+    token: SecretStr | None = Field(None, description="What clients send as 'Authorization: Bearer ...'.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Web origins besides our own pages that may call us, e.g. https://studio.example."
+    )
+    data_dir: Path = Field(default_factory=default_data_dir, description="Where avatars are kept.")
+    ice_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="stun:/turn: URLs, given to clients and used here. None unless listed: no third party is asked."
+    )
+    ice_username: str = Field("", description="For every turn: server listed.")
+    ice_credential: SecretStr = Field(SecretStr(""), description="For every turn: server listed.")
+
+    engine: str = Field("relief", description="Engine of callers who name none.")
+    screen: str = Field(PRODUCT, description="Whose quilt is sent to viewers of the form 'quilt'.")
+    placement: str = Field("cpu", description="Preset that says which stage runs on which device.")
+    mark: bool = Field(True, description="The visible 'AI avatar' mark in every view.")
+    bitrate: int | None = Field(
+        None, ge=200_000, le=200_000_000, description="Bits per second of a stream; by size if unset."
+    )
+    frames_per_second: int = Field(25, ge=1, le=120, description="What encoders plan for; slower is fine.")
+
+    max_channels: int = Field(4, ge=1, description="Callers at once.")
+    max_viewers: int = Field(16, ge=1, description="Viewers of one channel at once.")
+    max_sdp_bytes: int = Field(128 * 1024, ge=1024, description="Largest SDP body.")
+    max_portrait_bytes: int = Field(20 * 1024 * 1024, ge=1024, description="Largest portrait file.")
+    max_portrait_pixels: int = Field(MOST_PIXELS, ge=512 * 512, description="Most pixels a portrait may decode to.")
+    enrol_seconds: float = Field(60.0, gt=0, description="Longest that preparing a portrait may take.")
+    connect_seconds: float = Field(
+        10.0, gt=0, description="Longest that a peer may take from its offer to its first packet."
+    )
+
+    @field_validator("allowed_origins", "ice_servers", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Environment variables carry lists as words parted by commas."""
+        return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("screen")
+    @classmethod
+    def _screen_exists(cls, value: str) -> str:
+        screen(value)
+        return value
+
+    @field_validator("ice_servers")
+    @classmethod
+    def _ice_scheme(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            if url.split(":", 1)[0] not in ("stun", "stuns", "turn", "turns"):
+                raise ValueError(f"{url!r} is not an ICE server; it begins with stun:, turn: or turns:")
+        return value
+
+    @model_validator(mode="after")
+    def _open_to_others_needs_token(self) -> Settings:
+        if not is_loopback(self.host) and not (self.token and self.token.get_secret_value()):
+            raise ValueError(
+                f"listening on {self.host} lets others in, so a token is needed: set TELEQUILT_TOKEN or pass --token"
+            )
+        return self
+
+    @property
+    def private(self) -> bool:
+        """Only this machine can reach us, so whoever calls is its user."""
+        return is_loopback(self.host)

@@ -1,0 +1,155 @@
+"""Uploads: portraits that people bring, the avatars made from them, and forgetting both."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from pipeline.avatars import SAMPLE, AvatarRecord, Consent
+from server import portraits
+from server.problems import Problem, busy
+from server.settings import Settings
+from server.studio import Studio
+
+log = structlog.get_logger(__name__)
+
+STATED = (Consent.ME, Consent.CONSENTING, Consent.SYNTHETIC)
+WAITING = 4
+"Portraits that may wait while one is being prepared."
+NAME_LENGTH = 80
+
+
+def router(settings: Settings) -> APIRouter:
+    routes = APIRouter(prefix="/api/avatars")
+    queue = _Queue(settings)
+
+    @routes.post("", status_code=201)
+    async def enrol(request: Request, response: Response) -> dict[str, Any]:
+        data, consent, name = await _read(request, settings)
+        studio = _studio(request)
+        pixels = await queue.run(portraits.decode, data, settings.max_portrait_pixels)
+        digest = hashlib.sha256(data).hexdigest()
+        record = await queue.run(studio.enrol, pixels, consent, digest, name, settings.engine)
+        log.info("avatar kept", consent=record.consent.value)
+        response.headers["Location"] = f"/api/avatars/{record.id}"
+        return _shown(record)
+
+    @routes.get("")
+    async def listing(request: Request) -> list[dict[str, Any]]:
+        """All of them where only this machine's user can ask. Elsewhere the built-in one alone: an avatar belongs to
+        whoever holds its id, and a list would hand every holder of the server's token everybody's face."""
+        records = await asyncio.to_thread(_studio(request).avatars.records)
+        return [_shown(record) for record in records if settings.private or record.id == SAMPLE]
+
+    @routes.get("/{avatar}")
+    async def one(request: Request, avatar: str) -> dict[str, Any]:
+        return _shown(await asyncio.to_thread(_studio(request).avatars.get, avatar))
+
+    @routes.get("/{avatar}/picture")
+    async def picture(request: Request, avatar: str) -> Response:
+        png = await asyncio.to_thread(_studio(request).avatars.picture, avatar)
+        return Response(png, media_type="image/png", headers={"Cache-Control": "private, no-store"})
+
+    @routes.delete("/{avatar}", status_code=204)
+    async def forget(request: Request, avatar: str) -> Response:
+        studio = _studio(request)
+        if avatar == SAMPLE:
+            raise Problem(403, "built-in", "the built-in sample stays: it is part of the program")
+        await asyncio.to_thread(studio.avatars.get, avatar)
+        lobby = request.app.state.lobby
+        if lobby is not None and lobby.uses(avatar):
+            raise Problem(409, "avatar-live", "this avatar is live right now; end the call, then forget it")
+        await asyncio.to_thread(studio.avatars.forget, avatar)
+        log.info("avatar forgotten")
+        return Response(status_code=204)
+
+    return routes
+
+
+class _Queue:
+    """One portrait at a time off the event loop; few may wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._turn = asyncio.Semaphore(1)
+        self._inside = 0
+
+    async def run(self, work: Any, *given: Any) -> Any:
+        """`work(*given)` in a thread. Raises Problem 503 where too many wait or it takes too long."""
+        if self._inside > WAITING:
+            raise busy("too-many-portraits", f"{WAITING} portraits are waiting already", 5, limit=WAITING)
+        self._inside += 1
+        try:
+            async with asyncio.timeout(self._settings.enrol_seconds), self._turn:
+                return await asyncio.to_thread(work, *given)
+        except TimeoutError:
+            limit = self._settings.enrol_seconds
+            raise busy(
+                "portrait-took-too-long", f"{limit:g} s is the limit for preparing a portrait", 10, limit=limit
+            ) from None
+        finally:
+            self._inside -= 1
+
+
+class _InMemory(MultiPartParser):
+    """Keeps the photo in memory: Starlette's own parser writes files above 1 MB to disk."""
+
+    spool_max_size = 1 << 31
+
+
+async def _read(request: Request, settings: Settings) -> tuple[bytes, Consent, str]:
+    """The photo's bytes, the stated consent and a name. Raises Problem."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise Problem(415, "wrong-content-type", "send multipart/form-data", accepted=["multipart/form-data"])
+    try:
+        async with aclosing(request.stream()) as stream:
+            form = await _InMemory(request.headers, stream, max_files=1, max_fields=8).parse()
+    except (MultiPartException, KeyError) as error:
+        detail = getattr(error, "message", "the boundary is missing")
+        raise Problem(400, "malformed-form", f"the form cannot be read: {detail}") from None
+    try:
+        consent, name, portrait = form.get("consent"), form.get("name"), form.get("portrait")
+        if not isinstance(portrait, UploadFile):
+            raise Problem(400, "portrait-missing", "the form needs a file field called 'portrait'")
+        if consent not in [one.value for one in STATED]:
+            choices = [one.value for one in STATED]
+            raise Problem(
+                400,
+                "consent-missing",
+                f"say whose face it is: consent is one of {', '.join(choices)}",
+                accepted=choices,
+            )
+        data = await portrait.read()
+    finally:
+        await form.close()
+    if not data:
+        raise Problem(400, "portrait-missing", "the file 'portrait' is empty")
+    if len(data) > settings.max_portrait_bytes:
+        limit = settings.max_portrait_bytes
+        raise Problem(413, "body-too-large", f"{limit} bytes is the limit for a portrait", limit=limit)
+    return data, Consent(consent), name[:NAME_LENGTH] if isinstance(name, str) else ""
+
+
+def _studio(request: Request) -> Studio:
+    studio: Studio | None = request.app.state.studio
+    if studio is None:
+        raise Problem(503, "warming-up", "the server is still warming up; ask again", {"Retry-After": "2"})
+    return studio
+
+
+def _shown(record: AvatarRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "consent": record.consent.value,
+        "created": record.created,
+        "portrait_sha256": record.portrait_sha256,
+        "built_in": record.id == SAMPLE,
+    }

@@ -1,0 +1,170 @@
+"""Live: a real server on a free port and real peers on this machine, for tests of the network. Nothing here is faked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import uvicorn
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from fastapi import FastAPI
+
+from pipeline.avatars import Avatars
+from pipeline.executors.threads import Threads
+from pipeline.frame import Frame
+from pipeline.placement import preset
+from server.app import create_app
+from server.settings import Settings
+from server.studio import Studio
+from tests.painted import PaintedEngine, StillObserver, still_face
+
+SDP = {"Content-Type": "application/sdp"}
+
+
+def painted_studio(settings: Settings) -> Studio:
+    """Everything real but the face and the engine, which paint their numbers."""
+    placement = preset("cpu")
+    return Studio(
+        Avatars(settings.data_dir, still_face),
+        placement,
+        Threads(placement),
+        engine=lambda name: PaintedEngine(),
+        observer=lambda wants: StillObserver(),
+        observe_portrait=lambda frame: still_face(),
+    )
+
+
+def settings_for(data_dir: Path, **more: Any) -> Settings:
+    return Settings(data_dir=data_dir, port=0, **more)
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[tuple[str, FastAPI]]:
+    """(address, app) of a warm server with a painted studio."""
+    app = create_app(settings, painted_studio)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    task = asyncio.create_task(server.serve())
+    try:
+        await until(lambda: server.started and app.state.lobby is not None)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}", app
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for `condition`; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.02)
+
+
+class Clip(MediaStreamTrack):
+    """A camera: 320x240 at 25 fps, a grey that steps with each picture."""
+
+    kind = "video"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = 0
+
+    async def recv(self) -> av.VideoFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        await asyncio.sleep(0.04)
+        frame = av.VideoFrame.from_ndarray(np.full((360, 320), self.sent % 200 + 20, np.uint8), format="yuv420p")
+        frame.pts, frame.time_base = self.sent * 3600, Fraction(1, 90_000)
+        self.sent += 1
+        return frame
+
+
+class Client:
+    """A WHIP caller or a WHEP viewer that aiortc makes."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pictures: list[av.VideoFrame] = []
+        self.sounds: list[av.AudioFrame] = []
+        self.answer = ""
+        self.session = ""
+        self.etag = ""
+        self._readers: list[asyncio.Task[None]] = []
+        self.connection.on("track", self._read)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def publish(self, channel: str = "room", *tracks: MediaStreamTrack, **query: str) -> httpx.Response:
+        for track in tracks or (Clip(),):
+            self.connection.addTransceiver(track, "sendonly")
+        return await self._exchange(f"/whip/{channel}", query)
+
+    async def view(self, channel: str = "room", audio: bool = False, **query: str) -> httpx.Response:
+        self.connection.addTransceiver("video", "recvonly")
+        if audio:
+            self.connection.addTransceiver("audio", "recvonly")
+        return await self._exchange(f"/whep/{channel}", query)
+
+    async def hang_up(self) -> httpx.Response:
+        return await self.http.delete(self.session)
+
+    async def vanish(self) -> None:
+        """Be gone without a word, as after a crash or a pulled cable."""
+        for transceiver in self.connection.getTransceivers():
+            transport: Any = transceiver.receiver.transport.transport
+            for protocol in transport._connection._protocols:
+                protocol.transport.abort()
+
+    async def close(self) -> None:
+        await self.connection.close()
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    async def seen(self, count: int, seconds: float = 20.0) -> list[av.VideoFrame]:
+        """The pictures so far, once there are `count`."""
+        await until(lambda: len(self.pictures) >= count, seconds)
+        return self.pictures
+
+    async def _exchange(self, path: str, query: dict[str, str]) -> httpx.Response:
+        await self.connection.setLocalDescription()
+        offer = self.connection.localDescription.sdp
+        answer = await self.http.post(path, params=query, content=offer, headers=SDP)
+        if answer.status_code == 201:
+            self.answer, self.session, self.etag = answer.text, answer.headers["Location"], answer.headers["ETag"]
+            await self.connection.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
+        return answer
+
+    def _read(self, track: MediaStreamTrack) -> None:
+        kept: Any = self.pictures if track.kind == "video" else self.sounds
+        self._readers.append(asyncio.create_task(_keep(track.recv, kept)))
+
+
+async def _keep(recv: Callable[[], Awaitable[Any]], kept: list[Any]) -> None:
+    while True:
+        try:
+            kept.append(await recv())
+        except MediaStreamError:
+            return
+
+
+def frame_of(grey: int) -> Frame:
+    return Frame(np.full((240, 320, 3), grey, np.uint8), captured=0.0)
