@@ -86,11 +86,11 @@ def _prepare(
     clip: Path | None, portrait: Path | None, engine_name: str, screen_name: str, placement: str, count: int
 ) -> Setting:
     from pipeline.puppet import Puppet, puppet_portrait
-    from server import clips, uploads
+    from server import clips, portraits
 
     engine = catalogue.load(engine_name)
     engine.warm_up()
-    photo = uploads.decode_file(portrait) if portrait else puppet_portrait()
+    photo = portraits.from_file(portrait) if portrait else puppet_portrait()
     avatar = engine.enrol(observe_portrait(photo))
     source: Iterator[Frame] = clips.frames(clip) if clip else Puppet().frames()
     frames = list(islice(source, count))

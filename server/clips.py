@@ -9,8 +9,8 @@ from pathlib import Path
 
 import av
 import av.error
-from av.container import InputContainer
 import numpy as np
+from av.container import InputContainer
 
 from pipeline.frame import Frame
 

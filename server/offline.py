@@ -24,7 +24,7 @@ from pipeline.flow import Work
 from pipeline.placement import preset
 from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.stages import Picture, Stages
-from server import clips, uploads
+from server import clips, portraits
 
 QUILT_NAME = re.compile(r"_qs(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)$")
 "How Looking Glass software reads the tiling from a quilt's file name: columns, rows, aspect."
@@ -95,7 +95,7 @@ def render(
     engine = catalogue.load(engine_name)
     engine.warm_up()
     progress("enrolling the portrait", 0, 0)
-    avatar = engine.enrol(observe_portrait(uploads.decode_file(portrait)))
+    avatar = engine.enrol(observe_portrait(portraits.from_file(portrait)))
 
     begun, done, unseen = time.monotonic(), 0, 0
     with _film(out, driver, target, clip) as write, Observer(engine.wants) as observer:

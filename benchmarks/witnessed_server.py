@@ -1,0 +1,82 @@
+"""Witnessed server: the real server, except that a number drawn into the caller's picture is drawn into the quilt made
+from it. That number is how glass_to_glass knows which capture a shown picture came from.
+
+    python -m benchmarks.witnessed_server --port 8001
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from benchmarks import barcode
+from engines.contract import FaceObservation
+from pipeline.frame import Frame
+from pipeline.session import Observer as Observing
+from pipeline.session import Session
+from pipeline.stages import Picture
+from server.app import create_app
+from server.settings import Settings
+from server.studio import Studio, open_studio
+
+
+class _Witness:
+    """Reads the number of each frame as it is observed, and remembers it until its picture is shown."""
+
+    def __init__(self, observer: Observing) -> None:
+        self._observer = observer
+        self._numbers: dict[int, int] = {}
+
+    def observe(self, frame: Frame) -> FaceObservation:
+        number = barcode.read(frame.pixels[: barcode.HEIGHT, : barcode.WIDTH, 1])
+        if number is not None:
+            self._numbers[frame.sequence] = number
+        return self._observer.observe(frame)
+
+    def close(self) -> None:
+        self._observer.close()
+
+    def draw_on(self, picture: Picture) -> None:
+        number = self._numbers.get(picture.sequence)
+        if number is not None:
+            barcode.draw(picture.i420, number)
+        self._numbers = {seen: n for seen, n in self._numbers.items() if seen > picture.sequence - 8}
+
+
+@dataclass(frozen=True)
+class WitnessedStudio(Studio):
+    def session(self, engine: str, avatar: str, present: Callable[[Picture], None], marked: bool) -> Session:
+        witness = _Witness(self.observer(self.engine(engine).wants))
+
+        def witnessed(picture: Picture) -> None:
+            witness.draw_on(picture)
+            present(picture)
+
+        seeing = replace(self, observer=lambda wants: witness)
+        return Studio.session(seeing, engine, avatar, witnessed, marked)
+
+
+def _open(settings: Settings) -> Studio:
+    real = open_studio(settings)
+    return WitnessedStudio(real.avatars, real.placement, real.executor)
+
+
+def main(
+    port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8001,
+    placement: Annotated[str, typer.Option(help="Which stage runs on which device.")] = "cpu",
+    screen: Annotated[str, typer.Option(help="Whose quilt.")] = "telequilt",
+) -> None:
+    """Run the witnessed server on loopback until it is stopped."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(port=port, data_dir=Path(folder), placement=placement, screen=screen)
+        uvicorn.run(create_app(settings, _open), host="127.0.0.1", port=port, log_level="warning")
+
+
+if __name__ == "__main__":
+    typer.run(main)
