@@ -1,0 +1,116 @@
+// The server's HTTP side as functions. Holds the access token; knows nothing of WebRTC or of the page.
+
+/** Where the server's routes begin: this file is served one folder below, so a path prefix in front of both is fine. */
+export const ROOT = new URL("../", import.meta.url);
+
+const KEPT_TOKEN = "telequilt-token";
+
+/** An error the server explained (RFC 9457), or the lack of any answer (status 0). */
+export class Problem extends Error {
+  /**
+   * @param {number} status HTTP status, 0 if the server did not answer
+   * @param {string} detail what happened and what to do, for people
+   * @param {{title?: string, reason?: string, retryAfter?: number|null}} [more] retryAfter in seconds
+   */
+  constructor(status, detail, { title = "", reason = "", retryAfter = null } = {}) {
+    super(detail);
+    this.name = "Problem";
+    this.status = status;
+    this.title = title;
+    this.reason = reason;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Takes `#token=...` out of the address, so that it is neither copied on nor kept in the history. */
+export function takeTokenFromAddress() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!given) return;
+  sessionStorage.setItem(KEPT_TOKEN, given);
+  history.replaceState(history.state, "", location.pathname + location.search);
+}
+
+/** @param {string} token */
+export function keepToken(token) {
+  sessionStorage.setItem(KEPT_TOKEN, token);
+}
+
+export function hasToken() {
+  return sessionStorage.getItem(KEPT_TOKEN) !== null;
+}
+
+/** @returns {Record<string, string>} */
+export function authorization() {
+  const token = sessionStorage.getItem(KEPT_TOKEN);
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
+/**
+ * fetch() with the token; answers that are not 2xx become a Problem.
+ * @param {string|URL} path relative to ROOT
+ * @param {RequestInit} [init]
+ */
+export async function ask(path, init = {}) {
+  let answer;
+  try {
+    answer = await fetch(new URL(path, ROOT), { ...init, headers: { ...authorization(), ...init.headers } });
+  } catch (failure) {
+    if (init.signal?.aborted) throw failure;
+    throw new Problem(0, "The server does not answer. Check that it is running and that you are online, then try again.");
+  }
+  if (!answer.ok) throw await readProblem(answer);
+  return answer;
+}
+
+/** @param {Response} answer */
+async function readProblem(answer) {
+  const body = await answer.json().catch(() => ({}));
+  const wait = Number(answer.headers.get("Retry-After"));
+  return new Problem(answer.status, body.detail || body.title || `The server answered ${answer.status}.`, {
+    title: body.title,
+    reason: body.reason,
+    retryAfter: wait > 0 ? wait : null,
+  });
+}
+
+/** @param {string} path */
+const json = async (path) => (await ask(path)).json();
+
+/** @param {string} name a channel, engine or avatar id as a path segment */
+const segment = (name) => encodeURIComponent(name);
+
+/** @typedef {{id: string, name: string, consent?: string, built_in?: boolean}} AvatarEntry */
+
+/** @returns {Promise<AvatarEntry[]>} */
+export const avatars = () => json("api/avatars");
+
+/** @param {string} id */
+export const avatarPicture = async (id) => (await ask(`api/avatars/${segment(id)}/picture`)).blob();
+
+/**
+ * @param {Blob} portrait
+ * @param {string} filename
+ * @param {"me"|"consenting"|"synthetic"} consent
+ * @returns {Promise<AvatarEntry>}
+ */
+export async function enrol(portrait, filename, consent) {
+  const form = new FormData();
+  form.append("portrait", portrait, filename);
+  form.append("consent", consent);
+  return (await ask("api/avatars", { method: "POST", body: form })).json();
+}
+
+/** @param {string} id */
+export const forget = (id) => ask(`api/avatars/${segment(id)}`, { method: "DELETE" });
+
+/** @returns {Promise<{name: string, summary: string, failure: string|null}[]>} */
+export const engines = () => json("api/engines");
+
+/** @param {string} name */
+export const channel = (name) => json(`api/channels/${segment(name)}`);
+
+/** The scripted face, as one blob: it loops without range requests. */
+export const puppetClip = async () => (await ask("puppet.mp4")).blob();
+
+/** @param {string} name */
+export const viewerAddress = (name) => new URL(`view/${segment(name)}`, ROOT).href;

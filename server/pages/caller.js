@@ -1,0 +1,245 @@
+// The caller's page: puts the three steps together, and runs the call.
+
+import * as api from "./api.js";
+import { cameras, Driver } from "./drivers.js";
+import { inWords, part, say, withToken } from "./notices.js";
+import { Shelf } from "./shelf.js";
+import { Stage } from "./stage.js";
+import { dropWords, showTimings } from "./timings.js";
+import { publish } from "./whip.js";
+
+const LOOK_EVERY_MS = 1000;
+const COLOURS = ["amber", "ash", "azure", "coral", "copper", "indigo", "ivory", "jade", "linen", "olive", "pearl", "ruby", "russet", "sepia", "umber"];
+const BIRDS = ["avocet", "crane", "curlew", "dipper", "finch", "heron", "ibis", "kestrel", "lark", "linnet", "merlin", "plover", "swift", "tern", "wren"];
+
+const driver = new Driver(part("driver-video"));
+const stage = new Stage(part("stage"), part("angle"));
+const shelf = new Shelf(driver, () => startDriver("camera"));
+
+/** @type {import("./whip.js").Session|null} */
+let session = null;
+let poll = 0;
+
+/* ---- step 1: who drives ---- */
+
+const WHO_SEES = "Only you see this preview. Viewers see the avatar.";
+/** Beside the preview, by kind of driver: what to know before it is on, and after. */
+const HINTS = {
+  camera: ["Your browser asks first. The picture only goes to this server, which reads your expression and keeps nothing.", WHO_SEES],
+  file: ["A clip of one face, looking at the camera. It plays in a loop and is not kept.", WHO_SEES],
+  puppet: ["A scripted face that talks, blinks and looks around. No camera needed.", WHO_SEES],
+};
+
+const driverKind = () => document.querySelector('input[name="driver"]:checked').value;
+
+/** @param {string} kind */
+function selectKind(kind) {
+  document.querySelector(`input[name="driver"][value="${kind}"]`).checked = true;
+  for (const panel of document.querySelectorAll("[data-for]")) panel.hidden = panel.dataset.for !== kind;
+  part("mirror").dataset.kind = kind;
+}
+
+/** Turns on what `kind` says. @param {string} kind @returns {Promise<boolean>} whether it runs now */
+async function startDriver(kind) {
+  say(part("driver-problem"), "");
+  selectKind(kind);
+  try {
+    if (kind === "camera") await driver.useCamera(part("camera-choice").value || undefined);
+    else if (kind === "puppet") await withToken(() => driver.usePuppet());
+    else if (part("driver-file").files[0]) await driver.useClip(part("driver-file").files[0]);
+    else say(part("driver-problem"), "Choose a video file first.");
+  } catch (failure) {
+    say(part("driver-problem"), inWords(failure));
+  }
+  return driver.on;
+}
+
+async function showCameras() {
+  const found = await cameras();
+  const named = found.filter((camera) => camera.label);
+  const options = named.map((camera) => new Option(camera.label, camera.deviceId, false, camera.deviceId === driver.deviceId));
+  part("camera-choice").replaceChildren(...options);
+  part("camera-field").hidden = named.length < 2;
+  return found.length;
+}
+
+async function driverChanged() {
+  part("mirror").dataset.on = String(driver.on);
+  part("camera-switch").textContent = driver.on ? "Turn off camera" : "Turn on camera";
+  for (const kind of Object.keys(HINTS)) part(`${kind}-hint`).textContent = HINTS[kind][Number(driver.on)];
+  if (driver.on && driverKind() === "camera") await showCameras();
+  part("voice").checked = driver.hasVoice;
+  if (!driver.on && session) await endCall("The camera stopped, so the call ended. Start again when it is back.");
+}
+
+async function setVoice() {
+  say(part("driver-problem"), "");
+  const wanted = part("voice").checked;
+  if (session) return driver.letVoiceBeHeard(wanted);
+  try {
+    await driver.useVoice(wanted);
+  } catch (failure) {
+    part("voice").checked = false;
+    say(part("driver-problem"), inWords(failure));
+  }
+}
+
+driver.addEventListener("change", () => void driverChanged());
+part("driver-kind").addEventListener("change", () => {
+  driver.stop();
+  say(part("driver-problem"), "");
+  selectKind(driverKind());
+  if (driverKind() === "puppet") void startDriver("puppet");
+});
+part("camera-switch").addEventListener("click", () => (driver.on ? driver.stop() : void startDriver("camera")));
+part("camera-choice").addEventListener("change", () => driver.on && void startDriver("camera"));
+part("driver-file").addEventListener("change", (event) => {
+  if (event.target.files[0]) void startDriver("file");
+});
+part("voice").addEventListener("change", () => void setVoice());
+navigator.mediaDevices?.addEventListener?.("devicechange", () => void showCameras());
+
+/* ---- step 2: who they see ---- */
+
+shelf.addEventListener("change", () => {
+  part("chosen").hidden = !shelf.picture;
+  if (shelf.picture) part("chosen").src = shelf.picture;
+  part("idle-words").textContent = shelf.chosen ? "Comes alive when you start" : shelf.picture ? "Your portrait" : "Make an avatar, or choose one";
+});
+
+/* ---- step 3: the call ---- */
+
+/** @param {string[]} words */
+function oneOf(words) {
+  return words[crypto.getRandomValues(new Uint32Array(1))[0] % words.length];
+}
+
+function suggestChannel() {
+  const kept = sessionStorage.getItem("telequilt-channel");
+  const number = 10 + (crypto.getRandomValues(new Uint32Array(1))[0] % 90);
+  part("channel").value = kept ?? `${oneOf(COLOURS)}-${oneOf(BIRDS)}-${number}`;
+}
+
+async function showEngines() {
+  const loadable = (await withToken(api.engines).catch(() => [])).filter((engine) => !engine.failure);
+  part("engine").replaceChildren(...loadable.map((engine) => new Option(engine.name, engine.name)));
+  part("engine-field").hidden = loadable.length < 2;
+}
+
+/** What still keeps the call from starting, if anything. */
+async function missing() {
+  if (!part("channel").value || !part("channel").checkValidity()) {
+    part("channel").focus();
+    return "Give the channel a name of letters, digits, - and _.";
+  }
+  if (!shelf.chosen) return "Choose an avatar in step 2, or make one.";
+  if (!driver.on && !(await startDriver(driverKind()))) return "Nothing drives the avatar yet: see step 1.";
+  return "";
+}
+
+async function startCall() {
+  const channel = part("channel").value;
+  const path = new URLSearchParams({ avatar: shelf.chosen });
+  if (part("engine").value) path.set("engine", part("engine").value);
+  session = await withToken(() => publish(`whip/${encodeURIComponent(channel)}?${path}`, driver.stream()));
+  session.connection.addEventListener("connectionstatechange", (event) => {
+    if (session?.connection === event.target && event.target.connectionState === "failed") {
+      void endCall("The connection to the server was lost. Start again.");
+    }
+  });
+  sessionStorage.setItem("telequilt-channel", channel);
+  showLive(channel);
+  stage.play(channel);
+  part("stage").scrollIntoView({ block: "nearest" });
+  poll = setInterval(() => void look(channel), LOOK_EVERY_MS);
+}
+
+/** @param {string} [words] why, if it was not asked for */
+async function endCall(words = "") {
+  const ending = session;
+  session = null; // first: what stops from here on is meant to
+  clearInterval(poll);
+  stage.stop();
+  driver.stop();
+  showIdle();
+  say(part("start-problem"), words);
+  await ending?.stop();
+}
+
+/** @param {string} channel */
+function showLive(channel) {
+  setOnAir(true);
+  part("link").value = api.viewerAddress(channel);
+  part("open").href = api.viewerAddress(channel);
+  part("link-hint").hidden = !api.hasToken();
+}
+
+function showIdle() {
+  setOnAir(false);
+  part("timings").tBodies[0].replaceChildren();
+}
+
+/** @param {boolean} on */
+function setOnAir(on) {
+  part("air").dataset.on = String(on);
+  part("air-words").textContent = on ? "On air" : "Off air";
+  part("start").textContent = on ? "Stop" : "Start";
+  part("start").dataset.live = String(on);
+  part("live").hidden = !on;
+  document.body.dataset.live = String(on);
+  part("start-title").lastChild.textContent = on ? "You are live" : "Go live";
+  part("voice").disabled = on && !driver.hasVoice; // a call that began without sound has no place for it
+  for (const id of ["driver-kind", "camera-choice", "camera-switch", "driver-file", "channel", "engine"]) part(id).disabled = on;
+  shelf.lock(on);
+}
+
+/** @param {string} channel */
+async function look(channel) {
+  const facts = await api.channel(channel).catch(() => null); // the next look may succeed; a lost call says so itself
+  if (!facts || !session) return;
+  part("viewers").textContent = String(Math.max(0, facts.viewers - (stage.state === "live" ? 1 : 0)));
+  measured(part("rate"), facts.fps, "");
+  measured(part("age"), facts.age?.p50, "ms");
+  showTimings(part("timings"), facts.stages);
+  part("drops").textContent = dropWords(facts.drops);
+}
+
+/** @param {HTMLElement} place @param {number|null|undefined} value @param {string} unit */
+function measured(place, value, unit) {
+  place.textContent = value === null || value === undefined ? "–" : String(Math.round(value));
+  if (unit && value !== null && value !== undefined) place.append(Object.assign(document.createElement("small"), { textContent: unit }));
+}
+
+async function startOrStop() {
+  const button = part("start");
+  button.disabled = true;
+  say(part("start-problem"), "");
+  try {
+    if (session) return await endCall();
+    const lacking = await missing();
+    if (lacking) return say(part("start-problem"), lacking);
+    await startCall();
+  } catch (failure) {
+    say(part("start-problem"), inWords(failure));
+  } finally {
+    button.disabled = false;
+    button.focus({ preventScroll: true });
+  }
+}
+
+part("start").addEventListener("click", () => void startOrStop());
+part("copy").addEventListener("click", async () => {
+  part("link").select();
+  await navigator.clipboard?.writeText(part("link").value).catch(() => undefined); // what is selected can still be copied by hand
+  part("copy").textContent = "Copied";
+  setTimeout(() => (part("copy").textContent = "Copy"), 2000);
+});
+addEventListener("pagehide", () => session?.abandon());
+
+api.takeTokenFromAddress();
+suggestChannel();
+selectKind("camera");
+await driverChanged();
+await shelf.load("sample");
+await showEngines();
+if ((await showCameras()) === 0) selectKind("puppet");

@@ -1,0 +1,118 @@
+// The stage: the glass with the hologram in it, and the words that stand there while there is none. Both pages have one.
+
+import { channel as channelFacts, Problem } from "./api.js";
+import { Hologram } from "./hologram.js";
+import { Playback } from "./whep.js";
+
+/** Plain words for each state of playback: a title and what will happen or can be done. */
+const WORDS = {
+  live: ["Live", "The hologram is playing."],
+  connecting: ["Connecting", "Fetching the first picture."],
+  waiting: ["Waiting for the caller", "Nobody is live on this channel yet. It starts by itself when they are."],
+  full: ["The server is full", "All places are taken just now. Trying again shortly."],
+  lost: ["Connection lost", "Trying to get it back."],
+  refused: ["This cannot be played", ""],
+};
+
+/** The ordinary-video form has no quilt; which form a mode plays. */
+const FORM = { window: "quilt", quilt: "quilt", video: "view" };
+
+/** Fires "state" with the playback's states, and "mode" when the shown mode changed. */
+export class Stage extends EventTarget {
+  #root;
+  #video;
+  #hologram;
+  #playback = null;
+  #channel = "";
+  #token = 0;
+
+  /** @param {HTMLElement} root the element with class "stage" @param {HTMLInputElement} slider @param {HTMLElement} [surface] */
+  constructor(root, slider, surface = root) {
+    super();
+    this.#root = root;
+    this.#video = root.querySelector("video");
+    this.#hologram = new Hologram({ video: this.#video, canvas: root.querySelector("canvas"), slider, surface });
+    this.mode = "window";
+    this.#show("idle");
+  }
+
+  get state() {
+    return this.#playback?.state ?? "stopped";
+  }
+
+  get problem() {
+    return this.#playback?.problem ?? null;
+  }
+
+  get video() {
+    return this.#video;
+  }
+
+  get hologram() {
+    return this.#hologram;
+  }
+
+  /** @param {string} channel */
+  play(channel) {
+    this.stop();
+    this.#channel = channel;
+    this.#playback = new Playback(this.#video, this.#path());
+    this.#playback.addEventListener("state", () => void this.#changed());
+    this.#playback.start();
+  }
+
+  stop() {
+    this.#playback?.stop();
+    this.#playback = null;
+    this.#hologram.stop();
+    this.#show("idle");
+  }
+
+  /** @param {"window"|"quilt"|"video"} mode */
+  setMode(mode) {
+    if (mode === this.mode) return;
+    const newForm = FORM[mode] !== FORM[this.mode];
+    this.mode = mode;
+    this.#root.dataset.mode = mode;
+    if (newForm) this.#playback?.switchTo(this.#path());
+    this.dispatchEvent(new Event("mode"));
+  }
+
+  #path() {
+    const name = encodeURIComponent(this.#channel);
+    return FORM[this.mode] === "quilt" ? `whep/${name}?as=quilt` : `whep/${name}?as=view`;
+  }
+
+  async #changed() {
+    const playback = this.#playback;
+    if (!playback) return;
+    if (playback.state === "live") await this.#prepare();
+    if (playback !== this.#playback || playback.state === "stopped") return;
+    this.#show(playback.state);
+    this.dispatchEvent(new Event("state"));
+  }
+
+  /** A live channel may have another screen than the last time. */
+  async #prepare() {
+    const round = ++this.#token;
+    const facts = await channelFacts(this.#channel).catch(() => null);
+    if (round !== this.#token || !facts) return;
+    if (!this.#hologram.canShow(facts.screen)) return this.setMode("video");
+    this.#hologram.setScreen(facts.screen);
+    this.#root.style.setProperty("--aspect", String(facts.screen.aspect));
+    const { quilt_width: width, quilt_height: height } = facts.screen;
+    this.#root.style.setProperty("--quilt-aspect", String(width / height));
+    this.#hologram.start();
+  }
+
+  /** @param {string} state */
+  #show(state) {
+    this.#root.dataset.state = state;
+    const [title, text] = WORDS[state] ?? ["", ""];
+    const problem = this.problem instanceof Problem && state === "refused" ? this.problem.message : "";
+    const veil = this.#root.querySelector(".veil-words");
+    if (!veil || state === "idle") return;
+    veil.querySelector("strong").textContent = title;
+    veil.querySelector("span").textContent = problem || text;
+  }
+}

@@ -1,0 +1,161 @@
+// Playing: one WebRTC connection in, by WHEP, and what to do when it is not there, full, or lost.
+
+import { Problem } from "./api.js";
+import { exchange } from "./whip.js";
+
+/** No new picture for this long, while the channel is played, counts as lost. */
+const STALL_MS = 4000;
+const FIRST_PICTURE_MS = 12000;
+const LOOK_EVERY_MS = 500;
+const SHORTEST_WAIT_MS = 1000;
+const LONGEST_WAIT_MS = 8000;
+
+/**
+ * @param {string} path e.g. "whep/my-channel?as=quilt"
+ * @returns {Promise<{session: import("./whip.js").Session, stream: MediaStream}>}
+ */
+async function receive(path) {
+  const connection = new RTCPeerConnection();
+  try {
+    const video = connection.addTransceiver("video", { direction: "recvonly" });
+    preferH264(video);
+    const audio = connection.addTransceiver("audio", { direction: "recvonly" });
+    await connection.setLocalDescription();
+    const session = await exchange(path, connection);
+    return { session, stream: new MediaStream([video.receiver.track, audio.receiver.track]) };
+  } catch (failure) {
+    connection.close();
+    throw failure;
+  }
+}
+
+/** The server encodes quilts as H.264; the rest of what the browser knows stays in the offer. */
+function preferH264(transceiver) {
+  const known = globalThis.RTCRtpReceiver?.getCapabilities?.("video")?.codecs;
+  if (!known || !transceiver.setCodecPreferences) return;
+  const isH264 = (codec) => codec.mimeType.toLowerCase() === "video/h264";
+  transceiver.setCodecPreferences([...known.filter(isH264), ...known.filter((codec) => !isH264(codec))]);
+}
+
+/**
+ * Keeps a channel playing in a video element. Fires "state" whenever `state` changes:
+ * connecting, live, waiting (nobody publishes yet), full, lost (was live; trying again), refused (will not try again), stopped.
+ */
+export class Playback extends EventTarget {
+  #video;
+  #path;
+  #session = null;
+  #round = 0;
+  #timer = 0;
+  #tries = 0;
+
+  /** @param {HTMLVideoElement} video @param {string} path */
+  constructor(video, path) {
+    super();
+    this.#video = video;
+    this.#path = path;
+    /** @type {"stopped"|"connecting"|"live"|"waiting"|"full"|"lost"|"refused"} */
+    this.state = "stopped";
+    /** @type {Problem|null} why the last try failed */
+    this.problem = null;
+  }
+
+  start() {
+    this.stop();
+    this.#become("connecting");
+    this.#tries = 0;
+    void this.#try(this.#round);
+  }
+
+  /** @param {string} path plays this instead, from now on */
+  switchTo(path) {
+    this.#path = path;
+    this.start();
+  }
+
+  stop() {
+    this.#drop();
+    this.#become("stopped");
+  }
+
+  /** The RTP receiver's connection while there is one, for statistics. */
+  get connection() {
+    return this.#session?.connection ?? null;
+  }
+
+  #become(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.dispatchEvent(new Event("state"));
+  }
+
+  #drop() {
+    this.#round += 1; // whatever is still under way belongs to an earlier round and undoes itself
+    clearTimeout(this.#timer);
+    this.#session?.abandon();
+    this.#session = null;
+    this.#video.srcObject = null;
+  }
+
+  async #try(round) {
+    try {
+      const { session, stream } = await receive(this.#path);
+      if (round !== this.#round) return session.abandon();
+      this.#session = session;
+      this.#video.srcObject = stream;
+      this.#video.play().catch(() => undefined); // a browser that wants a gesture first plays once unmuted by hand
+      this.#watch(round, performance.now(), -1);
+    } catch (failure) {
+      if (round !== this.#round) return;
+      this.problem = failure instanceof Problem ? failure : new Problem(0, String(failure?.message ?? failure));
+      this.#settle(this.problem);
+    }
+  }
+
+  /** @param {Problem} problem */
+  #settle(problem) {
+    const { status } = problem;
+    if (status === 404) this.#become("waiting");
+    else if (status === 503) this.#become("full");
+    else if (status >= 400 && status < 500) return this.#become("refused");
+    else if (this.state !== "waiting") this.#become("lost");
+    this.#again(problem.retryAfter);
+  }
+
+  /** @param {number|null} seconds as the server wishes, or null for a growing pause */
+  #again(seconds) {
+    const growing = Math.min(LONGEST_WAIT_MS, SHORTEST_WAIT_MS * 1.6 ** this.#tries);
+    this.#tries += 1;
+    const round = this.#round;
+    this.#timer = setTimeout(() => void this.#try(round), seconds ? seconds * 1000 : growing);
+  }
+
+  /** Looks at the decoder's own count, which also runs while the page is hidden. */
+  async #watch(round, since, counted) {
+    const frames = await decoded(this.connection);
+    if (round !== this.#round) return;
+    const now = performance.now();
+    if (frames > Math.max(counted, 0)) {
+      this.#tries = 0;
+      this.problem = null;
+      this.#become("live");
+    }
+    const quiet = frames === counted ? now - since : 0;
+    const broken = ["failed", "closed"].includes(this.connection?.connectionState ?? "closed");
+    if (broken || quiet > (frames > 0 ? STALL_MS : FIRST_PICTURE_MS)) {
+      this.#drop();
+      if (this.state === "live") this.#become("lost");
+      return this.#again(null);
+    }
+    this.#timer = setTimeout(() => void this.#watch(round, frames === counted ? since : now, frames), LOOK_EVERY_MS);
+  }
+}
+
+/** @param {RTCPeerConnection|null} connection */
+async function decoded(connection) {
+  if (!connection) return 0;
+  for (const report of (await connection.getStats()).values()) {
+    if (report.type === "inbound-rtp" && report.kind === "video") return report.framesDecoded ?? 0;
+  }
+  return 0;
+}
