@@ -29,7 +29,7 @@ class PortraitUnreadable(ValueError):
         self.reason, self.limit = reason, limit
 
 
-def decode_file(path: Path) -> Frame:
+def from_file(path: Path) -> Frame:
     """The photo at `path`, upright. Raises PortraitUnreadable, or OSError where there is no such file."""
     return Frame(decode(path.read_bytes()), captured=0.0)
 
