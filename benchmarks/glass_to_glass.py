@@ -2,26 +2,33 @@
 
     python -m benchmarks.glass_to_glass
 
-The server runs in one process; a caller (WHIP) and a viewer (WHEP), both aiortc, run in this one. Every camera picture
-carries its number, the server draws that number into the quilt made from it (benchmarks/witnessed_server.py), and the
-viewer reads it from the decoded quilt. All of it shares this machine's cores, so caller and viewer cost frames too.
+    python -m benchmarks.glass_to_glass --peers chromium
+
+The server runs in one process; a caller (WHIP) and a viewer (WHEP), both aiortc, run in this one, or both in a headless
+Chromium. Every camera picture carries its number, the server draws that number into the quilt made from it
+(benchmarks/witnessed_server.py), and the viewer reads it from the decoded quilt. All of it shares this machine's cores,
+so caller and viewer cost frames too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 from itertools import cycle, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import av
+import cv2
 import httpx
 import numpy as np
 import psutil
@@ -40,6 +47,11 @@ from server.client import playing, publishing
 WARM_UP = 5.0
 "Seconds that are run and not measured: ICE, the first keyframe, bandwidth estimation."
 PUPPET_FRAMES = 200
+
+
+class Peers(StrEnum):
+    AIORTC = "aiortc"
+    CHROMIUM = "chromium"
 
 
 class Camera(VideoStreamTrack):
@@ -137,24 +149,81 @@ async def _call(
         report = httpx.get(f"{base}/api/channels/benchmark", timeout=5, trust_env=False).json()
         offered = len(camera.captured) - offered
         watching.cancel()
-    gaps = np.diff(seen.times)
+    return _facts(seen.times, seen.ages, took, costs, report) | {"camera_frames": offered, "unread": seen.unread}
+
+
+def _facts(
+    times: list[float], ages: list[float], took: float, costs: tuple[float, float], report: dict[str, Any]
+) -> dict[str, Any]:
     return {
-        "fps": round(len(seen.times) / took, 2),
-        "age_ms": percentiles(seen.ages),
-        "gap_ms": percentiles(gaps.tolist()),
-        "camera_frames": offered,
-        "shown": len(seen.times),
-        "unread": seen.unread,
-        "server_cpu_share_of_a_core": round(costs[0] / took, 2),
-        "peers_cpu_share_of_a_core": round(costs[1] / took, 2),
+        "fps": round(len(times) / took, 2),
+        "age_ms": percentiles(ages),
+        "gap_ms": percentiles(np.diff(times).tolist()),
+        "shown": len(times),
+        "server_cores": round(costs[0] / took, 2),
+        "peers_cores": round(costs[1] / took, 2),
         "server_report": report,
-        "ages_ms": [round(1e3 * age, 1) for age in seen.ages],
+        "ages_ms": [round(1e3 * age, 1) for age in ages],
     }
+
+
+def _call_in_chromium(port: int, film: Path, seconds: float, server: psutil.Process) -> dict[str, Any]:
+    """The same call with a real browser at both ends, whose camera plays `film`."""
+    from playwright.sync_api import sync_playwright
+
+    measure = Path(__file__).with_name("browser_peers.js").read_text().split("\n", 2)[2].rstrip().rstrip(";")
+    wants = {"channel": "benchmark", "warmUp": WARM_UP, "seconds": seconds, "bits": barcode.BITS}
+    wants |= {"checkBits": barcode.CHECK_BITS, "block": barcode.BLOCK, "dark": barcode.DARK, "light": barcode.LIGHT}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-video-capture={film}",
+                "--autoplay-policy=no-user-gesture-required",
+                "--disable-features=WebRtcHideLocalIpsWithMdns",
+                "--disable-background-networking",
+            ],
+        )
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        before = (sum(server.cpu_times()[:2]), _others_cpu(server))
+        begun = time.monotonic()
+        saw = page.evaluate(measure, wants)
+        whole = time.monotonic() - begun
+        costs = (sum(server.cpu_times()[:2]) - before[0], _others_cpu(server) - before[1])
+        browser.close()
+    share = saw["took"] / whole  # processor time is of the whole call, warm-up included
+    times, ages = [at / 1e3 for at in saw["times"]], [age / 1e3 for age in saw["ages"]]
+    return _facts(times, ages, saw["took"], (costs[0] * share, costs[1] * share), saw["report"]) | {"unread": 0}
+
+
+def _others_cpu(server: psutil.Process) -> float:
+    """Processor seconds of our children except the server: the browser."""
+    children = [child for child in psutil.Process().children(recursive=True) if child != server]
+    return sum(sum(child.cpu_times()[:2]) for child in children)
+
+
+def _film(pictures: list[np.ndarray], rate: float, folder: Path) -> Path:
+    """The numbered pictures as raw video, which a browser's fake camera plays again and again."""
+    path = folder / "camera.y4m"
+    height, width = pictures[0].shape[:2]
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F{round(rate)}:1 Ip A1:1 C420jpeg\n".encode())
+        for number, picture in enumerate(pictures):
+            numbered = picture.copy()
+            barcode.draw(numbered, number)
+            file.write(b"FRAME\n" + cv2.cvtColor(numbered, cv2.COLOR_RGB2YUV_I420).tobytes())
+    return path
 
 
 def main(
     seconds: Annotated[float, typer.Option(min=2, help="Measured length of each run.")] = 20.0,
     repeats: Annotated[int, typer.Option(min=1, help="Runs, each with a new call.")] = 3,
+    peers: Annotated[Peers, typer.Option(help="Who calls and who views.")] = Peers.AIORTC,
     rate: Annotated[float, typer.Option(help="The camera's frames a second.")] = 25.0,
     placement: Annotated[str, typer.Option(help="Which stage runs on which device.")] = "cpu",
     screen: Annotated[str, typer.Option(help="Whose quilt.")] = PRODUCT,
@@ -171,10 +240,14 @@ def main(
     with console.status("starting the server") as status, witnessed_server(port, placement, screen) as server:
         for number in range(repeats):
             status.update(f"measuring, call {number + 1} of {repeats}")
-            runs.append(asyncio.run(_call(port, pictures, rate, seconds, server)))
+            if peers is Peers.AIORTC:
+                runs.append(asyncio.run(_call(port, pictures, rate, seconds, server)))
+            else:
+                with TemporaryDirectory() as folder:
+                    runs.append(_call_in_chromium(port, _film(pictures, rate, Path(folder)), seconds, server))
     middle = sorted(runs, key=lambda run: run["fps"])[len(runs) // 2]
-    console.print(_table(runs, middle))
-    name = f"glass_to_glass_{screen}_{placement}"
+    console.print(_table(runs, middle, peers))
+    name = f"glass_to_glass_{screen}_{placement}_{peers}"
     path = write(
         name, {"camera_fps": rate, "seconds": seconds, "median": middle | {"ages_ms": None}, "runs": runs}, out
     )
@@ -182,13 +255,13 @@ def main(
     console.print(f"{path}\n{path.with_suffix('.png')}")
 
 
-def _table(runs: list[dict[str, Any]], middle: dict[str, Any]) -> Table:
-    table = Table(title="camera to decoded quilt, caller and viewer (aiortc) on the same machine")
+def _table(runs: list[dict[str, Any]], middle: dict[str, Any], peers: Peers) -> Table:
+    table = Table(title=f"camera to decoded quilt; caller and viewer ({peers}) on the same machine")
     for heading in ("call", "fps", "age p50", "age p95", "age p99", "server cores", "peers' cores", "unread"):
         table.add_column(heading, justify="right")
     for number, run in enumerate(runs, 1):
-        cells = [run["fps"], *asdict(run["age_ms"]).values(), run["server_cpu_share_of_a_core"]]
-        cells += [run["peers_cpu_share_of_a_core"], run["unread"]]
+        cells = [run["fps"], *asdict(run["age_ms"]).values(), run["server_cores"]]
+        cells += [run["peers_cores"], run["unread"]]
         table.add_row(f"{number}{' (median)' if run is middle else ''}", *map(str, cells))
     return table
 
