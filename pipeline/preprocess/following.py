@@ -21,24 +21,30 @@ class Patience:
 
 
 class Presence:
-    """0..1 as time goes by: 1 while a face is seen."""
+    """0..1 as time goes by: 1 while the face that is followed is seen."""
 
     def __init__(self, patience: Patience | None = None) -> None:
         self._patience = patience or Patience()
         self._level = 0.0
-        self._last_seen = -np.inf
+        self._first_seen = self._last_seen = -np.inf
         self._now: float | None = None
+        self.waiting = False
+        "Whether the face that was followed is still waited for. If not, another may be taken up."
 
     def update(self, seen: bool, now: float) -> float:
         """The presence at `now`, in seconds, where a face is seen or not."""
         step = 0.0 if self._now is None else max(0.0, now - self._now)
         self._now = now if self._now is None else max(now, self._now)
         if seen:
+            self._first_seen = self._first_seen if self.waiting else self._now
             self._last_seen = self._now
             self._level = min(1.0, self._level + step / self._patience.rise)
         else:
             falling = min(step, self._now - self._last_seen - self._patience.hold)
             self._level = max(0.0, self._level - max(0.0, falling) / self._patience.fall)
+        # a face that was there for two frames only, a poster or a mistake, is not worth waiting for
+        worth = min(self._last_seen - self._first_seen, self._patience.hold + self._patience.fall)
+        self.waiting = seen or self._now - self._last_seen < worth
         return self._level
 
 
@@ -48,13 +54,13 @@ class Place:
 
     x: float
     y: float
-    "Its middle, in pixels."
+    "Its middle, in widths of the picture, so that a camera may change its resolution."
     size: float
-    "Pixels: the mean of its width and height, as far as they can be seen."
+    "Picture widths: the mean of its width and height, as far as they can be seen."
 
     @classmethod
     def of(cls, points: np.ndarray) -> Place:
-        """Of landmarks [478, 3] in pixels."""
+        """Of landmarks [478, 3] in picture widths."""
         low, high = points[:468, :2].min(axis=0), points[:468, :2].max(axis=0)
         x, y = (low + high) / 2
         return cls(float(x), float(y), float((high - low).mean()))
@@ -63,17 +69,19 @@ class Place:
         """Distance between the middles, in sizes of the larger face."""
         return float(np.hypot(self.x - other.x, self.y - other.y) / max(self.size, other.size))
 
-    def could_have_come_from(self, before: Place) -> bool:
-        """Whether a face moves so far between two pictures. If not it is another one, or a cut in a film.
+    def could_have_come_from(self, before: Place, unseen: float = 0.0) -> bool:
+        """Whether a face moves so far in `unseen` seconds. If not it is another one, or a cut in a film.
 
-        0.6 sizes in 40 ms would be 2.5 m/s. A neighbour's face is more than one size away.
+        A size is 15..20 cm, so 0.6 of it in 40 ms would be 2.5 m/s. A neighbour's face is more than one size away.
         """
-        return self.away_from(before) < 0.6 and max(self.size, before.size) < 1.6 * min(self.size, before.size)
+        return self.away_from(before) < 0.6 + 0.8 * unseen and max(self.size, before.size) < 1.6 * min(
+            self.size, before.size
+        )
 
 
-def the_same(before: Place, places: Sequence[Place]) -> int | None:
-    """Which of `places` is the face that stood at `before`; None if none can be."""
-    possible = [index for index, place in enumerate(places) if place.could_have_come_from(before)]
+def the_same(before: Place, places: Sequence[Place], unseen: float = 0.0) -> int | None:
+    """Which of `places` is the face that stood at `before`, `unseen` seconds ago; None if none can be."""
+    possible = [index for index, place in enumerate(places) if place.could_have_come_from(before, unseen)]
     return min(possible, key=lambda index: places[index].away_from(before), default=None)
 
 

@@ -26,7 +26,7 @@ class TrackedFace:
     """One face in one picture."""
 
     points: np.ndarray
-    "[478, 3] float32 pixels of the picture that was given: x right, y down, z into the scene."
+    "[478, 3] float32: x right, y down, z into the scene, all three in widths of the picture."
     confidence: float
     "0..1: the landmark model's own score; 1 where the model gives none."
 
@@ -60,23 +60,23 @@ class FaceMeshTracker:
         self._detector, self._model = FaceDetector(), LandmarkModel()
 
     def find(self, pixels: np.ndarray, seconds: float) -> list[TrackedFace]:
-        small, gain = shrunk(pixels)
+        small = shrunk(pixels)
         found: list[TrackedFace] = []
         for region in self._detector.regions(small)[:MOST_FACES]:
             rough, score = self._model.look(small, region)
-            face = self._look(small, region_of(rough), gain) if score >= SURE_ENOUGH else None
+            face = self._look(small, region_of(rough)) if score >= SURE_ENOUGH else None
             if face is not None and the_same(face.place, [other.place for other in found]) is None:
                 found.append(face)
         return found
 
     def follow(self, pixels: np.ndarray, seconds: float, before: TrackedFace) -> TrackedFace | None:
-        small, gain = shrunk(pixels)
-        face = self._look(small, region_of(before.points * gain), gain)
+        small = shrunk(pixels)
+        face = self._look(small, region_of(before.points * small.shape[1]))
         return face if face is not None and face.place.could_have_come_from(before.place) else None
 
-    def _look(self, small: np.ndarray, region: Region, gain: float) -> TrackedFace | None:
+    def _look(self, small: np.ndarray, region: Region) -> TrackedFace | None:
         points, score = self._model.look(small, region)
-        return TrackedFace(points / gain, score) if score >= SURE_ENOUGH else None
+        return TrackedFace(points / small.shape[1], score) if score >= SURE_ENOUGH else None
 
     def close(self) -> None:
         self._detector.close()
@@ -106,12 +106,12 @@ class FaceLandmarkerTracker:
     def find(self, pixels: np.ndarray, seconds: float) -> list[TrackedFace]:
         from mediapipe import Image, ImageFormat
 
-        image = Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(shrunk(pixels)[0]))
+        image = Image(image_format=ImageFormat.SRGB, data=shrunk(pixels))
         self._last = max(self._last + 1, round(seconds * 1000))  # it refuses times that do not grow
         found = self._landmarker.detect_for_video(image, self._last)
-        height, width = pixels.shape[:2]
+        widths = np.array([1.0, pixels.shape[0] / pixels.shape[1], 1.0], dtype=np.float32)
         rows = [np.array([(p.x, p.y, p.z) for p in one], dtype=np.float32) for one in found.face_landmarks]
-        return [TrackedFace(row * np.array([width, height, width], np.float32), 1.0) for row in rows]
+        return [TrackedFace(row * widths, 1.0) for row in rows]
 
     def follow(self, pixels: np.ndarray, seconds: float, before: TrackedFace) -> TrackedFace | None:
         faces = self.find(pixels, seconds)
@@ -122,13 +122,13 @@ class FaceLandmarkerTracker:
         self._landmarker.close()
 
 
-def shrunk(pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """(`pixels` with no side longer than LARGEST_SIDE, their size as a share of what it was)."""
+def shrunk(pixels: np.ndarray) -> np.ndarray:
+    """`pixels` with no side longer than LARGEST_SIDE, in one piece of memory as MediaPipe asks."""
     gain = min(1.0, LARGEST_SIDE / max(pixels.shape[:2]))
     if gain == 1.0:
-        return pixels, gain
+        return np.ascontiguousarray(pixels)
     size = max(1, round(pixels.shape[1] * gain)), max(1, round(pixels.shape[0] * gain))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), gain
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def open_tracker(model: Path | None) -> Tracker:
