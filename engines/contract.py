@@ -96,6 +96,10 @@ class Engine(Protocol, Generic[AvatarT, StateT]):
     wants: ClassVar[frozenset[str]]
     'What drive() reads of an observation besides landmarks and pose: any of {"crop", "matte"}. enrol() always gets both.'
 
+    def warm_up(self) -> None:
+        """Compile or load everything heavy, so that the first caller does not wait for it."""
+        ...
+
     def enrol(self, portrait: FaceObservation) -> AvatarT:
         """All work that depends on the portrait alone; once. Raises PortraitRejected."""
         ...

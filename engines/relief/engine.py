@@ -1,0 +1,42 @@
+"""The relief engine: no weights, no GPU. A textured mesh of the portrait, moved by the caller's landmarks."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from display.optics import Cameras
+from display.views import ViewSet
+from engines.contract import FaceObservation
+from engines.relief import strips
+from engines.relief.drive import ReliefState, drive
+from engines.relief.enrol import ReliefAvatar, enrol
+from engines.relief.render import StripRenderer
+
+
+class Relief:
+    """A 3D relief of the portrait, moved by landmarks: needs no weights and no GPU, starts at once."""
+
+    name: ClassVar[str] = "relief"
+    wants: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self) -> None:
+        self._renderer = StripRenderer()
+
+    def warm_up(self) -> None:
+        """Compiles the inner loops, or loads them from numba's cache (seconds the first time on a machine)."""
+        strips.compile_all()
+
+    def enrol(self, portrait: FaceObservation) -> ReliefAvatar:
+        """The portrait's avatar, about 0.3 s. Raises PortraitRejected."""
+        return enrol(portrait)
+
+    def drive(self, avatar: ReliefAvatar, seen: FaceObservation) -> ReliefState:
+        """The avatar as `seen` moves it."""
+        return drive(avatar, seen)
+
+    def render(self, state: ReliefState, cameras: Cameras) -> ViewSet:
+        """The state from each camera; cameras without pitch only."""
+        return self._renderer(state, cameras)
+
+
+ENGINE = Relief

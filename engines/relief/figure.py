@@ -1,0 +1,172 @@
+"""Figure: everything of the portrait around the face: hair, ears, neck, shoulders; and the sides that no photo shows.
+
+The face's outline is kept, the rest is rounded back from it to the figure's outline, a soft fringe hangs on that outline, and a
+shell behind it carries the mirrored hair and skin that come into sight when the head turns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.spatial import Delaunay
+
+from engines.contract import CROP
+from engines.relief.surface import Sheet, smooth, wound
+from engines.relief.texture import PAD, SIDE
+from engines.relief.topology import CHEEKS, CHIN, FOREHEAD, OVAL
+
+STEP = 15.0
+"Distance in crop pixels between the surround's points."
+
+BACK_DEPTH = 0.42
+"How far the shell bulges behind the outline, in face widths; a skull is about 1.3 times as deep as a face is wide."
+
+SIDE_DEPTH = 0.05
+"How far behind the cheeks' edge the head's outline lies, in face widths."
+
+
+@dataclass(frozen=True)
+class Surround:
+    """Two sheets and how their points follow the face."""
+
+    front: Sheet
+    "Its first 36 points are the face's OVAL; the face's own triangles are not in it."
+    back: Sheet
+    follow_front: np.ndarray
+    "[Nf, 36] float32: how much each point follows each OVAL point's movement."
+
+
+def face_width(landmarks: np.ndarray, forward: np.ndarray) -> float:
+    """Distance between the cheeks in pixels, as if seen from the front. `forward`: [3] where the face looks."""
+    across = landmarks[CHEEKS[1]] - landmarks[CHEEKS[0]]
+    del forward
+    return float(np.linalg.norm(across))
+
+
+def _outline(inner: np.ndarray) -> np.ndarray:
+    """[M, 2] points round the figure's firm part, about STEP apart (continued-crop pixels)."""
+    found, _ = cv2.findContours(inner.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = max(found, key=cv2.contourArea)[:, 0].astype(np.float32) + 0.5
+    return points[:: max(int(STEP * 0.6), 1)]
+
+
+def _grid(mask: np.ndarray, step: float) -> np.ndarray:
+    """[K, 2] points of a triangular grid that lie in the mask."""
+    ys = np.arange(step / 2, SIDE, step * 0.87)
+    rows = [np.stack([np.arange((j % 2) * step / 2, SIDE, step), np.full(len(np.arange((j % 2) * step / 2, SIDE, step)), y)], 1)
+            for j, y in enumerate(ys)]  # fmt: skip
+    points = np.concatenate(rows).astype(np.float32)
+    cell = np.minimum(points.astype(int), SIDE - 1)
+    return points[mask[cell[:, 1], cell[:, 0]]]
+
+
+def _distance(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
+    field = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    cell = np.clip(points.astype(int), 0, SIDE - 1)
+    return field[cell[:, 1], cell[:, 0]]
+
+
+def build(landmarks: np.ndarray, width: float, alpha: np.ndarray, back_origin: tuple[float, float]) -> Surround:
+    """The surround of a face. `landmarks` [478, 3] with final depth, `width` the face's, `alpha` [SIDE, SIDE] of the figure,
+    `back_origin` where the shell's half-size texture lies in the atlas."""
+    oval = landmarks[OVAL].astype(np.float32)
+    outline_xy = oval[:, :2] + PAD
+    face_mask = cv2.fillPoly(np.zeros((SIDE, SIDE), np.uint8), [outline_xy.round().astype(np.int32)], (1,)).astype(bool)
+    firm = cv2.erode((alpha > 0.9).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) | face_mask
+    firm = _largest(firm)
+    contour = _outline(firm)
+    near_face = cv2.dilate(face_mask.astype(np.uint8), np.ones((17, 17), np.uint8)).astype(bool)
+    visible = cv2.dilate((alpha > 0.01).astype(np.uint8), np.ones((19, 19), np.uint8)).astype(bool)
+    inside = cv2.erode(firm.astype(np.uint8), np.ones((11, 11), np.uint8)).astype(bool)
+    outside = visible & ~cv2.dilate(firm.astype(np.uint8), np.ones((11, 11), np.uint8)).astype(bool)
+    keep = ~near_face[contour[:, 1].astype(int).clip(0, SIDE - 1), contour[:, 0].astype(int).clip(0, SIDE - 1)]
+    around = np.concatenate([contour[keep], _grid(inside & ~near_face, STEP), _grid(outside & ~near_face, STEP)])
+    points = np.concatenate([outline_xy, around]).astype(np.float32)
+    triangles = Delaunay(points).simplices
+    centre = points[triangles].mean(axis=1)
+    cell = np.clip(centre.astype(int), 0, SIDE - 1)
+    longest = np.linalg.norm(points[triangles] - points[triangles[:, [1, 2, 0]]], axis=2).max(axis=1)
+    is_face = (triangles < len(OVAL)).all(axis=1) & np.array(
+        [cv2.pointPolygonTest(outline_xy, (float(x), float(y)), False) >= 0 for x, y in centre]
+    )
+    triangles = triangles[~is_face & visible[cell[:, 1], cell[:, 0]] & (longest < 6 * STEP)]
+    z = _front_depth(points, landmarks, width, firm, contour)
+    z[: len(OVAL)] = oval[:, 2]
+    distance = np.linalg.norm(points[:, None] - outline_xy[None], axis=2)
+    follow = 1.0 / (distance**2 + 9.0)
+    follow *= (np.exp(-distance.min(axis=1) / (0.22 * width)) / follow.sum(axis=1))[:, None]
+    follow[: len(OVAL)] = np.eye(len(OVAL))
+    placed = np.column_stack([points - PAD, z]).astype(np.float32)
+    front = Sheet(placed, points, wound(placed, triangles), np.ones(len(points), np.float32))
+    back = _back(landmarks, width, firm, contour, front, back_origin)
+    return Surround(front, back, follow.astype(np.float32))
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])) if count > 1 else mask
+
+
+def _outline_depth(points: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
+    """Depth of the figure's outline beside each point: the head's middle, and further back for the shoulders."""
+    head = float(landmarks[CHEEKS, 2].mean()) + SIDE_DEPTH * width
+    below = smooth((points[:, 1] - PAD - landmarks[CHIN, 1]) / (0.5 * width))
+    return head + below * 0.12 * width
+
+
+def _front_depth(
+    points: np.ndarray, landmarks: np.ndarray, width: float, firm: np.ndarray, contour: np.ndarray
+) -> np.ndarray:
+    oval = landmarks[OVAL]
+    distance = np.linalg.norm(points[:, None] - (oval[None, :, :2] + PAD), axis=2)
+    weight = 1.0 / (distance**2 + 16.0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    from_face = distance.min(axis=1)
+    face_z, face_y = weight @ oval[:, 2], weight @ oval[:, 1]
+    to_edge = _distance(firm, points)
+    t = from_face / np.maximum(from_face + to_edge, 1e-3)
+    t = np.where(to_edge <= 0, 1.0, t)
+    round_off = 0.55 * (1.0 - np.sqrt(np.maximum(1.0 - t * t, 0.0))) + 0.45 * t * t
+    edge_z = np.maximum(_outline_depth(points, landmarks, width), face_z)
+    middle_y = 0.5 * (landmarks[CHIN, 1] + landmarks[FOREHEAD, 1])
+    jaw = smooth((face_y - middle_y) / (landmarks[CHIN, 1] - middle_y)) * smooth(from_face / (0.30 * width))
+    neck_z = float(landmarks[CHEEKS, 2].mean()) - 0.12 * width
+    base = face_z + jaw * np.maximum(neck_z - face_z, 0.0)
+    del contour
+    return base + round_off * np.maximum(edge_z - base, 0.0)
+
+
+def _back(
+    landmarks: np.ndarray,
+    width: float,
+    firm: np.ndarray,
+    contour: np.ndarray,
+    front: Sheet,
+    origin: tuple[float, float],
+) -> Sheet:
+    """The shell: the firm figure once more, bulging away from the viewer, wound to be seen from behind and the sides."""
+    within = cv2.erode(firm.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
+    points = np.concatenate([contour, _grid(within, 1.5 * STEP)]).astype(np.float32)
+    triangles = Delaunay(points).simplices
+    cell = np.clip(points[triangles].mean(axis=1).astype(int), 0, SIDE - 1)
+    triangles = triangles[firm[cell[:, 1], cell[:, 0]]]
+    depth = _outline_depth(points, landmarks, width)
+    radius = 0.45 * width
+    d = np.clip(_distance(firm, points) / radius, 0.0, 1.0)
+    d[: len(contour)] = 0.0
+    z = depth + BACK_DEPTH * width * np.sqrt(np.maximum(1.0 - (1.0 - d) ** 2, 0.0)) + 1.0
+    nearest = np.linalg.norm(points[: len(contour), None] - (front.points[None, :, :2] + PAD), axis=2).argmin(axis=1)
+    z[: len(contour)] = np.maximum(z[: len(contour)], front.points[nearest, 2] + 1.0)
+    placed = np.column_stack([points - PAD, z]).astype(np.float32)
+    uv = points * 0.5 + np.asarray(origin, np.float32)
+    light = (1.0 - 0.55 * smooth(d * 1.1)).astype(np.float32)
+    return Sheet(placed, uv, wound(placed, triangles)[:, ::-1].copy(), light, culled=True)
+
+
+def still_weight(y: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
+    """[N] how much each point takes part in the head's turning: 1 on the head, 0 on the torso, smooth down the neck."""
+    chin = landmarks[CHIN, 1]
+    begin, end = chin - 0.02 * width, min(chin + 0.5 * width, CROP + 20.0)
+    return (1.0 - smooth((y - begin) / max(end - begin, 0.15 * width))).astype(np.float32)

@@ -1,0 +1,74 @@
+"""Render: a driven state from each camera, on the CPU, in bands of rows that a few threads share."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from display.optics import Cameras
+from display.views import ViewSet
+from engines.contract import CROP
+from engines.relief import strips
+from engines.relief.drive import ReliefState
+from engines.relief.enrol import ReliefAvatar
+from engines.relief.texture import scaled
+
+MOST_THREADS = 4
+LARGEST_TEXTURE_SCALE = 2.0
+KEPT_SCALES = 4
+
+
+class StripRenderer:
+    """Owns the threads. May be called from several threads at once."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="relief")
+
+    def __call__(self, state: ReliefState, cameras: Cameras) -> ViewSet:
+        """[V, H, W, 4] views. Cameras must stand on the horizontal circle about LOOK_AT."""
+        away = cameras.cam2world[:, 1, 2]
+        assert np.abs(away).max() < 1e-3, f"relief renders cameras without pitch only; forward.y = {away}"
+        width, height = cameras.width, cameras.height
+        share_x, share_y = cameras.span
+        across, down = width / (CROP * share_x), height / (CROP * share_y)
+        avatar = state.avatar
+        texture, tx, ty = _texture(avatar, across, down)
+        points = np.empty((len(state.points), 6), np.float32)
+        points[:, 0] = (state.points[:, 0] - CROP / 2) * across + width / 2
+        points[:, 1] = (state.points[:, 1] - CROP / 2) * down + height / 2
+        points[:, 2] = state.points[:, 2] * across
+        points[:, 3] = avatar.mesh.uv[:, 0] * tx
+        points[:, 4] = avatar.mesh.uv[:, 1] * ty
+        points[:, 5] = state.light
+        axis = ((avatar.axis[0] - CROP / 2) * across + width / 2, avatar.axis[1] * across)
+        yaws = cameras.yaws
+        cosines, sines = np.cos(yaws).astype(np.float32), np.sin(yaws).astype(np.float32)
+        out = np.empty((len(cameras), height, width), np.uint32)
+        mesh = avatar.mesh
+
+        def band(rows: tuple[int, int]) -> None:
+            strips.render_rows(
+                points, mesh.triangles, mesh.beside, mesh.culled, texture, axis, cosines, sines, rows[0], rows[1], out
+            )
+
+        bounds = np.linspace(0, height, 3 * self.threads + 1).round().astype(int).tolist()
+        list(self._pool.map(band, itertools.pairwise(bounds)))
+        images = torch.from_numpy(out.view(np.uint8).reshape(len(cameras), height, width, 4))
+        return ViewSet(images, cameras.first)
+
+
+def _texture(avatar: ReliefAvatar, across: float, down: float) -> tuple[np.ndarray, float, float]:
+    """The avatar's atlas at this tile scale, and the texture pixels per atlas pixel."""
+    tx, ty = min(across, LARGEST_TEXTURE_SCALE), min(down, LARGEST_TEXTURE_SCALE)
+    height, width = avatar.atlas.shape[:2]
+    size = (max(round(width * tx), 2), max(round(height * ty), 2))
+    if size not in avatar.scaled:
+        while len(avatar.scaled) >= KEPT_SCALES:
+            avatar.scaled.pop(next(iter(avatar.scaled)), None)
+        avatar.scaled[size] = scaled(avatar.atlas, tx, ty)
+    return avatar.scaled[size], size[0] / width, size[1] / height

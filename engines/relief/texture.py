@@ -1,0 +1,137 @@
+"""Texture: from a crop and a matte to colours that hold beyond the figure's edge. Knows no geometry.
+
+Pictures are float32 0..255 RGB; alphas float32 0..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from engines.contract import CROP
+
+PAD = 96
+"Crop pixels by which the figure is continued beyond each side of the crop, fading out: turned views look past the border."
+
+SIDE = CROP + 2 * PAD
+
+FAITHFUL_DB = 29.0
+"The fade at the lower border may cost the middle view this much likeness to the portrait and no more (28 dB is promised)."
+
+GUTTER = 4
+
+
+def figure_alpha(crop: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """[512, 512]: the matte, drawn to the picture's own edges, a little inside the figure, without loose crumbs."""
+    guide = crop.astype(np.float32) / 255.0
+    fine = cv2.ximgproc.guidedFilter(guide, matte.astype(np.float32), 9, 2e-4)
+    firm = np.clip((0.35 * matte + 0.65 * fine - 0.42) / 0.46, 0.0, 1.0).astype(np.float32)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((firm > 0.3).astype(np.uint8))
+    if count > 1:
+        largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+        firm = firm * cv2.GaussianBlur((labels == largest).astype(np.float32), (0, 0), 1.5)
+    inner = cv2.erode(firm, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    return np.clip(cv2.GaussianBlur(inner, (0, 0), 1.0), 0.0, 1.0)
+
+
+def bled(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`colours` [H, W, 3] kept where `known` [H, W] is 1 and continued smoothly from there to everywhere else."""
+    weight = known.astype(np.float32)
+    sums, out, settled = colours * weight[..., None], colours * weight[..., None], weight.copy()
+    levels: list[tuple[np.ndarray, np.ndarray]] = [(sums, weight)]
+    while min(levels[-1][1].shape) > 2:  # push: ever coarser means of what is known
+        s, w = levels[-1]
+        size = (max(s.shape[1] // 2, 1), max(s.shape[0] // 2, 1))
+        levels.append(
+            (cv2.resize(s, size, interpolation=cv2.INTER_AREA), cv2.resize(w, size, interpolation=cv2.INTER_AREA))
+        )
+    s, w = levels[-1]
+    coarse = s / np.maximum(w, 1e-6)[..., None]
+    for s, w in reversed(levels[:-1]):  # pull: fill each level's holes from the coarser one
+        coarse = cv2.resize(coarse, (s.shape[1], s.shape[0]), interpolation=cv2.INTER_LINEAR)
+        trust = np.clip(w * 4.0, 0.0, 1.0)[..., None]
+        coarse = coarse * (1.0 - trust) + trust * s / np.maximum(w, 1e-6)[..., None]
+    rest = (1.0 - settled)[..., None]
+    return out + rest * coarse
+
+
+def fade_height(colours: np.ndarray, alpha: np.ndarray) -> int:
+    """Rows over which the figure may fade into the dark at the crop's lower border within FAITHFUL_DB."""
+    energy = ((colours**2).mean(axis=2) * (alpha > 0.5)).sum(axis=1)
+    budget = 255.0**2 * 10 ** (-FAITHFUL_DB / 10) * float((alpha > 0.5).sum())
+    for rows in range(64, 4, -2):
+        lost = (1.0 - lower_fade(rows)) ** 2
+        if float((energy[-rows:] * lost).sum()) <= budget:
+            return rows
+    return 4
+
+
+def lower_fade(rows: int) -> np.ndarray:
+    """[rows] 1 at the top, 0 at the bottom: slow at first, so that it costs little likeness."""
+    t = (np.arange(rows, dtype=np.float32) + 0.5) / rows
+    return 1.0 - t**3
+
+
+def continued(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours and alpha on the crop plus PAD on each side, mirrored, ever softer and fading to nothing at the far border."""
+    wide = cv2.copyMakeBorder(colours, PAD, PAD, PAD, PAD, cv2.BORDER_REFLECT)
+    edge = np.abs(np.arange(SIDE) + 0.5 - SIDE / 2) - CROP / 2
+    past = np.clip(np.maximum(edge[:, None], edge[None, :]) / PAD, 0.0, 1.0).astype(np.float32)
+    for sigma, begin in ((3.0, 0.03), (9.0, 0.25)):
+        soft = cv2.GaussianBlur(wide, (0, 0), sigma)
+        mix = np.clip((past - begin) / 0.3, 0.0, 1.0)[..., None]
+        wide = wide * (1.0 - mix) + soft * mix
+    faded = cv2.copyMakeBorder(alpha, PAD, PAD, PAD, PAD, cv2.BORDER_REPLICATE)
+    t = np.clip(past / 0.85, 0.0, 1.0)
+    faded = faded * (1.0 - t * t * (3.0 - 2.0 * t))
+    rows = fade_height(colours, alpha)
+    faded[PAD + CROP - rows : PAD + CROP] *= lower_fade(rows)[:, None]
+    faded[PAD + CROP :] = 0.0
+    return wide, faded
+
+
+@dataclass
+class Atlas:
+    """One picture that holds all textures: the continued crop at the top left, panels on shelves below it."""
+
+    panels: list[tuple[int, int, np.ndarray]] = field(default_factory=list)
+    _shelf: list[int] = field(default_factory=lambda: [0, 0, 0])
+    "x, y and height of the shelf that is being filled."
+
+    def add(self, rgba: np.ndarray) -> tuple[float, float]:
+        """Take in a [h, w, 4] panel (0..255); returns where its top left corner lies."""
+        framed = cv2.copyMakeBorder(rgba.astype(np.float32), GUTTER, GUTTER, GUTTER, GUTTER, cv2.BORDER_REPLICATE)
+        height, width = framed.shape[:2]
+        assert width <= SIDE, width
+        x, y, tallest = self._shelf
+        if x + width > SIDE:
+            x, y, tallest = 0, y + tallest, 0
+        self.panels.append((x, y, framed))
+        self._shelf[:] = [x + width, y, max(tallest, height)]
+        return float(x + GUTTER), float(y + GUTTER)
+
+    def picture(self) -> np.ndarray:
+        """[H, SIDE, 4] uint8."""
+        height = max(y + framed.shape[0] for _, y, framed in self.panels)
+        sheet = np.zeros((height, SIDE, 4), np.float32)
+        for x, y, framed in self.panels:
+            sheet[y : y + framed.shape[0], x : x + framed.shape[1]] = framed
+        return np.clip(sheet + 0.5, 0, 255).astype(np.uint8)
+
+
+def rgba(colours: np.ndarray, alpha: np.ndarray | float = 1.0) -> np.ndarray:
+    """[h, w, 4] float32 0..255."""
+    plane = np.broadcast_to(np.float32(255.0) * np.asarray(alpha, np.float32), colours.shape[:2])
+    return np.dstack([colours, plane]).astype(np.float32)
+
+
+def scaled(picture: np.ndarray, across: float, down: float) -> np.ndarray:
+    """[h, w] uint32: the atlas [H, W, 4] uint8 at a tile's scale, so that rendering samples it one to one."""
+    height, width = picture.shape[:2]
+    size = (max(round(width * across), 2), max(round(height * down), 2))
+    if size != (width, height):
+        method = cv2.INTER_AREA if across < 1.0 and down < 1.0 else cv2.INTER_CUBIC
+        picture = cv2.resize(picture, size, interpolation=method)
+    return np.ascontiguousarray(picture).view(np.uint32)[..., 0]
