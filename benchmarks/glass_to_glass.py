@@ -21,8 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from fractions import Fraction
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -34,7 +33,6 @@ import numpy as np
 import psutil
 import typer
 from aiortc import MediaStreamTrack
-from aiortc.mediastreams import VideoStreamTrack
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +40,7 @@ from benchmarks import barcode
 from benchmarks.harness import RESULTS, write
 from display.screen import PRODUCT
 from pipeline.clock import percentiles
-from server.client import playing, publishing
+from server.client import PictureTrack, playing, publishing
 
 WARM_UP = 5.0
 "Seconds that are run and not measured: ICE, the first keyframe, bandwidth estimation."
@@ -54,25 +52,18 @@ class Peers(StrEnum):
     CHROMIUM = "chromium"
 
 
-class Camera(VideoStreamTrack):
-    """A webcam that numbers its pictures; `captured[number]` is when it took each."""
+class Camera:
+    """Numbers its pictures; `captured[number]` is when it took each, monotonic seconds."""
 
-    def __init__(self, pictures: list[np.ndarray], rate: float) -> None:
-        super().__init__()
+    def __init__(self, pictures: list[np.ndarray]) -> None:
         self.captured: dict[int, float] = {}
-        self._pictures, self._rate = cycle(pictures), rate
-        self._number, self._begun = 0, time.monotonic()
+        self._pictures = pictures
 
-    async def recv(self) -> av.VideoFrame:
-        due = self._begun + self._number / self._rate
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        pixels = next(self._pictures).copy()
-        barcode.draw(pixels, self._number)
-        self.captured[self._number] = max(due, time.monotonic() - 1 / self._rate)
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        frame.pts, frame.time_base = round(self._number * 90_000 / self._rate), Fraction(1, 90_000)
-        self._number += 1
-        return frame
+    def take(self, number: int) -> np.ndarray:
+        self.captured[number] = time.monotonic()
+        pixels = self._pictures[number % len(self._pictures)].copy()
+        barcode.draw(pixels, number)
+        return pixels
 
 
 @dataclass
@@ -131,16 +122,16 @@ async def _call(
     port: int, pictures: list[np.ndarray], rate: float, seconds: float, server: psutil.Process
 ) -> dict[str, Any]:
     """One call of `seconds` after the warm-up; what the viewer saw and what it cost."""
-    camera, seen = Camera(pictures, rate), Seen()
+    camera, seen = Camera(pictures), Seen()
     base = f"http://127.0.0.1:{port}"
     async with (
-        publishing(f"{base}/whip/benchmark?avatar=sample", camera),
+        publishing(f"{base}/whip/benchmark?avatar=sample", PictureTrack(camera.take, rate)),
         playing(f"{base}/whep/benchmark?as=quilt") as tracks,
     ):
         watching = asyncio.create_task(_watch(tracks["video"], camera, seen))
         await asyncio.sleep(WARM_UP)
         seen.times.clear(), seen.ages.clear()
-        seen.unread, offered = 0, camera._number
+        seen.unread, offered = 0, len(camera.captured)
         costs = (sum(server.cpu_times()[:2]), time.process_time())
         begun = time.monotonic()
         await asyncio.sleep(seconds)

@@ -1,10 +1,12 @@
-"""The command line: `python -m server serve`, also installed as `telequilt`."""
+"""The command line: `python -m server serve | render | puppet | doctor`, also installed as `telequilt`."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +23,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Telequilt: a webcam in, a 24-view hologram of a one-photo 3D avatar out.",
 )
-
-
-@app.callback()
-def _root() -> None:
-    """Makes `serve` a word of its own even while it is the only command."""
 
 
 @app.command()
@@ -67,6 +64,103 @@ def serve(
         create_app(settings), host=settings.host, port=settings.port, log_config=None, access_log=False
     )
     _Announcing(config, settings).run()
+
+
+@app.command()
+def render(
+    portrait: Annotated[Path, typer.Option(help="The photo that becomes the avatar.")],
+    driver: Annotated[Path, typer.Option(help="The video whose face moves it.")],
+    out: Annotated[Path, typer.Option(help="Where to write the film; the tiling is added to its name if missing.")],
+    engine: Annotated[str, typer.Option(help="Which engine; `doctor` lists them.")] = "relief",
+    screen: Annotated[
+        str, typer.Option(help="Whose quilt: ours, or a Looking Glass by its preset's name.")
+    ] = "telequilt",
+    view: Annotated[int | None, typer.Option(help="Only this view, as an ordinary 512-pixel video.")] = None,
+    mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
+) -> None:
+    """Render a film: a photo, driven by the face in a video, as a quilt for a Looking Glass (with the video's sound).
+
+    python -m server render --portrait me.jpg --driver talk.mp4 --out me_qs6x4a1.mp4
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from server import offline
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with _explained(), Progress(*columns, transient=True) as progress:
+        bar = progress.add_task("", total=None)
+        result = offline.render(
+            portrait,
+            driver,
+            out,
+            offline.chosen_screen(screen, view),
+            engine,
+            marked=mark,
+            progress=lambda stage, done, of: progress.update(bar, description=stage, completed=done, total=of or None),
+        )
+    typer.echo(
+        f"{result.out}: {result.frames} frames in {result.seconds:.1f} s ({result.frames / result.seconds:.1f} fps)"
+    )
+    if result.unseen:
+        typer.echo(f"{result.unseen} frames show no face; the avatar rests there")
+
+
+@app.command()
+def puppet(
+    channel: Annotated[str, typer.Option(help="Which channel it plays in.")] = "puppet",
+    server: Annotated[str, typer.Option(help="A running Telequilt.")] = "http://127.0.0.1:8000",
+    avatar: Annotated[str, typer.Option(help="Which avatar it drives.")] = "sample",
+    token: Annotated[str | None, typer.Option(help="That server's token.", envvar="TELEQUILT_TOKEN")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long; until Ctrl-C if not given.")] = None,
+) -> None:
+    """Play a scripted face into a channel: a caller for when there is no camera.
+
+    Start `serve` first; then open the address that this prints.
+    """
+    import asyncio
+
+    from server.puppetry import play
+
+    with _explained():
+        asyncio.run(play(server, channel, avatar, token, seconds, lambda where: typer.echo(f"\n  Watch at {where}\n")))
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine has and lacks, each lack with what mends it. Ends with 1 if something must be mended."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.doctor import Health, examine
+
+    with Console(stderr=True).status("looking"):
+        findings = examine(_settings({}))
+    table = Table("", "what", "found", "what mends it", show_edge=False, box=None, pad_edge=False)
+    sign = {Health.FINE: "[green]✓[/]", Health.SLOWER: "[yellow]![/]", Health.LACKING: "[red]✗[/]"}
+    for finding in findings:
+        table.add_row(sign[finding.health], finding.what, finding.detail, f"[bold]{finding.mend}[/]")
+    Console().print(table)
+    raise typer.Exit(int(any(finding.health is Health.LACKING for finding in findings)))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn an error that somebody can mend into one line; whatever is left is ours and keeps its trace."""
+    from display.screen import UnknownScreen
+    from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
+    from server.client import Refused, Unreachable
+    from server.clips import ClipUnreadable
+    from server.offline import OutputRefused
+    from server.portraits import PortraitUnreadable
+
+    try:
+        yield
+    except (
+        *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused),
+        *(UnknownScreen, UnknownEngine, WeightsMissing, Refused, Unreachable, FileNotFoundError),
+    ) as error:
+        typer.echo(f"telequilt: {error}", err=True)
+        raise typer.Exit(2) from None
 
 
 class _Announcing(uvicorn.Server):

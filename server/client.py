@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from fractions import Fraction
 from typing import Any
 from urllib.parse import urljoin
 
+import av
 import httpx
+import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc.mediastreams import VideoStreamTrack
+
+from server.encode import CLOCK_RATE
 
 PATIENCE = 30.0
 "Seconds: a server that enrols an avatar first may take its time to answer an offer."
+
+
+class Unreachable(RuntimeError):
+    """Nobody answers there; the message says how to start a server."""
 
 
 class Refused(RuntimeError):
@@ -20,6 +32,23 @@ class Refused(RuntimeError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class PictureTrack(VideoStreamTrack):
+    """A camera of ours: `picture(n)` gives picture n, [H, W, 3] uint8 RGB, when its time at `rate` a second has come."""
+
+    def __init__(self, picture: Callable[[int], np.ndarray], rate: float) -> None:
+        super().__init__()
+        self._picture, self._rate = picture, rate
+        self._number, self._begun = 0, time.monotonic()
+
+    async def recv(self) -> av.VideoFrame:
+        await asyncio.sleep(max(0.0, self._begun + self._number / self._rate - time.monotonic()))
+        pixels = await asyncio.to_thread(self._picture, self._number)
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.pts, frame.time_base = round(self._number * CLOCK_RATE / self._rate), Fraction(1, CLOCK_RATE)
+        self._number += 1
+        return frame
 
 
 @asynccontextmanager
@@ -58,9 +87,7 @@ async def _session(connection: RTCPeerConnection, url: str, token: str | None) -
         location = None
         try:
             await connection.setLocalDescription(await connection.createOffer())
-            answer = await http.post(
-                url, content=connection.localDescription.sdp, headers={"Content-Type": "application/sdp"}
-            )
+            answer = await _offer(http, url, connection.localDescription.sdp)
             if answer.status_code != 201:
                 raise Refused(answer.status_code, _words(answer))
             location = urljoin(url, answer.headers["Location"])
@@ -70,6 +97,13 @@ async def _session(connection: RTCPeerConnection, url: str, token: str | None) -
             await connection.close()
             if location is not None:
                 await _leave(http, location)
+
+
+async def _offer(http: httpx.AsyncClient, url: str, sdp: str) -> httpx.Response:
+    try:
+        return await http.post(url, content=sdp, headers={"Content-Type": "application/sdp"})
+    except httpx.TransportError as failure:
+        raise Unreachable(f"no Telequilt answers at {url} ({failure}); start one: python -m server serve") from failure
 
 
 async def _leave(http: httpx.AsyncClient, location: str) -> None:

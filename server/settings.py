@@ -34,36 +34,39 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TELEQUILT_", frozen=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on; any but loopback needs a token.")
-    port: int = Field(8000, ge=0, le=65535, description="0 takes a free one.")
-    token: SecretStr | None = Field(None, description="What clients send as 'Authorization: Bearer ...'.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; any but loopback needs a token.")
+    port: int = Field(default=8000, ge=0, le=65535, description="0 takes a free one.")
+    token: SecretStr | None = Field(default=None, description="What clients send as 'Authorization: Bearer ...'.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Web origins besides our own pages that may call us, e.g. https://studio.example."
+        default=(), description="Web origins besides our own pages that may call us, e.g. https://studio.example."
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="Where avatars are kept.")
     ice_servers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="stun:/turn: URLs, given to clients and used here. None unless listed: no third party is asked."
+        default=(),
+        description="stun:/turn: URLs, given to clients and used here. None unless listed: no third party is asked.",
     )
-    ice_username: str = Field("", description="For every turn: server listed.")
-    ice_credential: SecretStr = Field(SecretStr(""), description="For every turn: server listed.")
+    ice_username: str = Field(default="", description="For every turn: server listed.")
+    ice_credential: SecretStr = Field(default=SecretStr(""), description="For every turn: server listed.")
 
-    engine: str = Field("relief", description="Engine of callers who name none.")
-    screen: str = Field(PRODUCT, description="Whose quilt is sent to viewers of the form 'quilt'.")
-    placement: str = Field("cpu", description="Preset that says which stage runs on which device.")
-    mark: bool = Field(True, description="The visible 'AI avatar' mark in every view.")
+    engine: str = Field(default="relief", description="Engine of callers who name none.")
+    screen: str = Field(default=PRODUCT, description="Whose quilt is sent to viewers of the form 'quilt'.")
+    placement: str = Field(default="cpu", description="Preset that says which stage runs on which device.")
+    mark: bool = Field(default=True, description="The visible 'AI avatar' mark in every view.")
     bitrate: int | None = Field(
-        None, ge=200_000, le=200_000_000, description="Bits per second of a stream; by size if unset."
+        default=None, ge=200_000, le=200_000_000, description="Bits per second of a stream; by size if unset."
     )
-    frames_per_second: int = Field(25, ge=1, le=120, description="What encoders plan for; slower is fine.")
+    frames_per_second: int = Field(default=25, ge=1, le=120, description="What encoders plan for; slower is fine.")
 
-    max_channels: int = Field(4, ge=1, description="Callers at once.")
-    max_viewers: int = Field(16, ge=1, description="Viewers of one channel at once.")
-    max_sdp_bytes: int = Field(128 * 1024, ge=1024, description="Largest SDP body.")
-    max_portrait_bytes: int = Field(20 * 1024 * 1024, ge=1024, description="Largest portrait file.")
-    max_portrait_pixels: int = Field(MOST_PIXELS, ge=512 * 512, description="Most pixels a portrait may decode to.")
-    enrol_seconds: float = Field(60.0, gt=0, description="Longest that preparing a portrait may take.")
+    max_channels: int = Field(default=4, ge=1, description="Callers at once.")
+    max_viewers: int = Field(default=16, ge=1, description="Viewers of one channel at once.")
+    max_sdp_bytes: int = Field(default=128 * 1024, ge=1024, description="Largest SDP body.")
+    max_portrait_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="Largest portrait file.")
+    max_portrait_pixels: int = Field(
+        default=MOST_PIXELS, ge=512 * 512, description="Most pixels a portrait may decode to."
+    )
+    enrol_seconds: float = Field(default=60.0, gt=0, description="Longest that preparing a portrait may take.")
     connect_seconds: float = Field(
-        10.0, gt=0, description="Longest that a peer may take from its offer to its first packet."
+        default=10.0, gt=0, description="Longest that a peer may take from its offer to its first packet."
     )
 
     @field_validator("allowed_origins", "ice_servers", mode="before")

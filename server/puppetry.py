@@ -1,0 +1,59 @@
+"""Puppetry: the scripted face as a caller (for the command line) and as a film (for pages without a camera)."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from urllib.parse import quote
+
+import av
+
+from pipeline.puppet import Puppet
+from server.client import PictureTrack, publishing
+
+RATE = 25
+FILM_QUALITY = 23
+"x264's constant rate factor; the film is watched by a face tracker and in a small preview."
+
+
+async def play(
+    server: str, channel: str, avatar: str, token: str | None, seconds: float | None, tell: Callable[[str], None]
+) -> None:
+    """Publish the puppet into `channel` of the Telequilt at `server` until cancelled. Raises Refused or Unreachable."""
+    puppet = await asyncio.to_thread(Puppet)
+    track = PictureTrack(lambda number: puppet.frame(number / RATE).pixels, RATE)
+    async with publishing(f"{server}/whip/{quote(channel)}?avatar={quote(avatar)}", track, token=token):
+        tell(f"{server}/view/{quote(channel)}")
+        await asyncio.sleep(seconds if seconds is not None else float("inf"))
+
+
+class Film:
+    """One period of the puppet as an MP4 that loops without a jump. Made when first asked for, then kept in memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes: bytes | None = None
+
+    def bytes(self) -> bytes:
+        """May take some seconds the first time."""
+        with self._lock:
+            if self._bytes is None:
+                self._bytes = _encoded(Puppet())
+            return self._bytes
+
+
+def _encoded(puppet: Puppet) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(RATE))
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.options = {"crf": str(FILM_QUALITY), "preset": "veryfast"}
+        for number in range(round(puppet.period * RATE)):
+            picture = av.VideoFrame.from_ndarray(puppet.frame(number / RATE).pixels, format="rgb24")
+            stream.width, stream.height = picture.width, picture.height
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return file.getvalue()
