@@ -148,11 +148,11 @@ def _observe(
     shape, stance = steady.update(face.points, frame.captured)
     upright = stance.upright
     turned = float(np.degrees(np.arccos(np.clip(upright[2, 2], -1.0, 1.0))))
-    crop = (
-        framing.cut(frame.pixels, framing.picture_to_crop(stance, frame.pixels.shape[1]), fine)
-        if wants & {"crop", "matte"}
-        else None
-    )
+    crop = matte = None
+    if wants & {"crop", "matte"}:
+        to_crop = framing.picture_to_crop(stance, frame.pixels.shape[1])
+        crop = framing.cut(frame.pixels, to_crop, fine)
+        matte = matting.matte(frame.pixels, to_crop, crop) if matting is not None else None
     return FaceObservation(
         landmarks=framing.in_crop(shape, upright),
         shape=shape.astype(np.float32),
@@ -161,7 +161,7 @@ def _observe(
         confidence=face.confidence,
         roll=stance.roll,
         crop=crop if "crop" in wants else None,
-        matte=matting.matte(crop) if matting is not None and crop is not None else None,
+        matte=matte,
     )
 
 
