@@ -1,0 +1,203 @@
+"""Weights: published checkpoints in, checked tensors out. Knows files and tensors; which engine wants what is the engine's.
+
+A checkpoint is untrusted: pickles are read with `weights_only=True` alone, every tensor is held against a manifest, and what
+is refused leaves one line and no file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Progress = Callable[[str, int, int], None]
+"Told (what is being done, done, of how many) as work goes on."
+
+NAMES_SHOWN = 3
+"Tensor names that an error spells out of each kind; the rest are counted."
+HASH_BLOCK = 1 << 24
+
+
+class CheckpointRejected(ValueError):
+    """The operator's file is not the checkpoint that was asked for; the message is one line that says in what."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a published checkpoint holds."""
+
+    used: Mapping[str, tuple[int, ...]]
+    "Shape by name of what the network needs; kept."
+    dead: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    "Stored by the authors, never read by what they run; may be there, is dropped."
+    constant: Mapping[str, Tensor] = field(default_factory=dict)
+    "Derivable buffers and the values that our code assumes; may be there, must then agree, are dropped."
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {**self.used, **self.dead, **{name: tuple(value.shape) for name, value in self.constant.items()}}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A checkpoint as its engine wants it: shown by `weights list`, written down beside the imported file."""
+
+    engine: str
+    file: str
+    "The name it is published under."
+    where: str
+    "Where people get it."
+    licence: str
+
+    @property
+    def place(self) -> Path:
+        """Where the imported file lies."""
+        return folder() / f"{self.engine}.safetensors"
+
+    @property
+    def command(self) -> str:
+        return f"python -m server weights import {self.file}"
+
+
+def folder() -> Path:
+    """Where imported weights are kept: under the data directory, as the server has it (XDG Base Directory specification)."""
+    given = os.environ.get("TELEQUILT_DATA_DIR")
+    if given:
+        return Path(given) / "weights"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "telequilt" / "weights"
+
+
+def read(path: Path, manifest: Manifest) -> dict[str, Tensor]:
+    """The used tensors of a checkpoint file, checked against `manifest`. Raises CheckpointRejected or FileNotFoundError."""
+    tensors = _opened(path)
+    _check(path, tensors, manifest)
+    return {name: tensors[name] for name in manifest.used}
+
+
+def bring(source: Path, published: Published, manifest: Manifest, progress: Progress = lambda *_: None) -> Path:
+    """Import `source`: check it, and write what is used to `published.place` with a note of where it came from.
+
+    Raises CheckpointRejected or OSError, and then leaves nothing behind.
+    """
+    from safetensors.torch import save_file
+
+    progress("reading", 0, 1)
+    tensors = read(source, manifest)
+    kept: dict[str, Tensor] = {}
+    for done, (name, tensor) in enumerate(tensors.items()):
+        if not torch.isfinite(tensor).all():
+            raise CheckpointRejected(f"{source.name}: {name} holds values that are not finite")
+        kept[name] = tensor.float().contiguous()
+        progress("checking", done + 1, len(tensors))
+    note = {"source_sha256": _sha256(source, progress), "licence": published.licence, "published_at": published.where}
+    place = published.place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=place.parent) as scratch:
+        written = Path(scratch) / place.name
+        progress("writing", 0, 1)
+        save_file(kept, written, metadata=note)
+        whole = note | {
+            "sha256": _sha256(written, progress),
+            "imported": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        beside = Path(scratch) / "note.json"
+        beside.write_text(json.dumps(whole, indent=1) + "\n")
+        for part in (written, beside):
+            with part.open("rb") as handle:
+                os.fsync(handle.fileno())
+        beside.replace(note_of(place))
+        written.replace(place)
+    progress("writing", 1, 1)
+    return place
+
+
+def note_of(place: Path) -> Path:
+    """The file beside imported weights that says where they came from, under which licence, and their sha256."""
+    return place.with_suffix(".json")
+
+
+def _opened(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(path)
+        else:
+            # mapped, so that dead weights are never read; the format before torch 1.6 cannot be
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as failure:
+        raise CheckpointRejected(f"{path.name} cannot be read as a checkpoint: {_reason(failure)}") from None
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointRejected(f"{path.name} is not a table of tensors by name")
+    return content
+
+
+def _reason(failure: Exception) -> str:
+    text = str(failure)
+    if "weights_only" in text or "Unsupported" in text:
+        return "it holds code or objects besides tensors, which are never run here"
+    if any(word in text for word in ("zip", "archive", "EOF", "truncated", "incomplete", "Ran out of input")):
+        return "it is truncated or damaged; fetch it again"
+    return f"{type(failure).__name__}, so it is damaged or of another format"
+
+
+def _check(path: Path, tensors: dict[str, Tensor], manifest: Manifest) -> None:
+    shapes = manifest.shapes()
+    missing = [name for name in manifest.used if name not in tensors]
+    unexpected = [str(name) for name in tensors if name not in shapes]
+    misshapen = [
+        f"{name} {tuple(tensor.shape)} instead of {shapes[name]}"
+        for name, tensor in tensors.items()
+        if name in shapes and tuple(tensor.shape) != shapes[name]
+    ]
+    mistyped = [
+        f"{name} ({tensors[name].dtype})"
+        for name in manifest.used
+        if name in tensors and not tensors[name].is_floating_point()
+    ]
+    other = [
+        name
+        for name, value in manifest.constant.items()
+        if name in tensors and name not in misshapen and not _agrees(tensors[name], value)
+    ]
+    kinds = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "misshapen": misshapen,
+        "not floating point": mistyped,
+        "of another value than this engine is built for": other,
+    }
+    faults = [f"{len(names)} {kind}: {_some(names)}" for kind, names in kinds.items() if names]
+    if faults:
+        raise CheckpointRejected(f"{path.name} does not fit: {'; '.join(faults)}")
+
+
+def _agrees(tensor: Tensor, value: Tensor) -> bool:
+    return tensor.shape == value.shape and torch.allclose(tensor.float(), value, rtol=0, atol=1e-5)
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _sha256(path: Path, progress: Progress) -> str:
+    digest, size = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as file:
+        while block := file.read(HASH_BLOCK):
+            digest.update(block)
+            progress("hashing", min(file.tell(), size), size)
+    return digest.hexdigest()
