@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import aioice.ice
+import aioice.stun
 import aioice.turn
 import aiortc.rtcrtpreceiver
 import aiortc.rtcrtpsender
@@ -34,9 +39,9 @@ SOCKET_BUFFER = 4 * 1024 * 1024
 "aioice gives its sockets 256 KiB, which a quilt's keyframe overflows (RcvbufErrors, then a storm of PLIs)."
 HISTORY = 1024
 "Packets kept for retransmission. aiortc keeps 128, less than one keyframe of a quilt (200 kB: 160 packets)."
-CONSENT = (0.7, 3)
-"""Seconds between consent checks (RFC 7675), and how many may fail: whoever vanishes is noticed within
-3 x (0.7 x 1.2 + 0.5 s for an answer) = 4.0 s. aioice's own 5 s x 6 would keep a dead caller for half a minute."""
+CHECK_SECONDS, SILENT_SECONDS = 0.7, 3.5
+"""Time between consent checks (RFC 7675), and how long a peer may be silent: whoever vanishes is noticed within
+3.5 s + 0.7 s x 1.2 + 0.5 s for an answer = 4.9 s. With aioice's own 6 checks, 5 s apart, a dead caller stays for half a minute."""
 
 
 def tune_libraries() -> None:
@@ -44,7 +49,6 @@ def tune_libraries() -> None:
     aioice.turn.UDP_SOCKET_BUFFER_SIZE = SOCKET_BUFFER
     aiortc.rtcrtpsender.RTP_HISTORY_SIZE = HISTORY
     aiortc.rtcrtpreceiver.RTP_HISTORY_SIZE = HISTORY
-    aioice.ice.CONSENT_INTERVAL, aioice.ice.CONSENT_FAILURES = CONSENT
     aioice.ice.get_host_addresses = _host_addresses
 
 
@@ -76,6 +80,7 @@ class Peer:
             RTCConfiguration(iceServers=ice_servers(settings), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
         self._gone: Callable[[str], None] | None = gone
+        self._heard = time.monotonic()
         self._patience = asyncio.get_running_loop().call_later(
             settings.connect_seconds, self._lost, f"no connection within {settings.connect_seconds:g} s"
         )
@@ -92,6 +97,10 @@ class Peer:
             ) from None
         except (ValueError, InvalidAccessError, InvalidStateError) as error:
             raise Problem(400, "malformed-sdp", f"the offer cannot be applied: {error}") from None
+        for transceiver in self.connection.getTransceivers():
+            tap(transceiver.receiver, self._hear)
+            ice: Any = transceiver.receiver.transport.transport
+            ice._connection.query_consent = partial(self._watch, ice._connection)  # aioice calls it once connected
 
     async def answer(self) -> str:
         """Our side, with every candidate: we do not trickle."""
@@ -124,6 +133,27 @@ class Peer:
                 self._lost("the connection broke")
             case "closed":
                 self._lost("the client hung up")
+
+    def _hear(self, packet: object = None) -> None:
+        self._heard = time.monotonic()
+
+    async def _watch(self, ice: aioice.ice.Connection) -> None:
+        """Ask for consent (RFC 7675) until neither an answer nor media has come for a while.
+
+        Media counts, since FFmpeg's muxer answers no check once its media flows: it expects servers to be ICE-lite,
+        which never check. Counted is only what could be decrypted, so nobody else can keep a dead session alive.
+        """
+        assert ice.remote_password is not None
+        key = ice.remote_password.encode()
+        self._hear()
+        while time.monotonic() - self._heard < SILENT_SECONDS:
+            await asyncio.sleep(CHECK_SECONDS * random.uniform(0.8, 1.2))
+            for pair in list(ice._nominated.values()):
+                request = ice.build_request(pair, nominate=False)
+                with suppress(aioice.stun.TransactionError):
+                    await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
+                    self._hear()
+        self._lost(f"nothing was heard for {SILENT_SECONDS:g} s")
 
     def _lost(self, reason: str) -> None:
         if self._gone is not None:
