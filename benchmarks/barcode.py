@@ -30,6 +30,10 @@ def read(plane: np.ndarray) -> int | None:
 
 
 def _with_check(number: int) -> np.ndarray:
-    bits = [bool(number >> i & 1) for i in range(BITS)]
-    check = (number * 2654435761 >> 8) & 0xF
-    return np.array(bits + [bool(check >> i & 1) for i in range(CHECK_BITS)])
+    """The bits of `number`, lowest first, and its CRC-4 (ITU-T G.704: x^4 + x + 1), which no single wrong bit passes."""
+    rest = number << CHECK_BITS
+    for bit in reversed(range(CHECK_BITS, BITS + CHECK_BITS)):
+        if rest >> bit & 1:
+            rest ^= 0b10011 << (bit - CHECK_BITS)
+    whole = number | rest << BITS
+    return np.array([bool(whole >> i & 1) for i in range(BITS + CHECK_BITS)])

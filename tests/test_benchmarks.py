@@ -1,0 +1,54 @@
+"""What the benchmarks stand on: numbers that survive video coding, and results that say where they come from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import barcode
+from benchmarks.harness import write
+from server.encode import Encoder, form_for
+
+
+@pytest.mark.parametrize("number", [0, 1, 1000, 2**19, 2**20 - 1])
+def test_a_number_is_read_back(number: int):
+    plane = np.full((64, 512), 128, np.uint8)
+    barcode.draw(plane, number)
+    assert barcode.read(plane) == number
+
+
+def test_no_number_is_read_where_none_is():
+    random = np.random.default_rng(7)
+    assert barcode.read(np.full((64, 512), 128, np.uint8)) is None
+    assert all(barcode.read(random.integers(0, 256, (64, 512), np.uint8)) is None for _ in range(50))
+
+
+def test_a_damaged_number_is_not_read():
+    plane = np.full((64, 512), 128, np.uint8)
+    barcode.draw(plane, 4711)
+    for bit in range(barcode.BITS + barcode.CHECK_BITS):
+        damaged = plane.copy()
+        block = damaged[: barcode.HEIGHT, bit * barcode.BLOCK : (bit + 1) * barcode.BLOCK]
+        block[:] = barcode.DARK + barcode.LIGHT - block
+        assert barcode.read(damaged) is None
+
+
+def test_numbers_survive_our_own_encoder():
+    import av
+
+    random, decoder = np.random.default_rng(7), av.CodecContext.create("h264", "r")
+    encoder = Encoder(form_for(640, 480, 25, bitrate=400_000))
+    for number in range(20):
+        i420 = random.integers(90, 160, (720, 640), np.uint8)
+        barcode.draw(i420, number)
+        for frame in decoder.decode(av.Packet(encoder.encode(i420, number / 25).data)):
+            luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
+            assert barcode.read(luma) == number
+
+
+def test_a_result_says_where_it_comes_from(tmp_path: Path):
+    result = json.loads(write("some", {"fps": 25.0}, tmp_path).read_text())
+    assert result["fps"] == 25.0
+    assert result["machine"]["cores"] >= 1
+    assert {"date", "commit", "command", "versions", "load_before"} <= set(result)
