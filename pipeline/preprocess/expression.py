@@ -11,8 +11,12 @@ import numpy as np
 
 from pipeline.preprocess.canonical import CANONICAL, INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 
-_UPPER_LIP = [0, 11, 12, 13, 37, 38, 39, 40, 41, 42, 72, 73, 74, 80, 81, 82, 183, 184, 185, 191]
-_UPPER_LIP += [267, 268, 269, 270, 271, 272, 302, 303, 304, 310, 311, 312, 407, 408, 409, 415]
+_UPPER_LIP_ROWS = (  # from corner to corner, inside to outside
+    [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308],
+    [62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292],
+    [76, 184, 74, 73, 72, 11, 302, 303, 304, 408, 306],
+    [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291],
+)
 _LOWER_LIP_ROWS = (  # from corner to corner, inside to outside
     [78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308],
     [62, 96, 89, 179, 86, 15, 316, 403, 319, 325, 292],
@@ -54,24 +58,32 @@ def _smooth(x: np.ndarray) -> np.ndarray:
 
 
 def _jaw() -> np.ndarray:
-    """The jaw drops until the inner lips stand one centimetre further apart."""
+    """The mouth opens until the inner lips stand one centimetre further apart.
+
+    The amounts are those of talk_frontal.mp4, by regression on the lips' distance: chin (-0.36 up, -0.44 out), lower lip
+    (-0.77, -0.3), upper lip's inner edge +0.28, corners (-0.17, -0.18). Back as well as down: the hinge is at the ears.
+    """
     below_lips = CANONICAL[INNER_LIPS[1], 1] - CANONICAL[:, 1]
     share = _smooth(below_lips / 1.5) * np.exp(-np.square(CANONICAL[:, 0] / 5.0))
-    share[_UPPER_LIP] = 0.0
+    field = share[:, None] * np.array([0.0, -0.4, -0.4])
+    arch = np.sin(np.linspace(0.0, np.pi, 11))[:, None] ** 0.7
+    corner = np.array([0.0, -0.17, -0.18])
+    for row, lift in zip(_UPPER_LIP_ROWS, (0.25, 0.2, 0.15, 0.1), strict=True):
+        field[row] = arch * [0.0, lift, 0.0] + (1 - arch) * corner
     for row in _LOWER_LIP_ROWS:
-        share[row] = np.sin(np.linspace(0.0, np.pi, len(row))) ** 0.6
-    share[468:] = 0.0
-    return share[:, None] * np.array([0.0, -1.0, -0.15])  # back as well as down: the hinge is at the ears
+        field[row] = arch * [0.0, -0.75, -0.3] + (1 - arch) * corner
+    field[468:] = 0.0
+    return field
 
 
 def _lid(side: int) -> np.ndarray:
-    """The lids of one eye close by one centimetre."""
+    """The lids of one eye close by one centimetre. Amounts from the blinks of talk_frontal.mp4, as for the mouth."""
     upper, lower, crease = _LIDS[side]
     field = np.zeros((478, 3))
-    arch = np.sin(np.linspace(0.0, np.pi, 9)) ** 0.7
-    field[upper, 1] -= 0.95 * arch
-    field[lower, 1] += 0.05 * arch
-    field[crease, 1] -= 0.35 * arch[1:-1]
+    arch = np.sin(np.linspace(0.0, np.pi, 9))
+    field[upper, 1] -= 0.8 * arch
+    field[lower, 1] += 0.2 * arch
+    field[crease, 1] -= 0.1 * arch[1:-1]
     return field
 
 
