@@ -30,7 +30,8 @@ from engines.contract import AnyEngine, FaceObservation
 SAMPLE = "sample"
 "The built-in avatar's id: a public-domain portrait, there without any enrolment."
 
-_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in ("confidence", "presence"))
+_NUMBERS = ("confidence", "presence", "roll")
+_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in _NUMBERS)
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 
@@ -85,8 +86,8 @@ class Avatars:
                 {key: np.ascontiguousarray(array) for key, array in arrays.items()}, folder / "observation.safetensors"
             )
             (folder / "picture.png").write_bytes(_png(portrait))
-            scalars = {"confidence": portrait.confidence, "presence": portrait.presence}
-            (folder / "record.json").write_text(json.dumps(asdict(record) | {"observation": scalars}, indent=1))
+            numbers = {key: float(getattr(portrait, key)) for key in _NUMBERS}
+            (folder / "record.json").write_text(json.dumps(asdict(record) | {"observation": numbers}, indent=1))
             for file in folder.iterdir():
                 _sync(file)
             folder.rename(self._root / record.id)
@@ -120,8 +121,8 @@ class Avatars:
                 return self._sample_observation
         folder = self._folder(avatar)
         arrays: dict[str, Any] = load_file(folder / "observation.safetensors")
-        seen = self._read(folder)[1]
-        return FaceObservation(**arrays, confidence=seen["confidence"], presence=seen["presence"])
+        numbers: dict[str, Any] = self._read(folder)[1]
+        return FaceObservation(**arrays, **numbers)
 
     def ready(self, avatar: str, engine: AnyEngine) -> Any:
         """The avatar as `engine` enrolled it; the newest few are kept warm. May take seconds. Raises UnknownAvatar."""

@@ -10,6 +10,7 @@ from fractions import Fraction
 from urllib.parse import quote
 
 import av
+from fastapi import APIRouter, Response
 
 from pipeline.puppet import Puppet
 from server.client import PictureTrack, publishing
@@ -28,6 +29,18 @@ async def play(
     async with publishing(f"{server}/whip/{quote(channel)}?avatar={quote(avatar)}", track, token=token):
         tell(f"{server}/view/{quote(channel)}")
         await asyncio.sleep(seconds if seconds is not None else float("inf"))
+
+
+def router() -> APIRouter:
+    """The film as a route: what a page without a camera plays and sends."""
+    routes, film = APIRouter(), Film()
+
+    @routes.get("/puppet.mp4")
+    async def puppet() -> Response:
+        data = await asyncio.to_thread(film.bytes)
+        return Response(data, media_type="video/mp4", headers={"Cache-Control": "private, max-age=3600"})
+
+    return routes
 
 
 class Film:

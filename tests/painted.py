@@ -57,6 +57,12 @@ class StillObserver:
 
 def still_face(number: int = 0) -> FaceObservation:
     points = np.zeros((478, 3), np.float32)
-    landmarks = points + np.array([number, 256, 0], np.float32)
-    crop = np.full((CROP, CROP, 3), 128, np.uint8)
-    return FaceObservation(landmarks, points, points, orbit(0.0), 1.0, 1.0, crop, np.ones((CROP, CROP), np.float32))
+    return FaceObservation(
+        landmarks=points + np.array([number, 256, 0], np.float32),
+        shape=points,
+        neutral=points,
+        pose=orbit(0.0),
+        confidence=1.0,
+        crop=np.full((CROP, CROP, 3), 128, np.uint8),
+        matte=np.ones((CROP, CROP), np.float32),
+    )
