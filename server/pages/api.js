@@ -4,23 +4,26 @@
 export const ROOT = new URL("../", import.meta.url);
 
 const KEPT_TOKEN = "telequilt-token";
+const KEPT_AVATARS = "telequilt-avatars";
 
 /** An error the server explained (RFC 9457), or the lack of any answer (status 0). */
 export class Problem extends Error {
   /**
    * @param {number} status HTTP status, 0 if the server did not answer
    * @param {string} detail what happened and what to do, for people
-   * @param {{title?: string, reason?: string, retryAfter?: number|null}} [more] retryAfter in seconds
+   * @param {{kind?: string, retryAfter?: number|null}} [more] kind: the server's stable word; retryAfter in seconds
    */
-  constructor(status, detail, { title = "", reason = "", retryAfter = null } = {}) {
-    super(detail);
+  constructor(status, detail, { kind = "", retryAfter = null } = {}) {
+    super(sentence(detail));
     this.name = "Problem";
     this.status = status;
-    this.title = title;
-    this.reason = reason;
+    this.kind = kind;
     this.retryAfter = retryAfter;
   }
 }
+
+/** @param {string} words */
+const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 
 /** Takes `#token=...` out of the address, so that it is neither copied on nor kept in the history. */
 export function takeTokenFromAddress() {
@@ -66,9 +69,8 @@ export async function ask(path, init = {}) {
 async function readProblem(answer) {
   const body = await answer.json().catch(() => ({}));
   const wait = Number(answer.headers.get("Retry-After"));
-  return new Problem(answer.status, body.detail || body.title || `The server answered ${answer.status}.`, {
-    title: body.title,
-    reason: body.reason,
+  return new Problem(answer.status, body.detail || body.title || `The server answered ${answer.status}`, {
+    kind: String(body.type ?? "").split(":").pop(),
     retryAfter: wait > 0 ? wait : null,
   });
 }
@@ -79,32 +81,62 @@ const json = async (path) => (await ask(path)).json();
 /** @param {string} name a channel, engine or avatar id as a path segment */
 const segment = (name) => encodeURIComponent(name);
 
-/** @typedef {{id: string, name: string, consent?: string, built_in?: boolean}} AvatarEntry */
+/** @typedef {{id: string, name: string, consent: string, built_in: boolean}} AvatarEntry */
 
-/** @returns {Promise<AvatarEntry[]>} */
-export const avatars = () => json("api/avatars");
+/**
+ * The avatars that this browser may use: those the server lists, and those made here, which a shared server lists to nobody.
+ * @returns {Promise<AvatarEntry[]>}
+ */
+export async function avatars() {
+  const listed = await json("api/avatars");
+  const unlisted = madeHere().filter((id) => !listed.some((entry) => entry.id === id));
+  const found = await Promise.all(unlisted.map((id) => json(`api/avatars/${segment(id)}`).catch(unlessGone(id))));
+  return [...listed, ...found.filter((entry) => entry !== null)];
+}
+
+/** @returns {string[]} ids */
+const madeHere = () => JSON.parse(localStorage.getItem(KEPT_AVATARS) ?? "[]");
+
+/** @param {string[]} ids */
+const remember = (ids) => localStorage.setItem(KEPT_AVATARS, JSON.stringify(ids));
+
+/** @param {string} id */
+const unlessGone = (id) => (failure) => {
+  if (failure.status !== 404) throw failure;
+  remember(madeHere().filter((one) => one !== id));
+  return null;
+};
 
 /** @param {string} id */
 export const avatarPicture = async (id) => (await ask(`api/avatars/${segment(id)}/picture`)).blob();
 
 /**
  * @param {Blob} portrait
- * @param {string} filename
+ * @param {string} name what it is called on the shelf
  * @param {"me"|"consenting"|"synthetic"} consent
  * @returns {Promise<AvatarEntry>}
  */
-export async function enrol(portrait, filename, consent) {
+export async function enrol(portrait, name, consent) {
   const form = new FormData();
-  form.append("portrait", portrait, filename);
+  form.append("portrait", portrait, "portrait");
+  form.append("name", name);
   form.append("consent", consent);
-  return (await ask("api/avatars", { method: "POST", body: form })).json();
+  const entry = await (await ask("api/avatars", { method: "POST", body: form })).json();
+  remember([...madeHere(), entry.id]);
+  return entry;
 }
 
 /** @param {string} id */
-export const forget = (id) => ask(`api/avatars/${segment(id)}`, { method: "DELETE" });
+export async function forget(id) {
+  await ask(`api/avatars/${segment(id)}`, { method: "DELETE" });
+  remember(madeHere().filter((one) => one !== id));
+}
 
 /** @returns {Promise<{name: string, summary: string, failure: string|null}[]>} */
 export const engines = () => json("api/engines");
+
+/** How this server tiles its quilts. @returns {Promise<import("./tiling.js").Screen>} */
+export const screen = async () => (await json("api/screens")).find((one) => one.default);
 
 /** @param {string} name */
 export const channel = (name) => json(`api/channels/${segment(name)}`);

@@ -14,7 +14,7 @@ const BIRDS = ["avocet", "crane", "curlew", "dipper", "finch", "heron", "ibis", 
 
 const driver = new Driver(part("driver-video"));
 const stage = new Stage(part("stage"), part("angle"));
-const shelf = new Shelf(driver, () => startDriver("camera"));
+const shelf = new Shelf(driver, () => startDriver("camera"), patiently);
 
 /** @type {import("./whip.js").Session|null} */
 let session = null;
@@ -137,11 +137,29 @@ async function missing() {
   return "";
 }
 
+/**
+ * Runs `work`; while the server warms up, says so and tries again.
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function patiently(work) {
+  for (;;) {
+    try {
+      return await withToken(work);
+    } catch (failure) {
+      if (failure.kind !== "warming-up") throw failure;
+      part("idle-words").textContent = "The server is warming up. This goes on by itself.";
+      await new Promise((done) => setTimeout(done, (failure.retryAfter ?? 2) * 1000));
+    }
+  }
+}
+
 async function startCall() {
   const channel = part("channel").value;
   const path = new URLSearchParams({ avatar: shelf.chosen });
   if (part("engine").value) path.set("engine", part("engine").value);
-  session = await withToken(() => publish(`whip/${encodeURIComponent(channel)}?${path}`, driver.stream()));
+  session = await patiently(() => publish(`whip/${encodeURIComponent(channel)}?${path}`, driver.stream()));
   session.connection.addEventListener("connectionstatechange", (event) => {
     if (session?.connection === event.target && event.target.connectionState === "failed") {
       void endCall("The connection to the server was lost. Start again.");
@@ -198,16 +216,17 @@ async function look(channel) {
   const facts = await api.channel(channel).catch(() => null); // the next look may succeed; a lost call says so itself
   if (!facts || !session) return;
   part("viewers").textContent = String(Math.max(0, facts.viewers - (stage.state === "live" ? 1 : 0)));
-  measured(part("rate"), facts.fps, "");
-  measured(part("age"), facts.age?.p50, "ms");
-  showTimings(part("timings"), facts.stages);
-  part("drops").textContent = dropWords(facts.drops);
+  const { fps, age, stages, drops } = facts.session;
+  measured(part("rate"), fps, "");
+  measured(part("age"), age.p50, "ms");
+  showTimings(part("timings"), stages);
+  part("drops").textContent = dropWords(drops);
 }
 
-/** @param {HTMLElement} place @param {number|null|undefined} value @param {string} unit */
+/** @param {HTMLElement} place @param {number} value 0 until something was measured @param {string} unit */
 function measured(place, value, unit) {
-  place.textContent = value === null || value === undefined ? "–" : String(Math.round(value));
-  if (unit && value !== null && value !== undefined) place.append(Object.assign(document.createElement("small"), { textContent: unit }));
+  place.textContent = value ? String(Math.round(value)) : "–";
+  if (unit && value) place.append(Object.assign(document.createElement("small"), { textContent: unit }));
 }
 
 async function startOrStop() {

@@ -6,6 +6,9 @@ import { degreesAt } from "./tiling.js";
 
 /** A larger canvas shows no more of a 256-pixel tile. */
 const LARGEST_SIDE = 1400;
+/** Where drawing is done in software: a larger picture, or one between two video frames, would take time from decoding. */
+const LARGEST_SLOW_SIDE = 448;
+const SLOW_PAUSE_MS = 40;
 const TILT_RANGE_DEGREES = 22;
 const KEY_STEP_DEGREES = 1.5;
 
@@ -18,6 +21,7 @@ export class Hologram {
   #screen = null;
   #fresh = false;
   #painted = null;
+  #paintedAt = 0;
   #running = false;
   #upright = null;
 
@@ -148,10 +152,13 @@ export class Hologram {
     if (!this.#screen || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
     const share = this.#angle.at(now);
     const fresh = this.#hasNewFrame();
-    if (!fresh && share === this.#painted) return;
+    if (!fresh && (share === this.#painted || (this.#painter.slow && now - this.#paintedAt < SLOW_PAUSE_MS))) return;
     if (fresh) this.#painter.take(this.#video);
+    const wasSlow = this.#painter.slow;
     this.#painter.paint(this.#screen, share);
+    if (this.#painter.slow !== wasSlow) this.#fit();
     this.#painted = share;
+    this.#paintedAt = now;
     this.#tell();
   }
 
@@ -168,7 +175,8 @@ export class Hologram {
     const dots = Math.min(devicePixelRatio || 1, 2);
     const { width, height } = this.#canvas.getBoundingClientRect();
     if (!width || !height) return;
-    const shrink = Math.min(1, LARGEST_SIDE / (Math.max(width, height) * dots));
+    const largest = this.#painter.slow ? LARGEST_SLOW_SIDE : LARGEST_SIDE;
+    const shrink = Math.min(1, largest / (Math.max(width, height) * dots));
     this.#canvas.width = Math.round(width * dots * shrink);
     this.#canvas.height = Math.round(height * dots * shrink);
     this.#painted = null;

@@ -8,10 +8,14 @@ const SECOND_MS = 1000;
 const NEW = "new";
 const PLUS = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 5v14M5 12h14"/></svg>';
 
+/** A file's name as a person would say it. @param {string} filename */
+const stem = (filename) => filename.replace(/\.[^.]*$/, "").replace(/[_-]+/g, " ").trim() || "Portrait";
+
 /** Fires "change" when another avatar is chosen. */
 export class Shelf extends EventTarget {
   #driver;
   #turnCameraOn;
+  #patiently;
   /** @type {api.AvatarEntry[]} */
   #entries = [];
   #pictures = new Map();
@@ -22,9 +26,11 @@ export class Shelf extends EventTarget {
   /**
    * @param {import("./drivers.js").Driver} driver whose picture a snapshot takes
    * @param {() => Promise<boolean>} turnCameraOn for a snapshot, when nothing is on yet
+   * @param {<T>(work: () => Promise<T>) => Promise<T>} patiently asks again while the server warms up
    */
-  constructor(driver, turnCameraOn) {
+  constructor(driver, turnCameraOn, patiently) {
     super();
+    this.#patiently = patiently;
     this.#driver = driver;
     this.#turnCameraOn = turnCameraOn;
     part("shelf").addEventListener("change", (event) => this.#choose(event.target.value));
@@ -52,7 +58,7 @@ export class Shelf extends EventTarget {
   /** Reads the avatars anew. @param {string} [choose] the id to choose then */
   async load(choose) {
     await this.#reported(async () => {
-      this.#entries = await withToken(api.avatars);
+      this.#entries = await this.#patiently(api.avatars);
       await Promise.all(this.#entries.map((entry) => this.#fetchPicture(entry.id)));
     });
     const ids = this.#entries.map((entry) => entry.id);
@@ -134,14 +140,14 @@ export class Shelf extends EventTarget {
       await new Promise((done) => setTimeout(done, SECOND_MS));
     }
     countdown.textContent = "";
-    this.#setPortrait({ blob: await this.#driver.snapshot(), name: "snapshot.jpg" });
+    this.#setPortrait({ blob: await this.#driver.snapshot(), name: "Snapshot" });
   }
 
   /** @param {HTMLInputElement} input */
   #takeFile(input) {
     const file = input.files?.[0];
     input.value = ""; // so that the same file can be chosen again
-    if (file) this.#setPortrait({ blob: file, name: file.name });
+    if (file) this.#setPortrait({ blob: file, name: stem(file.name) });
   }
 
   /** @param {{blob: Blob, name: string}|null} portrait */
@@ -201,7 +207,7 @@ export class Shelf extends EventTarget {
     target.addEventListener("drop", (event) => {
       over(event, false);
       const file = event.dataTransfer?.files?.[0];
-      if (file) this.#setPortrait({ blob: file, name: file.name });
+      if (file) this.#setPortrait({ blob: file, name: stem(file.name) });
     });
   }
 }

@@ -1,6 +1,6 @@
 // The stage: the glass with the hologram in it, and the words that stand there while there is none. Both pages have one.
 
-import { channel as channelFacts, Problem } from "./api.js";
+import { Problem, screen } from "./api.js";
 import { Hologram } from "./hologram.js";
 import { Playback } from "./whep.js";
 
@@ -9,6 +9,7 @@ const WORDS = {
   live: ["Live", "The hologram is playing."],
   connecting: ["Connecting", "Fetching the first picture."],
   waiting: ["Waiting for the caller", "Nobody is live on this channel yet. It starts by itself when they are."],
+  warming: ["The server is warming up", "This takes a moment after it was started."],
   full: ["The server is full", "All places are taken just now. Trying again shortly."],
   lost: ["Connection lost", "Trying to get it back."],
   refused: ["This cannot be played", ""],
@@ -24,7 +25,6 @@ export class Stage extends EventTarget {
   #hologram;
   #playback = null;
   #channel = "";
-  #token = 0;
 
   /** @param {HTMLElement} root the element with class "stage" @param {HTMLInputElement} slider @param {HTMLElement} [surface] */
   constructor(root, slider, surface = root) {
@@ -92,16 +92,14 @@ export class Stage extends EventTarget {
     this.dispatchEvent(new Event("state"));
   }
 
-  /** A live channel may have another screen than the last time. */
+  /** The server may have been started anew, with another screen. */
   async #prepare() {
-    const round = ++this.#token;
-    const facts = await channelFacts(this.#channel).catch(() => null);
-    if (round !== this.#token || !facts) return;
-    if (!this.#hologram.canShow(facts.screen)) return this.setMode("video");
-    this.#hologram.setScreen(facts.screen);
-    this.#root.style.setProperty("--aspect", String(facts.screen.aspect));
-    const { quilt_width: width, quilt_height: height } = facts.screen;
-    this.#root.style.setProperty("--quilt-aspect", String(width / height));
+    const shown = await screen().catch(() => null);
+    if (!shown) return;
+    if (!this.#hologram.canShow(shown)) return this.setMode("video");
+    this.#hologram.setScreen(shown);
+    this.#root.style.setProperty("--aspect", String(shown.aspect));
+    this.#root.style.setProperty("--quilt-aspect", String(shown.quilt_width / shown.quilt_height));
     this.#hologram.start();
   }
 

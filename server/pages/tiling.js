@@ -13,13 +13,15 @@
 export function tileOf(screen, view) {
   const width = Math.floor(screen.quilt_width / screen.columns);
   const height = Math.floor(screen.quilt_height / screen.rows);
+  const across = screen.quilt_width + (screen.quilt_width % 2); // a video has even sides; padding is at the right and top
+  const down = screen.quilt_height + (screen.quilt_height % 2);
   const column = view % screen.columns;
   const rowFromBottom = Math.floor(view / screen.columns);
   return {
-    left: (column * width) / screen.quilt_width,
-    top: (screen.quilt_height - (rowFromBottom + 1) * height) / screen.quilt_height,
-    width: width / screen.quilt_width,
-    height: height / screen.quilt_height,
+    left: (column * width) / across,
+    top: (down - (rowFromBottom + 1) * height) / down,
+    width: width / across,
+    height: height / down,
   };
 }
 

@@ -6,7 +6,7 @@ import { Stage } from "./stage.js";
 
 const HIDE_CONTROLS_MS = 3000;
 const AIR_WORDS = {
-  connecting: "Connecting", live: "Live", waiting: "Waiting", full: "Full", lost: "Reconnecting", refused: "Stopped", stopped: "Stopped",
+  connecting: "Connecting", live: "Live", waiting: "Waiting", warming: "Waiting", full: "Full", lost: "Reconnecting", refused: "Stopped", stopped: "Stopped",
 };
 
 const channel = decodeURIComponent(location.pathname.split("/").pop() ?? "");

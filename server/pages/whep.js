@@ -4,10 +4,10 @@ import { Problem } from "./api.js";
 import { exchange } from "./whip.js";
 
 /** No new picture for this long, while the channel is played, counts as lost. */
-const STALL_MS = 4000;
+const STALL_MS = 2500;
 const FIRST_PICTURE_MS = 12000;
 const LOOK_EVERY_MS = 500;
-const SHORTEST_WAIT_MS = 1000;
+const SHORTEST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 8000;
 
 /**
@@ -15,18 +15,15 @@ const LONGEST_WAIT_MS = 8000;
  * @returns {Promise<{session: import("./whip.js").Session, stream: MediaStream}>}
  */
 async function receive(path) {
-  const connection = new RTCPeerConnection();
-  try {
+  let stream = new MediaStream();
+  const session = await exchange(path, (connection) => {
+    stream = new MediaStream();
     const video = connection.addTransceiver("video", { direction: "recvonly" });
     preferH264(video);
     const audio = connection.addTransceiver("audio", { direction: "recvonly" });
-    await connection.setLocalDescription();
-    const session = await exchange(path, connection);
-    return { session, stream: new MediaStream([video.receiver.track, audio.receiver.track]) };
-  } catch (failure) {
-    connection.close();
-    throw failure;
-  }
+    for (const { receiver } of [video, audio]) stream.addTrack(receiver.track);
+  });
+  return { session, stream };
 }
 
 /** The server encodes quilts as H.264; the rest of what the browser knows stays in the offer. */
@@ -39,7 +36,7 @@ function preferH264(transceiver) {
 
 /**
  * Keeps a channel playing in a video element. Fires "state" whenever `state` changes:
- * connecting, live, waiting (nobody publishes yet), full, lost (was live; trying again), refused (will not try again), stopped.
+ * connecting, live, waiting (nobody publishes yet), warming (the server starts up), full, lost (was live; trying again), refused (will not try again), stopped.
  */
 export class Playback extends EventTarget {
   #video;
@@ -54,7 +51,7 @@ export class Playback extends EventTarget {
     super();
     this.#video = video;
     this.#path = path;
-    /** @type {"stopped"|"connecting"|"live"|"waiting"|"full"|"lost"|"refused"} */
+    /** @type {"stopped"|"connecting"|"live"|"waiting"|"warming"|"full"|"lost"|"refused"} */
     this.state = "stopped";
     /** @type {Problem|null} why the last try failed */
     this.problem = null;
@@ -114,8 +111,9 @@ export class Playback extends EventTarget {
 
   /** @param {Problem} problem */
   #settle(problem) {
-    const { status } = problem;
+    const { status, kind } = problem;
     if (status === 404) this.#become("waiting");
+    else if (kind === "warming-up") this.#become("warming");
     else if (status === 503) this.#become("full");
     else if (status >= 400 && status < 500) return this.#become("refused");
     else if (this.state !== "waiting") this.#become("lost");
@@ -124,7 +122,7 @@ export class Playback extends EventTarget {
 
   /** @param {number|null} seconds as the server wishes, or null for a growing pause */
   #again(seconds) {
-    const growing = Math.min(LONGEST_WAIT_MS, SHORTEST_WAIT_MS * 1.6 ** this.#tries);
+    const growing = Math.min(LONGEST_WAIT_MS, SHORTEST_WAIT_MS * 1.8 ** this.#tries);
     this.#tries += 1;
     const round = this.#round;
     this.#timer = setTimeout(() => void this.#try(round), seconds ? seconds * 1000 : growing);

@@ -9,6 +9,9 @@ const GATHERING_LIMIT_MS = 1500;
 const SENT_HEIGHT = 480;
 const SENT_BITS_PER_SECOND = 2_500_000;
 
+/** None until the server names some. @type {RTCIceServer[]} */
+const iceServers = [];
+
 /** @typedef {{connection: RTCPeerConnection, address: string, stop: () => Promise<void>, abandon: () => void}} Session */
 
 /**
@@ -18,16 +21,11 @@ const SENT_BITS_PER_SECOND = 2_500_000;
  * @returns {Promise<Session>}
  */
 export async function publish(path, stream) {
-  const connection = new RTCPeerConnection();
-  try {
+  const session = await exchange(path, (connection) => {
     for (const track of stream.getTracks()) connection.addTransceiver(track, { direction: "sendonly", streams: [stream] });
-    await connection.setLocalDescription();
-    await limitVideo(connection);
-    return await exchange(path, connection);
-  } catch (failure) {
-    connection.close();
-    throw failure;
-  }
+  });
+  await limitVideo(session.connection);
+  return session;
 }
 
 /** @param {RTCPeerConnection} connection */
@@ -43,36 +41,61 @@ async function limitVideo(connection) {
 }
 
 /**
- * Posts the gathered offer and applies the answer. WHIP and WHEP do this alike.
+ * Offers what `prepare` puts into a connection, with every candidate, and applies the answer. WHIP and WHEP do this alike.
  * @param {string} path
- * @param {RTCPeerConnection} connection with its local offer set
+ * @param {(connection: RTCPeerConnection) => void} prepare
  * @returns {Promise<Session>}
  */
-export async function exchange(path, connection) {
-  await gathered(connection);
-  const answer = await ask(path, {
-    method: "POST",
-    headers: { "Content-Type": "application/sdp" },
-    body: connection.localDescription.sdp,
-  });
-  const location = answer.headers.get("Location");
-  const session = location ? new URL(location, answer.url).href : "";
-  const hangUp = async (keepalive) => {
-    connection.close();
-    if (session) await fetch(session, { method: "DELETE", headers: authorization(), keepalive }).catch(() => undefined);
-  };
+export async function exchange(path, prepare) {
+  const connection = new RTCPeerConnection({ iceServers });
   try {
-    await connection.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    prepare(connection);
+    await connection.setLocalDescription();
+    await gathered(connection);
+    const answer = await ask(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/sdp" },
+      body: connection.localDescription.sdp,
+    });
+    const session = sessionOf(connection, answer);
+    if (learnIceServers(answer)) {
+      await session.stop(); // they count only for a connection that had them while gathering
+      return await exchange(path, prepare);
+    }
+    await connection.setRemoteDescription({ type: "answer", sdp: await answer.text() }).catch((failure) => {
+      session.abandon();
+      throw failure;
+    });
+    return session;
   } catch (failure) {
-    await hangUp(true);
+    connection.close();
     throw failure;
   }
+}
+
+/** @param {RTCPeerConnection} connection @param {Response} answer @returns {Session} */
+function sessionOf(connection, answer) {
+  const address = new URL(answer.headers.get("Location") ?? "", answer.url).href;
+  const hangUp = async (keepalive) => {
+    connection.close();
+    await fetch(address, { method: "DELETE", headers: authorization(), keepalive }).catch(() => undefined);
+  };
   return {
     connection,
-    address: session,
+    address,
     stop: () => hangUp(false),
     abandon: () => void hangUp(true), // outlives the page that asks for it
   };
+}
+
+/** Takes up the servers that the answer names (RFC 9725, section 4.6). @param {Response} answer @returns {boolean} news? */
+function learnIceServers(answer) {
+  if (iceServers.length) return false;
+  for (const [, urls, rest] of (answer.headers.get("Link") ?? "").matchAll(/<([^>]+)>((?:\s*;\s*[\w-]+="[^"]*")*)/g)) {
+    const said = Object.fromEntries([...rest.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, key, value]) => [key, value]));
+    if (said.rel === "ice-server") iceServers.push({ urls, username: said.username, credential: said.credential });
+  }
+  return iceServers.length > 0;
 }
 
 /** @param {RTCPeerConnection} connection */
