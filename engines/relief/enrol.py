@@ -100,14 +100,13 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
     width = float(np.linalg.norm(landmarks[CHEEKS[1]] - landmarks[CHEEKS[0]]))
     if width < SMALLEST_FACE:
         raise PortraitRejected("face_too_small", "the face is too small in this picture; use one where it is larger")
-    alpha = texture.figure_alpha(portrait.crop, portrait.matte)
-    colours = _clean_colours(portrait.crop, alpha, portrait.landmarks)
-    picture, wide_alpha = texture.continued(colours, alpha)
+    colours, alpha = texture.cut_out(portrait.crop, portrait.matte, _face_mask(portrait.landmarks))
+    picture, solid, wide_alpha = texture.continued(colours, alpha)
     skin = _skin(portrait.crop, portrait.landmarks)
     atlas = texture.Atlas()
     _add_whole(atlas, picture, wide_alpha)
-    half = cv2.resize(cv2.GaussianBlur(picture, (0, 0), 4.0), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    back_at = atlas.add(texture.rgba(half, cv2.resize(_fading(wide_alpha), (half.shape[1], half.shape[0]))))
+    half = cv2.resize(cv2.GaussianBlur(picture, (0, 0), 11.0), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    back_at = atlas.add(texture.rgba(half, cv2.resize(texture.shell_alpha(solid, wide_alpha), half.shape[1::-1])))
     to_crop = similarity(portrait.shape, portrait.landmarks)
     basis = to_crop @ np.diag([1.0, -1.0, -1.0]).astype(np.float32)
     basis[2] *= (landmarks[NOSE_TIP, 2] - landmarks[CHEEKS, 2].mean()) / min(
@@ -115,7 +114,7 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
     )
     axes = mouth.Axes((landmarks[13] + landmarks[14]) / 2, basis)
     open_cm = float(portrait.shape[13, 1] - portrait.shape[14, 1])
-    surround = figure.build(landmarks, width, wide_alpha, back_at)
+    surround = figure.build(landmarks, width, solid, back_at)
     balls = [eyes.build(e, landmarks, width, picture, atlas, skin) for e in EYES]
     inside = mouth.build(landmarks, axes, open_cm, picture, atlas, skin)
     face = _face(landmarks, axes)
@@ -160,12 +159,10 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
     )
 
 
-def _clean_colours(crop: np.ndarray, alpha: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """[512, 512, 3]: the figure's own colours, continued under its soft edge in place of what shone through from behind."""
-    sure = np.clip((alpha - 0.90) / 0.08, 0.0, 1.0)
-    sure = cv2.erode(sure, np.ones((3, 3), np.uint8))
-    inside = cv2.fillPoly(np.zeros(alpha.shape, np.float32), [landmarks[OVAL, :2].round().astype(np.int32)], (1.0,))
-    return texture.bled(crop.astype(np.float32), np.maximum(sure, cv2.erode(inside, np.ones((15, 15), np.uint8))))
+def _face_mask(landmarks: np.ndarray) -> np.ndarray:
+    """[512, 512] float32: 1 where the face's mesh lies, with a soft rim outside it."""
+    inside = cv2.dilate(figure.face_area(landmarks, texture.CROP, 0.0).astype(np.float32), np.ones((5, 5), np.uint8))
+    return np.clip(cv2.GaussianBlur(inside, (0, 0), 1.0), 0.0, 1.0)
 
 
 def _skin(crop: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
@@ -179,14 +176,6 @@ def _add_whole(atlas: texture.Atlas, picture: np.ndarray, alpha: np.ndarray) -> 
     """The continued crop itself, without a gutter, so that its pixels keep their places."""
     atlas.panels.append((0, 0, texture.rgba(picture, alpha)))
     atlas._shelf[:] = [0, texture.SIDE, 0]
-
-
-def _fading(alpha: np.ndarray) -> np.ndarray:
-    """The shell's own alpha: 1 wherever the figure is firm, and it fades where the figure fades at the crop's borders."""
-    edge = np.zeros_like(alpha)
-    inner = slice(texture.PAD, texture.PAD + texture.CROP)
-    edge[inner, inner] = 1.0
-    return np.maximum(cv2.dilate(alpha, np.ones((9, 9), np.uint8)), 0.0) * np.where(edge > 0, 1.0, alpha)
 
 
 def _face(landmarks: np.ndarray, axes: mouth.Axes) -> Sheet:

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.spatial import Delaunay
+from scipy.spatial import Delaunay, cKDTree
 
 from engines.contract import CROP
 from engines.relief.surface import Sheet, smooth, wound
 from engines.relief.texture import PAD, SIDE
-from engines.relief.topology import CHEEKS, CHIN, FOREHEAD, OVAL
+from engines.relief.topology import CHEEKS, CHIN, EYES, FOREHEAD, MOUTH_RING, OVAL, face_triangles
 
 STEP = 15.0
 "Distance in crop pixels between the surround's points."
 
 BACK_DEPTH = 0.42
 "How far the shell bulges behind the outline, in face widths; a skull is about 1.3 times as deep as a face is wide."
+
+STEEPEST = 1.6
+"The side of the head recedes at most this much per pixel from the face's outline: beyond, a photo has no colours to show."
 
 SIDE_DEPTH = 0.05
 "How far behind the cheeks' edge the head's outline lies, in face widths."
@@ -38,11 +41,21 @@ class Surround:
     "[Nf, 36] float32: how much each point follows each OVAL point's movement."
 
 
-def face_width(landmarks: np.ndarray, forward: np.ndarray) -> float:
-    """Distance between the cheeks in pixels, as if seen from the front. `forward`: [3] where the face looks."""
-    across = landmarks[CHEEKS[1]] - landmarks[CHEEKS[0]]
-    del forward
-    return float(np.linalg.norm(across))
+def face_area(landmarks: np.ndarray, side: int, shift: float) -> np.ndarray:
+    """[side, side] bool: where the face's mesh lies in the picture, eyes and mouth included."""
+    area = np.zeros((side, side), np.uint8)
+    at = (landmarks[:, :2] + shift).round().astype(np.int32)
+    for triangle in at[face_triangles()]:
+        cv2.fillConvexPoly(area, triangle, (1,))
+    for hole in (MOUTH_RING, *(eye.ring for eye in EYES)):
+        cv2.fillPoly(area, [at[hole]], (1,))
+    return area.astype(bool)
+
+
+def _face_border(landmarks: np.ndarray) -> np.ndarray:
+    """[M, 3] the points at the rim of the face as the picture shows it: its OVAL, or the fold beyond which it turns away."""
+    area = face_area(landmarks, SIDE, PAD)
+    return landmarks[:468][_distance(area, landmarks[:468, :2] + PAD) < 6.0]
 
 
 def _outline(inner: np.ndarray) -> np.ndarray:
@@ -73,7 +86,7 @@ def build(landmarks: np.ndarray, width: float, alpha: np.ndarray, back_origin: t
     `back_origin` where the shell's half-size texture lies in the atlas."""
     oval = landmarks[OVAL].astype(np.float32)
     outline_xy = oval[:, :2] + PAD
-    face_mask = cv2.fillPoly(np.zeros((SIDE, SIDE), np.uint8), [outline_xy.round().astype(np.int32)], (1,)).astype(bool)
+    face_mask = face_area(landmarks, SIDE, PAD)
     firm = cv2.erode((alpha > 0.9).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) | face_mask
     firm = _largest(firm)
     contour = _outline(firm)
@@ -100,8 +113,13 @@ def build(landmarks: np.ndarray, width: float, alpha: np.ndarray, back_origin: t
     follow[: len(OVAL)] = np.eye(len(OVAL))
     placed = np.column_stack([points - PAD, z]).astype(np.float32)
     front = Sheet(placed, points, wound(placed, triangles), np.ones(len(points), np.float32))
-    back = _back(landmarks, width, firm, contour, front, back_origin)
+    back = _back(landmarks, width, firm, contour, back_origin)
     return Surround(front, back, follow.astype(np.float32))
+
+
+def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """[N] the index of the nearest of `targets` [M, 2] to each point."""
+    return cKDTree(targets).query(points)[1]
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
@@ -119,23 +137,27 @@ def _outline_depth(points: np.ndarray, landmarks: np.ndarray, width: float) -> n
 def _front_depth(
     points: np.ndarray, landmarks: np.ndarray, width: float, firm: np.ndarray, contour: np.ndarray
 ) -> np.ndarray:
-    oval = landmarks[OVAL]
-    distance = np.linalg.norm(points[:, None] - (oval[None, :, :2] + PAD), axis=2)
-    weight = 1.0 / (distance**2 + 16.0)
+    border = _face_border(landmarks)
+    distance = np.linalg.norm(points[:, None] - (border[None, :, :2] + PAD), axis=2)
+    weight = 1.0 / (distance**2 + 16.0) ** 1.5
     weight /= weight.sum(axis=1, keepdims=True)
-    from_face = distance.min(axis=1)
-    face_z, face_y = weight @ oval[:, 2], weight @ oval[:, 1]
+    from_face = _distance(~face_area(landmarks, SIDE, PAD), points)
+    face_z, face_y = weight @ border[:, 2], weight @ border[:, 1]
     to_edge = _distance(firm, points)
     t = from_face / np.maximum(from_face + to_edge, 1e-3)
     t = np.where(to_edge <= 0, 1.0, t)
     round_off = 0.55 * (1.0 - np.sqrt(np.maximum(1.0 - t * t, 0.0))) + 0.45 * t * t
-    edge_z = np.maximum(_outline_depth(points, landmarks, width), face_z)
+    edge_z = np.minimum(np.maximum(_outline_depth(points, landmarks, width), face_z), face_z + STEEPEST * from_face)
     middle_y = 0.5 * (landmarks[CHIN, 1] + landmarks[FOREHEAD, 1])
     jaw = smooth((face_y - middle_y) / (landmarks[CHIN, 1] - middle_y)) * smooth(from_face / (0.30 * width))
     neck_z = float(landmarks[CHEEKS, 2].mean()) - 0.12 * width
     base = face_z + jaw * np.maximum(neck_z - face_z, 0.0)
-    del contour
-    return base + round_off * np.maximum(edge_z - base, 0.0)
+    z = base + round_off * np.maximum(edge_z - base, 0.0)
+    if len(points) > len(contour):  # the fringe hangs on the outline, level with it
+        outside = np.flatnonzero(to_edge <= 0)
+        rim = _front_depth(contour, landmarks, width, firm, contour)
+        z[outside] = rim[_nearest(points[outside], contour)]
+    return z
 
 
 def _back(
@@ -143,7 +165,6 @@ def _back(
     width: float,
     firm: np.ndarray,
     contour: np.ndarray,
-    front: Sheet,
     origin: tuple[float, float],
 ) -> Sheet:
     """The shell: the firm figure once more, bulging away from the viewer, wound to be seen from behind and the sides."""
@@ -152,16 +173,14 @@ def _back(
     triangles = Delaunay(points).simplices
     cell = np.clip(points[triangles].mean(axis=1).astype(int), 0, SIDE - 1)
     triangles = triangles[firm[cell[:, 1], cell[:, 0]]]
-    depth = _outline_depth(points, landmarks, width)
-    radius = 0.45 * width
-    d = np.clip(_distance(firm, points) / radius, 0.0, 1.0)
+    d = np.clip(_distance(firm, points) / (0.45 * width), 0.0, 1.0)
     d[: len(contour)] = 0.0
-    z = depth + BACK_DEPTH * width * np.sqrt(np.maximum(1.0 - (1.0 - d) ** 2, 0.0)) + 1.0
-    nearest = np.linalg.norm(points[: len(contour), None] - (front.points[None, :, :2] + PAD), axis=2).argmin(axis=1)
-    z[: len(contour)] = np.maximum(z[: len(contour)], front.points[nearest, 2] + 1.0)
+    rim = _front_depth(contour, landmarks, width, firm, contour)[_nearest(points, contour)] + 0.5
+    rear = _outline_depth(points, landmarks, width) + BACK_DEPTH * width
+    z = rim + np.maximum(rear - rim, 0.0) * np.sqrt(np.maximum(1.0 - (1.0 - d) ** 2, 0.0))
     placed = np.column_stack([points - PAD, z]).astype(np.float32)
     uv = points * 0.5 + np.asarray(origin, np.float32)
-    light = (1.0 - 0.55 * smooth(d * 1.1)).astype(np.float32)
+    light = (0.8 - 0.5 * smooth(2.2 * d)).astype(np.float32)
     return Sheet(placed, uv, wound(placed, triangles)[:, ::-1].copy(), light, culled=True)
 
 
