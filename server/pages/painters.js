@@ -167,9 +167,9 @@ export class CanvasPainter {
   #draw(tile, opacity) {
     const { videoWidth: across, videoHeight: down } = this.#video;
     const { width, height } = this.#context.canvas;
+    const [left, top] = [tile.left * across + 0.5, tile.top * down + 0.5]; // Chromium's filter reads past the rectangle's
+    const [wide, high] = [tile.width * across - 1, tile.height * down - 1]; // edge; so it ends in the middle of a pixel
     this.#context.globalAlpha = opacity;
-    this.#context.drawImage(
-      this.#video, tile.left * across, tile.top * down, tile.width * across, tile.height * down, 0, 0, width, height,
-    );
+    this.#context.drawImage(this.#video, left, top, wide, high, 0, 0, width, height);
   }
 }

@@ -1,0 +1,135 @@
+"""Browsing: a real Chromium with a camera that films a clip, and a real server beside it, for tests of the pages."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, ViewportSize
+
+from server.app import create_app
+from server.settings import Settings
+from server.studio import Studio, open_studio
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+CLIP = SHARED / "media" / "clips" / "talk_frontal.mp4"
+FILMED_PICTURES = 75
+PLENTY = 45_000
+"Milliseconds. Software drawing, encoding and decoding share two cores in CI: only what never comes may fail."
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+]
+
+
+def chromium() -> str:
+    """Where the distribution's Chromium is. Without one the test is skipped, or fails where a browser is required."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    reason = "no Chromium found: apt-get install chromium"
+    if os.environ.get("TELEQUILT_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def launch(playwright: Playwright, film: Path | None) -> Browser:
+    """A browser whose camera shows `film`, or that has none."""
+    camera = [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    ]
+    return playwright.chromium.launch(
+        executable_path=chromium(), headless=True, args=[*FLAGS, *(camera if film else [])]
+    )
+
+
+def pictures() -> Iterator[np.ndarray]:
+    """[H, W, 3] uint8 RGB: a person who talks, or the puppet where the clips are not there."""
+    if CLIP.exists():
+        with av.open(str(CLIP)) as clip:
+            for index, frame in enumerate(clip.decode(video=0)):
+                if index == FILMED_PICTURES:
+                    return
+                yield frame.to_ndarray(format="rgb24")
+    else:
+        from pipeline.puppet import Puppet
+
+        puppet = Puppet()
+        for index in range(FILMED_PICTURES):
+            yield puppet.frame(index / 25).pixels
+
+
+def write_film(path: Path, codec: str, form: str, pixels: str) -> Path:
+    """The pictures as a file: "mjpeg" for the fake camera, "libx264" as people have it."""
+    shown = list(pictures())
+    with av.open(str(path), "w", format=form) as film:
+        stream = film.add_stream(codec, rate=Fraction(25))
+        stream.pix_fmt = pixels
+        stream.height, stream.width = (side // 2 * 2 for side in shown[0].shape[:2])
+        for picture in shown:
+            even = np.ascontiguousarray(picture[: stream.height, : stream.width])
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        film.mux(stream.encode(None))
+    return path
+
+
+@contextmanager
+def served(settings: Settings, studio: Callable[[Settings], Studio] = open_studio) -> Iterator[tuple[str, FastAPI]]:
+    """(address, app) of a warm server in a thread of its own."""
+    app = create_app(settings, studio)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="the server")
+    thread.start()
+    pause = threading.Event()
+    try:
+        while app.state.lobby is None and app.state.failure is None and thread.is_alive():
+            pause.wait(0.05)
+        assert app.state.lobby is not None, app.state.failure
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/", app
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class Visit:
+    """One person's pages. Remembers what the browser complained of, and every host that was asked for anything."""
+
+    def __init__(self, browser: Browser, script: str = "", **options: object) -> None:
+        size: ViewportSize = {"width": 1280, "height": 860}
+        self.context: BrowserContext = browser.new_context(viewport=size, **options)  # type: ignore[arg-type]
+        self.context.set_default_timeout(PLENTY)
+        if script:
+            self.context.add_init_script(script)
+        self.complaints: list[str] = []
+        self.hosts: set[str] = set()
+        self.context.on("console", self._listen)
+        self.context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        self.context.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+
+    def open(self, address: str) -> Page:
+        page = self.context.new_page()
+        page.goto(address)
+        return page
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        if (
+            message.type == "error" and "status of 404" not in message.text
+        ):  # nobody is live yet: Chromium logs the answer
+            self.complaints.append(message.text)
