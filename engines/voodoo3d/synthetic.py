@@ -1,0 +1,60 @@
+"""Synthetic weights: the network without training, for benchmarks and tests. What it shows is noise, never a face.
+
+Every tensor follows from its name and shape alone, with gains that keep all stages finite and awake.
+"""
+
+from __future__ import annotations
+
+import math
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from engines.voodoo3d.architecture import Architecture
+from engines.voodoo3d.network import Voodoo3D
+
+_GAINS = {
+    "modulation.weight": 0.3,
+    "to_rgb1.modulated_conv.weight": 0.25,
+    "final_linear.weight": 1.0,
+    "fc2.weight": 1.0,
+    "attn.proj.weight": 1.0,
+    "conv2.weight": 0.8,
+    "skip.weight": 0.8,
+}
+"Gain by what a name ends in; sqrt(2), which keeps the variance through a ReLU, for all other weights."
+
+
+def tensors(arch: Architecture = Architecture()) -> dict[str, Tensor]:
+    """All tensors of a network of this size."""
+    with torch.device("meta"):
+        empty = Voodoo3D(arch)
+    return {name: _drawn(name, tuple(tensor.shape)) for name, tensor in empty.state_dict().items()}
+
+
+def network(arch: Architecture = Architecture(), device: str = "cpu", dtype: torch.dtype = torch.float32) -> Voodoo3D:
+    return Voodoo3D.from_tensors(tensors(arch), arch, device, dtype)
+
+
+def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(crc32(name.encode())))
+    if ".noises." in name or "constant_input" in name:
+        return values
+    if name.endswith("bias"):
+        centre = 1.0 if "modulation" in name or ("condition_scale" in name and ".2." in name) else 0.0
+        return centre + 0.01 * values
+    if shape == (1,):
+        return 0.1 * values  # how strong the stored noise is
+    if "norm" in name:
+        return 1 + 0.02 * values
+    if name.startswith("decoder"):
+        values[0] *= (
+            10 if ".2." in name else 1
+        )  # density with surfaces, not fog; this layer divides by sqrt(fan in) itself
+        return 2 * values
+    inputs = shape[2:] if len(shape) == 5 else shape[1:]
+    if math.prod(inputs) > 9:  # filters without a mean keep a deep random network from forgetting its input
+        values -= values.mean(tuple(range(values.dim() - len(inputs), values.dim())), keepdim=True)
+    gain = next((gain for end, gain in _GAINS.items() if name.endswith(end)), math.sqrt(2))
+    return values * (gain / math.sqrt(math.prod(inputs)))
