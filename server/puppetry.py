@@ -60,13 +60,14 @@ class Film:
 
 def _encoded(puppet: Puppet) -> bytes:
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(RATE))
         stream.pix_fmt = "yuv420p"
         stream.codec_context.options = {"crf": str(FILM_QUALITY), "preset": "veryfast"}
         for number in range(round(puppet.period * RATE)):
             picture = av.VideoFrame.from_ndarray(puppet.frame(number / RATE).pixels, format="rgb24")
-            stream.width, stream.height = picture.width, picture.height
+            if number == 0:  # once encoding has begun the size is settled
+                stream.width, stream.height = picture.width, picture.height
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return file.getvalue()
