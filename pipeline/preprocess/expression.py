@@ -37,9 +37,12 @@ _LIDS = (  # upper and lower lid from the outer to the inner corner, and the cre
 )
 
 
+_EDGES = INNER_LIPS, RIGHT_EYE[2:], LEFT_EYE[2:]
+
+
 @dataclass(frozen=True)
 class Opening:
-    """The three openings of a face, in canonical centimetres."""
+    """The three openings of a face: how far upper and lower edge stand apart upwards, in canonical centimetres."""
 
     mouth: float
     right_eye: float
@@ -48,8 +51,7 @@ class Opening:
     @classmethod
     def of(cls, shape: np.ndarray) -> Opening:
         """Of a shape [478, 3]."""
-        gaps = [float(np.linalg.norm(shape[a] - shape[b])) for a, b in (INNER_LIPS, RIGHT_EYE[2:], LEFT_EYE[2:])]
-        return cls(*gaps)
+        return cls(*(float(shape[upper, 1] - shape[lower, 1]) for upper, lower in _EDGES))
 
 
 def _smooth(x: np.ndarray) -> np.ndarray:
