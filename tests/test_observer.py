@@ -257,7 +257,7 @@ def test_a_missing_model_file_is_the_operators_to_mend(tmp_path):
 
 
 def test_the_quick_reading_of_landmarks_agrees_with_the_plain_one():
-    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmarkList  # pyright: ignore[reportAttributeAccessIssue]
 
     rows = np.random.default_rng(0).normal(size=(478, 3)).astype(np.float32)
     rows[0] = 0.0
