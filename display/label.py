@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,16 +56,16 @@ class Mark:
 
     left: int
     top: int
-    keep: torch.Tensor
-    "[h, 1, w, 1] int16 0..256: how much of the picture stays, in 256ths."
-    add: torch.Tensor
-    "[h, 1, w, 1] int16: what is added."
+    keep: Any
+    "[h, 1, w, 1] int32 0..256: how much of the picture stays, in 256ths. An array on the CPU, a tensor elsewhere."
+    add: Any
+    "[h, 1, w, 1] int32: what is added. Likewise."
 
-    def put(self, tiles: torch.Tensor) -> None:
+    def put(self, tiles: Any) -> None:
         """Lay the mark over neighbouring `tiles` ([tile_height, n, tile_width, 4] uint8), in place."""
         height, _, width, _ = self.keep.shape
         under = tiles[self.top : self.top + height, :, self.left : self.left + width, :3]
-        under.copy_(((under.to(torch.int16) * self.keep) >> 8) + self.add)
+        under[...] = (under * self.keep >> 8) + self.add
 
 
 def coverage(capital: float, squeeze: float = 1.0) -> np.ndarray:
@@ -122,5 +123,6 @@ def _rounded(shape: tuple[int, ...], squeeze: float) -> np.ndarray:
     return np.clip(radius - np.hypot(x - inside, y - radius) + 0.5, 0, 1)
 
 
-def _column(values: np.ndarray, device: str) -> torch.Tensor:
-    return torch.from_numpy(values.round().astype(np.int16)[:, None, :, None]).to(device)
+def _column(values: np.ndarray, device: str) -> Any:
+    column = values.round().astype(np.int32)[:, None, :, None]
+    return column if device == "cpu" else torch.from_numpy(column).to(device)

@@ -62,7 +62,11 @@ class Screen:
     def tile_origin(self, view: int) -> tuple[int, int]:
         """(left, top) in pixels of a view's tile in the top-down quilt picture."""
         assert 0 <= view < self.views, view
-        column, row_from_bottom = view % self.columns, view // self.columns
+        return self.tile_corner(view)
+
+    def tile_corner(self, tile: int) -> tuple[int, int]:
+        """(left, top) of a tile, whether it holds a view or not."""
+        column, row_from_bottom = tile % self.columns, tile // self.columns
         return column * self.tile_width, self.quilt_height - (row_from_bottom + 1) * self.tile_height
 
     def only(self, view: int, height: int = SMALLEST_ORDINARY_VIEW) -> Screen:

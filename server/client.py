@@ -67,16 +67,16 @@ async def playing(
 ) -> AsyncIterator[dict[str, MediaStreamTrack]]:
     """The tracks of a WHEP endpoint by kind ("video", "audio") for as long as the context lasts. Raises Refused."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    tracks: dict[str, MediaStreamTrack] = {}
+    receivers = {}
     for kind in kinds or ("video",):
         transceiver = connection.addTransceiver(kind, "recvonly")
         if kind == "video":
             known = RTCRtpReceiver.getCapabilities("video")
             assert known is not None
             transceiver.setCodecPreferences([one for one in known.codecs if one.mimeType == codec])
-        tracks[kind] = transceiver.receiver.track
+        receivers[kind] = transceiver.receiver
     async with _session(connection, url, token):
-        yield tracks
+        yield {kind: receiver.track for kind, receiver in receivers.items()}  # there only once an answer was taken
 
 
 @asynccontextmanager

@@ -128,6 +128,15 @@ def test_the_mark_is_in_every_view_and_clear_of_its_edges():
         assert tile_of(marked, target, view).max() > 200
 
 
+def test_the_mark_is_in_every_view_of_a_padded_quilt():
+    target = Screen("odd", 3, 2, 3 * 120 + 2, 2 * 100 + 1, 1.2, fan_yaws(5))
+    views = torch.full((5, 100, 120, 4), 120, dtype=torch.uint8)
+    marked = compose([ViewSet(views)], target, mark(target)).pixels
+    assert all(tile_of(marked, target, view)[..., :3].max() > 200 for view in range(5))
+    assert marked[:, 360:].max() == 0
+    assert marked[1:101, 240:360].max() == 0  # the sixth tile holds no view
+
+
 def test_the_mark_reads_from_left_to_right():
     letters = coverage(capital=40)
     columns = letters.sum(axis=0)
