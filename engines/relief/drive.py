@@ -165,7 +165,7 @@ def _move_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, lig
     open_light = (0.62 + 0.38 * min(max(gap, 0.0) / 1.2, 1.0)) * (0.15 + 0.85 * min(max(gap - 0.05, 0.0) / 0.3, 1.0))
     shadow = np.clip(0.62 + 0.55 * below_lip, 0.55, 1.0)
     own = avatar.mouth_depth <= 0.0
-    shade = open_light * shadow * np.clip(1.12 - 0.13 * avatar.mouth_depth, 0.35, 1.0)
+    shade = open_light * shadow * np.clip(1.1 - 0.09 * avatar.mouth_depth, 0.6, 1.0)
     light[part] *= np.where(own, 1.0, shade)
 
 

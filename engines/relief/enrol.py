@@ -12,10 +12,14 @@ from engines.relief import eyes, figure, mouth, texture
 from engines.relief.surface import Mesh, Sheet, joined
 from engines.relief.topology import CHEEKS, CHIN, EYES, NOSE_TIP, OVAL, POINTS, face_triangles
 
-DEPTH_TO_WIDTH = 0.90
+DEPTH_TO_WIDTH = 0.96
 """Nose tip to cheek edge, as a share of the face's width, that makes a face look turned by as much as it is.
 
 MediaPipe's own landmarks have 0.68..0.74, which looks flat; chosen by running FaceMesh on the views (tests/test_relief.py)."""
+
+STEEP_SHARE, SIDE_SHARE = 0.30, 0.55
+"""The sides of the face, less than the first (in face widths) before the cheeks' edge, recede by the second only: a frontal photo
+has a handful of pixels for them, which would be drawn out to streaks."""
 
 AXIS_SHARE = 0.55
 "The views' axis lies this far from the nose tip towards the cheeks' edge: that depth lies on the plane of the glass."
@@ -86,7 +90,9 @@ def deepened(landmarks: np.ndarray) -> np.ndarray:
     width = float(np.linalg.norm(out[CHEEKS[1]] - out[CHEEKS[0]]))
     depth = float(np.linalg.norm(out[NOSE_TIP] - out[CHEEKS].mean(axis=0)))
     factor = np.clip(DEPTH_TO_WIDTH * width / max(depth, 1.0), 1.0, 2.0)
-    out[:, 2] = (out[:, 2] - out[CHEEKS, 2].mean()) * factor
+    z = (out[:, 2] - out[CHEEKS, 2].mean()) * factor
+    steep = -STEEP_SHARE * width
+    out[:, 2] = np.where(z > steep, steep + SIDE_SHARE * (z - steep), z)
     return out
 
 
@@ -196,5 +202,6 @@ def _with_surround(face: Sheet, front: Sheet) -> tuple[Sheet, np.ndarray]:
         np.concatenate([face.uv, front.uv[len(OVAL) :]]),
         np.concatenate([face.triangles, renamed[front.triangles]]).astype(np.int32),
         np.concatenate([face.light, front.light[len(OVAL) :]]),
+        culled=True,
     )
     return sheet, np.arange(n)

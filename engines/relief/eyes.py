@@ -37,7 +37,7 @@ def _box(points: np.ndarray) -> tuple[int, int, int, int]:
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     size = high - low
     middle = (low + high) / 2 + PAD
-    half = np.array([0.5 * size[0] + 8.0, max(0.5 * size[1] * 2.2, 0.36 * size[0]) + 6.0])
+    half = np.array([0.68 * size[0] + 4.0, max(0.5 * size[1] * 2.2, 0.36 * size[0]) + 6.0])
     left, top = np.floor(middle - half).astype(int)
     right, bottom = np.ceil(middle + half).astype(int)
     return int(left), int(top), int(right), int(bottom)
@@ -106,8 +106,8 @@ def build(
 def _ball(ring: np.ndarray, corner: np.ndarray, at: tuple[float, float], plane: np.ndarray, width: float) -> Sheet:
     middle = ring.mean(axis=0)
     size = np.ptp(ring[:, :2], axis=0)
-    stretch = np.array([1.12, max(OVERLAP, 0.30 * size[0] * 2 / max(size[1], 1.0))])
-    outer = middle[:2] + (ring[:, :2] - middle[:2]) * np.minimum(stretch, [1.12, 4.0])
+    stretch = np.array([1.3, max(OVERLAP, 0.30 * size[0] * 2 / max(size[1], 1.0))])
+    outer = middle[:2] + (ring[:, :2] - middle[:2]) * np.minimum(stretch, [1.3, 4.0])
     xy = np.concatenate([middle[None, :2], ring[:, :2], outer])
     z = np.column_stack([xy, np.ones(len(xy))]) @ plane + BALL_BEHIND * width
     z[1 : 1 + len(ring)] = np.maximum(z[1 : 1 + len(ring)], ring[:, 2] + 0.6 * BALL_BEHIND * width)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial import Delaunay, KDTree
 
 from engines.contract import CROP
 from engines.relief.surface import Sheet, smooth, wound
@@ -119,7 +119,7 @@ def build(landmarks: np.ndarray, width: float, alpha: np.ndarray, back_origin: t
 
 def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """[N] the index of the nearest of `targets` [M, 2] to each point."""
-    return cKDTree(targets).query(points)[1]
+    return KDTree(targets).query(points)[1]
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

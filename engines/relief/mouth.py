@@ -122,7 +122,7 @@ def _tongue(axes: Axes, skin: np.ndarray, atlas: Atlas) -> Sheet:
     rows, columns = 6, 9
     p, q = np.linspace(-1, 1, columns)[None, :], np.linspace(0, 1, rows)[:, None]
     a = 1.75 * np.sin(p * 1.4) / np.sin(1.4) * (0.82 + 0.18 * np.sqrt(np.clip(1 - q, 0, 1)))
-    b = 0.42 + 0.75 * q**1.5 + 0.42 * p**2 * (0.4 + q)
+    b = 0.12 + 0.75 * q**1.5 + 0.42 * p**2 * (0.4 + q)
     c = 3.4 - 1.9 * np.sin(q * 1.5) * np.sqrt(np.clip(1 - 0.75 * p**2, 0, 1))
     grid = np.stack(np.broadcast_arrays(a, b, c), axis=-1).reshape(-1, 3)
     w, h = 96, 48
@@ -143,13 +143,13 @@ def _cavity(axes: Axes, skin: np.ndarray, atlas: Atlas) -> tuple[Sheet, np.ndarr
     """A dark bowl behind everything, and which of its points follow the jaw."""
     rows, columns = 7, 7
     p, q = np.linspace(-1, 1, columns)[None, :], np.linspace(-1, 1, rows)[:, None]
-    a, b = 2.9 * p + 0 * q, 1.5 * q + 0 * p
-    c = 3.0 + 2.2 * (1 - np.clip(p**2 * 0.9 + q**2 * 0.5, 0, 1))
+    a, b = 3.7 * p + 0 * q, 1.5 * q + 0 * p
+    c = 2.8 + 2.4 * (1 - np.clip(p**2 * 0.9 + q**2 * 0.5, 0, 1))
     grid = np.stack(np.broadcast_arrays(a, b, c), axis=-1).reshape(-1, 3)
     size = 32
     ys, xs = (np.mgrid[0:size, 0:size].astype(np.float32) + 0.5) / size * 2 - 1
     glow = np.clip(0.35 + 0.65 * (xs**2 * 0.5 + ys**2 * 0.9), 0, 1)[..., None]
-    at = atlas.add(rgba(lit((62.0, 20.0, 20.0), skin) * glow))
+    at = atlas.add(rgba(lit((92.0, 30.0, 30.0), skin) * glow))
     u, v = np.broadcast_arrays((p + 1) / 2 * (size - 1) + 0.5 + at[0], (q + 1) / 2 * (size - 1) + 0.5 + at[1])
     uv = np.stack([u, v], axis=-1).reshape(-1, 2).astype(np.float32)
     jaw = np.broadcast_to(np.clip(q, 0, 1), (rows, columns)).reshape(-1).astype(np.float32)
@@ -159,7 +159,7 @@ def _cavity(axes: Axes, skin: np.ndarray, atlas: Atlas) -> tuple[Sheet, np.ndarr
 def _own_teeth(landmarks: np.ndarray, picture: np.ndarray, atlas: Atlas, axes: Axes) -> Sheet:
     """What the portrait shows between its lips, kept as it is and continued a little behind them."""
     ring = landmarks[MOUTH_RING]
-    low = np.floor(ring[:, :2].min(axis=0) - 14 + PAD).astype(int)
+    low = np.floor(ring[:, :2].min(axis=0) - 28 + PAD).astype(int)
     high = np.ceil(ring[:, :2].max(axis=0) + 14 + PAD).astype(int)
     patch = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32)
     corner = low.astype(np.float32) - PAD
@@ -167,16 +167,20 @@ def _own_teeth(landmarks: np.ndarray, picture: np.ndarray, atlas: Atlas, axes: A
     opening = cv2.fillPoly(np.zeros(patch.shape[:2], np.float32), [polygon], (1.0,), lineType=cv2.LINE_AA, shift=4)
     sure = cv2.erode((opening > 0.9).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
     hidden = bled(patch, sure if sure.sum() > 20 else opening)
-    keep = opening[..., None]
+    keep = cv2.GaussianBlur(cv2.erode(opening, np.ones((3, 3), np.uint8)), (0, 0), 0.8)[..., None]
     outer = cv2.distanceTransform((opening < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    at = atlas.add(rgba(hidden * (1 - keep) + patch * keep, np.clip(1.6 - outer / 7.0, 0, 1)))
+    ys = np.arange(patch.shape[0], dtype=np.float32)[:, None] - (ring[:, 1].mean() - corner[1])
+    ends_below = np.where(ys > 0, np.clip(1.3 - outer / 5.0, 0, 1), 1.0)
+    away = np.clip(outer / 22.0, 0, 1)[..., None]
+    colours = hidden * (1.0 - away * np.array([0.28, 0.50, 0.50], np.float32)) * (1 - keep) + patch * keep
+    at = atlas.add(rgba(np.clip(colours, 0, 255), ends_below))
     middle = ring.mean(axis=0)
     push = axes.basis[:, 2]
-    outward = ring - middle
-    outward[:, 2] = 0
-    outward *= 1.0 + 9.0 / np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1.0)
-    points = np.concatenate([middle[None], ring, middle + outward])
-    points[1 + len(ring) :, 2] = ring[:, 2]
+    side = (ring[:, :1] - middle[0]) / (0.5 * np.ptp(ring[:, 0]))
+    outward = np.zeros_like(ring)
+    outward[:, :1] = 9.0 * side**3
+    outward[:, 1] = np.where(np.isin(MOUTH_RING, UPPER_LIP_INNER), -24.0, 8.0)
+    points = np.concatenate([middle[None], ring, ring + outward])
     points[:, 2] += 0.22 * push[2]
     n = len(ring)
     fan = [(0, 1 + i, 1 + (i + 1) % n) for i in range(n)]
@@ -198,7 +202,7 @@ def build(
     lower = _row(axes, LOWER_TEETH, 0.80, 0.16 + 0.35 * lift, 0.72, 2.25, False, lower_at)
     sheets, jaws = (
         [cavity, tongue, lower],
-        [cavity_jaw, np.full(len(tongue.points), 0.85, np.float32), np.ones(len(lower.points), np.float32)],
+        [cavity_jaw, np.full(len(tongue.points), 0.6, np.float32), np.ones(len(lower.points), np.float32)],
     )
     if open_cm > SHOWS_TEETH:
         upper = _own_teeth(landmarks, picture, atlas, axes)

@@ -31,7 +31,9 @@ def cut_out(crop: np.ndarray, matte: np.ndarray, face: np.ndarray) -> tuple[np.n
     """
     picture = crop.astype(np.float32)
     matte = _without_crumbs(np.maximum(matte, cv2.erode(face, _disc(15))).astype(np.float32))
-    figure = cv2.erode((matte > 0.93).astype(np.uint8), _disc(9)).astype(np.float32)
+    blur = _blur(picture)
+    matte = cv2.erode(matte, _disc(1 + 2 * round(2 * blur)))
+    figure = cv2.erode((matte > 0.93).astype(np.uint8), _disc(9 + 2 * round(3 * blur))).astype(np.float32)
     ground = cv2.erode((matte < 0.04).astype(np.uint8), _disc(5)).astype(np.float32)
     ramp = np.clip((matte - 0.35) / 0.45, 0.0, 1.0)
     near = bled(picture, figure)
@@ -51,6 +53,13 @@ def cut_out(crop: np.ndarray, matte: np.ndarray, face: np.ndarray) -> tuple[np.n
     own = np.clip((picture - (1.0 - share) * behind) / share, 0.0, 255.0)
     lean = np.clip((0.96 - alpha) / 0.3, 0.0, 1.0)[..., None]
     return own * (1.0 - lean) + near * lean, np.maximum(alpha, face)
+
+
+def _blur(picture: np.ndarray) -> float:
+    """0 for a sharp picture, 1 for one so much enlarged that its outlines smear over ten pixels."""
+    middle = picture[100:-100, 100:-100].mean(axis=2)
+    fine = float((middle - cv2.GaussianBlur(middle, (0, 0), 2)).std() / max(float(middle.std()), 1e-3))
+    return float(np.clip((0.09 - fine) / 0.04, 0.0, 1.0))  # 115 px portrait: 0.054; the others: 0.096..0.36
 
 
 def _disc(size: int) -> np.ndarray:
@@ -118,7 +127,7 @@ def continued(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.nd
         soft = cv2.GaussianBlur(wide, (0, 0), sigma)
         mix = np.clip((past - begin) / 0.2, 0.0, 1.0)[..., None]
         wide = wide * (1.0 - mix) + soft * mix
-    solid = cv2.copyMakeBorder(alpha, PAD, PAD, PAD, PAD, cv2.BORDER_REFLECT)
+    solid = cv2.copyMakeBorder(alpha, PAD, PAD, PAD, PAD, cv2.BORDER_REFLECT) * _reaching(alpha)
     t = np.clip(past / 0.6, 0.0, 1.0)
     t[:PAD] = np.clip(
         np.maximum(np.abs(edge[None, :]) * (edge[None, :] > 0) / (0.6 * PAD), edge[:PAD, None] / PAD), 0.0, 1.0
@@ -128,6 +137,17 @@ def continued(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.nd
     faded[PAD + CROP - rows : PAD + CROP] *= lower_fade(rows)[:, None]
     faded[PAD + CROP :] = 0.0
     return wide, solid, faded
+
+
+def _reaching(alpha: np.ndarray) -> np.ndarray:
+    """[SIDE, SIDE]: 1 on the crop; beyond its border 1 only beside places where the figure reaches that border."""
+    rim = 8
+    out = np.ones((SIDE, SIDE), np.float32)
+    left, right = alpha[:, :rim].min(axis=1), alpha[:, -rim:].min(axis=1)
+    for columns, reach in ((slice(0, PAD), left), (slice(PAD + CROP, SIDE), right)):
+        tall = cv2.copyMakeBorder(reach[:, None], PAD, PAD, 0, 0, cv2.BORDER_REPLICATE)
+        out[:, columns] = cv2.GaussianBlur(cv2.erode(tall, np.ones((9, 1), np.uint8)), (1, 25), 0, sigmaY=5.0)
+    return out
 
 
 def shell_alpha(solid: np.ndarray, faded: np.ndarray) -> np.ndarray:
