@@ -17,7 +17,7 @@ LEFT = "the caller left"
 STALE = "waited too long"
 
 
-@dataclass
+@dataclass(eq=False)  # one frame is never equal to another: comparing would compare pixels
 class Work:
     """One frame on its way through the stages; each stage fills in its result."""
 
