@@ -6,6 +6,7 @@ import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.problems import Problem
@@ -38,6 +39,8 @@ class Access:
         answer = _with_cors(send, headers.get("origin")) if not (refusal and refusal.kind == "foreign-origin") else send
         if refusal is not None:
             return await refusal.response()(scope, receive, answer)
+        if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+            return await Response(status_code=204)(scope, receive, answer)  # a preflight asks for CORS alone
         limit = _limit(self._settings, scope["path"])
         if int(headers.get("content-length") or 0) > limit:
             return await _too_large(limit).response()(scope, receive, answer)

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from server import health, peers, problems, signalling, uploads
+from server import health, peers, problems, puppetry, signalling, uploads
 from server.access import Access
 from server.encode import best_codec
 from server.lobby import Lobby
@@ -61,6 +61,7 @@ def create_app(settings: Settings, studio: Callable[[Settings], Studio] = open_s
     app.include_router(signalling.router(settings))
     app.include_router(uploads.router(settings))
     app.include_router(health.router(settings))
+    app.include_router(puppetry.router())
     _add_pages(app)
     return app
 
@@ -99,7 +100,3 @@ def _add_pages(app: FastAPI) -> None:
         return FileResponse(PAGES / "viewer.html", headers=PAGE_HEADERS)
 
     app.mount("/pages", _Pages(directory=PAGES, check_dir=False))
-
-    @app.options("/{path:path}", include_in_schema=False)
-    async def preflight(path: str) -> Response:
-        return Response(status_code=204)

@@ -160,7 +160,8 @@ def best_codec() -> str:
         if not list(context.encode(None)):
             raise RuntimeError("it took a picture and gave none back")
     except (av.FFmpegError, ValueError, RuntimeError) as failure:
-        log.warning("encoding on the CPU with x264: NVENC does not work here", cause=str(failure))
+        cause = failure.strerror if isinstance(failure, av.FFmpegError) else failure
+        log.warning("encoding on the CPU with x264: NVENC does not work here", cause=str(cause))
         return "libx264"
     log.info("encoding on the GPU with NVENC")
     return "h264_nvenc"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,37 +19,42 @@ from server.encode import CLOCK_RATE, AccessUnit, Encoder, Form
 SLOW = "viewer too slow"
 NO_KEYFRAME = "waiting for a keyframe"
 CLOCK = Fraction(1, CLOCK_RATE)
+MOST_WAITING = 3
+"""Access units that may wait for a viewer's sender: 120 ms at 25 fps. With a single place, each hiccup of the event loop
+(Chromium, caller and server on two cores: once a second) cost a keyframe and up to half a second without a picture."""
 
 
 class Waiting:
-    """A viewer's one waiting place, told what comes and goes; no clock, no loop.
+    """What waits for one viewer's sender, told what comes and goes; no clock, no loop.
 
-    Pictures depend on the one before, so the newest cannot simply win: whoever misses one gets nothing more until the
-    next keyframe, and a keyframe does win.
+    Encoded pictures depend on the one before, so the newest cannot simply win: whoever misses one gets nothing more until
+    the next keyframe, and a keyframe takes the place of all that waits.
     """
 
-    def __init__(self) -> None:
-        self._unit: AccessUnit | None = None
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._units: deque[AccessUnit] = deque()
+        self._most = most
         self._lost = True
         self.skipped: Counter[str] = Counter()
 
     def offer(self, unit: AccessUnit) -> bool:
         """Put `unit` here or skip it; whether a keyframe is needed to go on."""
         if unit.keyframe:
-            self.skipped[SLOW] += self._unit is not None
-            self._unit, self._lost = unit, False
+            self.skipped[SLOW] += len(self._units)
+            self._units.clear()
+            self._lost = False
         elif self._lost:
             self.skipped[NO_KEYFRAME] += 1
-        elif self._unit is not None:
+            return True
+        elif len(self._units) == self._most:
             self.skipped[SLOW] += 1
             self._lost = True
-        else:
-            self._unit = unit
-        return self._lost
+            return True
+        self._units.append(unit)
+        return False
 
     def take(self) -> AccessUnit | None:
-        unit, self._unit = self._unit, None
-        return unit
+        return self._units.popleft() if self._units else None
 
 
 class ViewerTrack(MediaStreamTrack):
