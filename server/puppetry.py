@@ -12,10 +12,9 @@ from urllib.parse import quote
 import av
 from fastapi import APIRouter, Response
 
-from pipeline.puppet import Puppet
+from pipeline.puppet import HEIGHT, RATE, WIDTH, Puppet
 from server.client import PictureTrack, publishing
 
-RATE = 25
 FILM_QUALITY = 23
 "x264's constant rate factor; the film is watched by a face tracker and in a small preview."
 
@@ -62,12 +61,11 @@ def _encoded(puppet: Puppet) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(RATE))
-        stream.pix_fmt = "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.options = {"crf": str(FILM_QUALITY), "preset": "veryfast"}
         for number in range(round(puppet.period * RATE)):
             picture = av.VideoFrame.from_ndarray(puppet.frame(number / RATE).pixels, format="rgb24")
             if number == 0:  # once encoding has begun the size is settled
-                stream.width, stream.height = picture.width, picture.height
-            container.mux(stream.encode(picture))
+                container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return file.getvalue()

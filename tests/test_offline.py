@@ -1,0 +1,137 @@
+"""Offline rendering with everything real: the sample photo, the puppet as driver, MediaPipe, the relief engine, x264."""
+
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from display.screen import screen
+from pipeline.puppet import HEIGHT, WIDTH, Puppet, puppet_portrait
+from server.__main__ import app
+from server.clips import facts, frames
+from server.offline import OutputRefused, checked_output, chosen_screen
+
+COUNT = 8
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(photo, driving clip with sound)."""
+    folder = tmp_path_factory.mktemp("material")
+    photo, clip = folder / "photo.png", folder / "driver.mp4"
+    cv2.imwrite(str(photo), cv2.cvtColor(puppet_portrait().pixels, cv2.COLOR_RGB2BGR))
+    with av.open(str(clip), "w") as container:
+        video = container.add_stream("libx264", rate=Fraction(25))
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        sound = container.add_stream("aac", rate=48_000)
+        for frame in islice(Puppet().frames(), COUNT):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(frame.pixels, format="rgb24")))
+        for block in range(COUNT * 2):
+            tone = np.sin(np.arange(960) * 0.06 + block).astype(np.float32)[None] * 0.3
+            samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            samples.rate, samples.pts = 48_000, block * 960
+            container.mux(sound.encode(samples))
+        container.mux(video.encode(None))
+        container.mux(sound.encode(None))
+    return photo, clip
+
+
+def run(*words: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    return done.exit_code, done.output
+
+
+def test_a_quilt_film_holds_every_frame_and_the_sound(material: tuple[Path, Path], tmp_path: Path):
+    photo, clip = material
+    code, said = run("render", "--portrait", photo, "--driver", clip, "--out", tmp_path / "me.mp4")
+    assert code == 0, said
+    film = tmp_path / "me_qs6x4a1.mp4"
+    assert film.name in said.replace("\n", "")
+    told = facts(film)
+    assert (told.width, told.height, told.frames, told.has_sound) == (1536, 1024, COUNT, True)
+    assert [path.name for path in tmp_path.iterdir()] == [film.name]
+    last = list(frames(film))[-1].pixels
+    tiles = [last[top : top + 256, left : left + 256] for left, top in map(screen("telequilt").tile_origin, range(24))]
+    assert min(tile.mean() for tile in tiles) > 20, "a view is empty"
+    steps = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(tiles)]
+    across = np.abs(tiles[0].astype(int) - tiles[-1]).mean()
+    assert across > 2 * max(steps), "neighbouring views must differ less than the outermost ones"
+
+
+def test_one_view_is_ordinary_video(material: tuple[Path, Path], tmp_path: Path):
+    photo, clip = material
+    code, said = run("render", "--portrait", photo, "--driver", clip, "--out", tmp_path / "one.mp4", "--view", 12)
+    assert code == 0, said
+    assert (facts(tmp_path / "one.mp4").width, facts(tmp_path / "one.mp4").height) == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"--portrait": "nowhere.jpg"}, "nowhere.jpg"),
+        ({"--driver": "nowhere.mp4"}, "is not a file"),
+        ({"--out": "missing/folder/x.mp4"}, "mkdir -p"),
+        ({"--out": "x.avi"}, "x.mp4"),
+        ({"--out": "x_qs8x6a0.75.mp4"}, "_qs6x4a1.mp4"),
+        ({"--engine": "magic"}, "relief"),
+        ({"--screen": "holodeck"}, "portrait"),
+        ({"--view": "99"}, "views 0 to 23"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line_and_leaves_nothing(
+    material: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], words: str
+):
+    monkeypatch.chdir(tmp_path)
+    photo, clip = material
+    options = {"--portrait": str(photo), "--driver": str(clip), "--out": "x.mp4"} | change
+    code, said = run("render", *(word for pair in options.items() for word in pair))
+    assert code == 2, said
+    assert words in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photo_without_a_face_is_refused(material: tuple[Path, Path], tmp_path: Path):
+    wall = tmp_path / "wall.png"
+    cv2.imwrite(str(wall), np.full((600, 600, 3), 170, np.uint8))
+    code, said = run("render", "--portrait", wall, "--driver", material[1], "--out", tmp_path / "x.mp4")
+    assert code == 2
+    assert "face" in said
+
+
+def test_the_tiling_is_added_to_a_name_that_lacks_it(tmp_path: Path):
+    portrait = screen("portrait")
+    assert checked_output(tmp_path / "x.mp4", portrait).name == "x_qs8x6a0.75.mp4"
+    assert checked_output(tmp_path / "x_qs8x6a0.75.mp4", portrait).name == "x_qs8x6a0.75.mp4"
+    with pytest.raises(OutputRefused, match="single view"):
+        checked_output(tmp_path / "x_qs8x6a0.75.mp4", chosen_screen("portrait", 3))
+
+
+def test_help_teaches():
+    code, said = run("--help")
+    assert code == 0
+    assert all(word in said for word in ("serve", "render", "puppet", "doctor"))
+    for command in ("serve", "render", "puppet", "doctor"):
+        code, said = run(command, "--help")
+        assert code == 0
+        assert len(said) > 200
+
+
+def test_doctor_finds_this_machine_fit():
+    code, said = run("doctor")
+    assert "Face tracking" in said
+    assert "Video encoder" in said
+    assert "Engine relief" in said
+    assert "a check of our own" not in said
+    assert code in (0, 1)  # 1 only where something must be mended, e.g. port 8000 is taken
+
+
+def test_a_puppet_without_a_server_says_how_to_start_one():
+    code, said = run("puppet", "--server", "http://127.0.0.1:9", "--seconds", "1")
+    assert code == 2
+    assert "python -m server serve" in said
