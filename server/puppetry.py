@@ -65,7 +65,6 @@ def _encoded(puppet: Puppet) -> bytes:
         stream.codec_context.options = {"crf": str(FILM_QUALITY), "preset": "veryfast"}
         for number in range(round(puppet.period * RATE)):
             picture = av.VideoFrame.from_ndarray(puppet.frame(number / RATE).pixels, format="rgb24")
-            if number == 0:  # once encoding has begun the size is settled
-                container.mux(stream.encode(picture))
+            container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
     return file.getvalue()
