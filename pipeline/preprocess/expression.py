@@ -107,8 +107,8 @@ SMILE = _smile().astype(np.float32)
 
 
 def at_rest(shape: np.ndarray, rest: Opening) -> np.ndarray:
-    """`shape` [478, 3] with its mouth closed to, and its eyes opened to, `rest`; what is closed or open enough already stays."""
+    """`shape` [478, 3] with mouth and eyes as far open as `rest`."""
     seen = Opening.of(shape)
-    rested = shape - max(0.0, seen.mouth - rest.mouth) * JAW
-    rested = rested - max(0.0, rest.right_eye - seen.right_eye) * LIDS[0]
-    return rested - max(0.0, rest.left_eye - seen.left_eye) * LIDS[1]
+    rested = shape + (rest.mouth - seen.mouth) * JAW
+    rested = rested - (rest.right_eye - seen.right_eye) * LIDS[0]
+    return rested - (rest.left_eye - seen.left_eye) * LIDS[1]

@@ -8,8 +8,11 @@ import numpy as np
 
 from pipeline.preprocess.expression import Opening, at_rest
 
-TYPICAL = Opening(mouth=0.08, right_eye=0.95, left_eye=0.95)
-"Canonical centimetres, measured over ten faces with closed lips and open eyes: mouth 0.02..0.14, eyes 0.76..1.24."
+TYPICAL = Opening(mouth=0.03, right_eye=0.95, left_eye=0.95)
+"Canonical centimetres, measured over ten faces with closed lips and open eyes: mouth -0.03..0.08, eyes 0.76..1.24."
+
+_EYES = (0.4, 1.4)
+"Between these an eye can be open at rest. Shut ones read 0.17..0.33, so narrow eyes are not taken for tired ones."
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,8 @@ class Neutral:
         speed = self._adaption.opening_speed * seconds
         return Opening(
             mouth=_quantile_step(self._rest.mouth, seen.mouth, 0.1, speed, (0.0, 0.35)),
-            right_eye=_quantile_step(self._rest.right_eye, seen.right_eye, 0.6, speed, (0.65, 1.35)),
-            left_eye=_quantile_step(self._rest.left_eye, seen.left_eye, 0.6, speed, (0.65, 1.35)),
+            right_eye=_quantile_step(self._rest.right_eye, seen.right_eye, 0.6, speed, _EYES),
+            left_eye=_quantile_step(self._rest.left_eye, seen.left_eye, 0.6, speed, _EYES),
         )
 
 
@@ -69,8 +72,8 @@ def _first_guess(seen: Opening) -> Opening:
     """Openings that could be those of a face at rest are taken as such; others are replaced by typical ones."""
     return Opening(
         mouth=seen.mouth if seen.mouth < 0.2 else TYPICAL.mouth,
-        right_eye=seen.right_eye if 0.7 < seen.right_eye < 1.25 else TYPICAL.right_eye,
-        left_eye=seen.left_eye if 0.7 < seen.left_eye < 1.25 else TYPICAL.left_eye,
+        right_eye=seen.right_eye if 0.45 < seen.right_eye < 1.25 else TYPICAL.right_eye,
+        left_eye=seen.left_eye if 0.45 < seen.left_eye < 1.25 else TYPICAL.left_eye,
     )
 
 
