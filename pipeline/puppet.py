@@ -15,7 +15,7 @@ import numpy as np
 
 from display.optics import Cameras, intrinsics, orbit
 from engines import catalogue
-from engines.contract import AnyEngine, FaceObservation, PortraitRejected
+from engines.contract import AnyEngine, FaceObservation
 from pipeline.frame import Frame
 from pipeline.preprocess import framing
 from pipeline.preprocess.expression import JAW, LIDS, SMILE, Opening
@@ -130,11 +130,11 @@ def scripted(
 
 
 def puppet_portrait() -> Frame:
-    """The photo that the puppet is made of."""
+    """The photo that the puppet is made of. Raises FileNotFoundError where matplotlib came without its sample data."""
     path = f"{matplotlib.get_data_path()}/sample_data/grace_hopper.jpg"
     pixels = cv2.imread(path)
     if pixels is None:
-        raise PortraitRejected("not_an_image", f"matplotlib's sample photo is missing at {path}: reinstall matplotlib")
+        raise FileNotFoundError(f"matplotlib's sample photo is missing at {path}: reinstall matplotlib")
     return Frame(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), captured=0.0)
 
 
