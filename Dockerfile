@@ -12,7 +12,7 @@ RUN useradd --create-home --uid 10001 telequilt
 WORKDIR /home/telequilt/app
 
 # The slow, seldom changing steps first: system libraries, then the environment.
-COPY Makefile pyproject.toml constraints.txt README.md ./
+COPY Makefile pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY .ci .ci
 COPY display display
 COPY engines engines
