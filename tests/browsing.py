@@ -81,6 +81,7 @@ def write_film(path: Path, codec: str, form: str, pixels: str) -> Path:
     shown = list(pictures())
     with av.open(str(path), "w", format=form) as film:
         stream = film.add_stream(codec, rate=Fraction(25))
+        assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = pixels
         stream.height, stream.width = (side // 2 * 2 for side in shown[0].shape[:2])
         for picture in shown:

@@ -23,12 +23,21 @@ let poll = 0;
 /* ---- step 1: who drives ---- */
 
 const WHO_SEES = "Only you see this preview. Viewers see the avatar.";
-/** Beside the preview, by kind of driver: what to know before it is on, and after. */
+/** Beside the preview, by kind of driver: what to know before it is on, while it is being turned on, and after. */
 const HINTS = {
-  camera: ["Your browser asks first. The picture only goes to this server, which reads your expression and keeps nothing.", WHO_SEES],
-  file: ["A clip of one face, looking at the camera. It plays in a loop and is not kept.", WHO_SEES],
-  puppet: ["A scripted face that talks, blinks and looks around. No camera needed.", WHO_SEES],
+  camera: [
+    "Your browser asks first. The picture only goes to this server, which reads your expression and keeps nothing.",
+    "Answer your browser’s question about the camera.",
+    WHO_SEES,
+  ],
+  file: ["A clip of one face, looking at the camera. It plays in a loop and is not kept.", "Opening the video…", WHO_SEES],
+  puppet: [
+    "A scripted face that talks, blinks and looks around. No camera needed.",
+    "The puppet is getting dressed. The first time takes a few seconds.",
+    WHO_SEES,
+  ],
 };
+let turningOn = false;
 
 const driverKind = () => document.querySelector('input[name="driver"]:checked').value;
 
@@ -43,15 +52,27 @@ function selectKind(kind) {
 async function startDriver(kind) {
   say(part("driver-problem"), "");
   selectKind(kind);
+  turningOn = true;
+  showDriver();
   try {
     if (kind === "camera") await driver.useCamera(part("camera-choice").value || undefined);
-    else if (kind === "puppet") await withToken(() => driver.usePuppet());
+    else if (kind === "puppet") await patiently(() => driver.usePuppet());
     else if (part("driver-file").files[0]) await driver.useClip(part("driver-file").files[0]);
     else say(part("driver-problem"), "Choose a video file first.");
   } catch (failure) {
     say(part("driver-problem"), inWords(failure));
   }
+  turningOn = false;
+  showDriver();
   return driver.on;
+}
+
+function showDriver() {
+  part("mirror").dataset.on = String(driver.on);
+  part("camera-switch").textContent = driver.on ? "Turn off camera" : "Turn on camera";
+  part("voice").checked = driver.hasVoice;
+  const moment = driver.on ? 2 : Number(turningOn);
+  for (const [kind, words] of Object.entries(HINTS)) part(`${kind}-hint`).textContent = words[moment];
 }
 
 async function showCameras() {
@@ -64,11 +85,8 @@ async function showCameras() {
 }
 
 async function driverChanged() {
-  part("mirror").dataset.on = String(driver.on);
-  part("camera-switch").textContent = driver.on ? "Turn off camera" : "Turn on camera";
-  for (const kind of Object.keys(HINTS)) part(`${kind}-hint`).textContent = HINTS[kind][Number(driver.on)];
+  showDriver();
   if (driver.on && driverKind() === "camera") await showCameras();
-  part("voice").checked = driver.hasVoice;
   if (!driver.on && session) await endCall("The camera stopped, so the call ended. Start again when it is back.");
 }
 
@@ -258,7 +276,7 @@ addEventListener("pagehide", () => session?.abandon());
 api.takeTokenFromAddress();
 suggestChannel();
 selectKind("camera");
-await driverChanged();
+showDriver();
 await shelf.load("sample");
 await showEngines();
 if ((await showCameras()) === 0) selectKind("puppet");

@@ -88,8 +88,10 @@ export class Driver extends EventTarget {
     });
   }
 
-  usePuppet() {
-    return puppetClip().then((clip) => this.useClip(clip));
+  async usePuppet() {
+    const round = this.#round;
+    const clip = await puppetClip();
+    if (round === this.#round) await this.useClip(clip); // else something else was chosen meanwhile
   }
 
   get hasVoice() {
