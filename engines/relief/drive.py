@@ -95,8 +95,8 @@ def _set_lips(avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, diff
     """Correct `difference` so that the lips' distance is the portrait's plus what the caller opens, and closed when closed."""
     own, now, rest = _gaps(avatar.shape), _gaps(shape), _gaps(neutral)
     own_raw = avatar.shape[UPPER_LIP_INNER, 1] - avatar.shape[LOWER_LIP_INNER, 1]
-    closing = np.clip((now + 0.05) / (rest + 0.05), 0.0, 1.0)
-    wanted = own * closing + np.maximum(now - rest, 0.0) + np.minimum(own_raw, LIPS_TOUCH)
+    closing = 1.0 - np.clip((rest - now) / np.maximum(rest, 0.3), 0.0, 1.0)
+    wanted = (own + np.minimum(own_raw, LIPS_TOUCH)) * closing + np.maximum(now - rest, 0.0)
     got = own_raw + difference[UPPER_LIP_INNER, 1] - difference[LOWER_LIP_INNER, 1]
     lacking = wanted - got
     for ring, weight in enumerate((1.0, 0.75, 0.5, 0.25)):

@@ -119,7 +119,7 @@ def build(landmarks: np.ndarray, width: float, alpha: np.ndarray, back_origin: t
 
 def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """[N] the index of the nearest of `targets` [M, 2] to each point."""
-    return KDTree(targets).query(points)[1]
+    return np.asarray(KDTree(targets).query(points)[1])
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

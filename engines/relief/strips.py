@@ -98,25 +98,23 @@ def cut(
 
 
 @_jit
-def _texel(texture: np.ndarray, u: float, v: float) -> np.uint32:
-    """The texture [H, W] uint32 at (u, v) px, bilinear, clamped at its border."""
-    height, width = texture.shape
-    fu = min(max(u - 0.5, 0.0), width - 1.001)
-    fv = min(max(v - 0.5, 0.0), height - 1.001)
-    x, y = int(fu), int(fv)
-    wx = np.uint32((fu - x) * 256.0)
-    wy = np.uint32((fv - y) * 256.0)
+def _texel(texture: np.ndarray, u: int, v: int) -> np.uint32:
+    """The texture [H, W] uint32 at (u, v) in 1/65536 texels from the middle of the first one, bilinear. No border check."""
+    x, y = u >> 16, v >> 16
+    wx = np.uint32((u >> 8) & 255)
+    wy = np.uint32((v >> 8) & 255)
     mask = np.uint32(0x00FF00FF)
+    eight = np.uint32(8)
     p, q = texture[y, x], texture[y, x + 1]
     r, s = texture[y + 1, x], texture[y + 1, x + 1]
     iwx, iwy = np.uint32(256) - wx, np.uint32(256) - wy
-    top_rb = (((p & mask) * iwx + (q & mask) * wx) >> np.uint32(8)) & mask
-    top_ga = ((((p >> np.uint32(8)) & mask) * iwx + ((q >> np.uint32(8)) & mask) * wx) >> np.uint32(8)) & mask
-    low_rb = (((r & mask) * iwx + (s & mask) * wx) >> np.uint32(8)) & mask
-    low_ga = ((((r >> np.uint32(8)) & mask) * iwx + ((s >> np.uint32(8)) & mask) * wx) >> np.uint32(8)) & mask
-    rb = ((top_rb * iwy + low_rb * wy) >> np.uint32(8)) & mask
-    ga = ((top_ga * iwy + low_ga * wy) >> np.uint32(8)) & mask
-    return np.uint32(rb | (ga << np.uint32(8)))
+    top_rb = (((p & mask) * iwx + (q & mask) * wx) >> eight) & mask
+    top_ga = (((p >> eight) & mask) * iwx + ((q >> eight) & mask) * wx) >> eight & mask
+    low_rb = (((r & mask) * iwx + (s & mask) * wx) >> eight) & mask
+    low_ga = (((r >> eight) & mask) * iwx + ((s >> eight) & mask) * wx) >> eight & mask
+    rb = ((top_rb * iwy + low_rb * wy) >> eight) & mask
+    ga = (top_ga * iwy + low_ga * wy) & np.uint32(0xFF00FF00)
+    return np.uint32(rb | ga)
 
 
 @_jit
@@ -163,40 +161,68 @@ def _straight_until(chain: np.ndarray, i: int, n: int) -> int:
 
 
 @_jit
+def _fixed(place: float, size: int) -> int:
+    """A texture coordinate in pixels as 1/65536 texels from the middle of the first one, kept off the border."""
+    return int(min(max(place - 0.5, 0.01), size - 1.02) * 65536.0)
+
+
+@_jit
 def _sample_piece(
     chain: np.ndarray, i: int, j: int, texture: np.ndarray, colours: np.ndarray, at: int
 ) -> tuple[int, bool | np.bool_]:
     """Colours along chain points i..j, evenly spaced in place, into colours[at:]. Returns (how many, whether all opaque)."""
     dx, dz = chain[j, 0] - chain[i, 0], chain[j, 1] - chain[i, 1]
-    length = math.sqrt(dx * dx + dz * dz)
     texels = 0.0
     for m in range(i, j):
         texels += math.hypot(chain[m + 1, 2] - chain[m, 2], chain[m + 1, 3] - chain[m, 3])
-    n = min(max(int(SAMPLES_PER_PIXEL * texels) + 1, 1), colours.shape[0] - at)
-    inverse = 1.0 / max(length * length, 1e-6)
-    opaque = True
-    m = i
-    begin, close = 0.0, 0.0
-    if j > i + 1:
-        close = ((chain[m + 1, 0] - chain[i, 0]) * dx + (chain[m + 1, 1] - chain[i, 1]) * dz) * inverse
-    else:
+    n = min(int(SAMPLES_PER_PIXEL * texels) + 1, colours.shape[0] - at)
+    inverse = 1.0 / max(dx * dx + dz * dz, 1e-6)
+    height, width = texture.shape
+    common = np.uint32(0xFF000000)
+    k = 0
+    begin = 0.0
+    for m in range(i, j):
         close = 1.0
-    for k in range(n):
-        f = (k + 0.5) / n
-        while f > close and m + 1 < j:
-            m += 1
-            begin = close
+        if m + 1 < j:
             close = ((chain[m + 1, 0] - chain[i, 0]) * dx + (chain[m + 1, 1] - chain[i, 1]) * dz) * inverse
-        g = min(max((f - begin) / max(close - begin, 1e-6), 0.0), 1.0)
-        u = chain[m, 2] + (chain[m + 1, 2] - chain[m, 2]) * g
-        v = chain[m, 3] + (chain[m + 1, 3] - chain[m, 3]) * g
-        light = chain[m, 4] + (chain[m + 1, 4] - chain[m, 4]) * g
-        pixel = _texel(texture, u, v)
-        if light < 0.998 or light > 1.002:
-            pixel = _dim(pixel, light)
-        opaque = opaque and (pixel >> np.uint32(24)) >= np.uint32(252)
-        colours[at + k] = pixel
-    return n, opaque
+        end = n if m + 1 == j else min(int(close * n + 0.5), n)
+        if end > k:
+            u, v = _fixed(chain[m, 2], width), _fixed(chain[m, 3], height)
+            per_sample = 1.0 / (max(close - begin, 1e-6) * n)
+            first = min(max((k + 0.5 - begin * n) * per_sample, 0.0), 1.0)
+            step = min(per_sample, (1.0 - first) / max(end - 1 - k, 1))
+            across, down = _fixed(chain[m + 1, 2], width) - u, _fixed(chain[m + 1, 3], height) - v
+            u, v = u + int(across * first), v + int(down * first)
+            du, dv = int(across * step), int(down * step)
+            lit, brighter = chain[m, 4], chain[m + 1, 4] - chain[m, 4]
+            if abs(lit - 1.0) < 0.002 and abs(brighter) < 0.002:
+                for c in range(at + k, at + end):
+                    pixel = _texel(texture, u, v)
+                    common &= pixel
+                    colours[c] = pixel
+                    u += du
+                    v += dv
+            else:
+                lit += brighter * first
+                for c in range(at + k, at + end):
+                    pixel = _texel(texture, u, v)
+                    common &= pixel
+                    colours[c] = _dim(pixel, lit)
+                    u += du
+                    v += dv
+                    lit += brighter * step
+            k = end
+        begin = close
+    return n, (common >> np.uint32(24)) >= np.uint32(250)
+
+
+@_jit
+def _ever_seen(dx: float, dz: float, cosines: np.ndarray, sines: np.ndarray) -> bool:
+    """Whether a piece with this extent faces any of the views."""
+    most = 0.0
+    for k in range(len(cosines)):
+        most = max(most, dx * cosines[k] + dz * sines[k])
+    return most > 0.0
 
 
 @_jit
@@ -209,11 +235,13 @@ def _string(
     links: np.ndarray,
     owner: np.ndarray,
     culled: np.ndarray,
+    cosines: np.ndarray,  # [V]
+    sines: np.ndarray,
     texture: np.ndarray,
     taken: np.ndarray,  # [S] bool scratch, False on entry
     chain: np.ndarray,  # [M, 5] scratch
     knots: np.ndarray,  # [M, 2] float32 out: x, z of every strip end
-    strips: np.ndarray,  # [M, 4] int32 out: first knot (the next is its second), first colour, number of colours, flags
+    strips: np.ndarray,  # [M, 4] int32 out: first knot (the next is its second), first colour, how many (0: never seen), flags
     colours: np.ndarray,  # [C] uint32 out
 ) -> int:
     """String one row's spans into chains, thin each to straight pieces and colour them. Returns the number of strips.
@@ -247,7 +275,9 @@ def _string(
                     return n_strips
                 j = _straight_until(chain, i, length)
                 knots[n_knots, 0], knots[n_knots, 1] = chain[i, 0], chain[i, 1]
-                count, opaque = _sample_piece(chain, i, j, texture, colours, n_colours)
+                count, opaque = 0, True
+                if not cull or _ever_seen(chain[j, 0] - chain[i, 0], chain[j, 1] - chain[i, 1], cosines, sines):
+                    count, opaque = _sample_piece(chain, i, j, texture, colours, n_colours)
                 strips[n_strips, 0] = n_knots
                 strips[n_strips, 1] = n_colours
                 strips[n_strips, 2] = count
@@ -282,7 +312,7 @@ def _lay(
         knot, colour, count, flags = strips[k, 0], strips[k, 1], strips[k, 2], strips[k, 3]
         xa, xb = x[knot], x[knot + 1]
         backwards = xb < xa
-        if backwards and flags & 2:
+        if count == 0 or (backwards and flags & 2):
             continue
         left, right = (xb, xa) if backwards else (xa, xb)
         start = max(math.ceil(left - 0.5), 0)
@@ -302,7 +332,7 @@ def _lay(
             for i in range(start, end):
                 if near < depth[i]:
                     depth[i] = near
-                    out[i] = colours[colour + (place >> 16)]
+                    out[i] = colours[colour + (place >> 16)] | BLACK
                 near += slope
                 place += step
         else:
@@ -342,10 +372,10 @@ def _soften(
     """Antialias where a surface turns away or stops in front of another."""
     for k in range(n_strips):
         flags = strips[k, 3]
-        if not flags & 1:
-            continue
         knot = strips[k, 0]
         xa, xb = x[knot], x[knot + 1]
+        if not (flags & 1 or (flags & 2 and xb < xa)):  # a soft fringe needs no help; what turns away has no say
+            continue
         if flags & 4 and not (flags & 2 and xb < xa):
             _soften_edge(out, depth, xa, z[knot], xb < xa)
         if flags & 8:
@@ -400,8 +430,8 @@ def render_rows(
     for row in range(row0, row1):
         r = row - row0
         n_strips = _string(
-            listed[begins[r] : begins[r + 1]], row, first, base, ends, links, owner, culled, texture, taken, chain,
-            knots, strips, colours,
+            listed[begins[r] : begins[r + 1]], row, first, base, ends, links, owner, culled, cosines, sines, texture, taken,
+            chain, knots, strips, colours,
         )  # fmt: skip
         n_knots = strips[n_strips - 1, 0] + 2 if n_strips else 0
         for view in range(len(cosines)):
