@@ -118,7 +118,7 @@ def _is_ready(port: int) -> bool:
         return False
 
 
-async def _call(
+async def call(
     port: int, pictures: list[np.ndarray], rate: float, seconds: float, server: psutil.Process
 ) -> dict[str, Any]:
     """One call of `seconds` after the warm-up; what the viewer saw and what it cost."""
@@ -155,6 +155,7 @@ def _facts(
         "peers_cores": round(costs[1] / took, 2),
         "server_report": report,
         "ages_ms": [round(1e3 * age, 1) for age in ages],
+        "at_s": [round(at - times[0], 2) for at in times],
     }
 
 
@@ -232,7 +233,7 @@ def main(
         for number in range(repeats):
             status.update(f"measuring, call {number + 1} of {repeats}")
             if peers is Peers.AIORTC:
-                runs.append(asyncio.run(_call(port, pictures, rate, seconds, server)))
+                runs.append(asyncio.run(call(port, pictures, rate, seconds, server)))
             else:
                 with TemporaryDirectory() as folder:
                     runs.append(_call_in_chromium(port, _film(pictures, rate, Path(folder)), seconds, server))
@@ -240,7 +241,9 @@ def main(
     console.print(_table(runs, middle, peers))
     name = f"glass_to_glass_{screen}_{placement}_{peers}"
     path = write(
-        name, {"camera_fps": rate, "seconds": seconds, "median": middle | {"ages_ms": None}, "runs": runs}, out
+        name,
+        {"camera_fps": rate, "seconds": seconds, "median": middle | {"ages_ms": None, "at_s": None}, "runs": runs},
+        out,
     )
     _picture(runs, path.with_suffix(".png"))
     console.print(f"{path}\n{path.with_suffix('.png')}")
