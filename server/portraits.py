@@ -20,6 +20,9 @@ BEHIND = (188, 188, 188)
 MOST_PIXELS = 64_000_000
 "A 40-megapixel photo is ordinary by now; whoever sends much more is not sending a portrait."
 
+_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, MemoryError)
+"What Pillow's decoders raise on bad files."
+
 
 class PortraitUnreadable(ValueError):
     """The caller's file is not a photo that can be decoded. `reason` is a stable word for programs."""
@@ -45,18 +48,14 @@ def decode(data: bytes, most_pixels: int = MOST_PIXELS) -> np.ndarray:
             return _upright_rgb(image)
     except UnidentifiedImageError:
         raise PortraitUnreadable(
-            "not-an-image",
+            "not_an_image",
             f"this file is not an image that is understood; send {', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
         ) from None
     except Image.DecompressionBombError:
         raise _too_many(most_pixels) from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        MemoryError,
-    ) as error:  # what Pillow's decoders raise on bad files
+    except PortraitUnreadable:
+        raise
+    except _DECODER_ERRORS as error:
         raise PortraitUnreadable(
             "damaged", f"this image is damaged or incomplete ({error}); save or send it again"
         ) from None
@@ -64,26 +63,26 @@ def decode(data: bytes, most_pixels: int = MOST_PIXELS) -> np.ndarray:
 
 def _too_many(limit: int) -> PortraitUnreadable:
     return PortraitUnreadable(
-        "too-many-pixels", f"{limit / 1e6:g} megapixels is the limit for a photo; scale it down", limit
+        "too_many_pixels", f"{limit / 1e6:g} megapixels is the limit for a photo; scale it down", limit
     )
 
 
 def _upright_rgb(image: Image.Image) -> np.ndarray:
-    image.thumbnail(
-        (LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX if image.mode in ("P", "1") else Image.Resampling.LANCZOS
-    )
-    image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if image.has_transparency_data:
         image = image.convert("RGBA")
-        behind = Image.new("RGBA", image.size, (*BEHIND, 255))
-        image = Image.alpha_composite(behind, image)
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*BEHIND, 255)), image)
     return np.asarray(image.convert("RGB"), dtype=np.uint8).copy()
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey of more than eight bits; Pillow's own conversion clips at 255 instead of scaling."""
-    deep = np.asarray(image, dtype=np.float64)
+    deep = np.asarray(image, dtype=np.float32)
     top = 65535.0 if image.mode != "F" else float(deep.max()) or 1.0
     return Image.fromarray(np.clip(deep * (255.0 / top), 0, 255).astype(np.uint8))

@@ -56,16 +56,20 @@ def _from_validation(error: RequestValidationError) -> Problem:
     return Problem(400, "bad-parameter", f"{where}: {first['msg']}", parameter=where)
 
 
+def _hyphened(reason: str) -> str:
+    return reason.replace("_", "-")
+
+
 def as_problem(error: Exception) -> Problem:
     """The table: what each error of the folders below means to a client."""
     match error:
         case Problem():
             return error
         case PortraitRejected():
-            return Problem(422, f"portrait-{error.reason}", str(error), reason=error.reason)
+            return Problem(422, f"portrait-{_hyphened(error.reason)}", str(error), reason=error.reason)
         case PortraitUnreadable():
             limit: dict[str, Any] = {} if error.limit is None else {"limit": error.limit}
-            return Problem(422, f"portrait-{error.reason}", str(error), reason=error.reason, **limit)
+            return Problem(422, f"portrait-{_hyphened(error.reason)}", str(error), reason=error.reason, **limit)
         case UnknownAvatar():
             return Problem(404, "unknown-avatar", str(error))
         case UnknownEngine():

@@ -127,12 +127,12 @@ def _created(request: Request, admission: Admission, settings: Settings) -> Resp
         "Accept-Patch": FRAGMENT,
     }
     response = Response(admission.answer, 201, headers, SDP)
-    for link in _ice_links(settings):
+    for link in ice_links(settings):
         response.headers.append("Link", link)
     return response
 
 
-def _ice_links(settings: Settings) -> list[str]:
+def ice_links(settings: Settings) -> list[str]:
     """The configured ICE servers as RFC 9725, section 4.6 wants them told."""
     turn = f'; username="{settings.ice_username}"; credential="{settings.ice_credential.get_secret_value()}"'
     return [

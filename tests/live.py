@@ -17,11 +17,11 @@ import numpy as np
 import uvicorn
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.sdp import SessionDescription
 from fastapi import FastAPI
 
 from pipeline.avatars import Avatars
 from pipeline.executors.threads import Threads
-from pipeline.frame import Frame
 from pipeline.placement import preset
 from server.app import create_app
 from server.settings import Settings
@@ -49,13 +49,15 @@ def settings_for(data_dir: Path, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[str, FastAPI]]:
-    """(address, app) of a warm server with a painted studio."""
-    app = create_app(settings, painted_studio)
+async def serving(
+    settings: Settings, studio: Callable[[Settings], Studio] = painted_studio
+) -> AsyncIterator[tuple[str, FastAPI]]:
+    """(address, app) of a warm server, whose studio is painted unless another one is given."""
+    app = create_app(settings, studio)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     task = asyncio.create_task(server.serve())
     try:
-        await until(lambda: server.started and app.state.lobby is not None)
+        await until(lambda: server.started and app.state.lobby is not None, 180)  # kernels may have to be compiled
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}", app
     finally:
@@ -117,11 +119,19 @@ class Client:
             self.connection.addTransceiver(track, "sendonly")
         return await self._exchange(f"/whip/{channel}", query)
 
-    async def view(self, channel: str = "room", audio: bool = False, **query: str) -> httpx.Response:
+    async def view(
+        self, channel: str = "room", *, audio: bool = False, form: str = "quilt", **query: str
+    ) -> httpx.Response:
         self.connection.addTransceiver("video", "recvonly")
         if audio:
             self.connection.addTransceiver("audio", "recvonly")
-        return await self._exchange(f"/whep/{channel}", query)
+        return await self._exchange(f"/whep/{channel}", {"as": form, **query})
+
+    @property
+    def ufrag(self) -> str:
+        ice = SessionDescription.parse(self.connection.localDescription.sdp).media[0].ice
+        assert ice is not None
+        return ice.usernameFragment or ""
 
     async def hang_up(self) -> httpx.Response:
         return await self.http.delete(self.session)
@@ -164,7 +174,3 @@ async def _keep(recv: Callable[[], Awaitable[Any]], kept: list[Any]) -> None:
             kept.append(await recv())
         except MediaStreamError:
             return
-
-
-def frame_of(grey: int) -> Frame:
-    return Frame(np.full((240, 320, 3), grey, np.uint8), captured=0.0)

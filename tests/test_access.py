@@ -1,0 +1,157 @@
+"""Who may talk to the server: hosts, origins, tokens, and settings that would leave it open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from server.app import create_app
+from server.signalling import ice_links
+from tests.live import painted_studio, settings_for
+from tests.painted import still_face
+
+TOKEN = "s3cret-of-the-house"
+
+
+def client(data_dir: Path, at: str = "127.0.0.1:8000", **more: Any) -> httpx.AsyncClient:
+    """Talks to an app that has not been started: what is refused is refused before anything else."""
+    app = create_app(settings_for(data_dir, **more))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{at}")
+
+
+def kind(answer: httpx.Response) -> str:
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.json()["type"].rsplit(":", 1)[1]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "telequilt.example"])
+def test_an_open_server_without_a_token_does_not_start(host, tmp_path):
+    with pytest.raises(ValidationError, match="token is needed"):
+        settings_for(tmp_path, host=host)
+    assert not settings_for(tmp_path, host=host, token=TOKEN).private
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_server_for_this_machine_alone_needs_none(host, tmp_path):
+    assert settings_for(tmp_path, host=host).private
+
+
+def test_settings_come_from_variables_and_bad_ones_say_what_is_wrong(monkeypatch, tmp_path):
+    monkeypatch.setenv("TELEQUILT_ICE_SERVERS", "stun:stun.example:3478, turn:turn.example")
+    monkeypatch.setenv("TELEQUILT_MAX_CHANNELS", "2")
+    settings = settings_for(tmp_path)
+    assert settings.ice_servers == ("stun:stun.example:3478", "turn:turn.example")
+    assert settings.max_channels == 2
+    for wrong, words in (
+        ({"ice_servers": "http://x"}, "begins with stun:"),
+        ({"screen": "sofa"}, "no screen is called"),
+    ):
+        with pytest.raises(ValidationError, match=words):
+            settings_for(tmp_path, **wrong)
+
+
+async def test_a_foreign_name_for_this_machine_is_refused(tmp_path):
+    async with client(tmp_path, at="evil.example") as http:
+        assert kind(await http.get("/api/channels")) == "foreign-host"
+        assert kind(await http.get("/")) == "foreign-host"
+    for host in ("localhost:8000", "127.0.0.1:1234", "[::1]:8000"):
+        async with client(tmp_path, at=host) as http:
+            assert (await http.get("/healthz")).status_code == 200
+
+
+async def test_foreign_pages_may_not_call_unless_listed(tmp_path):
+    async with client(tmp_path, allowed_origins="https://studio.example") as http:
+        refused = await http.get("/api/channels", headers={"Origin": "https://evil.example"})
+        assert refused.status_code == 403
+        assert kind(refused) == "foreign-origin"
+        assert "access-control-allow-origin" not in refused.headers
+        assert (await http.get("/api/channels", headers={"Origin": "null"})).status_code == 403
+        for origin in ("http://127.0.0.1:8000", "https://studio.example"):
+            welcome = await http.get("/api/channels", headers={"Origin": origin})
+            assert welcome.status_code == 200
+            assert welcome.headers["access-control-allow-origin"] == origin
+
+
+async def test_a_preflight_learns_what_whip_clients_need(tmp_path):
+    async with client(tmp_path, at="telequilt.example", host="0.0.0.0", token=TOKEN) as http:
+        asked = {"Origin": "https://studio.example", "Access-Control-Request-Method": "POST"}
+        answer = await http.options("/whip/room", headers=asked)
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == "https://studio.example"
+        assert "PATCH" in answer.headers["access-control-allow-methods"]
+        assert "Authorization" in answer.headers["access-control-allow-headers"]
+        assert {"Location", "ETag", "Link"} <= set(answer.headers["access-control-expose-headers"].split(", "))
+
+
+async def test_everything_but_the_pages_needs_the_token(tmp_path):
+    async with client(tmp_path, token=TOKEN) as http:
+        for method, path in (
+            ("GET", "/api/channels"),
+            ("GET", "/api/avatars"),
+            ("POST", "/whip/room"),
+            ("POST", "/whep/room"),
+            ("DELETE", "/whip/room/x"),
+            ("GET", "/metrics"),
+        ):
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
+                answer = await http.request(method, path, headers=headers)
+                assert answer.status_code == 401, path
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert (await http.get("/healthz")).status_code == 200
+        assert (await http.get("/api/channels", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 200
+
+
+async def test_a_strangers_list_of_avatars_holds_the_sample_alone(tmp_path):
+
+    for host, seen in (("127.0.0.1", 2), ("0.0.0.0", 1)):
+        settings = settings_for(tmp_path / host, host=host, token=TOKEN)
+        app = create_app(settings)
+        app.state.studio = studio = painted_studio(settings)
+        studio.avatars.keep(still_face(), studio.avatars.records()[0].consent, "")
+        base = {"base_url": "http://localhost", "headers": {"Authorization": f"Bearer {TOKEN}"}}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), **base) as http:
+            assert len((await http.get("/api/avatars")).json()) == seen
+        studio.close()
+
+
+async def test_pages_load_nothing_from_outside(tmp_path):
+    async with client(tmp_path) as http:
+        for path in ("/", "/view/room"):
+            answer = await http.get(path)
+            assert answer.status_code == 200
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "http" not in policy
+            assert "unsafe" not in policy
+
+
+async def test_a_cold_server_says_so(tmp_path):
+    async with client(tmp_path) as http:
+        for method, path in (("GET", "/readyz"), ("GET", "/api/avatars"), ("GET", "/api/channels/room")):
+            answer = await http.request(method, path)
+            assert answer.status_code == 503, path
+            assert kind(answer) == "warming-up"
+        answer = await http.post("/whip/room", content="v=0", headers={"Content-Type": "application/sdp"})
+        assert kind(answer) == "warming-up"
+        assert (await http.get("/healthz")).json() == {"status": "alive"}
+
+
+async def test_what_is_not_there_is_a_problem_too(tmp_path):
+    async with client(tmp_path) as http:
+        assert kind(await http.get("/nowhere")) == "not-found"
+        assert kind(await http.put("/healthz")) == "method-not-allowed"
+
+
+async def test_ice_servers_are_told_as_links(tmp_path):
+
+    settings = settings_for(
+        tmp_path, ice_servers="stun:stun.example,turn:turn.example", ice_username="u", ice_credential="c"
+    )
+    assert ice_links(settings) == [
+        '<stun:stun.example>; rel="ice-server"',
+        '<turn:turn.example>; rel="ice-server"; username="u"; credential="c"; credential-type="password"',
+    ]

@@ -1,0 +1,130 @@
+"""Avatars over HTTP: a portrait becomes one, is used, shown and forgotten; what is refused leaves nothing behind."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from pipeline.preprocess.observer import observe_portrait
+from server.settings import Settings
+from server.studio import Studio
+from tests.live import Client, painted_studio, serving, settings_for
+from tests.test_portraits import PHOTO, bomb, photo, saved, turned_by_exif
+from tests.test_whip import problem
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def seeing_studio(settings: Settings) -> Studio:
+    """A painted engine, but faces in portraits are really looked for."""
+    return replace(painted_studio(settings), observe_portrait=observe_portrait)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimpleNamespace]:
+    data = tmp_path_factory.mktemp("data")
+    settings = settings_for(data)
+    async with serving(settings, seeing_studio) as (base, _), httpx.AsyncClient(base_url=base, timeout=60) as http:
+        yield SimpleNamespace(http=http, data=data)
+
+
+def kept(data: Path) -> list[str]:
+    return sorted(str(path.relative_to(data)) for path in data.rglob("*"))
+
+
+async def enrol(http: httpx.AsyncClient, data: bytes, consent: str | None = "me", **more: str) -> httpx.Response:
+    fields = ({"consent": consent} if consent is not None else {}) | more
+    return await http.post("/api/avatars", files={"portrait": ("photo.jpg", data)}, data=fields)
+
+
+async def test_a_portrait_becomes_an_avatar_that_can_be_used_shown_and_forgotten(live):
+    http, before = live.http, kept(live.data)
+    answer = await enrol(http, turned_by_exif(), name="Grace")
+    assert answer.status_code == 201, answer.text
+    avatar = answer.json()
+    assert avatar["name"] == "Grace"
+    assert avatar["consent"] == "me"
+    assert len(avatar["portrait_sha256"]) == 64
+    assert answer.headers["location"] == f"/api/avatars/{avatar['id']}"
+    assert (await http.get(answer.headers["location"])).json() == avatar
+    shown = await http.get(f"/api/avatars/{avatar['id']}/picture")
+    assert shown.headers["content-type"] == "image/png"
+    assert Image.open(io.BytesIO(shown.content)).size == (512, 512)
+    assert [row["id"] for row in (await http.get("/api/avatars")).json()] == ["sample", avatar["id"]]
+    for path in live.data.rglob("*"):
+        assert b"a camera maker" not in (path.read_bytes() if path.is_file() else b""), "EXIF is kept nowhere"
+    async with Client(http) as caller:
+        assert (await caller.publish(avatar=avatar["id"])).status_code == 201
+        problem(await http.delete(f"/api/avatars/{avatar['id']}"), 409, "avatar-live")
+        await caller.hang_up()
+    assert (await http.delete(f"/api/avatars/{avatar['id']}")).status_code == 204
+    problem(await http.get(f"/api/avatars/{avatar['id']}"), 404, "unknown-avatar")
+    problem(await http.delete(f"/api/avatars/{avatar['id']}"), 404, "unknown-avatar")
+    assert kept(live.data) == before
+
+
+async def test_the_built_in_sample_is_there_and_stays(live):
+    assert (await live.http.get("/api/avatars/sample")).json()["built_in"]
+    assert (await live.http.get("/api/avatars/sample/picture")).headers["content-type"] == "image/png"
+    problem(await live.http.delete("/api/avatars/sample"), 403, "built-in")
+
+
+async def test_every_refusal_has_its_own_words_and_leaves_nothing_behind(live):
+    http, before = live.http, kept(live.data)
+    two = Image.new("RGB", (photo().width * 2, photo().height))
+    two.paste(photo(), (0, 0))
+    two.paste(photo(), (photo().width, 0))
+    small = Image.new("RGB", (640, 480), (90, 120, 90))
+    small.paste(photo((51, 60)), (300, 200))
+    cases = [
+        (await enrol(http, b"not an image"), 422, "portrait-not-an-image"),
+        (await enrol(http, PHOTO[: len(PHOTO) // 2]), 422, "portrait-damaged"),
+        (await enrol(http, bomb()), 422, "portrait-too-many-pixels"),
+        (await enrol(http, saved(Image.new("RGB", (640, 480), (90, 120, 90)))), 422, "portrait-no-face"),
+        (await enrol(http, saved(two, "JPEG")), 422, "portrait-several-faces"),
+        (await enrol(http, PHOTO, consent=None), 400, "consent-missing"),
+        (await enrol(http, PHOTO, consent="surely"), 400, "consent-missing"),
+        (await enrol(http, PHOTO, consent="public-domain"), 400, "consent-missing"),
+        (await enrol(http, b""), 400, "portrait-missing"),
+        (
+            await http.post("/api/avatars", data={"portrait": "text", "consent": "me"}, files={"x": b""}),
+            400,
+            "portrait-missing",
+        ),
+        (
+            await http.post("/api/avatars", content=PHOTO, headers={"Content-Type": "image/jpeg"}),
+            415,
+            "wrong-content-type",
+        ),
+        (
+            await http.post("/api/avatars", content=b"--x", headers={"Content-Type": "multipart/form-data"}),
+            400,
+            "malformed-form",
+        ),
+        (await enrol(http, b"\xff" * (20 * 1024 * 1024 + 1)), 413, "body-too-large"),
+        (await enrol(http, b"\xff" * (21 * 1024 * 1024)), 413, "body-too-large"),
+    ]
+    kinds = []
+    for answer, status, kind in cases:
+        kinds.append(problem(answer, status, kind)["type"])
+    tiny = await enrol(http, saved(small, "JPEG"))
+    assert tiny.status_code == 422
+    assert tiny.json()["reason"] in ("too_small", "no_face")
+    assert kept(live.data) == before
+
+
+async def test_no_file_of_an_upload_touches_the_disk_while_it_is_read(live, monkeypatch):
+    def rolled_over(self: Any) -> None:
+        raise AssertionError("the upload was written to disk")
+
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", rolled_over)
+    assert (await enrol(live.http, saved(photo((1_200, 1_500))))).status_code == 201
