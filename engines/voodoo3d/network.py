@@ -44,6 +44,7 @@ class Voodoo3D(nn.Module):
         self.arch = arch
         self.triplane_encoder, self.exp_transfer = Lift(arch), Transfer(arch)
         self.superresolution, self.decoder = SuperResolution(arch), FieldDecoder()
+        self.requires_grad_(False).eval()
 
     @classmethod
     def from_checkpoint(
@@ -67,7 +68,7 @@ class Voodoo3D(nn.Module):
         with torch.device("meta"):
             network = cls(arch)
         network.load_state_dict(tensors, strict=True, assign=True)
-        network.requires_grad_(False).eval()
+        network.requires_grad_(False)  # loading with assign brought new parameters
         for stage in (network.triplane_encoder, network.exp_transfer, network.superresolution):
             stage.to(device=device, dtype=dtype)
         network.decoder.to(device=device, dtype=torch.float32)

@@ -1,0 +1,140 @@
+"""Mesh: a tri-plane field's surface as coloured triangles, and as PLY and GLB files.
+
+The surface is found by scikit-image's marching cubes (Lewiner's, watertight); both formats are a header before plain arrays,
+so they are written here rather than by a package of a hundred formats.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engines import triplane
+from engines.triplane import TriplaneField
+
+Progress = Callable[[int, int], None]
+"Told (slices done, of how many)."
+
+SIDE = 256
+HALF_WIDTH = 0.5
+"Of the cube that is looked through: all that the field holds."
+SURFACE = 10.0
+"Density logit at the surface: the level that EG3D (arXiv 2112.07945) extracts its shapes at."
+
+
+class NoSurface(ValueError):
+    """The field nowhere crosses the level; the message says what its density spans."""
+
+
+@dataclass(frozen=True)
+class Mesh:
+    vertices: np.ndarray
+    "[N, 3] float32 world units (display/optics.py: y up, the face looks along +z)."
+    faces: np.ndarray
+    "[M, 3] int32, counter-clockwise seen from outside."
+    colours: np.ndarray
+    "[N, 3] uint8 RGB."
+
+
+@torch.inference_mode()
+def surface(
+    field: TriplaneField, side: int = SIDE, level: float = SURFACE, progress: Progress = lambda *_: None
+) -> Mesh:
+    """Where the field's density logit is `level`, from side^3 points taken a slice at a time. Raises NoSurface."""
+    from skimage.measure import marching_cubes
+
+    volume = density_volume(field, side, progress)
+    if not volume.min() < level < volume.max():
+        span = f"{volume.min():.1f} to {volume.max():.1f}"
+        raise NoSurface(f"no density of {level:g} in this field, whose density goes from {span}")
+    outside = np.pad(
+        volume, 1, constant_values=min(float(volume.min()), level - 1)
+    )  # closes what the cube cuts through
+    step = 2 * HALF_WIDTH / (side - 1)
+    found, faces, _, _ = marching_cubes(outside, level, gradient_direction="ascent")
+    vertices = np.clip((found[:, ::-1] - 1) * step - HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH).astype(np.float32)
+    faces = faces.astype(np.int32)[:, ::-1]  # z, y, x became x, y, z, which turns every triangle over
+    return Mesh(vertices, np.ascontiguousarray(faces), _colours(field, vertices))
+
+
+def density_volume(field: TriplaneField, side: int, progress: Progress = lambda *_: None) -> np.ndarray:
+    """[side, side, side] float32 density logits, indexed z, y, x, with the cube's faces included."""
+    axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, side, device=field.device)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    volume = np.empty((side, side, side), np.float32)
+    for k, z in enumerate(axis):
+        points = torch.stack((x, y, z.expand_as(x)), -1).view(-1, 3)
+        volume[k] = field(points, 0)[0].view(side, side).cpu().numpy()
+        progress(k + 1, side)
+    return volume
+
+
+def _colours(field: TriplaneField, vertices: np.ndarray) -> np.ndarray:
+    _, logits = field(torch.from_numpy(vertices).to(field.device), 3)
+    return (triplane.colour(logits) * 255).round().clamp(0, 255).byte().cpu().numpy()
+
+
+def write(mesh: Mesh, path: Path, note: str = "") -> None:
+    """To `path`, as its ending says: .ply or .glb. `note` is kept within the file. Raises ValueError for another ending."""
+    makers = {".ply": as_ply, ".glb": as_glb}
+    if path.suffix.lower() not in makers:
+        raise ValueError(f"a mesh is written as .ply or .glb, not as {path.suffix or 'a file without an ending'}")
+    path.write_bytes(makers[path.suffix.lower()](mesh, note))
+
+
+def as_ply(mesh: Mesh, note: str = "") -> bytes:
+    """Binary little-endian PLY."""
+    lines = ["ply", "format binary_little_endian 1.0"]
+    lines += [f"comment {line}" for line in note.splitlines()]
+    lines += [f"element vertex {len(mesh.vertices)}", *(f"property float {axis}" for axis in "xyz")]
+    lines += [f"property uchar {name}" for name in ("red", "green", "blue")]
+    lines += [f"element face {len(mesh.faces)}", "property list uchar int vertex_indices", "end_header", ""]
+    vertices = np.empty(len(mesh.vertices), [("place", "<f4", 3), ("colour", "u1", 3)])
+    vertices["place"], vertices["colour"] = mesh.vertices, mesh.colours
+    faces = np.empty(len(mesh.faces), [("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, mesh.faces
+    return "\n".join(lines).encode("ascii", "replace") + vertices.tobytes() + faces.tobytes()
+
+
+def as_glb(mesh: Mesh, note: str = "") -> bytes:
+    """glTF 2.0 in one binary file; vertex colours are linear there, as the format demands."""
+    linear = np.where(mesh.colours <= 10, mesh.colours / 255 / 12.92, ((mesh.colours / 255 + 0.055) / 1.055) ** 2.4)
+    colours = np.full((len(mesh.colours), 4), 255, np.uint8)
+    colours[:, :3] = (linear * 255).round()
+    parts = [mesh.vertices.astype("<f4").tobytes(), colours.tobytes(), mesh.faces.astype("<u4").tobytes()]
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    vertex_buffer, index_buffer, floating, byte, integer, triangles = 34962, 34963, 5126, 5121, 5125, 4
+    targets = (vertex_buffer, vertex_buffer, index_buffer)
+    views = [
+        {"buffer": 0, "byteOffset": start, "byteLength": len(part), "target": target}
+        for start, part, target in zip(starts, parts, targets, strict=False)
+    ]
+    bounds = {"min": mesh.vertices.min(0).tolist(), "max": mesh.vertices.max(0).tolist()}
+    count = len(mesh.vertices)
+    accessors = [
+        {"bufferView": 0, "componentType": floating, "count": count, "type": "VEC3", **bounds},
+        {"bufferView": 1, "componentType": byte, "normalized": True, "count": count, "type": "VEC4"},
+        {"bufferView": 2, "componentType": integer, "count": mesh.faces.size, "type": "SCALAR"},
+    ]
+    primitive = {"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, "mode": triangles}
+    scene = {
+        "asset": {"version": "2.0", "generator": "telequilt", **({"extras": {"note": note}} if note else {})},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [primitive]}],
+        "buffers": [{"byteLength": starts[-1]}],
+        "bufferViews": views,
+        "accessors": accessors,
+    }
+    text, binary = json.dumps(scene).encode(), b"".join(parts)
+    text += b" " * (-len(text) % 4)
+    binary += b"\0" * (-len(binary) % 4)
+    chunks = [struct.pack("<I4s", len(text), b"JSON") + text, struct.pack("<I4s", len(binary), b"BIN\0") + binary]
+    return struct.pack("<4sII", b"glTF", 2, 12 + sum(map(len, chunks))) + b"".join(chunks)

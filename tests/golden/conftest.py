@@ -1,0 +1,81 @@
+"""The golden outputs and the weights they come from lie beside the checkout; without them these tests are skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from engines.voodoo3d import checkpoint
+from engines.voodoo3d.network import Voodoo3D
+
+FACTS = Path(__file__).parents[2].parent / "shared" / "voodoo3d"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "golden: full-size equality with the official code; minutes; not part of make test"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked = "golden" in (config.getoption("-m") or "")
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and not asked:
+            item.add_marker(pytest.mark.skip(reason="full size: ask for it with -m golden"))
+
+
+def load(name: str) -> ModuleType:
+    """A module of the facts' folder, by path."""
+    path = FACTS / f"{name}.py"
+    if not path.exists():
+        pytest.skip(f"{FACTS} is not here")
+    spec = importlib.util.spec_from_file_location(f"voodoo3d_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def inputs() -> ModuleType:
+    return load("inputs")
+
+
+@pytest.fixture(scope="session")
+def check() -> ModuleType:
+    return load("check")
+
+
+@pytest.fixture(scope="session")
+def tensors() -> dict[str, torch.Tensor]:
+    weights = load("synth_weights").synthesize(FACTS / "manifest.json")
+    used = checkpoint.manifest().used
+    return {name: torch.from_numpy(value) for name, value in weights.items() if name in used}
+
+
+@pytest.fixture(scope="session")
+def network(tensors: dict[str, torch.Tensor]) -> Callable[[str], Voodoo3D]:
+    """The full-size network in a precision; the newest one is kept.
+
+    On a CPU float16 is weights rounded to it: torch multiplies halves there one by one, and a picture would take ten minutes.
+    """
+    kept: dict[str, Voodoo3D] = {}
+
+    def of(precision: str) -> Voodoo3D:
+        if precision not in kept:
+            kept.clear()
+            dtype = getattr(torch, precision)
+            copies = {name: tensor.to(dtype).float() for name, tensor in tensors.items()}
+            kept[precision] = Voodoo3D.from_tensors(copies, dtype=torch.float32 if precision == "float16" else dtype)
+        return kept[precision]
+
+    return of
