@@ -19,7 +19,7 @@ from server.audio import Voice
 from server.encode import Form, form_for
 from server.ingest import Ingest
 from server.offers import Offer
-from server.peers import Peer, on_keyframe_request, pace, prefer_h264, tap
+from server.peers import Peer, deliver_promptly, on_keyframe_request, pace, prefer_h264, tap
 from server.present import Presenter, StreamReport, ViewerTrack
 from server.problems import Problem, busy
 from server.settings import Settings
@@ -221,6 +221,7 @@ class Lobby:
             if track is None:
                 continue
             if track.kind == "video":
+                deliver_promptly(transceiver.receiver)
                 channel.ingest = Ingest(track, session.offer)
             else:
                 channel.voice = Voice(track)

@@ -28,6 +28,7 @@ from aiortc import (
 )
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 
+from server.jitter import PromptJitterBuffer
 from server.offers import Fragment, Offer
 from server.pacing import PacedTransport
 from server.problems import Problem
@@ -75,7 +76,7 @@ class Peer:
     def __init__(self, settings: Settings, gone: Callable[[str], None]) -> None:
         self.id = secrets.token_urlsafe(16)
         self.etag = f'"{secrets.token_urlsafe(12)}"'
-        self.ufrag = ""
+        self.ufrag = self._first_mid = ""
         # Not MAX_BUNDLE: where the offer's first section is not our first transceiver (sound first, say), aiortc 1.16
         # would then discard the one transport as a duplicate of itself.
         self.connection = RTCPeerConnection(
@@ -91,7 +92,7 @@ class Peer:
 
     async def take(self, offer: Offer) -> None:
         """Apply the client's offer."""
-        self.ufrag = offer.ufrag
+        self.ufrag, self._first_mid = offer.ufrag, offer.mids[0]
         try:
             await self.connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         except OperationError:
@@ -112,9 +113,8 @@ class Peer:
 
     async def trickle(self, fragment: Fragment) -> None:
         """Take the client's further candidates; all of them belong to the first, bundling section."""
-        first = self.connection.getTransceivers()[0].mid
         for candidate in fragment.candidates:
-            candidate.sdpMid = first
+            candidate.sdpMid = self._first_mid
             await self.connection.addIceCandidate(candidate)
         if fragment.complete:
             await self.connection.addIceCandidate(None)
@@ -180,6 +180,11 @@ def pace(sender: RTCRtpSender) -> None:
 def on_keyframe_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
     """Call `ask` at each PLI or FIR. aiortc would tell its own encoder, which is not used for ready packets."""
     sender._send_keyframe = ask  # type: ignore[method-assign]
+
+
+def deliver_promptly(receiver: Any) -> None:
+    """Hand out each picture with its own last packet; see server/jitter.py."""
+    receiver._RTCRtpReceiver__jitter_buffer = PromptJitterBuffer(capacity=512, is_video=True)
 
 
 def tap(receiver: Any, taken: Callable[[Any], None]) -> None:

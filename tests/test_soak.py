@@ -1,0 +1,85 @@
+"""Coming and going: after many calls, half of them broken off, the server holds no more than before the first."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests.live import Client, Clip, serving, settings_for, until
+from tests.test_whep import Tone
+
+
+def holdings() -> dict[str, int]:
+    """What a leak would make grow. Pool threads are lent, not leaked: they stay for the next one."""
+    gc.collect()
+    threads = [
+        thread for thread in threading.enumerate() if "ThreadPool" not in thread.name and "asyncio_" not in thread.name
+    ]
+    return {"threads": len(threads), "tasks": len(asyncio.all_tasks()), "handles": len(os.listdir("/proc/self/fd"))}
+
+
+async def one_call(http: httpx.AsyncClient, app: FastAPI, number: int) -> None:
+    """A caller with sound and a viewer, who leave politely, hang up, or vanish in turn."""
+    async with Client(http) as caller, Client(http) as viewer:
+        assert (await caller.publish("room", Clip(), Tone())).status_code == 201
+        assert (await viewer.view(audio=True)).status_code == 201
+        await viewer.seen(1)
+        match number % 4:
+            case 0:
+                await viewer.hang_up()
+                await caller.hang_up()
+            case 1:
+                await viewer.vanish()
+                await caller.hang_up()
+            case 2:
+                await caller.hang_up()
+            case 3:
+                await caller.vanish()
+        await until(lambda: not app.state.lobby.channels, seconds=10)
+
+
+async def come_and_go(data: Path, calls: int) -> None:
+    async with serving(settings_for(data)) as (base, app):
+        limits = httpx.Limits(max_keepalive_connections=0)  # an idle connection would count as a handle
+        async with httpx.AsyncClient(base_url=base, timeout=30, limits=limits) as http:
+            for number in range(4):
+                await one_call(http, app, number)
+            await asyncio.sleep(0.5)
+            before = holdings()
+            for number in range(calls):
+                await one_call(http, app, number)
+            await settled(before)
+    await asyncio.sleep(0.2)
+    assert not [
+        thread.name for thread in threading.enumerate() if thread.name.startswith(("stage-", "video-", "audio-"))
+    ]
+
+
+async def settled(before: dict[str, int]) -> None:
+    """Wait until nothing exceeds what there was before."""
+    now = holdings()
+    for _ in range(50):
+        if all(now[name] <= before[name] for name in before):
+            return
+        await asyncio.sleep(0.1)
+        now = holdings()
+    raise AssertionError(f"before {before}, after {now}, tasks {[task.get_coro() for task in asyncio.all_tasks()]}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open handles by Linux's /proc")
+async def test_callers_and_viewers_who_came_and_went_leave_nothing_open(tmp_path):
+    await come_and_go(tmp_path, calls=8)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open handles by Linux's /proc")
+async def test_a_hundred_callers_and_viewers_leave_nothing_open(tmp_path):
+    await come_and_go(tmp_path, calls=100)
