@@ -91,9 +91,12 @@ def main(
     console = Console()
     with console.status("drawing what the camera sees"):
         pictures = [frame.pixels for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
-    with console.status(f"a call of {minutes:g} minutes"), witnessed_server(port, "cpu", PRODUCT) as server:
-        with Vitals(server) as vitals:
-            run = asyncio.run(call(port, pictures, rate, 60 * minutes + 2, server))
+    with (
+        console.status(f"a call of {minutes:g} minutes"),
+        witnessed_server(port, "cpu", PRODUCT) as server,
+        Vitals(server) as vitals,
+    ):
+        run = asyncio.run(call(port, pictures, rate, 60 * minutes + 2, server))
     rows = by_minute(run, vitals.samples)
     table = Table(title="one call, minute by minute (medians)")
     for heading in rows[0]:
