@@ -1,0 +1,119 @@
+"""Foreign page: npm's whip-whep in a page of another origin than ours, fetched when needed and kept outside the repository."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.browsing import FLAGS, chromium
+
+PACKAGE, VERSION = "whip-whep", "1.2.0"
+PACKAGE_SHA256 = "f032b2b2015da76268d3f4a0450af2cf24ae984c6bf7cc5bfd494763cefaf786"
+
+
+def package() -> tarfile.TarFile:
+    """whip-whep as its author published it. Without it the test is skipped, or fails where a browser is required."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    archive = caches / "telequilt-tests" / f"{PACKAGE}-{VERSION}.tgz"
+    if not archive.exists():
+        _fetch_into(archive.parent)
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert found == PACKAGE_SHA256, f"{archive} is not the {PACKAGE} {VERSION} that this was written for: delete it"
+    return tarfile.open(archive)
+
+
+def _fetch_into(folder: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        _lacking("npm, which fetches whip-whep, is missing: apt-get install npm")
+    folder.mkdir(parents=True, exist_ok=True)
+    pack = [npm, "pack", f"{PACKAGE}@{VERSION}", "--pack-destination", str(folder), "--fetch-retries=1"]
+    fetched = subprocess.run(pack, cwd=folder, capture_output=True, text=True, timeout=180)
+    if fetched.returncode != 0:
+        _lacking(f"npm could not fetch {PACKAGE} {VERSION}: {fetched.stderr[-400:]}")
+
+
+def _lacking(what: str) -> NoReturn:
+    if os.environ.get("TELEQUILT_REQUIRE_BROWSER") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+class Site:
+    """A web site of its own origin: path -> content type and content."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, tuple[str, bytes]] = {}
+        site = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                kind, body = site.files.get(self.path, ("text/plain", b""))
+                self.send_response(200 if body else 404)
+                self.send_header("Content-Type", kind)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def put_page(self) -> None:
+        """Our page and the package it uses."""
+        self.files["/"] = "text/html", Path(__file__).with_suffix(".html").read_bytes()
+        with package() as archive:
+            for module in ("whip.js", "whep.js"):
+                found = archive.extractfile(f"package/{module}")
+                assert found is not None, module
+                self.files[f"/{module}"] = "text/javascript", found.read()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Tab:
+    """A page of the site, what the server answered it, and what went wrong in it."""
+
+    def __init__(self, page: Any, server: str) -> None:
+        self.page, self._server = page, server
+        self.answers: dict[str, set[int]] = {}
+        "Method -> statuses."
+        self.errors: list[str] = []
+        page.on("response", self._note)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _note(self, answer: Any) -> None:
+        if answer.url.startswith(self._server):
+            self.answers.setdefault(answer.request.method, set()).add(answer.status)
+
+
+@asynccontextmanager
+async def tab(site: Site, server: str, film: Path) -> AsyncIterator[Tab]:
+    """Chromium on the site's page, with a camera that shows `film`."""
+    from playwright.async_api import async_playwright
+
+    camera = [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    ]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *camera])
+        opened = Tab(await browser.new_page(), server)
+        await opened.page.goto(site.origin)
+        yield opened
+        await browser.close()
