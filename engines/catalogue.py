@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 from engines.contract import AnyEngine, UnknownEngine
+from engines.weights import Progress, Published
 
 DEFAULT = "relief"
 
-_WHERE = {"relief": "engines.relief.engine"}
+_WHERE = {"relief": "engines.relief.engine", "voodoo3d": "engines.voodoo3d.engine"}
+_CHECKPOINTS = {"voodoo3d": "engines.voodoo3d.checkpoint"}
+"Of each engine that wants published weights: the module that knows them."
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,22 @@ def listing() -> list[Listed]:
         summary = "" if failed else (type(loaded).__doc__ or "").strip().splitlines()[0]
         rows.append(Listed(name, summary, f"{type(loaded).__name__}: {loaded}" if failed else None))
     return rows
+
+
+def published() -> list[Published]:
+    """The weights that engines want, whether they are here or not."""
+    return [import_module(module).PUBLISHED for module in _CHECKPOINTS.values()]
+
+
+def bring_weights(source: Path, engine: str | None = None, progress: Progress = lambda *_: None) -> Path:
+    """Import a published checkpoint for `engine`, by default the one whose file has this name. Returns where it lies now.
+
+    Raises UnknownEngine, weights.CheckpointRejected or OSError.
+    """
+    by_name = {wanted.file: wanted.engine for wanted in published()}
+    chosen = engine or by_name.get(source.name)
+    if chosen not in _CHECKPOINTS:
+        raise UnknownEngine(
+            f"no engine wants weights called {engine or source.name!r}; say which it is for: {', '.join(_CHECKPOINTS)}"
+        )
+    return import_module(_CHECKPOINTS[chosen]).bring(source, progress)

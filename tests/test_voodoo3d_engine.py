@@ -195,3 +195,10 @@ def test_both_marches_show_much_the_same(network: Voodoo3D) -> None:
     cameras = fan(screen("telequilt")).split(24)[0]
     difference = exact.render(state, cameras).images.float() - shared.render(state, cameras).images.float()
     assert difference.abs().mean() < 12  # noise without surfaces; heads are held to 40 dB in test_triplane.py
+
+
+def test_a_driven_state_holds_the_field_that_its_pictures_show(engine: Voodoo3d, network: Voodoo3D) -> None:
+    state = engine.drive(engine.enrol(face(1)), face(2))
+    points = torch.rand(50, 3) - 0.5
+    expected, _ = network.field(state.planes)(points, 0)
+    assert torch.equal(engine.field(state)(points, 0)[0], expected)

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engines import weights
-from engines.contract import WeightsMissing
+from engines import catalogue, weights
+from engines.contract import UnknownEngine, WeightsMissing
 from engines.voodoo3d import checkpoint
 from engines.voodoo3d.engine import Voodoo3d
 from engines.weights import CheckpointRejected, Manifest, Published
@@ -126,7 +126,7 @@ def test_code_in_a_file_is_never_run(
     if wrapped:
         torch.save({"state_dict": _Malicious()}, path)
     else:
-        path.write_bytes(pickle.dumps(_Malicious()))
+        path.write_bytes(pickle.dumps(_Malicious(), protocol=2))
     assert "sample.pth" in refusal(path)
     assert not (tmp_path / "ran").exists()
     assert nothing_left(data)
@@ -157,3 +157,22 @@ def test_an_engine_without_weights_says_which_file_where_and_how(data: Path, mon
 def test_the_published_voodoo3d_is_described() -> None:
     assert checkpoint.PUBLISHED.licence.startswith("MIT")
     assert checkpoint.PUBLISHED.command.endswith(checkpoint.PUBLISHED.file)
+
+
+def test_the_catalogue_lists_an_engine_without_weights_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TELEQUILT_SYNTHETIC_WEIGHTS", raising=False)
+    catalogue._load.cache_clear()
+    try:
+        row = next(row for row in catalogue.listing() if row.name == "voodoo3d")
+    finally:
+        catalogue._load.cache_clear()
+    assert row.failure is not None
+    assert "weights import voodoo3d.pth" in row.failure
+    assert [wanted.engine for wanted in catalogue.published()] == ["voodoo3d"]
+
+
+def test_a_checkpoint_finds_its_engine_by_name_or_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnknownEngine, match=r"sample\.pth.*voodoo3d"):
+        catalogue.bring_weights(saved(tmp_path, whole()))
+    with pytest.raises(CheckpointRejected, match="566 missing"):
+        catalogue.bring_weights(saved(tmp_path, whole()), "voodoo3d")

@@ -12,6 +12,7 @@ from display.optics import Cameras
 from display.views import ViewSet
 from engines.contract import FaceObservation, Needs, WeightsMissing
 from engines.shared_volume import Sampling
+from engines.triplane import TriplaneField
 from engines.voodoo3d import checkpoint, synthetic
 from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, enrol
@@ -64,6 +65,11 @@ class Voodoo3d:
         if self.noise:
             synthetic.stamp(views.images)
         return views
+
+    def field(self, state: Voodoo3dState) -> TriplaneField:
+        """The state's density and colour in space, for a mesh (engines/mesh.py)."""
+        network = self._network()
+        return network.field(state.planes.to(network.device))
 
     def _network(self) -> Voodoo3D:
         """The network on the device that this thread works on; read when first wanted, once per device."""
