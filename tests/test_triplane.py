@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import plain_field
 from display import optics
 from engines import shared_volume, triplane
 from engines.triplane import Decoder, TriplaneField
-from tests import plain_field
 from tests.heads import HEADS, head, planes_and_decoder
 
 

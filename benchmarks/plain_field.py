@@ -1,4 +1,7 @@
-"""The tri-plane field and its march written plainly, as the paper's formulas read: the twin of engines/triplane.py."""
+"""The tri-plane field and its march written plainly, as the paper's formulas read: the twin of engines/triplane.py.
+
+Tests hold the field and its march against it; the benchmark of the official structure marches with it.
+"""
 
 from __future__ import annotations
 
