@@ -94,7 +94,9 @@ def test_a_call_from_first_visit_to_hanging_up(browser: Browser, real: tuple[str
     page.get_by_role("button", name="Make the avatar").click()
     expect(page.get_by_role("radio", name="Snapshot")).to_be_checked()
 
+    page.get_by_role("switch", name="Send my voice").check()
     start(page, "first-call")
+    assert app.state.lobby.channels["first-call"].voice is not None
     expect(page.locator("#rate")).to_have_text(re.compile(r"\d"))
     expect(page.get_by_role("row", name=re.compile("render"))).to_be_visible()
     link = page.get_by_role("textbox", name="Viewers’ link").input_value()
@@ -111,7 +113,7 @@ def test_a_call_from_first_visit_to_hanging_up(browser: Browser, real: tuple[str
 
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
-    assert page.evaluate("captured.map((track) => track.readyState)") == ["ended"], "the camera is released"
+    assert page.evaluate("captured.map((track) => track.readyState)") == ["ended"] * 2, "camera and microphone are let go"
     assert page.request.get(f"{address}api/channels/first-call").status == 404
     expect(viewer.get_by_role("status")).to_contain_text("Waiting for the caller")
 

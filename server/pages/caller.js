@@ -2,16 +2,14 @@
 
 import * as api from "./api.js";
 import { cameras, Driver } from "./drivers.js";
-import { inWords, part, say, withToken } from "./notices.js";
+import { keepChannel, suggestedChannel } from "./names.js";
+import { inWords, part, say, whenWarm, withToken } from "./notices.js";
 import { Shelf } from "./shelf.js";
 import { Stage } from "./stage.js";
-import { dropWords, showTimings } from "./timings.js";
+import { clearReport, showReport } from "./report.js";
 import { publish } from "./whip.js";
 
 const LOOK_EVERY_MS = 1000;
-const COLOURS = ["amber", "ash", "azure", "coral", "copper", "indigo", "ivory", "jade", "linen", "olive", "pearl", "ruby", "russet", "sepia", "umber"];
-const BIRDS = ["avocet", "crane", "curlew", "dipper", "finch", "heron", "ibis", "kestrel", "lark", "linnet", "merlin", "plover", "swift", "tern", "wren"];
-
 const driver = new Driver(part("driver-video"));
 const stage = new Stage(part("stage"), part("angle"));
 const shelf = new Shelf(driver, () => startDriver("camera"), patiently);
@@ -90,6 +88,9 @@ async function driverChanged() {
   if (!driver.on && session) await endCall("The camera stopped, so the call ended. Start again when it is back.");
 }
 
+/** Settles once the microphone is as the switch says. */
+let voiceSet = Promise.resolve();
+
 async function setVoice() {
   say(part("driver-problem"), "");
   const wanted = part("voice").checked;
@@ -114,33 +115,31 @@ part("camera-choice").addEventListener("change", () => driver.on && void startDr
 part("driver-file").addEventListener("change", (event) => {
   if (event.target.files[0]) void startDriver("file");
 });
-part("voice").addEventListener("change", () => void setVoice());
+part("voice").addEventListener("change", () => (voiceSet = setVoice()));
 navigator.mediaDevices?.addEventListener?.("devicechange", () => void showCameras());
 
 /* ---- step 2: who they see ---- */
 
-shelf.addEventListener("change", () => {
+function showChosen() {
   part("chosen").hidden = !shelf.picture;
   if (shelf.picture) part("chosen").src = shelf.picture;
-  part("idle-words").textContent = shelf.chosen ? "Comes alive when you start" : shelf.picture ? "Your portrait" : "Make an avatar, or choose one";
-});
+  part("idle-words").textContent = shelf.chosen
+    ? "Comes alive when you start"
+    : shelf.picture ? "Your portrait" : "Make an avatar, or choose one";
+}
+
+/** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+function patiently(work) {
+  return whenWarm(work, (words) => (words ? (part("idle-words").textContent = words) : showChosen()));
+}
+
+shelf.addEventListener("change", showChosen);
 
 /* ---- step 3: the call ---- */
 
-/** @param {string[]} words */
-function oneOf(words) {
-  return words[crypto.getRandomValues(new Uint32Array(1))[0] % words.length];
-}
-
-function suggestChannel() {
-  const kept = sessionStorage.getItem("telequilt-channel");
-  const number = 10 + (crypto.getRandomValues(new Uint32Array(1))[0] % 90);
-  part("channel").value = kept ?? `${oneOf(COLOURS)}-${oneOf(BIRDS)}-${number}`;
-}
-
 async function showEngines() {
   const loadable = (await withToken(api.engines).catch(() => [])).filter((engine) => !engine.failure);
-  part("engine").replaceChildren(...loadable.map((engine) => new Option(engine.name, engine.name)));
+  part("engine").replaceChildren(...loadable.map((engine) => new Option(engine.name, engine.name, engine.default, engine.default)));
   part("engine-field").hidden = loadable.length < 2;
 }
 
@@ -151,26 +150,9 @@ async function missing() {
     return "Give the channel a name of letters, digits, - and _.";
   }
   if (!shelf.chosen) return "Choose an avatar in step 2, or make one.";
+  await voiceSet;
   if (!driver.on && !(await startDriver(driverKind()))) return "Nothing drives the avatar yet: see step 1.";
   return "";
-}
-
-/**
- * Runs `work`; while the server warms up, says so and tries again.
- * @template T
- * @param {() => Promise<T>} work
- * @returns {Promise<T>}
- */
-async function patiently(work) {
-  for (;;) {
-    try {
-      return await withToken(work);
-    } catch (failure) {
-      if (failure.kind !== "warming-up") throw failure;
-      part("idle-words").textContent = "The server is warming up. This goes on by itself.";
-      await new Promise((done) => setTimeout(done, (failure.retryAfter ?? 2) * 1000));
-    }
-  }
 }
 
 async function startCall() {
@@ -179,11 +161,10 @@ async function startCall() {
   if (part("engine").value) path.set("engine", part("engine").value);
   session = await patiently(() => publish(`whip/${encodeURIComponent(channel)}?${path}`, driver.stream()));
   session.connection.addEventListener("connectionstatechange", (event) => {
-    if (session?.connection === event.target && event.target.connectionState === "failed") {
-      void endCall("The connection to the server was lost. Start again.");
-    }
+    const broken = ["failed", "closed"].includes(event.target.connectionState);
+    if (broken && session?.connection === event.target) void endCall("The connection to the server was lost. Start again.");
   });
-  sessionStorage.setItem("telequilt-channel", channel);
+  keepChannel(channel);
   showLive(channel);
   stage.play(channel);
   part("stage").scrollIntoView({ block: "nearest" });
@@ -197,7 +178,8 @@ async function endCall(words = "") {
   clearInterval(poll);
   stage.stop();
   driver.stop();
-  showIdle();
+  setOnAir(false);
+  clearReport();
   say(part("start-problem"), words);
   await ending?.stop();
 }
@@ -208,11 +190,6 @@ function showLive(channel) {
   part("link").value = api.viewerAddress(channel);
   part("open").href = api.viewerAddress(channel);
   part("link-hint").hidden = !api.hasToken();
-}
-
-function showIdle() {
-  setOnAir(false);
-  part("timings").tBodies[0].replaceChildren();
 }
 
 /** @param {boolean} on */
@@ -231,25 +208,18 @@ function setOnAir(on) {
 
 /** @param {string} channel */
 async function look(channel) {
-  const facts = await api.channel(channel).catch(() => null); // the next look may succeed; a lost call says so itself
-  if (!facts || !session) return;
-  part("viewers").textContent = String(Math.max(0, facts.viewers - (stage.state === "live" ? 1 : 0)));
-  const { fps, age, stages, drops } = facts.session;
-  measured(part("rate"), fps, "");
-  measured(part("age"), age.p50, "ms");
-  showTimings(part("timings"), stages);
-  part("drops").textContent = dropWords(drops);
-}
-
-/** @param {HTMLElement} place @param {number} value 0 until something was measured @param {string} unit */
-function measured(place, value, unit) {
-  place.textContent = value ? String(Math.round(value)) : "–";
-  if (unit && value) place.append(Object.assign(document.createElement("small"), { textContent: unit }));
+  const looking = session;
+  const facts = await api.channel(channel).catch((failure) => {
+    if (failure.status === 404 && looking === session) void endCall("The server ended the call. Start again.");
+  }); // else the next look may succeed
+  if (!facts || looking !== session) return;
+  showReport(facts, stage.state === "live" ? 1 : 0);
 }
 
 async function startOrStop() {
   const button = part("start");
   button.disabled = true;
+  button.textContent = session ? "Stopping…" : "Starting…";
   say(part("start-problem"), "");
   try {
     if (session) return await endCall();
@@ -260,6 +230,7 @@ async function startOrStop() {
     say(part("start-problem"), inWords(failure));
   } finally {
     button.disabled = false;
+    button.textContent = session ? "Stop" : "Start";
     button.focus({ preventScroll: true });
   }
 }
@@ -272,9 +243,10 @@ part("copy").addEventListener("click", async () => {
   setTimeout(() => (part("copy").textContent = "Copy"), 2000);
 });
 addEventListener("pagehide", () => session?.abandon());
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // a page kept in memory has lost its call
 
 api.takeTokenFromAddress();
-suggestChannel();
+part("channel").value = suggestedChannel();
 selectKind("camera");
 showDriver();
 await shelf.load("sample");

@@ -33,6 +33,27 @@ export async function withToken(work) {
   }
 }
 
+/**
+ * Runs `work`; while the server warms up, says so and tries again.
+ * @template T
+ * @param {() => Promise<T>} work
+ * @param {(words: string) => unknown} tell called with nothing once it is over
+ * @returns {Promise<T>}
+ */
+export async function whenWarm(work, tell) {
+  for (;;) {
+    try {
+      const result = await withToken(work);
+      tell("");
+      return result;
+    } catch (failure) {
+      if (!(failure instanceof Problem) || failure.kind !== "warming-up") throw failure;
+      tell("The server is warming up. This goes on by itself.");
+      await new Promise((done) => setTimeout(done, (failure.retryAfter ?? 2) * 1000));
+    }
+  }
+}
+
 /** @type {Promise<boolean>|null} several requests may be refused at once; they share one question */
 let asking = null;
 

@@ -11,6 +11,9 @@ const PLUS = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 5v14M5 12
 /** A file's name as a person would say it. @param {string} filename */
 const stem = (filename) => filename.replace(/\.[^.]*$/, "").replace(/[_-]+/g, " ").trim() || "Portrait";
 
+/** What stands under the picture. @param {api.AvatarEntry} entry */
+const nameOf = ({ name }) => name.replace(/^Sample: /, "") || "Portrait";
+
 /** Fires "change" when another avatar is chosen. */
 export class Shelf extends EventTarget {
   #driver;
@@ -89,7 +92,7 @@ export class Shelf extends EventTarget {
 
   #draw() {
     const focused = part("shelf").contains(document.activeElement);
-    const faces = this.#entries.map((entry) => this.#face(entry.id, entry.name, this.#pictures.get(entry.id)));
+    const faces = this.#entries.map((entry) => this.#face(entry.id, nameOf(entry), this.#pictures.get(entry.id)));
     part("shelf").replaceChildren(...faces, this.#face(NEW, "New", undefined));
     if (focused) part("shelf").querySelector("input:checked")?.focus();
     part("shelf-line").replaceChildren(...this.#line());
@@ -112,9 +115,9 @@ export class Shelf extends EventTarget {
     const entry = this.#entries.find((one) => one.id === this.#chosen);
     if (!entry) return [];
     if (entry.built_in) return ["A public-domain portrait. Choose New to use your own."];
-    const forget = Object.assign(document.createElement("button"), { type: "button", className: "text-button", textContent: `Forget ${entry.name}` });
+    const forget = Object.assign(document.createElement("button"), { type: "button", className: "text-button", textContent: `Forget ${nameOf(entry)}` });
     forget.addEventListener("click", () => void this.#forget(entry.id));
-    return [`${entry.name} is kept on this server.`, forget];
+    return [`${nameOf(entry)} is kept on this server.`, forget];
   }
 
   async #forget(id) {

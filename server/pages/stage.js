@@ -1,6 +1,6 @@
 // The stage: the glass with the hologram in it, and the words that stand there while there is none. Both pages have one.
 
-import { Problem, screen } from "./api.js";
+import { screen } from "./api.js";
 import { Hologram } from "./hologram.js";
 import { Playback } from "./whep.js";
 
@@ -8,7 +8,7 @@ import { Playback } from "./whep.js";
 const WORDS = {
   live: ["Live", "The hologram is playing."],
   connecting: ["Connecting", "Fetching the first picture."],
-  waiting: ["Waiting for the caller", "Nobody is live on this channel yet. It starts by itself when they are."],
+  waiting: ["Waiting for the caller", "The hologram appears as soon as somebody is live here."],
   warming: ["The server is warming up", "This takes a moment after it was started."],
   full: ["The server is full", "All places are taken just now. Trying again shortly."],
   lost: ["Connection lost", "Trying to get it back."],
@@ -17,6 +17,12 @@ const WORDS = {
 
 /** The ordinary-video form has no quilt; which form a mode plays. */
 const FORM = { window: "quilt", quilt: "quilt", video: "view" };
+
+/** @param {import("./api.js").Problem|null} problem */
+function whyRefused(problem) {
+  if (problem?.kind !== "codec-unsupported") return problem?.message ?? "";
+  return "Holograms are sent as H.264 video, which this browser cannot play. In Firefox, switch on the OpenH264 plugin under Add-ons; or use another browser.";
+}
 
 /** Fires "state" with the playback's states, and "mode" when the shown mode changed. */
 export class Stage extends EventTarget {
@@ -107,7 +113,7 @@ export class Stage extends EventTarget {
   #show(state) {
     this.#root.dataset.state = state;
     const [title, text] = WORDS[state] ?? ["", ""];
-    const problem = this.problem instanceof Problem && state === "refused" ? this.problem.message : "";
+    const problem = state === "refused" ? whyRefused(this.problem) : "";
     const veil = this.#root.querySelector(".veil-words");
     if (!veil || state === "idle") return;
     veil.querySelector("strong").textContent = title;

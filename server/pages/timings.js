@@ -60,9 +60,3 @@ function bar(begin, length) {
   track.append(fill);
   return track;
 }
-
-/** What was thrown away, in one line. @param {Record<string, number>} drops by reason */
-export function dropWords(drops) {
-  const some = Object.entries(drops).filter(([, count]) => count > 0);
-  return some.length ? some.map(([reason, count]) => `${count} ${reason.replaceAll("_", " ")}`).join(", ") : "none";
-}

@@ -62,6 +62,7 @@ addEventListener("keydown", (event) => {
   if (!(event.target instanceof HTMLInputElement) && stage.mode === "window") stage.hologram.turnByKey(event);
 });
 addEventListener("pagehide", () => stage.stop());
+addEventListener("pageshow", (event) => event.persisted && stage.play(channel));
 
 takeTokenFromAddress();
 part("title").textContent = channel;
