@@ -24,6 +24,9 @@ from engines.relief.topology import (
     EyePoints,
 )
 
+FURTHEST = 50.0
+"Centimetres beyond which no point of a face lies."
+
 LARGEST_MOVE = 3.0
 "Centimetres that any point may leave its rest by; a wide yawn moves the chin by about 4, of which this much is shown."
 
@@ -55,7 +58,7 @@ class ReliefState:
 def drive(avatar: ReliefAvatar, seen: FaceObservation) -> ReliefState:
     """The avatar as `seen` moves it. What is not finite counts as rest; nothing leaves a plausible range."""
     presence = float(np.clip(np.nan_to_num(seen.presence), 0.0, 1.0))
-    shape, neutral = np.nan_to_num(seen.shape), np.nan_to_num(seen.neutral)
+    shape, neutral = (np.clip(np.nan_to_num(part), -FURTHEST, FURTHEST) for part in (seen.shape, seen.neutral))
     if not np.isfinite(seen.shape).all() or not np.isfinite(seen.pose).all():
         presence = 0.0
     points, light = avatar.mesh.points.copy(), avatar.mesh.light.copy()

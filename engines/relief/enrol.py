@@ -21,6 +21,9 @@ STEEP_SHARE, SIDE_SHARE = 0.30, 0.55
 """The sides of the face, less than the first (in face widths) before the cheeks' edge, recede by the second only: a frontal photo
 has a handful of pixels for them, which would be drawn out to streaks."""
 
+NOSE_SHARE, NOSE_KEPT = 0.62, 0.6
+"What stands out further than the first (in face widths) is the nose: deepened like the rest it would be too long in profile."
+
 AXIS_SHARE = 0.55
 "The views' axis lies this far from the nose tip towards the cheeks' edge: that depth lies on the plane of the glass."
 
@@ -92,77 +95,90 @@ def deepened(landmarks: np.ndarray) -> np.ndarray:
     factor = np.clip(DEPTH_TO_WIDTH * width / max(depth, 1.0), 1.0, 2.0)
     z = (out[:, 2] - out[CHEEKS, 2].mean()) * factor
     steep = -STEEP_SHARE * width
-    out[:, 2] = np.where(z > steep, steep + SIDE_SHARE * (z - steep), z)
+    z = np.where(z > steep, steep + SIDE_SHARE * (z - steep), z)
+    nose = -NOSE_SHARE * width
+    out[:, 2] = np.where(z < nose, nose + NOSE_KEPT * (z - nose), z)
     return out
 
 
 def enrol(portrait: FaceObservation) -> ReliefAvatar:
     """The portrait's avatar. Raises PortraitRejected where there is no picture, no matte or no face of the agreed size."""
-    if portrait.crop is None or portrait.matte is None:
-        raise PortraitRejected("no_picture", "the portrait came without its picture or its matte; enrol needs both")
-    if not np.isfinite(portrait.landmarks).all():
-        raise PortraitRejected("no_face", "no face could be measured in this picture; use one that shows a whole face")
+    crop, matte = _required(portrait)
     landmarks = deepened(portrait.landmarks)
     width = float(np.linalg.norm(landmarks[CHEEKS[1]] - landmarks[CHEEKS[0]]))
     if width < SMALLEST_FACE:
         raise PortraitRejected("face_too_small", "the face is too small in this picture; use one where it is larger")
-    colours, alpha = texture.cut_out(portrait.crop, portrait.matte, _face_mask(portrait.landmarks))
-    picture, solid, wide_alpha = texture.continued(colours, alpha)
-    skin = _skin(portrait.crop, portrait.landmarks)
-    atlas = texture.Atlas()
-    _add_whole(atlas, picture, wide_alpha)
-    half = cv2.resize(cv2.GaussianBlur(picture, (0, 0), 11.0), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    back_at = atlas.add(texture.rgba(half, cv2.resize(texture.shell_alpha(solid, wide_alpha), half.shape[1::-1])))
     to_crop = similarity(portrait.shape, portrait.landmarks)
-    basis = to_crop @ np.diag([1.0, -1.0, -1.0]).astype(np.float32)
-    basis[2] *= (landmarks[NOSE_TIP, 2] - landmarks[CHEEKS, 2].mean()) / min(
-        float(portrait.landmarks[NOSE_TIP, 2] - portrait.landmarks[CHEEKS, 2].mean()), -1.0
-    )
-    axes = mouth.Axes((landmarks[13] + landmarks[14]) / 2, basis)
-    open_cm = float(portrait.shape[13, 1] - portrait.shape[14, 1])
-    surround = figure.build(landmarks, width, solid, back_at)
-    balls = [eyes.build(e, landmarks, width, picture, atlas, skin) for e in EYES]
-    inside = mouth.build(landmarks, axes, open_cm, picture, atlas, skin)
+    to_crop[2] *= _depth_gain(portrait.landmarks, landmarks)
+    colours, alpha = texture.cut_out(crop, matte, _face_mask(portrait.landmarks))
+    picture, solid, faded = texture.continued(colours, alpha)
+    skin = _skin(crop, portrait.landmarks)
+    atlas = texture.Atlas()
+    surround = figure.build(landmarks, width, solid, atlas.add(texture.shell(picture, solid, faded)))
+    balls = tuple(eyes.build(eye, landmarks, width, picture, atlas, skin) for eye in EYES)
+    axes = mouth.Axes((landmarks[13] + landmarks[14]) / 2, to_crop @ np.diag([1.0, -1.0, -1.0]))
+    inside = mouth.build(landmarks, axes, float(portrait.shape[13, 1] - portrait.shape[14, 1]), picture, atlas, skin)
     face = _face(landmarks, axes)
-    merged, around = _with_surround(face, surround.front)
-    sheets = [surround.back, *inside.sheets, balls[0].ball, balls[1].ball, balls[0].iris, balls[1].iris, merged]
-    mesh, places = joined(sheets)
-    n_mouth = len(inside.sheets)
-    whole = places[-1]
-    parts = Parts(
-        face=slice(whole.start, whole.start + len(face.points)),
-        around=slice(whole.start + len(face.points), whole.stop),
-        back=places[0],
-        mouth=slice(places[1].start, places[n_mouth].stop),
-        balls=(places[n_mouth + 1], places[n_mouth + 2]),
-        irises=(places[n_mouth + 3], places[n_mouth + 4]),
-    )
-    turning = figure.still_weight(mesh.points[:, 1], landmarks, width)
-    turning[parts.face] = 1.0
-    for part in (parts.mouth, *parts.balls, *parts.irises):
-        turning[part] = 1.0
-    cheeks = landmarks[CHEEKS].mean(axis=0)
-    pivot = np.array([cheeks[0], landmarks[CHIN, 1] + 0.02 * width, cheeks[2] + 0.08 * width], np.float32)
-    nose = float(landmarks[NOSE_TIP, 2])
+    whole = _with_surround(face, surround.front)
+    mesh, parts = _joined(surround.back, inside.sheets, balls, whole, len(face.points))
+    cheeks, nose = landmarks[CHEEKS].mean(axis=0), float(landmarks[NOSE_TIP, 2])
     rotation = portrait.head_rotation
     return ReliefAvatar(
         mesh=mesh,
         parts=parts,
-        atlas=atlas.picture(),
+        atlas=atlas.picture(texture.rgba(texture.without_streaks(picture, whole), faded)),
         landmarks=landmarks,
         shape=portrait.shape.astype(np.float32),
-        to_crop=np.diag([1.0, 1.0, basis[2, 2] / (to_crop @ np.diag([1.0, -1.0, -1.0]))[2, 2]]).astype(np.float32)
-        @ to_crop,
+        to_crop=to_crop,
         width=width,
         yaw=float(np.arctan2(rotation[0, 2], rotation[2, 2])),
-        pivot=pivot,
+        pivot=np.array([cheeks[0], landmarks[CHIN, 1] + 0.02 * width, cheeks[2] + 0.08 * width], np.float32),
         axis=(texture.CROP / 2, nose + AXIS_SHARE * (float(cheeks[2]) - nose)),
-        turning=turning,
-        follow=surround.follow_front[len(OVAL) :][around],
+        turning=_turning(mesh, parts, landmarks, width),
+        follow=surround.follow_front[len(OVAL) :],
         jaw=np.concatenate(inside.jaw),
         mouth_depth=np.concatenate(inside.depth_cm),
         slants=(balls[0].slant, balls[1].slant),
     )
+
+
+def _required(portrait: FaceObservation) -> tuple[np.ndarray, np.ndarray]:
+    if portrait.crop is None or portrait.matte is None:
+        raise PortraitRejected("no_picture", "the portrait came without its picture or its matte; enrol needs both")
+    if not np.isfinite(portrait.landmarks).all():
+        raise PortraitRejected("no_face", "no face could be measured in this picture; use one that shows a whole face")
+    return portrait.crop, portrait.matte
+
+
+def _depth_gain(before: np.ndarray, after: np.ndarray) -> float:
+    """By how much `deepened` stretched the depth between the cheeks' edge and the lips."""
+    lips_before, lips_after = (float(p[13, 2] - p[CHEEKS, 2].mean()) for p in (before, after))
+    return float(np.clip(lips_after / min(lips_before, -1.0), 1.0, 2.0))
+
+
+def _joined(
+    back: Sheet, inside: list[Sheet], balls: tuple[eyes.Eye, ...], whole: Sheet, face_points: int
+) -> tuple[Mesh, Parts]:
+    """All sheets, back to front, and where each lies."""
+    mesh, places = joined([back, *inside, *(eye.ball for eye in balls), *(eye.iris for eye in balls), whole])
+    n = 1 + len(inside)
+    face = places[-1]
+    parts = Parts(
+        face=slice(face.start, face.start + face_points),
+        around=slice(face.start + face_points, face.stop),
+        back=places[0],
+        balls=(places[n], places[n + 1]),
+        irises=(places[n + 2], places[n + 3]),
+        mouth=slice(places[1].start, places[n - 1].stop),
+    )
+    return mesh, parts
+
+
+def _turning(mesh: Mesh, parts: Parts, landmarks: np.ndarray, width: float) -> np.ndarray:
+    turning = figure.still_weight(mesh.points[:, 1], landmarks, width)
+    for part in (parts.face, parts.mouth, *parts.balls, *parts.irises):
+        turning[part] = 1.0
+    return turning
 
 
 def _face_mask(landmarks: np.ndarray) -> np.ndarray:
@@ -178,12 +194,6 @@ def _skin(crop: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.median(patches, axis=0).astype(np.float32)
 
 
-def _add_whole(atlas: texture.Atlas, picture: np.ndarray, alpha: np.ndarray) -> None:
-    """The continued crop itself, without a gutter, so that its pixels keep their places."""
-    atlas.panels.append((0, 0, texture.rgba(picture, alpha)))
-    atlas._shelf[:] = [0, texture.SIDE, 0]
-
-
 def _face(landmarks: np.ndarray, axes: mouth.Axes) -> Sheet:
     rims, rim_texture, _, rim_triangles = mouth.lip_rims(landmarks, axes)
     points = np.concatenate([landmarks, rims.reshape(-1, 3)])
@@ -193,15 +203,13 @@ def _face(landmarks: np.ndarray, axes: mouth.Axes) -> Sheet:
     return Sheet(points, uv, np.concatenate([face_triangles(), rim_triangles]), light)
 
 
-def _with_surround(face: Sheet, front: Sheet) -> tuple[Sheet, np.ndarray]:
-    """Face and surround as one sheet that shares the OVAL, and which of the surround's points (after the OVAL) it took."""
-    n = len(front.points) - len(OVAL)
-    renamed = np.concatenate([OVAL, len(face.points) + np.arange(n)])
-    sheet = Sheet(
+def _with_surround(face: Sheet, front: Sheet) -> Sheet:
+    """Face and surround as one sheet that shares the OVAL; the surround's other points follow the face's."""
+    renamed = np.concatenate([OVAL, len(face.points) + np.arange(len(front.points) - len(OVAL))])
+    return Sheet(
         np.concatenate([face.points, front.points[len(OVAL) :]]),
         np.concatenate([face.uv, front.uv[len(OVAL) :]]),
         np.concatenate([face.triangles, renamed[front.triangles]]).astype(np.int32),
         np.concatenate([face.light, front.light[len(OVAL) :]]),
         culled=True,
     )
-    return sheet, np.arange(n)

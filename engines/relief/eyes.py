@@ -18,6 +18,9 @@ from engines.relief.topology import EyePoints
 BALL_BEHIND, IRIS_BEHIND = 0.030, 0.022
 "How far the eyeball and the iris lie behind the lids' edges, in face widths."
 
+RIM_BEHIND = 0.014
+"The eyeball's rim comes up to the skin as near as this, so that nobody looks past it into the head."
+
 OVERLAP = 1.5
 "The eyeball reaches this far beyond the lids' edges, as a multiple of the opening."
 
@@ -99,11 +102,18 @@ def build(
     iris_at = atlas.add(rgba(iris, np.clip((1.22 - from_iris) / 0.16, 0, 1)))
     flat = np.column_stack([ring[:, :2], np.ones(len(ring))])
     plane = np.linalg.lstsq(flat, ring[:, 2], rcond=None)[0]
-    ball = _ball(ring, corner, ball_at, plane, width)
+    ball = _ball(ring, landmarks, corner, ball_at, plane, width)
     return Eye(ball, _iris(centre + corner, radius, corner, iris_at, plane, width), plane[:2].astype(np.float32))
 
 
-def _ball(ring: np.ndarray, corner: np.ndarray, at: tuple[float, float], plane: np.ndarray, width: float) -> Sheet:
+def _ball(
+    ring: np.ndarray,
+    landmarks: np.ndarray,
+    corner: np.ndarray,
+    at: tuple[float, float],
+    plane: np.ndarray,
+    width: float,
+) -> Sheet:
     middle = ring.mean(axis=0)
     size = np.ptp(ring[:, :2], axis=0)
     stretch = np.array([1.3, max(OVERLAP, 0.30 * size[0] * 2 / max(size[1], 1.0))])
@@ -111,7 +121,8 @@ def _ball(ring: np.ndarray, corner: np.ndarray, at: tuple[float, float], plane: 
     xy = np.concatenate([middle[None, :2], ring[:, :2], outer])
     z = np.column_stack([xy, np.ones(len(xy))]) @ plane + BALL_BEHIND * width
     z[1 : 1 + len(ring)] = np.maximum(z[1 : 1 + len(ring)], ring[:, 2] + 0.6 * BALL_BEHIND * width)
-    z[1 + len(ring) :] += 0.03 * width
+    near = np.argsort(np.linalg.norm(landmarks[None, :468, :2] - outer[:, None], axis=2), axis=1)[:, :3]
+    z[1 + len(ring) :] = landmarks[near, 2].max(axis=1) + RIM_BEHIND * width
     n = len(ring)
     fan = [(0, 1 + i, 1 + (i + 1) % n) for i in range(n)]
     band = [(1 + i, 1 + n + i, 1 + n + (i + 1) % n) for i in range(n)]

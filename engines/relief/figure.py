@@ -23,6 +23,9 @@ STEP = 15.0
 BACK_DEPTH = 0.42
 "How far the shell bulges behind the outline, in face widths; a skull is about 1.3 times as deep as a face is wide."
 
+LIP_INWARD, LIP_FORWARD = 9.0, 10.0
+"Crop pixels by which the shell reaches under the figure's front, which is steeper than that at its rim."
+
 STEEPEST = 1.6
 "The side of the head recedes at most this much per pixel from the face's outline: beyond, a photo has no colours to show."
 
@@ -175,13 +178,46 @@ def _back(
     triangles = triangles[firm[cell[:, 1], cell[:, 0]]]
     d = np.clip(_distance(firm, points) / (0.45 * width), 0.0, 1.0)
     d[: len(contour)] = 0.0
-    rim = _front_depth(contour, landmarks, width, firm, contour)[_nearest(points, contour)] + 0.5
+    rim_z, forward = _rim_depth(landmarks, width, firm, contour)
+    rim = rim_z[_nearest(points, contour)]
     rear = _outline_depth(points, landmarks, width) + BACK_DEPTH * width
     z = rim + np.maximum(rear - rim, 0.0) * np.sqrt(np.maximum(1.0 - (1.0 - d) ** 2, 0.0))
+    lip, lip_z, lip_triangles = _lip(contour, rim_z - forward, len(points))
     placed = np.column_stack([points - PAD, z]).astype(np.float32)
-    uv = points * 0.5 + np.asarray(origin, np.float32)
-    light = (0.8 - 0.5 * smooth(2.2 * d)).astype(np.float32)
-    return Sheet(placed, uv, wound(placed, triangles)[:, ::-1].copy(), light, culled=True)
+    wall = wound(placed, triangles)[:, ::-1]
+    placed = np.concatenate([placed, np.column_stack([lip - PAD, lip_z]).astype(np.float32)])
+    uv = (placed[:, :2] + PAD) * 0.5 + np.asarray(origin, np.float32)
+    light = np.concatenate([0.8 - 0.5 * smooth(2.2 * d), np.full(len(lip), 0.8)]).astype(np.float32)
+    every = np.concatenate([wall, wound(placed, lip_triangles)])
+    return Sheet(placed, uv.astype(np.float32), every, light, culled=True)
+
+
+def _lip(contour: np.ndarray, lip_z: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A band that reaches from the shell's rim forward under the figure's front, so that nobody looks between the two:
+    (places [M, 2], depths [M], triangles into the contour's points, the band's beginning at `first`)."""
+    along = np.roll(contour, -1, axis=0) - np.roll(contour, 1, axis=0)
+    x, y = contour.T
+    clockwise = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) > 0
+    inward = np.stack([-along[:, 1], along[:, 0]], axis=1) * (1.0 if clockwise else -1.0)
+    inward /= np.maximum(np.linalg.norm(inward, axis=1, keepdims=True), 1e-3)
+    i = np.arange(len(contour))
+    j = np.roll(i, -1)
+    triangles = np.concatenate([np.stack([i, j, first + j], axis=1), np.stack([i, first + j, first + i], axis=1)])
+    return contour + LIP_INWARD * inward, lip_z, triangles
+
+
+def _rim_depth(
+    landmarks: np.ndarray, width: float, firm: np.ndarray, contour: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """[M] where the shell begins: level with the outline, but never in front of the face's own rim, whose points are sparser.
+    And [M] by how much its lip may come forward from there: the face is steep at its rim, an ear or a shoulder is not."""
+    rim = _front_depth(contour, landmarks, width, firm, contour) + 0.5
+    border = _face_border(landmarks)
+    distance, near = KDTree(border[:, :2] + PAD).query(contour, k=3)
+    beside_face = np.asarray(distance)[:, 0] < 0.08 * width
+    behind = np.where(beside_face, np.maximum(rim, border[np.asarray(near), 2].max(axis=1) + 1.0), rim)
+    on_face = _distance(~face_area(landmarks, SIDE, PAD), contour) < 3.0
+    return behind, np.where(on_face, LIP_FORWARD, -1.5)
 
 
 def still_weight(y: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:

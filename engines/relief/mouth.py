@@ -45,6 +45,10 @@ class Axes:
         """[N, 3] crop pixels of points given in centimetres."""
         return (self.origin + abc @ self.basis.T).astype(np.float32)
 
+    def measure(self, points: np.ndarray) -> np.ndarray:
+        """[N, 3] centimetres of points given in crop pixels."""
+        return np.linalg.solve(self.basis, (points - self.origin).T).T
+
 
 @dataclass(frozen=True)
 class Mouth:
@@ -139,12 +143,14 @@ def _tongue(axes: Axes, skin: np.ndarray, atlas: Atlas) -> Sheet:
     return Sheet(points, uv.astype(np.float32), grid_triangles(rows, columns), np.ones(len(points), np.float32))
 
 
-def _cavity(axes: Axes, skin: np.ndarray, atlas: Atlas) -> tuple[Sheet, np.ndarray]:
+def _cavity(axes: Axes, corners: np.ndarray, skin: np.ndarray, atlas: Atlas) -> tuple[Sheet, np.ndarray]:
     """A dark bowl behind everything, and which of its points follow the jaw."""
     rows, columns = 7, 7
     p, q = np.linspace(-1, 1, columns)[None, :], np.linspace(-1, 1, rows)[:, None]
-    a, b = 3.7 * p + 0 * q, 1.5 * q + 0 * p
-    c = 2.8 + 2.4 * (1 - np.clip(p**2 * 0.9 + q**2 * 0.5, 0, 1))
+    place = axes.measure(corners)
+    deepest, reach = float(place[:, 2].max()), max(2.9, float(np.abs(place[:, 0]).max()) + 0.1)
+    a, b = reach * p + 0 * q, 1.5 * q + 0 * p
+    c = max(2.6, deepest + 0.7) + 2.4 * (1 - np.clip(p**2 * 0.9 + q**2 * 0.5, 0, 1))
     grid = np.stack(np.broadcast_arrays(a, b, c), axis=-1).reshape(-1, 3)
     size = 32
     ys, xs = (np.mgrid[0:size, 0:size].astype(np.float32) + 0.5) / size * 2 - 1
@@ -178,10 +184,11 @@ def _own_teeth(landmarks: np.ndarray, picture: np.ndarray, atlas: Atlas, axes: A
     push = axes.basis[:, 2]
     side = (ring[:, :1] - middle[0]) / (0.5 * np.ptp(ring[:, 0]))
     outward = np.zeros_like(ring)
-    outward[:, :1] = 9.0 * side**3
+    outward[:, :1] = 3.0 * side**3
     outward[:, 1] = np.where(np.isin(MOUTH_RING, UPPER_LIP_INNER), -24.0, 8.0)
     points = np.concatenate([middle[None], ring, ring + outward])
     points[:, 2] += 0.22 * push[2]
+    points[1 + len(ring) :, 2] += 0.35 * push[2]
     n = len(ring)
     fan = [(0, 1 + i, 1 + (i + 1) % n) for i in range(n)]
     band = [(1 + i, 1 + n + i, 1 + n + (i + 1) % n) for i in range(n)]
@@ -195,7 +202,7 @@ def build(
     landmarks: np.ndarray, axes: Axes, open_cm: float, picture: np.ndarray, atlas: Atlas, skin: np.ndarray
 ) -> Mouth:
     """Everything between the lips. `landmarks` with final depth; `open_cm`: how far the portrait's lips are apart."""
-    cavity, cavity_jaw = _cavity(axes, skin, atlas)
+    cavity, cavity_jaw = _cavity(axes, landmarks[[UPPER_LIP_INNER[0], UPPER_LIP_INNER[-1]]], skin, atlas)
     tongue = _tongue(axes, skin, atlas)
     lift = min(open_cm, 1.2)
     lower_at = atlas.add(_teeth_picture(LOWER_TEETH, 0.80, skin, upper=False))
@@ -211,8 +218,7 @@ def build(
         upper = _row(axes, UPPER_TEETH, 0.98, 0.24, 0.42, 2.55, True, upper_at)
     sheets.append(upper)
     jaws.append(np.zeros(len(upper.points), np.float32))
-    into = axes.basis[:, 2] / np.dot(axes.basis[:, 2], axes.basis[:, 2])
-    depths = [((s.points - axes.origin) @ into).astype(np.float32) for s in sheets]
+    depths = [axes.measure(s.points)[:, 2].astype(np.float32) for s in sheets]
     if open_cm > SHOWS_TEETH:
         depths[-1][:] = 0.0
     return Mouth(sheets, jaws, depths)

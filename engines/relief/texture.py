@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from engines.contract import CROP
+from engines.relief.surface import Sheet
 
 PAD = 96
 "Crop pixels by which the figure is continued beyond each side of the crop, fading out: turned views look past the border."
@@ -19,6 +20,9 @@ SIDE = CROP + 2 * PAD
 
 FAITHFUL_DB = 30.5
 "The fade at the lower border may cost the middle view this much likeness to the portrait and no more (28 dB is promised)."
+
+STREAKS_FROM = 3.2
+"Depth per pixel across from which a turned view shows streaks."
 
 GUTTER = 4
 
@@ -150,9 +154,26 @@ def _reaching(alpha: np.ndarray) -> np.ndarray:
     return out
 
 
-def shell_alpha(solid: np.ndarray, faded: np.ndarray) -> np.ndarray:
-    """[SIDE, SIDE] for the shell behind the figure: opaque up to the outline, fading only where the figure itself fades."""
-    return np.clip(faded / np.maximum(solid, 1e-3), 0.0, 1.0) * (cv2.dilate(solid, _disc(9)) > 0.05)
+def shell(picture: np.ndarray, solid: np.ndarray, faded: np.ndarray) -> np.ndarray:
+    """[SIDE / 2, SIDE / 2, 4] for the shell behind the figure: a blur of the figure, opaque up to its outline, fading as it fades."""
+    half = cv2.resize(cv2.GaussianBlur(picture, (0, 0), 11.0), (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
+    alpha = np.clip(faded / np.maximum(solid, 1e-3), 0.0, 1.0) * (cv2.dilate(solid, _disc(9)) > 0.05)
+    return rgba(half, cv2.resize(alpha, (SIDE // 2, SIDE // 2)))
+
+
+def without_streaks(picture: np.ndarray, surface: Sheet) -> np.ndarray:
+    """The picture, blurred up and down where the surface recedes so steeply that a turned view draws it out sideways."""
+    steepness = np.zeros(picture.shape[:2], np.float32)
+    corners, depths = surface.uv[surface.triangles], surface.points[surface.triangles, 2]
+    ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    rise = (depths[:, 1] - depths[:, 0]) * ac[:, 1] - (depths[:, 2] - depths[:, 0]) * ab[:, 1]
+    slope = np.abs(rise) / np.maximum(np.abs(area), 1e-3)
+    for triangle, steep in zip((corners * 16).round().astype(np.int32), slope.tolist(), strict=True):
+        if steep > STREAKS_FROM:
+            cv2.fillConvexPoly(steepness, triangle, (min(steep, 3 * STREAKS_FROM),), lineType=cv2.LINE_8, shift=4)
+    mix = np.clip((cv2.GaussianBlur(steepness, (0, 0), 2.0) - 0.6 * STREAKS_FROM) / STREAKS_FROM, 0.0, 0.8)[..., None]
+    return picture * (1.0 - mix) + cv2.GaussianBlur(picture, (0, 0), sigmaX=0.8, sigmaY=4.0) * mix
 
 
 @dataclass
@@ -160,7 +181,7 @@ class Atlas:
     """One picture that holds all textures: the continued crop at the top left, panels on shelves below it."""
 
     panels: list[tuple[int, int, np.ndarray]] = field(default_factory=list)
-    _shelf: list[int] = field(default_factory=lambda: [0, 0, 0])
+    _shelf: list[int] = field(default_factory=lambda: [0, SIDE, 0])
     "x, y and height of the shelf that is being filled."
 
     def add(self, rgba: np.ndarray) -> tuple[float, float]:
@@ -175,10 +196,11 @@ class Atlas:
         self._shelf[:] = [x + width, y, max(tallest, height)]
         return float(x + GUTTER), float(y + GUTTER)
 
-    def picture(self) -> np.ndarray:
-        """[H, SIDE, 4] uint8."""
+    def picture(self, whole: np.ndarray) -> np.ndarray:
+        """[H, SIDE, 4] uint8: `whole` [SIDE, SIDE, 4], the continued crop, above all the panels."""
         height = max(y + framed.shape[0] for _, y, framed in self.panels)
         sheet = np.zeros((height, SIDE, 4), np.float32)
+        sheet[:SIDE] = whole
         for x, y, framed in self.panels:
             sheet[y : y + framed.shape[0], x : x + framed.shape[1]] = framed
         return np.clip(sheet + 0.5, 0, 255).astype(np.uint8)
