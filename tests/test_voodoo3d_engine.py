@@ -120,6 +120,11 @@ class TestPresence:
 
 
 class TestCameras:
+    def test_the_head_is_shown_turned_and_tilted_as_it_was_seen(self, engine: Voodoo3d) -> None:
+        seen = face(2, pose=optics.orbit(14, -6), roll=0.3)
+        shown = engine.drive(engine.enrol(face(1)), seen).pose
+        np.testing.assert_allclose(np.diag([1, -1, -1]) @ shown[:3, :3].T, seen.head_rotation, atol=1e-6)
+
     def test_at_rest_the_displays_cameras_are_the_heads(self) -> None:
         cameras = fan(screen("telequilt")).cam2world
         np.testing.assert_allclose(in_heads_world(optics.orbit(0), cameras), cameras, atol=1e-6)

@@ -26,12 +26,21 @@ class Voodoo3dState:
 def drive(network: Voodoo3D, avatar: Voodoo3dAvatar, seen: FaceObservation, samples: Samples) -> Voodoo3dState:
     """One lift, one frontal march and the driver's part of the transfer; nothing while the avatar rests."""
     presence = float(np.clip(np.nan_to_num(seen.presence), 0.0, 1.0))
-    pose = eased(seen.pose, presence) if np.isfinite(seen.pose).all() else optics.orbit(0)
+    known = np.isfinite(seen.pose).all() and np.isfinite(seen.roll)
+    pose = eased(rolled(seen.pose, seen.roll), presence) if known else optics.orbit(0)
     if presence == 0 or seen.crop is None:
         return Voodoo3dState(avatar.planes, pose)
     driver01 = network.driver_frontal(network.lift(picture01(seen, network)), samples.coarse, samples.fine)
     expression = network.expression(avatar.source_share.to(network.device), driver01)
     return Voodoo3dState(avatar.planes.to(network.device) + presence * expression, pose)
+
+
+def rolled(pose: np.ndarray, roll: float) -> np.ndarray:
+    """[4, 4]: the camera that sees the head tilted by `roll`, which the upright crop and its pose have lost (radians)."""
+    cos, sin = np.cos(roll), np.sin(roll)
+    tilted = np.array(pose)
+    tilted[:3, :3] = pose[:3, :3] @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    return tilted
 
 
 def eased(pose: np.ndarray, presence: float) -> np.ndarray:
