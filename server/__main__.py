@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from server.settings import Settings, default_data_dir, is_loopback
@@ -58,12 +60,18 @@ def serve(
     flags = {"host": host, "port": port, "token": token, "data_dir": data_dir, "engine": engine, "screen": screen}
     settings = _settings({name: value for name, value in flags.items() if value is not None})
     _log_readably()
+    typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
     from server.app import create_app  # heavy: --help should answer at once
 
-    config = uvicorn.Config(
-        create_app(settings), host=settings.host, port=settings.port, log_config=None, access_log=False
-    )
-    _Announcing(config, settings).run()
+    server = _Announcing(create_app(settings), settings)
+    try:
+        server.run()
+    finally:
+        if not server.started:
+            where = f"{settings.host}:{settings.port}"
+            typer.echo(
+                f"telequilt: cannot listen on {where}; if the port is taken, choose another with --port", err=True
+            )
 
 
 @app.command()
@@ -164,16 +172,26 @@ def _explained() -> Iterator[None]:
 
 
 class _Announcing(uvicorn.Server):
-    """Says where to go once the port is really open, be it a free one."""
+    """Says where to go once the port is open, be it a free one, and everything behind it is warm."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
-        super().__init__(config)
-        self._settings = settings
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(uvicorn.Config(app, settings.host, settings.port, log_config=None, access_log=False))
+        self._app, self._settings = app, settings
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
+            warming: asyncio.Task[None] = self._app.state.warming
+            warming.add_done_callback(lambda _: self._announce(port))
+
+    def _announce(self, port: int) -> None:
+        failure = self._app.state.failure
+        if failure is not None:
+            typer.echo(
+                f"\n  Telequilt cannot take calls: {failure}\n  `python -m server doctor` says more.\n", err=True
+            )
+        elif not self.should_exit:
             typer.echo(f"\n  Telequilt is at {address(self._settings, port)}\n", err=True)
 
 

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.problems import Problem
 from server.settings import Settings, is_loopback
 
-GUARDED = ("/whip/", "/whep/", "/api/", "/metrics")
+SIGNALLING = ("/whip/", "/whep/")
+"Routes that answer OPTIONS themselves, with what may be posted or patched."
+GUARDED = (*SIGNALLING, "/api/", "/metrics")
 "What needs the token. Pages do not: they ask for it and send it along."
 MULTIPART_ROOM = 64 * 1024
 "What a portrait's form may need besides the photo itself."
@@ -39,7 +41,7 @@ class Access:
         answer = _with_cors(send, headers.get("origin")) if not (refusal and refusal.kind == "foreign-origin") else send
         if refusal is not None:
             return await refusal.response()(scope, receive, answer)
-        if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+        if scope["method"] == "OPTIONS" and not scope["path"].startswith(SIGNALLING):
             return await Response(status_code=204)(scope, receive, answer)  # a preflight asks for CORS alone
         limit = _limit(self._settings, scope["path"])
         if int(headers.get("content-length") or 0) > limit:

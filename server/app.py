@@ -42,7 +42,7 @@ def create_app(settings: Settings, studio: Callable[[Settings], Studio] = open_s
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(_warm_up(app, settings, studio))
+        warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, studio))
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
+from aiortc.codecs import CODECS
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 
 from server.jitter import PromptJitterBuffer
@@ -51,6 +53,23 @@ def tune_libraries() -> None:
     aiortc.rtcrtpsender.RTP_HISTORY_SIZE = HISTORY
     aiortc.rtcrtpreceiver.RTP_HISTORY_SIZE = HISTORY
     aioice.ice.get_host_addresses = _host_addresses
+    _take_every_h264()
+
+
+MORE_H264 = ("4d001f", "640c1f", "64001f")
+"Main, constrained high and high profile: aiortc's decoder reads them, but only offers of baseline are matched by its table."
+
+
+def _take_every_h264() -> None:
+    """Let callers send what cameras and encoders make by default."""
+    known = [codec.parameters.get("profile-level-id") for codec in CODECS["video"]]
+    number = max(codec.payloadType or 0 for codec in CODECS["video"])
+    for profile in MORE_H264:
+        if profile not in known:
+            baseline = next(codec for codec in CODECS["video"] if codec.mimeType == "video/H264")
+            parameters = baseline.parameters | {"profile-level-id": profile}
+            number += 1
+            CODECS["video"].append(replace(baseline, payloadType=number, parameters=parameters))
 
 
 _addresses_of_interfaces = aioice.ice.get_host_addresses
@@ -167,8 +186,8 @@ class Peer:
 def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
     """Answer with H.264 only, constrained baseline before baseline: what our encoder makes."""
     codecs = RTCRtpSender.getCapabilities("video").codecs
-    h264 = [codec for codec in codecs if codec.mimeType == "video/H264"]
-    h264.sort(key=lambda codec: str(codec.parameters["profile-level-id"]) != "42e01f")
+    by_profile = {codec.parameters.get("profile-level-id"): codec for codec in codecs}
+    h264 = [by_profile["42e01f"], by_profile["42001f"]]
     transceiver.setCodecPreferences([*h264, *(codec for codec in codecs if codec.mimeType == "video/rtx")])
 
 

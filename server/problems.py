@@ -32,12 +32,20 @@ class Problem(Exception):
     def response(self) -> JSONResponse:
         body: dict[str, Any] = {
             "type": f"urn:telequilt:problem:{self.kind}",
-            "title": self.kind.replace("-", " ").capitalize(),
+            "title": _title(self.kind),
             "status": self.status,
             "detail": self.detail,
             **self.members,
         }
         return JSONResponse(body, self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+_ABBREVIATIONS = {"sdp": "SDP", "ice": "ICE", "etag": "ETag", "rtcp": "RTCP"}
+
+
+def _title(kind: str) -> str:
+    words = " ".join(_ABBREVIATIONS.get(word, word) for word in kind.split("-"))
+    return words[0].upper() + words[1:]
 
 
 def busy(kind: str, detail: str, retry_after: int, **members: Any) -> Problem:

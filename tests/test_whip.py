@@ -214,11 +214,12 @@ async def test_a_client_that_gives_up_while_coming_in_leaves_nothing_behind(live
     await until(lambda: live_channels(live.app) == [], seconds=6)
 
 
-async def test_h264_callers_are_understood_too(live, http):
+@pytest.mark.parametrize("profile", ["42e01f", "64001f"])
+async def test_h264_callers_are_understood_too(live, http, profile):
     async with Client(http) as caller:
         transceiver = caller.connection.addTransceiver(Clip(), "sendonly")
         codecs = transceiver.sender.getCapabilities("video").codecs
-        transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType == "video/H264"])
+        transceiver.setCodecPreferences([one for one in codecs if one.parameters.get("profile-level-id") == profile])
         answer = await caller._exchange("/whip/one", {})
         assert answer.status_code == 201
         channel = live.app.state.lobby.channels["one"]
