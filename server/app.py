@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from display.screen import screen
 from server import health, peers, problems, puppetry, signalling, uploads
 from server.access import Access
 from server.encode import best_codec
@@ -75,11 +76,13 @@ async def _warm_up(app: FastAPI, settings: Settings, make: Callable[[Settings], 
         app.state.studio = studio
         codec = await asyncio.to_thread(best_codec)
         await asyncio.to_thread(studio.warm_up, settings.engine)
+        lobby = Lobby(settings, studio, codec)
+        lobby.form(screen(settings.screen))
     except Exception as failure:  # the operator reads it at /readyz instead of meeting a dead process
         app.state.failure = f"{type(failure).__name__}: {failure}"
         log.exception("warming up failed")
         return
-    app.state.lobby = Lobby(settings, studio, codec)
+    app.state.lobby = lobby
     log.info("ready", engine=settings.engine, screen=settings.screen, codec=codec)
 
 

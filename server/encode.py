@@ -56,7 +56,7 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class Form:
-    """What a stream looks like."""
+    """What a stream looks like. Raises ValueError where H.264 has no level for it."""
 
     width: int
     height: int
@@ -66,6 +66,7 @@ class Form:
 
     def __post_init__(self) -> None:
         assert self.width % 2 == 0 == self.height % 2, (self.width, self.height)
+        level_for(self.width, self.height, self.frames_per_second)
 
     @property
     def level(self) -> int:

@@ -57,8 +57,6 @@ class Channel:
     ingest: Ingest | None = None
     voice: Voice | None = None
     viewers: dict[str, Viewer] = field(default_factory=dict)
-    arriving: int = 0
-    "Viewers still coming in: they count towards the limit."
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,10 @@ class Lobby:
         """Let a viewer in. Raises Problem."""
         offer = offers.viewing(sdp)
         channel = self.live(name)
-        if len(channel.viewers) + channel.arriving >= self._settings.max_viewers:
+        if len(channel.viewers) >= self._settings.max_viewers:
             self.turned_away["viewers"] += 1
             most = self._settings.max_viewers
             raise busy("too-many-viewers", f"{most} viewers is this channel's limit", RETRY_SECONDS, limit=most)
-        channel.arriving += 1
         peer = self._peer(channel, "viewer")
         try:
             viewer = await self._send(channel, peer, offer, screen)
@@ -126,8 +123,6 @@ class Lobby:
         except BaseException:
             await asyncio.shield(self._drop(channel, peer))
             raise
-        finally:
-            channel.arriving -= 1
         log.info("viewer came", channel=name, screen=screen.name, viewers=len(channel.viewers))
         return Admission(peer, answer)
 
@@ -193,11 +188,12 @@ class Lobby:
             self.turned_away["callers"] += 1
             most = self._settings.max_channels
             raise busy("too-many-callers", f"{most} callers is this server's limit", RETRY_SECONDS, limit=most)
-        channel = Channel(name, avatar, engine, time.time(), Presenter(self._form, self._codec))
+        channel = Channel(name, avatar, engine, time.time(), Presenter(self.form, self._codec))
         self.channels[name] = channel
         return channel
 
-    def _form(self, screen: Screen) -> Form:
+    def form(self, screen: Screen) -> Form:
+        """How `screen` is sent. Raises ValueError where it is larger than H.264 goes."""
         width, height = screen.quilt_width + screen.quilt_width % 2, screen.quilt_height + screen.quilt_height % 2
         return form_for(width, height, self._settings.frames_per_second, self._settings.bitrate)
 
@@ -264,7 +260,7 @@ class Lobby:
             await channel.caller.close()
         if channel.session is not None:
             await asyncio.to_thread(channel.session.close)
-        log.info("caller left", channel=channel.name, reason=reason)
+            log.info("caller left", channel=channel.name, reason=reason)
 
     def _not_live(self, name: str) -> Problem:
         return Problem(

@@ -155,3 +155,13 @@ async def test_ice_servers_are_told_as_links(tmp_path):
         '<stun:stun.example>; rel="ice-server"',
         '<turn:turn.example>; rel="ice-server"; username="u"; credential="c"; credential-type="password"',
     ]
+
+
+async def test_a_screen_too_large_to_send_is_said_at_readyz(tmp_path):
+    app = create_app(settings_for(tmp_path, screen="8k"), painted_studio)
+    async with app.router.lifespan_context(app):
+        await app.state.warming
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+            answer = await http.get("/readyz")
+    assert kind(answer) == "cannot-start"
+    assert "smaller screen" in answer.json()["detail"]
