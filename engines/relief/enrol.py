@@ -75,6 +75,9 @@ class ReliefAvatar:
     mouth_depth: np.ndarray
     "[Nm] float32 centimetres."
     slants: tuple[np.ndarray, np.ndarray]
+    "How the depth of each iris follows its movement: dz/dx, dz/dy."
+    fade: int
+    "Crop pixels over which a picture that ends with the crop fades at its lower border."
     scaled: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     "The atlas at each tile scale it has been asked for, made when first asked (filled by render)."
 
@@ -139,6 +142,7 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
         jaw=np.concatenate(inside.jaw),
         mouth_depth=np.concatenate(inside.depth_cm),
         slants=(balls[0].slant, balls[1].slant),
+        fade=texture.fade_height(colours, alpha),
     )
 
 

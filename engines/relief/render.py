@@ -15,7 +15,7 @@ from engines.contract import CROP
 from engines.relief import strips
 from engines.relief.drive import ReliefState
 from engines.relief.enrol import ReliefAvatar
-from engines.relief.texture import scaled
+from engines.relief.texture import lower_fade, scaled
 
 MOST_THREADS = 4
 LARGEST_TEXTURE_SCALE = 2.0
@@ -48,18 +48,37 @@ class StripRenderer:
         axis = ((avatar.axis[0] - CROP / 2) * across + width / 2, avatar.axis[1] * across)
         yaws = cameras.yaws
         cosines, sines = np.cos(yaws).astype(np.float32), np.sin(yaws).astype(np.float32)
+        gain = _lower_edge(avatar, height, share_y)
         out = np.empty((len(cameras), height, width), np.uint32)
         mesh = avatar.mesh
 
         def band(rows: tuple[int, int]) -> None:
             strips.render_rows(
-                points, mesh.triangles, mesh.beside, mesh.culled, texture, axis, cosines, sines, rows[0], rows[1], out
+                points,
+                mesh.triangles,
+                mesh.beside,
+                mesh.culled,
+                texture,
+                axis,
+                cosines,
+                sines,
+                gain,
+                rows[0],
+                rows[1],
+                out,
             )
 
         bounds = np.linspace(0, height, 3 * self.threads + 1).round().astype(int).tolist()
         list(self._pool.map(band, itertools.pairwise(bounds)))
         images = torch.from_numpy(out.view(np.uint8).reshape(len(cameras), height, width, 4))
         return ViewSet(images, cameras.first)
+
+
+def _lower_edge(avatar: ReliefAvatar, height: int, share: float) -> np.ndarray:
+    """[H] float32: the share of light of each row. A picture that shows more than the crop needs no fade: the figure has its own."""
+    if share > 1.0 + avatar.fade / CROP:
+        return np.ones(height, np.float32)
+    return lower_fade(np.arange(height) + 0.5, height, avatar.fade * height / (CROP * share))
 
 
 def _texture(avatar: ReliefAvatar, across: float, down: float) -> tuple[np.ndarray, float, float]:

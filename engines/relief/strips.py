@@ -397,6 +397,7 @@ def render_rows(
     axis: tuple[float, float],  # x, z of the axis that the views turn about
     cosines: np.ndarray,  # [V] float32
     sines: np.ndarray,
+    gain: np.ndarray,  # [H] float32: the share of light that each row keeps
     row0: int,
     row1: int,
     out: np.ndarray,  # [V, H, W] uint32
@@ -442,6 +443,9 @@ def render_rows(
                 z[k] = dz * c - dx * s
             _lay(strips, n_strips, x, z, colours, out[view, row], depth)
             _soften(strips, n_strips, x, z, out[view, row], depth)
+            if gain[row] < 1.0:
+                for i in range(width):
+                    out[view, row, i] = _dim(out[view, row, i], gain[row])
 
 
 def compile_all() -> None:
@@ -450,5 +454,5 @@ def compile_all() -> None:
     turns = np.zeros(1, np.float32)
     render_rows(
         corners, np.array([[0, 1, 2]], np.int32), np.full((1, 3), -1, np.int32), np.zeros(1, np.bool_),
-        np.zeros((4, 4), np.uint32), (2.0, 0.0), turns + 1, turns, 0, 4, np.empty((1, 4, 4), np.uint32),
+        np.zeros((4, 4), np.uint32), (2.0, 0.0), turns + 1, turns, np.ones(4, np.float32), 0, 4, np.empty((1, 4, 4), np.uint32),
     )  # fmt: skip

@@ -106,20 +106,19 @@ def bled(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def fade_height(colours: np.ndarray, alpha: np.ndarray) -> int:
-    """Rows over which the figure may fade into the dark at the crop's lower border within FAITHFUL_DB."""
+    """Rows over which a picture that ends with the crop may fade into the dark at its lower border within FAITHFUL_DB."""
     energy = ((colours**2).mean(axis=2) * (alpha > 0.5)).sum(axis=1)
     budget = 255.0**2 * 10 ** (-FAITHFUL_DB / 10) * float((alpha > 0.5).sum())
     for rows in range(64, 4, -2):
-        lost = (1.0 - lower_fade(rows)) ** 2
+        lost = (1.0 - lower_fade(np.arange(rows) + 0.5, rows, rows)) ** 2
         if float((energy[-rows:] * lost).sum()) <= budget:
             return rows
     return 4
 
 
-def lower_fade(rows: int) -> np.ndarray:
-    """[rows] 1 at the top, 0 at the bottom: slow at first, so that it costs little likeness."""
-    t = (np.arange(rows, dtype=np.float32) + 0.5) / rows
-    return 1.0 - t**3
+def lower_fade(y: np.ndarray, end: float, rows: float) -> np.ndarray:
+    """The share of light left at heights `y`: 1, then 0 at `end`, over `rows`; slow at first, so that it costs little likeness."""
+    return (1.0 - np.clip((y - end + rows) / rows, 0.0, 1.0) ** 3).astype(np.float32)
 
 
 def continued(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -137,9 +136,6 @@ def continued(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.nd
         np.maximum(np.abs(edge[None, :]) * (edge[None, :] > 0) / (0.6 * PAD), edge[:PAD, None] / PAD), 0.0, 1.0
     )
     faded = solid * (1.0 - t * t * (3.0 - 2.0 * t))
-    rows = fade_height(colours, alpha)
-    faded[PAD + CROP - rows : PAD + CROP] *= lower_fade(rows)[:, None]
-    faded[PAD + CROP :] = 0.0
     return wide, solid, faded
 
 
