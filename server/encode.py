@@ -134,8 +134,8 @@ def _open(codec: str, form: Form) -> VideoCodecContext:
             "x264-params": f"vbv-maxrate={rate}:vbv-bufsize={buffer}:scenecut=0",
         }
     else:
-        context.profile = "Baseline"
         context.options = {
+            "profile": "baseline",
             "preset": "p2",
             "tune": "ull",
             "rc": "cbr",
@@ -186,7 +186,7 @@ class Encoder:
     def encode(self, i420: np.ndarray, captured: float) -> AccessUnit:
         """The picture `i420` [H*3/2, W] uint8 as an access unit. `captured`: seconds of any steady clock."""
         assert i420.shape == (self.form.height * 3 // 2, self.form.width), i420.shape
-        frame = av.VideoFrame.from_ndarray(i420, format="yuv420p")
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(i420), format="yuv420p")  # not copied
         frame.pts = self._stamp(captured)
         frame.time_base = Fraction(1, CLOCK_RATE)
         keyframe = self._keyframe_due(captured)
