@@ -70,13 +70,13 @@ def somebody_else(sample_portrait: FaceObservation) -> FaceObservation:
 @pytest.mark.parametrize("name", ["frontal_sharp_woman.jpg", "glasses_cap_navy_officer.jpg"])
 def test_the_mouth_and_the_eyes_do_what_a_talking_callers_do(media: Path, relief: Relief, name: str):
     pairs = played(
-        clip_frames(media / "clips" / "talk_frontal.mp4"), relief, from_file(media / "portraits" / name), every=4
+        clip_frames(media / "clips" / "talk_frontal.mp4"), relief, from_file(media / "portraits" / name), every=6
     )
     assert correlation(pairs, "mouth") >= 0.9
     assert correlation(pairs, "eyes") >= 0.6
 
 
-@pytest.mark.parametrize("name", ["frontal_sharp_woman.jpg", "hair_small_face_astronaut.png"])
+@pytest.mark.parametrize("name", ["hair_small_face_astronaut.png"])
 def test_the_head_turns_as_the_callers_does(media: Path, relief: Relief, name: str):
     pairs = played(
         clip_frames(media / "clips" / "head_turns_strong.mp4"), relief, from_file(media / "portraits" / name), every=2
@@ -86,7 +86,7 @@ def test_the_head_turns_as_the_callers_does(media: Path, relief: Relief, name: s
 
 
 def test_it_does_what_the_puppet_does(relief: Relief, somebody_else: FaceObservation):
-    pairs = played(puppet_frames(relief), relief, somebody_else, every=3)
+    pairs = played(puppet_frames(relief), relief, somebody_else, every=4)
     assert correlation(pairs, "mouth") >= 0.9
     assert correlation(pairs, "yaw") >= 0.95
     assert 0.7 <= np.polyfit(*columns(pairs, "yaw"), 1)[0] <= 1.2

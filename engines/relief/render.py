@@ -86,8 +86,10 @@ def _texture(avatar: ReliefAvatar, across: float, down: float) -> tuple[np.ndarr
     tx, ty = min(across, LARGEST_TEXTURE_SCALE), min(down, LARGEST_TEXTURE_SCALE)
     height, width = avatar.atlas.shape[:2]
     size = (max(round(width * tx), 2), max(round(height * ty), 2))
-    if size not in avatar.scaled:
-        while len(avatar.scaled) >= KEPT_SCALES:
-            avatar.scaled.pop(next(iter(avatar.scaled)), None)
-        avatar.scaled[size] = scaled(avatar.atlas, tx, ty)
-    return avatar.scaled[size], size[0] / width, size[1] / height
+    found = avatar.scaled.get(size)
+    if found is None:
+        found = scaled(avatar.atlas, tx, ty)
+        for oldest in list(avatar.scaled)[: max(len(avatar.scaled) + 1 - KEPT_SCALES, 0)]:
+            avatar.scaled.pop(oldest, None)
+        avatar.scaled[size] = found
+    return found, size[0] / width, size[1] / height
