@@ -42,7 +42,6 @@ class Mesh:
     "[N, 3] uint8 RGB."
 
 
-@torch.inference_mode()
 def surface(
     field: TriplaneField, side: int = SIDE, level: float = SURFACE, progress: Progress = lambda *_: None
 ) -> Mesh:

@@ -27,7 +27,7 @@ def test_the_surface_lies_where_the_field_crosses_the_level(found: mesh.Mesh) ->
     field, step = head("plain"), 1 / (SIDE - 1)
     near = found.vertices[(found.vertices[:, 1] > 0) & (found.vertices[:, 2] > 0.08)]  # the brow, seen from the middle
     out = near / np.linalg.norm(near, axis=1, keepdims=True) * step
-    with torch.inference_mode():
+    with torch.no_grad():
         inside, outside = (field(torch.from_numpy((near + sign * out).astype(np.float32)), 0)[0] for sign in (-1, 1))
     assert len(near) > 100
     assert ((inside > mesh.SURFACE) & (outside < mesh.SURFACE)).float().mean() > 0.9

@@ -18,7 +18,7 @@ from tests.heads import HEADS, head, planes_and_decoder
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:
-    with torch.inference_mode():
+    with torch.no_grad():
         yield
 
 

@@ -28,7 +28,7 @@ SMALL = Architecture(image=64, thin=16)
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:
-    with torch.inference_mode():
+    with torch.no_grad():
         yield
 
 

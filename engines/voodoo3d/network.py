@@ -92,17 +92,14 @@ class Voodoo3D(nn.Module):
         assert planes.shape[0] == 1, planes.shape
         return TriplaneField(planes[0], self.decoder.scaled())
 
-    @torch.inference_mode()
     def lift(self, image01: Tensor) -> Tensor:
         """Pictures [B, 3, 512, 512] in 0..1 -> planes [B, 3, 32, 256, 256]."""
         return self.triplane_encoder(image01.to(self.device, self.dtype)).float()
 
-    @torch.inference_mode()
     def source_share(self, source_frontal01: Tensor, planes: Tensor) -> Tensor:
         """All of `transfer` that depends on the source alone: [B, 1024, 32, 32]."""
         return self.exp_transfer.source_share(source_frontal01.to(self.dtype), planes.to(self.dtype))
 
-    @torch.inference_mode()
     def expression(self, source_share: Tensor, driver_frontal01: Tensor) -> Tensor:
         """The rest of `transfer`: what the driver's expression adds to the source's planes [B, 3, 32, 256, 256]."""
         return self.exp_transfer.residual(source_share, driver_frontal01.to(self.dtype)).float()
@@ -111,7 +108,6 @@ class Voodoo3D(nn.Module):
         """The source's `planes` [B, 3, 32, 256, 256] with the driver's expression; pictures [B, 3, 512, 512] in 0..1."""
         return planes + self.expression(self.source_share(source_frontal01, planes), driver_frontal01)
 
-    @torch.inference_mode()
     def march(
         self,
         planes: Tensor,
@@ -128,7 +124,6 @@ class Voodoo3D(nn.Module):
         """
         return triplane.march(self.field(planes), cam2world, intrinsics, resolution, coarse, fine, channels)
 
-    @torch.inference_mode()
     def superresolve(self, rgb: Tensor) -> Tensor:
         """Pictures [V, 3, 128, 128], about -1..1 -> [V, 3, 512, 512], about -1..1, not clamped."""
         at_once = VIEWS_AT_ONCE.get(rgb.device.type, 1)

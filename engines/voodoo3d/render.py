@@ -23,7 +23,6 @@ def render(network: Voodoo3D, state: Voodoo3dState, cameras: Cameras, samples: S
     return ViewSet(in_shape(square, cameras), cameras.first)
 
 
-@torch.inference_mode()
 def marched(network: Voodoo3D, state: Voodoo3dState, cameras: Cameras, samples: Samples, sampling: Sampling) -> Tensor:
     """[V, 3, 128, 128] about -1..1: square pictures before super-resolution."""
     cam2world = torch.from_numpy(in_heads_world(state.pose, cameras.cam2world)).to(network.device)
@@ -40,7 +39,6 @@ def in_heads_world(pose: np.ndarray, cam2world: np.ndarray) -> np.ndarray:
     return (pose @ np.linalg.inv(optics.orbit(0)) @ cam2world).astype(np.float32)
 
 
-@torch.inference_mode()
 def in_shape(square: Tensor, cameras: Cameras) -> Tensor:
     """[V, height, width, 4] uint8 RGBA of square pictures [V, 3, S, S] (-1..1): what the cameras' lens shows of the crop."""
     across, down = cameras.span

@@ -29,7 +29,7 @@ SEEN = 1e-3
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:
-    with torch.inference_mode():
+    with torch.no_grad():
         yield
 
 

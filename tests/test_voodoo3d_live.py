@@ -1,0 +1,70 @@
+"""The whole way with VOODOO 3D: a WHIP caller's face, a small synthetic network, a quilt, a WHEP viewer. All of it real."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+
+from engines.voodoo3d import synthetic
+from engines.voodoo3d.architecture import Architecture
+from engines.voodoo3d.engine import Voodoo3d
+from engines.voodoo3d.enrol import Samples
+from pipeline.frame import Frame
+from pipeline.puppet import Puppet
+from server.settings import Settings
+from server.studio import Studio, open_studio
+from tests.live import Client, serving, settings_for
+
+
+class PuppetCamera(MediaStreamTrack):
+    """A camera in front of the puppet, at five pictures a second: these tests share their cores."""
+
+    kind = "video"
+
+    def __init__(self, frames: list[Frame]) -> None:
+        super().__init__()
+        self._frames, self._sent = frames, 0
+
+    async def recv(self) -> av.VideoFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        await asyncio.sleep(0.2)
+        picture = av.VideoFrame.from_ndarray(self._frames[self._sent % len(self._frames)].pixels, format="rgb24")
+        picture.pts, picture.time_base = self._sent * 18_000, Fraction(1, 90_000)
+        self._sent += 1
+        return picture
+
+
+def small_voodoo3d(settings: Settings) -> Studio:
+    engine = Voodoo3d(synthetic.network(Architecture(64, 16)), noise=True, samples=Samples(12, 12))
+    return replace(open_studio(settings), engine=lambda _name: engine)
+
+
+async def test_a_caller_drives_a_volume_that_a_viewer_sees(tmp_path: Path) -> None:
+    frames = list(islice(Puppet().frames(), 0, 100, 5))
+    settings = settings_for(tmp_path, engine="voodoo3d")
+    async with (
+        serving(settings, small_voodoo3d) as (base, _app),
+        httpx.AsyncClient(base_url=base, timeout=60) as http,
+        Client(http) as caller,
+        Client(http) as viewer,
+    ):
+        assert (await caller.publish("room", PuppetCamera(frames), engine="voodoo3d")).status_code == 201
+        assert (await viewer.view()).status_code == 201
+        pictures = [picture.to_ndarray(format="rgb24") for picture in await viewer.seen(6)]
+    last = pictures[-1].astype(int)
+    assert last.shape == (1024, 1536, 3)
+    tiles = last.reshape(4, 256, 6, 256, 3).transpose(0, 2, 1, 3, 4).reshape(24, 256, 256, 3)
+    neighbours = np.abs(tiles[18:23, 140:] - tiles[19:24, 140:]).mean((1, 2, 3))
+    assert tiles[:, 140:].std() > 10, "nothing is shown"
+    assert (neighbours > 1).all(), "two views show the same"
+    # NOISE is written in white letters on black in the same place of every view
+    assert (tiles[:, 24:60].max((1, 2, 3)) > 200).all()
