@@ -5,6 +5,8 @@ Equality with the official code at full size is tests/golden/.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -232,3 +234,24 @@ class TestWork:
         field, points = synthetic.network(SMALL).field(torch.zeros(1, 3, 32, 32, 32)), torch.zeros(64, 3)
         assert self.gmac(lambda: field(points, 3)) * 1e9 / 64 == 2304
         assert triplane.POINTS_AT_ONCE * 64 * 4 <= 1 << 21
+
+
+def test_runs_with_torch_and_numpy_alone() -> None:
+    program = """
+import sys
+for name in ("safetensors", "skimage", "cv2", "scipy", "PIL", "numba", "mediapipe", "av", "matplotlib", "fastapi"):
+    sys.modules[name] = None  # importing it fails from here on
+import engines.mesh
+from display.optics import fan
+from display.screen import screen
+from engines.voodoo3d import checkpoint, engine, synthetic
+from engines.voodoo3d.architecture import Architecture
+import torch
+network = synthetic.network(Architecture(64, 16))
+picture, cameras = torch.rand(1, 3, 64, 64), fan(screen("telequilt")).split(24)[0]
+pose = torch.from_numpy(cameras.cam2world), torch.from_numpy(cameras.intrinsics)
+assert network.reenact(picture, picture, *pose, 8, 8)["image"].isfinite().all()
+assert len(checkpoint.manifest().used) == 566
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
