@@ -95,7 +95,7 @@ def write_film(path: Path, codec: str, form: str, pixels: str) -> Path:
 def served(settings: Settings, studio: Callable[[Settings], Studio] = open_studio) -> Iterator[tuple[str, FastAPI]]:
     """(address, app) of a warm server in a thread of its own."""
     app = create_app(settings, studio)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=settings.port, log_level="warning"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="the server")
     thread.start()
     pause = threading.Event()

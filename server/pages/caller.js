@@ -167,7 +167,7 @@ async function startCall() {
   keepChannel(channel);
   showLive(channel);
   stage.play(channel);
-  part("stage").scrollIntoView({ block: "nearest" });
+  scrollTo(0, 0); // the steps have made room
   poll = setInterval(() => void look(channel), LOOK_EVERY_MS);
 }
 
