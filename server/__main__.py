@@ -215,6 +215,9 @@ def _settings(given: dict[str, Any]) -> Settings:
         raise typer.Exit(2) from None
 
 
+_JSON = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
 def _log_readably() -> None:
     """People get colours, machines get JSON lines; libraries only speak up when something is wrong."""
     people = sys.stderr.isatty()
@@ -223,7 +226,7 @@ def _log_readably() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if people else "iso", utc=not people),
-            structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
+            *([structlog.dev.ConsoleRenderer()] if people else _JSON),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

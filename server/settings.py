@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     ice_credential: SecretStr = Field(default=SecretStr(""), description="For every turn: server listed.")
 
     engine: str = Field(default="relief", description="Engine of callers who name none.")
+    face_landmarker: Path | None = Field(
+        default=None, description="A face_landmarker.task of MediaPipe's Tasks API; the bundled models if unset."
+    )
     screen: str = Field(default=PRODUCT, description="Whose quilt is sent to viewers of the form 'quilt'.")
     placement: str = Field(default="cpu", description="Preset that says which stage runs on which device.")
     mark: bool = Field(default=True, description="The visible 'AI avatar' mark in every view.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
@@ -71,6 +72,13 @@ def sample_portrait() -> FaceObservation:
 
 
 def open_studio(settings: Settings) -> Studio:
-    """The real one."""
-    placement = preset(settings.placement)
-    return Studio(Avatars(settings.data_dir, sample_portrait), placement, Threads(placement))
+    """The real one. Raises ModelMissing where a face model is configured that is not there."""
+    placement, model = preset(settings.placement), settings.face_landmarker
+    Observer(landmarker=model).close()  # a wrong path shows now, not when the first caller comes
+    return Studio(
+        Avatars(settings.data_dir, sample_portrait),
+        placement,
+        Threads(placement),
+        observer=partial(Observer, landmarker=model),
+        observe_portrait=partial(observe_portrait, landmarker=model),
+    )
