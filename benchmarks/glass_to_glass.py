@@ -130,7 +130,8 @@ async def call(
     ):
         watching = asyncio.create_task(_watch(tracks["video"], camera, seen))
         await asyncio.sleep(WARM_UP)
-        seen.times.clear(), seen.ages.clear()
+        seen.times.clear()
+        seen.ages.clear()
         seen.unread, offered = 0, len(camera.captured)
         costs = (sum(server.cpu_times()[:2]), time.process_time())
         begun = time.monotonic()
