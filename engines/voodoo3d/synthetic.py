@@ -6,6 +6,7 @@ Every tensor follows from its name and shape alone, with gains that keep all sta
 from __future__ import annotations
 
 import math
+import re
 from zlib import crc32
 
 import torch
@@ -15,15 +16,13 @@ from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.network import Voodoo3D
 
 _GAINS = {
-    "modulation.weight": 0.3,
-    "to_rgb1.modulated_conv.weight": 0.25,
-    "final_linear.weight": 1.0,
-    "fc2.weight": 1.0,
-    "attn.proj.weight": 1.0,
-    "conv2.weight": 0.8,
-    "skip.weight": 0.8,
+    r"modulation\.weight$": 0.3,
+    r"to_rgb.*modulated_conv\.weight$": 0.25,
+    r"final_linear\.weight$": 1.0,
+    r"(fc2|attn\.proj)\.weight$": 1.0,
+    r"(conv2|skip)\.weight$": 0.8,
 }
-"Gain by what a name ends in; sqrt(2), which keeps the variance through a ReLU, for all other weights."
+"Gain by pattern of the name; sqrt(2), which keeps the variance through a ReLU, for all other weights."
 
 
 def tensors(arch: Architecture = Architecture()) -> dict[str, Tensor]:
@@ -80,5 +79,5 @@ def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
     inputs = shape[2:] if len(shape) == 5 else shape[1:]
     if math.prod(inputs) > 9:  # filters without a mean keep a deep random network from forgetting its input
         values -= values.mean(tuple(range(values.dim() - len(inputs), values.dim())), keepdim=True)
-    gain = next((gain for end, gain in _GAINS.items() if name.endswith(end)), math.sqrt(2))
+    gain = next((gain for pattern, gain in _GAINS.items() if re.search(pattern, name)), math.sqrt(2))
     return values * (gain / math.sqrt(math.prod(inputs)))
