@@ -4,12 +4,14 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test check lint format doctor benchmarks system clean
+.PHONY: help run test golden soak check lint format doctor benchmarks system clean
 
 help:
 	@echo "make run         start the server; ends with the address to open"
 	@echo "make test        run the test suite (a headless Chromium is used where there is one)"
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
+	@echo "make golden      the full-size networks against golden outputs, where ../shared is at hand (minutes)"
+	@echo "make soak        a hundred callers who come and go, and one ten-minute call"
 	@echo "make doctor      what this machine has and lacks, with the command that mends it"
 	@echo "make benchmarks  measure stage times and glass-to-glass latency on this machine"
 	@echo "make clean       remove the virtual environment and caches"
@@ -20,6 +22,13 @@ run: $(VENV)/.ready
 
 test: $(VENV)/.ready-dev
 	$(PY) -m pytest
+
+golden: $(VENV)/.ready-dev
+	$(PY) -m pytest -m golden
+
+soak: $(VENV)/.ready-dev
+	$(PY) -m pytest -m soak
+	$(PY) -m benchmarks.endurance
 
 check: $(VENV)/.ready-dev
 	$(VENV)/bin/ruff format --check .

@@ -17,6 +17,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtp
 from aiortc.mediastreams import VideoStreamTrack
 
 from server.encode import CLOCK_RATE
+from server.peers import deliver_promptly
 
 PATIENCE = 30.0
 "Seconds: a server that enrols an avatar first may take its time to answer an offer."
@@ -62,18 +63,17 @@ async def publishing(url: str, *tracks: MediaStreamTrack, token: str | None = No
 
 
 @asynccontextmanager
-async def playing(
-    url: str, *kinds: str, token: str | None = None, codec: str = "video/H264"
-) -> AsyncIterator[dict[str, MediaStreamTrack]]:
+async def playing(url: str, *kinds: str, token: str | None = None) -> AsyncIterator[dict[str, MediaStreamTrack]]:
     """The tracks of a WHEP endpoint by kind ("video", "audio") for as long as the context lasts. Raises Refused."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    receivers = {}
+    receivers: dict[str, RTCRtpReceiver] = {}
     for kind in kinds or ("video",):
         transceiver = connection.addTransceiver(kind, "recvonly")
         if kind == "video":
             known = RTCRtpReceiver.getCapabilities("video")
             assert known is not None
-            transceiver.setCodecPreferences([one for one in known.codecs if one.mimeType == codec])
+            transceiver.setCodecPreferences([one for one in known.codecs if one.mimeType == "video/H264"])
+            deliver_promptly(transceiver.receiver)
         receivers[kind] = transceiver.receiver
     async with _session(connection, url, token):
         yield {kind: receiver.track for kind, receiver in receivers.items()}  # there only once an answer was taken

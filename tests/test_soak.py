@@ -26,7 +26,7 @@ def holdings() -> dict[str, int]:
 
 
 async def one_call(http: httpx.AsyncClient, app: FastAPI, number: int) -> None:
-    """A caller with sound and a viewer, who leave politely, hang up, or vanish in turn."""
+    """A caller with sound and a viewer; every second call ends abruptly for one of them or for both."""
     async with Client(http) as caller, Client(http) as viewer:
         assert (await caller.publish("room", Clip(), Tone())).status_code == 201
         assert (await viewer.view(audio=True)).status_code == 201
@@ -41,6 +41,7 @@ async def one_call(http: httpx.AsyncClient, app: FastAPI, number: int) -> None:
             case 2:
                 await caller.hang_up()
             case 3:
+                await viewer.vanish()
                 await caller.vanish()
         await until(lambda: not app.state.lobby.channels, seconds=10)
 
