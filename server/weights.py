@@ -41,10 +41,14 @@ def import_weights(
 
 @app.command("list")
 def list_weights() -> None:
-    """Every engine that wants weights: whether it has them, where to get them, their licence."""
+    """Every engine: which weights it wants, whether they are here, where to get them, their licence."""
     from engines import catalogue
 
-    for wanted in catalogue.published():
+    wanting = catalogue.published()
+    for name in catalogue.names():
+        if name not in [wanted.engine for wanted in wanting]:
+            typer.echo(f"{name}: wants none")
+    for wanted in wanting:
         here = wanted.place.is_file()
         typer.echo(f"{wanted.engine}: {'here' if here else 'missing'}, {wanted.place}")
         typer.echo(f"  published as {wanted.file} at {wanted.where}")

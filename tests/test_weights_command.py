@@ -27,6 +27,7 @@ def run(*words: object) -> tuple[int, str]:
 def test_list_says_what_is_missing_and_how_to_get_it(data: Path) -> None:
     code, said = run("list")
     assert code == 0
+    assert "relief: wants none" in said
     assert "voodoo3d: missing" in said
     assert str(data / "weights" / "voodoo3d.safetensors") in said
     assert "licence: MIT" in said
