@@ -1,4 +1,5 @@
-"""Screenshots: takes the pictures of both pages for docs/, with the puppet driving the public-domain sample avatar.
+"""Screenshots: takes the pictures for docs/, with the puppet driving the public-domain sample avatar: both pages, and a
+sweep through the views of a quilt.
 
 Run `python -m tests.screenshots` on an otherwise idle machine: the figures in the picture are the machine's own.
 """
@@ -13,6 +14,13 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
+from display.label import mark
+from display.optics import fan
+from display.quilt import compose
+from display.screen import screen
+from engines import catalogue
+from pipeline.preprocess.observer import observe_portrait
+from pipeline.puppet import blink, mouth, puppet_portrait, scripted
 from server.settings import Settings
 from tests.browsing import PLENTY, Visit, launch, served
 
@@ -20,6 +28,9 @@ ADDRESS = "http://localhost:8000/"
 DOCS = Path(__file__).parents[1] / "docs"
 SETTLING = 8_000
 "Milliseconds until the figures of a call that has just begun are those of a running one."
+
+SWEEP_SIZE, SWEEP_RATE, SWEEP_FROM = 400, 15, 1.2
+"Pixels, pictures a second, and seconds into the puppet's script."
 
 SMILE = 4.6
 "Seconds into the puppet's script, less what the way to the viewer takes."
@@ -33,7 +44,33 @@ def take(page: Page, name: str, driver: Page) -> None:
     Image.fromarray(shot & 0xFE).save(DOCS / name, optimize=True)
 
 
+def sweep(name: str) -> None:
+    """docs/`name`: the puppet seen from one view after another, there and back, as a hologram is by someone walking past."""
+    whole = screen("telequilt")
+    engine = catalogue.load()
+    portrait = observe_portrait(puppet_portrait())
+    avatar = engine.enrol(portrait)
+    order = [*range(whole.views), *reversed(range(1, whole.views - 1))]
+    pictures = []
+    for number, view in enumerate(order):
+        at = SWEEP_FROM + number / SWEEP_RATE
+        one = whole.only(view, SWEEP_SIZE)
+        seen = scripted(portrait, mouth=mouth(at), blink=blink(at))
+        picture = compose([engine.render(engine.drive(avatar, seen), fan(one))], one, mark(one)).pixels
+        pictures.append(Image.fromarray(picture.numpy()[..., :3]))
+    pictures[0].save(
+        DOCS / name,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=1000 // SWEEP_RATE,
+        loop=0,
+        quality=72,
+        method=6,
+    )
+
+
 def main() -> None:
+    sweep("sweep.webp")
     expect.set_options(timeout=PLENTY)
     with (
         tempfile.TemporaryDirectory() as data,

@@ -120,6 +120,9 @@ navigator.mediaDevices?.addEventListener?.("devicechange", () => void showCamera
 
 /* ---- step 2: who they see ---- */
 
+/** Settles once the shelf has been filled. @type {Promise<void>} */
+let stocked = Promise.resolve();
+
 function showChosen() {
   part("chosen").hidden = !shelf.picture;
   if (shelf.picture) part("chosen").src = shelf.picture;
@@ -149,6 +152,7 @@ async function missing() {
     part("channel").focus();
     return "Give the channel a name of letters, digits, - and _.";
   }
+  await stocked; // who starts at once means the avatar that is about to be chosen
   if (!shelf.chosen) return "Choose an avatar in step 2, or make one.";
   await voiceSet;
   if (!driver.on && !(await startDriver(driverKind()))) return "Nothing drives the avatar yet: see step 1.";
@@ -249,6 +253,7 @@ api.takeTokenFromAddress();
 part("channel").value = suggestedChannel();
 selectKind("camera");
 showDriver();
-await shelf.load("sample");
+stocked = shelf.load("sample");
+await stocked;
 await showEngines();
 if ((await showCameras()) === 0) selectKind("puppet");
