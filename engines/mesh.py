@@ -32,6 +32,10 @@ class NoSurface(ValueError):
     """The field nowhere crosses the level; the message says what its density spans."""
 
 
+class MeshingMissing(RuntimeError):
+    """The operator has to install what finds surfaces; the message says how."""
+
+
 @dataclass(frozen=True)
 class Mesh:
     vertices: np.ndarray
@@ -45,9 +49,12 @@ class Mesh:
 def surface(
     field: TriplaneField, side: int = SIDE, level: float = SURFACE, progress: Progress = lambda *_: None
 ) -> Mesh:
-    """Where the field's density logit is `level`, from side^3 points taken a slice at a time. Raises NoSurface."""
-    from skimage.measure import marching_cubes
-
+    """Where the field's density logit is `level`, from side^3 points taken a slice at a time. Raises NoSurface or
+    MeshingMissing."""
+    try:
+        from skimage.measure import marching_cubes
+    except ModuleNotFoundError:
+        raise MeshingMissing("meshes need scikit-image: pip install -c constraints.txt -e '.[mesh]'") from None
     volume = density_volume(field, side, progress)
     if not volume.min() < level < volume.max():
         span = f"{volume.min():.1f} to {volume.max():.1f}"

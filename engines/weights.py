@@ -27,6 +27,9 @@ NAMES_SHOWN = 3
 "Tensor names that an error spells out of each kind; the rest are counted."
 HASH_BLOCK = 1 << 24
 
+SYNTHETIC = "TELEQUILT_SYNTHETIC_WEIGHTS"
+"Set to 1, this variable runs the network without training: for benchmarks. Every picture then says that it is noise."
+
 
 class CheckpointRejected(ValueError):
     """The operator's file is not the checkpoint that was asked for; the message is one line that says in what."""

@@ -1,4 +1,4 @@
-"""The command line: `python -m server serve | render | puppet | doctor`, also installed as `telequilt`."""
+"""The command line: `python -m server serve | render | puppet | mesh | weights | doctor`, also installed as `telequilt`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from engines.weights import SYNTHETIC
+from server import weights
 from server.settings import Settings, default_data_dir, is_loopback
 
 app = typer.Typer(
@@ -25,6 +27,21 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Telequilt: a webcam in, a 24-view hologram of a one-photo 3D avatar out.",
 )
+
+
+def _use_synthetic_weights(wanted: bool) -> None:
+    if wanted:
+        os.environ[SYNTHETIC] = "1"
+
+
+SyntheticWeights = Annotated[
+    bool,
+    typer.Option(
+        "--synthetic-weights",
+        callback=_use_synthetic_weights,
+        help="For benchmarks and tests: run a neural engine without its weights. What it shows is noise, and says so.",
+    ),
+]
 
 
 @app.command()
@@ -50,6 +67,7 @@ def serve(
             help="Whose quilt is sent: ours, or a Looking Glass by its preset's name.", show_default="telequilt"
         ),
     ] = None,
+    synthetic_weights: SyntheticWeights = False,
 ) -> None:
     """Start the server and print the address to open.
 
@@ -59,6 +77,7 @@ def serve(
     """
     flags = {"host": host, "port": port, "token": token, "data_dir": data_dir, "engine": engine, "screen": screen}
     settings = _settings({name: value for name, value in flags.items() if value is not None})
+    os.environ["TELEQUILT_DATA_DIR"] = str(settings.data_dir)  # engines look for their weights there
     _log_readably()
     typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
     from server.app import create_app  # heavy: --help should answer at once
@@ -85,6 +104,7 @@ def render(
     ] = "telequilt",
     view: Annotated[int | None, typer.Option(help="Only this view, as an ordinary 512-pixel video.")] = None,
     mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
+    synthetic_weights: SyntheticWeights = False,
 ) -> None:
     """Render a film: a photo, driven by the face in a video, as a quilt for a Looking Glass (with the video's sound).
 
@@ -110,7 +130,7 @@ def render(
         f"{result.out}: {result.frames} frames in {result.seconds:.1f} s ({result.frames / result.seconds:.1f} fps)"
     )
     if result.unseen:
-        typer.echo(f"{result.unseen} frames show no face; the avatar rests there")
+        typer.echo(f"no face was seen in {result.unseen} of them; the avatar rests there")
 
 
 @app.command()
@@ -131,6 +151,37 @@ def puppet(
 
     with _explained():
         asyncio.run(play(server, channel, avatar, token, seconds, lambda where: typer.echo(f"\n  Watch at {where}\n")))
+
+
+@app.command()
+def mesh(
+    portrait: Annotated[Path, typer.Option(help="The photo that becomes the avatar.")],
+    out: Annotated[Path, typer.Option(help="Where to write the mesh: .glb or .ply.")],
+    engine: Annotated[str, typer.Option(help="An engine that holds a volume.")] = "voodoo3d",
+    driver: Annotated[Path | None, typer.Option(help="A photo whose expression it takes on.")] = None,
+    side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of the volume.")] = 256,
+    synthetic_weights: SyntheticWeights = False,
+) -> None:
+    """Write an avatar's head as a mesh with colours, for engines that hold a volume (weights list says what they want)."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    from server.sculpt import sculpt
+
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
+    with _explained(), Progress(*columns, transient=True) as progress:
+        bar = progress.add_task("", total=None)
+        made = sculpt(
+            portrait,
+            out,
+            engine,
+            driver,
+            side,
+            progress=lambda what, done, of: progress.update(bar, description=what, completed=done, total=of or None),
+        )
+    typer.echo(f"{made.out}: {made.vertices} points, {made.faces} triangles")
+
+
+app.add_typer(weights.app, name="weights")
 
 
 @app.command()
@@ -156,6 +207,7 @@ def _explained() -> Iterator[None]:
     """Turn an error that somebody can mend into one line; whatever is left is ours and keeps its trace."""
     from display.screen import UnknownScreen
     from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
+    from engines.mesh import MeshingMissing, NoSurface
     from server.client import Refused, Unreachable
     from server.clips import ClipUnreadable
     from server.offline import OutputRefused
@@ -166,6 +218,7 @@ def _explained() -> Iterator[None]:
     except (
         *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused),
         *(UnknownScreen, UnknownEngine, WeightsMissing, Refused, Unreachable, FileNotFoundError),
+        *(MeshingMissing, NoSurface),
     ) as error:
         typer.echo(f"telequilt: {error}", err=True)
         raise typer.Exit(2) from None

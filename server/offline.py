@@ -105,7 +105,7 @@ def render(
             work = Work(frame, StageClock(frame.captured), screens=(target,), parts={target: {}})
             executor.submit(stages.steps(work), _raise)
             done += 1
-            unseen += work.seen.presence == 0
+            unseen += work.seen.confidence == 0
             progress("rendering", done, max(clip.frames, done))
     return Result(out, done, time.monotonic() - begun, unseen)
 

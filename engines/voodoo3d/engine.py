@@ -18,9 +18,7 @@ from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, enrol
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.render import render
-
-SYNTHETIC = "TELEQUILT_SYNTHETIC_WEIGHTS"
-"Set to 1, this variable runs the network without training: for benchmarks. Every picture then says that it is noise."
+from engines.weights import SYNTHETIC
 
 
 class Voodoo3d:
