@@ -115,7 +115,12 @@ def _tracker() -> Finding:
 def _engine(listed: catalogue.Listed) -> Finding:
     if listed.failure is None:
         return Finding(f"Engine {listed.name}", Health.FINE, listed.summary)
-    return Finding(f"Engine {listed.name}", Health.SLOWER, listed.failure, "see: python -m server serve --help")
+    for wanted in catalogue.published():
+        if wanted.engine == listed.name and not wanted.place.is_file():
+            return Finding(
+                f"Engine {listed.name}", Health.SLOWER, f"wants {wanted.file}, from {wanted.where}", wanted.command
+            )
+    return Finding(f"Engine {listed.name}", Health.LACKING, listed.failure, "please report this")
 
 
 def _gpu() -> Finding:
