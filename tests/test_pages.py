@@ -113,7 +113,9 @@ def test_a_call_from_first_visit_to_hanging_up(browser: Browser, real: tuple[str
 
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
-    assert page.evaluate("captured.map((track) => track.readyState)") == ["ended"] * 2, "camera and microphone are let go"
+    assert page.evaluate("captured.map((track) => track.readyState)") == ["ended"] * 2, (
+        "camera and microphone are let go"
+    )
     assert page.request.get(f"{address}api/channels/first-call").status == 404
     expect(viewer.get_by_role("status")).to_contain_text("Waiting for the caller")
 
