@@ -19,15 +19,16 @@ COPY engines engines
 COPY pipeline pipeline
 COPY server server
 COPY benchmarks benchmarks
-RUN make system && make .venv/.ready PYTHON=python3.12 && chown -R telequilt:telequilt /home/telequilt
+RUN make system && make .venv/.ready PYTHON=python3.12 && mkdir -p /home/telequilt/data && chown -R telequilt:telequilt /home/telequilt
 
 USER 10001
 ENV TELEQUILT_HOST=0.0.0.0 \
     TELEQUILT_PORT=8000 \
     TELEQUILT_DATA_DIR=/home/telequilt/data \
-    NUMBA_CACHE_DIR=/home/telequilt/.cache/numba
+    NUMBA_CACHE_DIR=/home/telequilt/.cache/numba \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 VOLUME /home/telequilt/data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=90s \
-  CMD [".venv/bin/python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+  CMD [".venv/bin/python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 CMD ["make", "run", "PYTHON=python3.12"]

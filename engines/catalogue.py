@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 
-from engines.contract import AnyEngine, UnknownEngine
+from engines.contract import AnyEngine, UnknownEngine, WeightsMissing
 from engines.weights import Progress, Published
 
 DEFAULT = "relief"
@@ -31,12 +31,20 @@ def names() -> list[str]:
     return list(_WHERE)
 
 
-@cache
+_loaded: dict[str, AnyEngine | Exception] = {}
+_loading = Lock()
+
+
 def _load(name: str) -> AnyEngine | Exception:
-    try:
-        return import_module(_WHERE[name]).ENGINE()
-    except Exception as failure:  # a broken engine must not take the others down; remembered so that it is tried once
-        return failure
+    with _loading:  # two who ask at once get one engine
+        if name not in _loaded:
+            try:
+                _loaded[name] = import_module(_WHERE[name]).ENGINE()
+            except WeightsMissing as missing:  # looked for again: somebody may import them meanwhile
+                return missing
+            except Exception as failure:  # a broken engine must not take the others down; it is tried once
+                _loaded[name] = failure
+        return _loaded[name]
 
 
 def load(name: str = DEFAULT) -> AnyEngine:

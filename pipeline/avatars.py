@@ -16,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -99,7 +100,10 @@ class Avatars:
 
     def records(self) -> list[AvatarRecord]:
         """Every avatar kept here, the oldest first, after the built-in one."""
-        kept = [self._read(folder)[0] for folder in self._root.iterdir() if _ID.fullmatch(folder.name)]
+        kept = []
+        for folder in self._root.iterdir():
+            with suppress(UnknownAvatar):  # forgotten since the folder was listed
+                kept += [self._read(folder)[0]] if _ID.fullmatch(folder.name) else []
         return [_SAMPLE_RECORD, *sorted(kept, key=lambda record: record.created)]
 
     def get(self, avatar: str) -> AvatarRecord:

@@ -14,7 +14,7 @@ from server.settings import Settings, is_loopback
 
 SIGNALLING = ("/whip/", "/whep/")
 "Routes that answer OPTIONS themselves, with what may be posted or patched."
-GUARDED = (*SIGNALLING, "/api/", "/metrics")
+GUARDED = (*SIGNALLING, "/api/", "/metrics", "/puppet.mp4")
 "What needs the token. Pages do not: they ask for it and send it along."
 MULTIPART_ROOM = 64 * 1024
 "What a portrait's form may need besides the photo itself."

@@ -15,7 +15,7 @@ from aiortc import RTCRtpTransceiver
 from display.screen import Screen
 from pipeline.session import Session, SessionReport
 from server import offers
-from server.audio import Voice
+from server.audio import Voice, VoiceTrack
 from server.encode import Form, form_for
 from server.ingest import Ingest
 from server.offers import Offer
@@ -39,6 +39,7 @@ class Viewer:
     peer: Peer
     track: ViewerTrack
     screen: Screen
+    voice: VoiceTrack | None = None
 
 
 @dataclass
@@ -98,8 +99,10 @@ class Lobby:
             channel.session = await asyncio.to_thread(self._studio.session, engine, avatar, present, marked)
             channel.caller = peer = self._peer(channel, "caller")
             await peer.take(offer)
+            self._still_there(channel)
             self._receive(channel, channel.session)
             answer = await peer.answer()
+            self._still_there(channel)
         except BaseException:
             await asyncio.shield(self._end(channel, "it could not start"))
             raise
@@ -118,8 +121,7 @@ class Lobby:
         try:
             viewer = await self._send(channel, peer, offer, screen)
             answer = offers.declare_level(await peer.answer(), viewer.track.stream.form.level)
-            if self.channels.get(name) is not channel:
-                raise self._not_live(name)
+            self._still_there(channel)
         except BaseException:
             await asyncio.shield(self._drop(channel, peer))
             raise
@@ -232,7 +234,8 @@ class Lobby:
         transceiver = peer.connection.addTransceiver(viewer.track, "sendonly")
         prefer_h264(transceiver)
         if offer.audio and channel.voice is not None:
-            _prefer_opus(peer.connection.addTransceiver(channel.voice.listen(), "sendonly"))
+            viewer.voice = channel.voice.listen()
+            _prefer_opus(peer.connection.addTransceiver(viewer.voice, "sendonly"))
         await peer.take(offer)
         on_keyframe_request(transceiver.sender, stream.ask_keyframe)
         pace(transceiver.sender)
@@ -242,6 +245,8 @@ class Lobby:
         viewer = channel.viewers.pop(peer.id, None)
         if viewer is not None:
             channel.presenter.leave(viewer.track)
+            if viewer.voice is not None:
+                viewer.voice.stop()  # aiortc stops it only where the connection once stood
             if channel.session is not None:
                 channel.session.unwatch(viewer.screen)
         await peer.close()
@@ -261,6 +266,11 @@ class Lobby:
         if channel.session is not None:
             await asyncio.to_thread(channel.session.close)
             log.info("caller left", channel=channel.name, reason=reason)
+
+    def _still_there(self, channel: Channel) -> None:
+        """Raises Problem 404 where the channel ended while we were waiting, its caller's patience for one."""
+        if self.channels.get(channel.name) is not channel:
+            raise self._not_live(channel.name)
 
     def _not_live(self, name: str) -> Problem:
         return Problem(

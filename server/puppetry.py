@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import threading
 from collections.abc import Callable
 from fractions import Fraction
 from urllib.parse import quote
@@ -23,6 +22,7 @@ async def play(
     server: str, channel: str, avatar: str, token: str | None, seconds: float | None, tell: Callable[[str], None]
 ) -> None:
     """Publish the puppet into `channel` of the Telequilt at `server` until cancelled. Raises Refused or Unreachable."""
+    server = server.partition("#")[0].rstrip("/")  # as `serve` prints it: with a slash, and the token in the fragment
     puppet = await asyncio.to_thread(Puppet)
     track = PictureTrack(lambda number: puppet.frame(number / RATE).pixels, RATE)
     async with publishing(f"{server}/whip/{quote(channel)}?avatar={quote(avatar)}", track, token=token):
@@ -32,11 +32,12 @@ async def play(
 
 def router() -> APIRouter:
     """The film as a route: what a page without a camera plays and sends."""
-    routes, film = APIRouter(), Film()
+    routes, film, making = APIRouter(), Film(), asyncio.Lock()
 
     @routes.get("/puppet.mp4")
     async def puppet() -> Response:
-        data = await asyncio.to_thread(film.bytes)
+        async with making:  # whoever else asks meanwhile waits here, not in a thread
+            data = await asyncio.to_thread(film.bytes)
         return Response(data, media_type="video/mp4", headers={"Cache-Control": "private, max-age=3600"})
 
     return routes
@@ -46,15 +47,13 @@ class Film:
     """One period of the puppet as an MP4 that loops without a jump. Made when first asked for, then kept in memory."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._bytes: bytes | None = None
 
     def bytes(self) -> bytes:
         """May take some seconds the first time."""
-        with self._lock:
-            if self._bytes is None:
-                self._bytes = _encoded(Puppet())
-            return self._bytes
+        if self._bytes is None:
+            self._bytes = _encoded(Puppet())
+        return self._bytes
 
 
 def _encoded(puppet: Puppet) -> bytes:

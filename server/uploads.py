@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import structlog
@@ -32,11 +33,15 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("", status_code=201)
     async def enrol(request: Request, response: Response) -> dict[str, Any]:
-        data, consent, name = await _read(request, settings)
         studio = _studio(request)
-        pixels = await queue.run(portraits.decode, data, settings.max_portrait_pixels)
-        digest = hashlib.sha256(data).hexdigest()
-        record = await queue.run(studio.enrol, pixels, consent, digest, name, settings.engine)
+
+        def prepare(data: bytes, consent: Consent, name: str) -> AvatarRecord:
+            pixels = portraits.decode(data, settings.max_portrait_pixels)
+            return studio.enrol(pixels, consent, hashlib.sha256(data).hexdigest(), name, settings.engine)
+
+        async with queue.place():  # before the photo is read: those who must be turned away cost no memory
+            data, consent, name = await _read(request, settings)
+            record = await queue.run(lambda: prepare(data, consent, name), studio.avatars.forget)
         log.info("avatar kept", consent=record.consent.value)
         response.headers["Location"] = f"/api/avatars/{record.id}"
         return _shown(record)
@@ -81,21 +86,40 @@ class _Queue:
         self._turn = asyncio.Semaphore(1)
         self._inside = 0
 
-    async def run(self, work: Any, *given: Any) -> Any:
-        """`work(*given)` in a thread. Raises Problem 503 where too many wait or it takes too long."""
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Raises Problem 503 where too many wait."""
         if self._inside > WAITING:
             raise busy("too-many-portraits", f"{WAITING} portraits are waiting already", 5, limit=WAITING)
         self._inside += 1
         try:
-            async with asyncio.timeout(self._settings.enrol_seconds), self._turn:
-                return await asyncio.to_thread(work, *given)
+            yield
+        finally:
+            self._inside -= 1
+
+    async def run(self, work: Callable[[], AvatarRecord], forget: Callable[[str], None]) -> AvatarRecord:
+        """`work()` in a thread. Raises Problem 503 where it takes too long; what it then still keeps is forgotten."""
+        try:
+            async with asyncio.timeout(self._settings.enrol_seconds):
+                await self._turn.acquire()
+                working = asyncio.ensure_future(asyncio.to_thread(work))
+                working.add_done_callback(lambda _: self._turn.release())  # a thread cannot be stopped: the turn is its
+                try:
+                    return await asyncio.shield(working)
+                except asyncio.CancelledError:
+                    working.add_done_callback(lambda late: _forget_late(late, forget))
+                    raise
         except TimeoutError:
             limit = self._settings.enrol_seconds
             raise busy(
                 "portrait-took-too-long", f"{limit:g} s is the limit for preparing a portrait", 10, limit=limit
             ) from None
-        finally:
-            self._inside -= 1
+
+
+def _forget_late(late: asyncio.Future[AvatarRecord], forget: Callable[[str], None]) -> None:
+    """An avatar whose id nobody was told must not stay: nobody could ever forget it."""
+    if not late.cancelled() and late.exception() is None:
+        asyncio.get_running_loop().run_in_executor(None, forget, late.result().id)
 
 
 class _InMemory(MultiPartParser):

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import skimage
 
 from display.optics import Cameras, intrinsics, orbit
 from engines.contract import FaceObservation
@@ -16,7 +17,6 @@ from engines.relief.engine import Relief
 from pipeline import puppet
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import Observer
-from tests.conftest import SHARED
 from tests.face_meter import FaceMeter, Reading
 from tests.test_relief import from_file
 
@@ -61,10 +61,9 @@ def correlation(pairs: list[Pair], what: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def somebody_else(sample_portrait: FaceObservation) -> FaceObservation:
-    """Another person than the puppet, where there is one; else the puppet drives its own portrait."""
-    other = SHARED / "media" / "portraits" / "frontal_sharp_woman.jpg"
-    return from_file(other) if other.exists() else sample_portrait
+def somebody_else() -> FaceObservation:
+    """Another person than the puppet: scikit-image brings a public-domain portrait of the astronaut Eileen Collins."""
+    return from_file(Path(skimage.__file__).parent / "data" / "astronaut.png")
 
 
 @pytest.mark.parametrize("name", ["frontal_sharp_woman.jpg", "glasses_cap_navy_officer.jpg"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,13 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from engines.contract import FaceObservation
+from pipeline.frame import Frame
 from pipeline.preprocess.observer import observe_portrait
 from server.settings import Settings
 from server.studio import Studio
-from tests.live import Client, painted_studio, serving, settings_for
+from tests.live import Client, painted_studio, serving, settings_for, until
+from tests.painted import still_face
 from tests.test_portraits import PHOTO, bomb, photo, saved, turned_by_exif
 from tests.test_whip import problem
 
@@ -128,3 +132,28 @@ async def test_no_file_of_an_upload_touches_the_disk_while_it_is_read(live, monk
 
     monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", rolled_over)
     assert (await enrol(live.http, saved(photo((1_200, 1_500))))).status_code == 201
+
+
+async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
+    """Whoever asked was told that it took too long and has no id: what is then still kept, nobody could ever forget."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(frame: Frame) -> FaceObservation:
+        begun.set()
+        assert may_end.wait(20)
+        return still_face()
+
+    settings = settings_for(tmp_path, enrol_seconds=1.5)
+    async with (
+        serving(settings, lambda settings: replace(painted_studio(settings), observe_portrait=slow)) as (base, _),
+        httpx.AsyncClient(base_url=base, timeout=60) as http,
+    ):
+        before = kept(tmp_path)
+        answer = await enrol(http, saved(photo()))
+        assert problem(answer, 503, "portrait-took-too-long")["limit"] == 1.5
+        assert begun.is_set()
+        may_end.set()
+        keeping = await enrol(http, saved(photo()))  # the turn is the slow one's until its thread has ended
+        assert keeping.status_code == 201
+        assert (await http.delete(f"/api/avatars/{keeping.json()['id']}")).status_code == 204
+        await until(lambda: kept(tmp_path) == before)

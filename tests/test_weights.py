@@ -161,11 +161,8 @@ def test_the_published_voodoo3d_is_described() -> None:
 
 def test_the_catalogue_lists_an_engine_without_weights_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TELEQUILT_SYNTHETIC_WEIGHTS", raising=False)
-    catalogue._load.cache_clear()
-    try:
-        row = next(row for row in catalogue.listing() if row.name == "voodoo3d")
-    finally:
-        catalogue._load.cache_clear()
+    monkeypatch.setattr(catalogue, "_loaded", {})
+    row = next(row for row in catalogue.listing() if row.name == "voodoo3d")
     assert row.failure is not None
     assert "weights import voodoo3d.pth" in row.failure
     assert [wanted.engine for wanted in catalogue.published()] == ["voodoo3d"]

@@ -216,3 +216,20 @@ async def test_a_viewer_may_ask_for_sound_where_there_is_none(http):
         assert "a=inactive" in viewer.answer
         await viewer.seen(3)
         await caller.hang_up()
+
+
+async def test_a_viewer_who_never_connected_leaves_no_listener(live, http):
+    """aiortc stops a sender's track only where the connection once stood; a blocked viewer tries again for hours."""
+    async with Client(http) as caller, Client(http) as viewer:
+        assert (await caller.publish("room", Clip(), Tone())).status_code == 201
+        await until(lambda: "room" in live.lobby().channels and live.lobby().channels["room"].voice is not None)
+        viewer.connection.addTransceiver("video", "recvonly")
+        viewer.connection.addTransceiver("audio", "recvonly")
+        await viewer.connection.setLocalDescription()
+        answer = await http.post("/whep/room", content=viewer.connection.localDescription.sdp, headers=SDP)
+        assert answer.status_code == 201
+        voice = live.lobby().channels["room"].voice
+        assert len(voice._listeners) == 1
+        assert (await http.delete(answer.headers["Location"])).status_code == 200
+        assert not voice._listeners
+        await caller.hang_up()

@@ -30,7 +30,7 @@ class _Lane:
 
     def __init__(self, device: str) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._loop, name=f"stage-{device}", daemon=True)
+        self._thread = threading.Thread(target=self._loop, args=(device,), name=f"stage-{device}", daemon=True)
         self._thread.start()
 
     def put(self, job: Callable[[], None]) -> None:
@@ -41,7 +41,11 @@ class _Lane:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def _loop(self) -> None:
+    def _loop(self, device: str) -> None:
+        if device.startswith("cuda"):
+            import torch  # only where there is a GPU to choose: the CPU's threads need none of it
+
+            torch.cuda.set_device(device)
         while (job := self._jobs.get()) is not None:
             try:
                 job()

@@ -50,6 +50,7 @@ export class Driver extends EventTarget {
   #pictures = null;
   /** @type {MediaStream|null} */
   #sound = null;
+  #soundRound = 0;
   #drawing = 0;
 
   /** @param {HTMLVideoElement} video */
@@ -100,9 +101,12 @@ export class Driver extends EventTarget {
 
   /** Adds the microphone, or takes it away. @param {boolean} wanted */
   async useVoice(wanted) {
-    stopTracks(this.#sound);
-    this.#sound = null;
-    if (wanted) this.#sound = await capture({ audio: { echoCancellation: true, noiseSuppression: true } });
+    this.#dropSound();
+    const round = this.#soundRound;
+    if (!wanted) return;
+    const sound = await capture({ audio: { echoCancellation: true, noiseSuppression: true } });
+    if (round === this.#soundRound) this.#sound = sound;
+    else stopTracks(sound); // it was switched off, or all was let go, while the browser asked for permission
   }
 
   /** Silences a microphone that stays connected. @param {boolean} heard */
@@ -127,10 +131,15 @@ export class Driver extends EventTarget {
 
   /** Lets go of the camera and the microphone: their lights go out. */
   stop() {
-    stopTracks(this.#sound);
-    this.#sound = null;
+    this.#dropSound();
     this.#letGoOfPictures();
     this.dispatchEvent(new Event("change"));
+  }
+
+  #dropSound() {
+    this.#soundRound += 1;
+    stopTracks(this.#sound);
+    this.#sound = null;
   }
 
   #letGoOfPictures() {
