@@ -42,6 +42,9 @@ def router(settings: Settings) -> APIRouter:
         async with queue.place():  # before the photo is read: those who must be turned away cost no memory
             data, consent, name = await _read(request, settings)
             record = await queue.run(lambda: prepare(data, consent, name), studio.avatars.forget)
+        if await _hung_up(request):  # nobody would be told the id, so nobody could ever forget it
+            await asyncio.to_thread(studio.avatars.forget, record.id)
+            return {}
         log.info("avatar kept", consent=record.consent.value)
         response.headers["Location"] = f"/api/avatars/{record.id}"
         return _shown(record)
@@ -114,6 +117,13 @@ class _Queue:
             raise busy(
                 "portrait-took-too-long", f"{limit:g} s is the limit for preparing a portrait", 10, limit=limit
             ) from None
+
+
+async def _hung_up(request: Request) -> bool:
+    """uvicorn stops reading behind a large body until it is asked again, and only then learns that the client has gone."""
+    await request.is_disconnected()
+    await asyncio.sleep(0.05)
+    return await request.is_disconnected()
 
 
 def _forget_late(late: asyncio.Future[AvatarRecord], forget: Callable[[str], None]) -> None:

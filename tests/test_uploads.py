@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 from collections.abc import AsyncIterator
@@ -157,3 +158,29 @@ async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
         assert keeping.status_code == 201
         assert (await http.delete(f"/api/avatars/{keeping.json()['id']}")).status_code == 204
         await until(lambda: kept(tmp_path) == before)
+
+
+async def test_an_avatar_whose_maker_hung_up_is_forgotten(tmp_path: Path):
+    begun, may_end = threading.Event(), threading.Event()
+
+    def slow(frame: Frame) -> FaceObservation:
+        begun.set()
+        assert may_end.wait(20)
+        return still_face()
+
+    settings = settings_for(tmp_path)
+    async with serving(settings, lambda settings: replace(painted_studio(settings), observe_portrait=slow)) as (
+        base,
+        app,
+    ):
+        before, forgotten = kept(tmp_path), []
+        forget = app.state.studio.avatars.forget
+        app.state.studio.avatars.forget = lambda avatar: (forget(avatar), forgotten.append(avatar))
+        async with httpx.AsyncClient(base_url=base, timeout=60) as http:
+            asking = asyncio.create_task(enrol(http, saved(photo())))
+            await until(begun.is_set)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        may_end.set()
+        await until(lambda: len(forgotten) == 1)
+        assert kept(tmp_path) == before
