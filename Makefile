@@ -57,8 +57,9 @@ $(VENV)/.python:
 	  echo "Debian: apt-get install python3.11 python3.11-venv; or name another one: make PYTHON=python3.12 ..."; exit 1; }
 	@.ci/system-libraries
 	@echo "Setting up $(VENV): a few minutes the first time (about 2 GB with PyTorch's CPU wheel)."
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "Could not make a virtual environment. Debian: apt-get install python3.11-venv"; exit 1; }
+	@test -e $(VENV) && had=1; $(PYTHON) -m venv $(VENV) || { [ -n "$$had" ] || rm -rf $(VENV); \
+	  echo "Could not make a virtual environment in $(VENV). Debian: apt-get install python3.11-venv;"; \
+	  echo "if something else is there already, name another place: make VENV=.telequilt-venv ..."; exit 1; }
 	@touch $@
 
 $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/.python
