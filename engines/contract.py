@@ -6,8 +6,9 @@ Knows nothing of frames, callers or time: an engine sees one observation and ans
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -110,6 +111,20 @@ class Engine(Protocol, Generic[AvatarT, StateT]):
 
     def render(self, state: StateT, cameras: Cameras) -> ViewSet:
         """The state from each camera; once per frame and renderer."""
+        ...
+
+
+@runtime_checkable
+class SharesBatches(Protocol):
+    """An engine whose networks take batches of a fixed size, which views of several avatars may fill together."""
+
+    @property
+    def views_at_once(self) -> int:
+        """Views of a full batch on the device that this thread works on."""
+        ...
+
+    def render_many(self, requests: Sequence[tuple[Any, Cameras]]) -> list[ViewSet]:
+        """What `render` gives for each (state, cameras), in their order; at most the last batch is not full."""
         ...
 
 
