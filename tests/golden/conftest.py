@@ -66,7 +66,7 @@ def tensors() -> dict[str, torch.Tensor]:
 def network(tensors: dict[str, torch.Tensor]) -> Callable[[str], Voodoo3D]:
     """The full-size network in a precision; the newest one is kept.
 
-    On a CPU float16 is weights rounded to it: torch multiplies halves there one by one, and a picture would take ten minutes.
+    float16 is weights rounded to it, which is how check.py's float16 limits were measured; arithmetic in halves is a GPU's.
     """
     kept: dict[str, Voodoo3D] = {}
 
