@@ -131,7 +131,7 @@ def _encoder(target: Screen) -> Callable[[Picture], None]:
     encoder = Encoder(form_for(width, height, round(CAMERA_RATE)), best_codec())
 
     def encode(picture: Picture) -> None:
-        encoder.encode(picture.i420, picture.captured)
+        encoder.encode(picture.yuv, picture.captured)
 
     return encode
 

@@ -16,6 +16,7 @@ import typer
 import uvicorn
 
 from benchmarks import barcode
+from display.colour import Layout
 from engines.contract import FaceObservation
 from pipeline.frame import Frame
 from pipeline.session import Observer as Observing
@@ -45,13 +46,15 @@ class _Witness:
     def draw_on(self, picture: Picture) -> None:
         number = self._numbers.get(picture.sequence)
         if number is not None:
-            barcode.draw(picture.i420, number)
+            barcode.draw(picture.yuv, number)
         self._numbers = {seen: n for seen, n in self._numbers.items() if seen > picture.sequence - 8}
 
 
 @dataclass(frozen=True)
 class WitnessedStudio(Studio):
-    def session(self, engine: str, avatar: str, present: Callable[[Picture], None], marked: bool) -> Session:
+    def session(
+        self, engine: str, avatar: str, present: Callable[[Picture], None], marked: bool, layout: Layout = Layout.I420
+    ) -> Session:
         witness = _Witness(self.observer(self.engine(engine).wants))
 
         def witnessed(picture: Picture) -> None:
@@ -59,7 +62,7 @@ class WitnessedStudio(Studio):
             present(picture)
 
         seeing = replace(self, observer=lambda wants: witness)
-        return Studio.session(seeing, engine, avatar, witnessed, marked)
+        return Studio.session(seeing, engine, avatar, witnessed, marked, layout)
 
 
 def _open(settings: Settings) -> Studio:

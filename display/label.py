@@ -62,9 +62,9 @@ class Mark:
     "[h, 1, w, 1] int32: what is added. Likewise."
 
     def put(self, tiles: Any) -> None:
-        """Lay the mark over neighbouring `tiles` ([tile_height, n, tile_width, 4] uint8), in place."""
+        """Lay the mark over neighbouring `tiles` ([..., tile_height, n, tile_width, 4] uint8), in place."""
         height, _, width, _ = self.keep.shape
-        under = tiles[self.top : self.top + height, :, self.left : self.left + width, :3]
+        under = tiles[..., self.top : self.top + height, :, self.left : self.left + width, :3]
         under[...] = (under * self.keep >> 8) + self.add
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from display.label import Mark
 from display.screen import Screen
@@ -32,11 +33,20 @@ def compose(parts: Sequence[ViewSet], screen: Screen, mark: Mark | None = None) 
     size = (screen.tile_height, screen.tile_width)
     assert all(part.images.shape[1:3] == size for part in shown), ([p.images.shape for p in shown], size)
 
-    pixels = torch.empty((screen.quilt_height, screen.quilt_width, 4), dtype=torch.uint8, device=some.device)
-    canvas = _plain(pixels)
+    lay = _on_cpu if some.device.type == "cpu" else on_device
+    return Quilt(lay(shown, screen, mark), screen)
+
+
+def _on_cpu(parts: Sequence[ViewSet], screen: Screen, mark: Mark | None) -> torch.Tensor:
+    """The pixels, tile by tile, as arrays: the definition.
+
+    torch spreads a copy of 256 kB over all cores and waits for them: on two busy cores composing took 48 ms, this 2.
+    """
+    pixels = torch.empty((screen.quilt_height, screen.quilt_width, 4), dtype=torch.uint8)
+    canvas = pixels.numpy()
     _clear_unused(canvas, screen)
-    for part in shown:
-        for offset, image in enumerate(_plain(part.images)):
+    for part in parts:
+        for offset, image in enumerate(part.images.numpy()):
             tile_of(canvas, screen, part.first + offset)[...] = image
     if mark is not None:
         for first in range(0, screen.views, screen.columns):
@@ -44,15 +54,34 @@ def compose(parts: Sequence[ViewSet], screen: Screen, mark: Mark | None = None) 
             tiles = min(screen.columns, screen.views - first)
             row = canvas[top : top + screen.tile_height, : tiles * screen.tile_width]
             mark.put(row.reshape(screen.tile_height, tiles, screen.tile_width, 4))
-    return Quilt(pixels, screen)
+    return pixels
 
 
-def _plain(tensor: torch.Tensor) -> Any:
-    """The memory of a CPU tensor as an array, any other tensor as it is; both are sliced and assigned alike.
+def on_device(parts: Sequence[ViewSet], screen: Screen, mark: Mark | None) -> torch.Tensor:
+    """As `_on_cpu`, in a handful of tensor operations however many views there are; the device is not waited for.
 
-    torch spreads a copy of 256 kB over all cores and waits for them: on two busy cores composing took 48 ms, this 2.
+    A pixel is moved as one 32-bit word: four times fewer elements than bytes.
     """
-    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+    columns, rows = screen.columns, screen.rows
+    words = [part.images.contiguous().view(torch.int32)[..., 0] for part in parts]
+    views = words[0] if len(words) == 1 else torch.cat(words)
+    tiles = F.pad(views, (0, 0, 0, 0, 0, columns * rows - screen.views)).unflatten(0, (rows, columns))
+    pixels = torch.zeros((screen.quilt_height, screen.quilt_width, 4), dtype=torch.uint8, device=views.device)
+    grid = _grid(pixels.view(torch.int32), screen)
+    grid[..., 0].copy_(tiles.flip(0).transpose(1, 2))  # the lowest row of tiles is the first
+    if mark is not None:
+        full, rest = divmod(screen.views, columns)
+        grid = _grid(pixels, screen)
+        mark.put(grid[rows - full :])
+        if rest:
+            mark.put(grid[rows - full - 1, :, :rest])
+    return pixels
+
+
+def _grid(pixels: torch.Tensor, screen: Screen) -> torch.Tensor:
+    """[rows, tile_height, columns, tile_width, C] of [quilt_height, quilt_width, C]: the tiles, top row first, shared memory."""
+    used = pixels[-screen.rows * screen.tile_height :, : screen.columns * screen.tile_width]
+    return used.unflatten(1, (screen.columns, -1)).unflatten(0, (screen.rows, -1))
 
 
 def _clear_unused(canvas: Any, screen: Screen) -> None:

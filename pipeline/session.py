@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from display.colour import Layout
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
 from pipeline.clock import Percentiles, StageClock, StageTimes
@@ -62,10 +63,11 @@ class Session:
         present: Callable[[Picture], None],
         *,
         marked: bool = True,
+        layout: Layout = Layout.I420,
         depth: int = 2,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stages = Stages(engine, avatar, observer, placement, present, now, marked)
+        self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout)
         self._observer, self._executor, self._now = observer, executor, now
         self._lock = threading.Condition()
         self._submitting = threading.RLock()

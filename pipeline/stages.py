@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
+from display.colour import Layout, converted
 from display.label import mark
 from display.optics import Cameras, fan
 from display.quilt import Quilt, compose
@@ -26,8 +26,9 @@ class Picture:
     """One quilt or single view, as encoders take it."""
 
     screen: Screen
-    i420: np.ndarray
-    "[3/2 H, W] uint8: Y, U, V planes, BT.601 limited range, even H and W (an odd quilt is padded at the right and top)."
+    yuv: np.ndarray
+    "[3/2 H, W] uint8, even H and W (an odd quilt is padded at the right and top); display/colour.py says in which colours."
+    layout: Layout
     sequence: int
     "Of the frame it was made from."
     captured: float
@@ -51,6 +52,8 @@ class Stages:
     now: Callable[[], float]
     marked: bool = True
     "Whether every view carries the visible AI mark."
+    layout: Layout = Layout.I420
+    "What `present` takes."
 
     def steps(self, work: Work) -> list[Step]:
         """The way of `work`. Without a watched screen a face is still observed, so that its calibration goes on."""
@@ -92,7 +95,8 @@ class Stages:
         for screen in work.screens:
             views = list(work.parts[screen].values())
             quilt = compose(views, screen, mark(screen, str(views[0].images.device)) if self.marked else None)
-            work.pictures.append(Picture(screen, to_i420(quilt), work.frame.sequence, work.frame.captured))
+            yuv = encodable(quilt, self.layout)
+            work.pictures.append(Picture(screen, yuv, self.layout, work.frame.sequence, work.frame.captured))
 
     def _present(self, work: Work) -> None:
         for picture in work.pictures:
@@ -105,10 +109,6 @@ def split_fan(screen: Screen, parts: int) -> list[Cameras]:
     return fan(screen).split(parts)
 
 
-def to_i420(quilt: Quilt) -> np.ndarray:
-    """[3/2 H, W] uint8 of a quilt, padded to even sizes at the right and at the top with black."""
-    rgba = quilt.pixels.cpu().numpy()
-    height, width = rgba.shape[:2]
-    if height % 2 or width % 2:
-        rgba = cv2.copyMakeBorder(rgba, height % 2, 0, 0, width % 2, cv2.BORDER_CONSTANT)
-    return cv2.cvtColor(rgba, cv2.COLOR_RGBA2YUV_I420)
+def encodable(quilt: Quilt, layout: Layout) -> np.ndarray:
+    """[3/2 H, W] uint8 in the host's memory: converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4."""
+    return converted(quilt.pixels, layout).cpu().numpy()

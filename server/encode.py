@@ -17,6 +17,8 @@ import structlog
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
+from display.colour import Layout
+
 log = structlog.get_logger(__name__)
 
 CLOCK_RATE = 90_000
@@ -52,6 +54,9 @@ LEVELS = {
     62: (139_264, 16_711_680),
 }
 "ITU-T H.264 table A-1: level times ten -> most macroblocks a frame, most macroblocks a second."
+
+PIXEL_FORMATS = {Layout.I420: "yuv420p", Layout.NV12: "nv12"}
+"FFmpeg's names."
 
 
 @dataclass(frozen=True)
@@ -111,16 +116,21 @@ def _threads() -> int:
     return max(1, min(4, (os.cpu_count() or 2) // 2))
 
 
-def _open(codec: str, form: Form) -> VideoCodecContext:
+def layout_for(codec: str) -> Layout:
+    """What `codec` reads without sorting the chroma anew."""
+    return Layout.I420 if codec == "libx264" else Layout.NV12
+
+
+def _open(codec: str, form: Form, layout: Layout) -> VideoCodecContext:
     context = av.CodecContext.create(codec, "w")
     assert isinstance(context, VideoCodecContext)
-    context.width, context.height, context.pix_fmt = form.width, form.height, "yuv420p"
+    context.width, context.height, context.pix_fmt = form.width, form.height, PIXEL_FORMATS[layout]
     context.bit_rate = form.bitrate
     context.framerate = Fraction(form.frames_per_second)
     context.time_base = Fraction(1, CLOCK_RATE)
     context.gop_size = 1_000_000  # we say when
     context.max_b_frames = 0
-    # cv2 makes I420 by BT.601 in limited range from sRGB; without saying so, players assume BT.709 above 576 lines.
+    # display/colour.py makes BT.601 in limited range from sRGB; without saying so, players assume BT.709 above 576 lines.
     context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 6, 1, 13
     rate, buffer = form.bitrate // 1000, round(form.bitrate * BUFFER_SECONDS) // 1000
     if codec == "libx264":
@@ -154,8 +164,8 @@ def _open(codec: str, form: Form) -> VideoCodecContext:
 def best_codec() -> str:
     """NVENC where a picture really comes out of it, x264 where not; tried once, and said either way."""
     try:
-        context = _open("h264_nvenc", form_for(640, 480, 25))
-        black = av.VideoFrame.from_ndarray(np.zeros((720, 640), np.uint8), format="yuv420p")
+        context = _open("h264_nvenc", form_for(640, 480, 25), layout_for("h264_nvenc"))
+        black = av.VideoFrame.from_ndarray(np.zeros((720, 640), np.uint8), format="nv12")
         black.pts = 0
         context.encode(black)
         if not list(context.encode(None)):
@@ -171,9 +181,10 @@ def best_codec() -> str:
 class Encoder:
     """Encodes one stream. `encode` belongs to one thread; `ask_keyframe` may be called from any."""
 
-    def __init__(self, form: Form, codec: str = "libx264") -> None:
-        self.form = form
-        self._context = _open(codec, form)
+    def __init__(self, form: Form, codec: str = "libx264", layout: Layout = Layout.I420) -> None:
+        """`layout` is that of every picture to come."""
+        self.form, self._pixel_format = form, PIXEL_FORMATS[layout]
+        self._context = _open(codec, form, layout)
         self._wanted = threading.Event()
         self._last_keyframe = float("-inf")
         self._last_pts = -1
@@ -183,10 +194,10 @@ class Encoder:
         """The next picture is a keyframe, as soon as KEYFRAME_APART allows."""
         self._wanted.set()
 
-    def encode(self, i420: np.ndarray, captured: float) -> AccessUnit:
-        """The picture `i420` [H*3/2, W] uint8 as an access unit. `captured`: seconds of any steady clock."""
-        assert i420.shape == (self.form.height * 3 // 2, self.form.width), i420.shape
-        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(i420), format="yuv420p")  # not copied
+    def encode(self, yuv: np.ndarray, captured: float) -> AccessUnit:
+        """The picture `yuv` [H*3/2, W] uint8 as an access unit. `captured`: seconds of any steady clock."""
+        assert yuv.shape == (self.form.height * 3 // 2, self.form.width), yuv.shape
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(yuv), format=self._pixel_format)  # not copied
         frame.pts = self._stamp(captured)
         frame.time_base = Fraction(1, CLOCK_RATE)
         keyframe = self._keyframe_due(captured)

@@ -16,7 +16,7 @@ from display.screen import Screen
 from pipeline.session import Session, SessionReport
 from server import offers
 from server.audio import Voice, VoiceTrack
-from server.encode import Form, form_for
+from server.encode import Form, form_for, layout_for
 from server.ingest import Ingest
 from server.offers import Offer
 from server.peers import Peer, deliver_promptly, on_keyframe_request, pace, prefer_h264, tap
@@ -96,7 +96,9 @@ class Lobby:
         channel = self._reserve(name, avatar, engine)
         try:
             present, marked = channel.presenter.present, self._settings.mark
-            channel.session = await asyncio.to_thread(self._studio.session, engine, avatar, present, marked)
+            channel.session = await asyncio.to_thread(
+                self._studio.session, engine, avatar, present, marked, layout_for(self._codec)
+            )
             channel.caller = peer = self._peer(channel, "caller")
             await peer.take(offer)
             self._still_there(channel)

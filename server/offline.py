@@ -135,7 +135,7 @@ def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Ite
             sound = _copied_sound(container, driver) if clip.has_sound else None
 
             def write(picture: Picture) -> None:
-                video = av.VideoFrame.from_ndarray(picture.i420, format="yuv420p")
+                video = av.VideoFrame.from_ndarray(picture.yuv, format="yuv420p")
                 video.pts, video.time_base = round(picture.captured / TIME_BASE), TIME_BASE
                 container.mux(film.encode(video))
 

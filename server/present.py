@@ -116,8 +116,8 @@ class Stream:
 
     def encode(self, picture: Picture) -> None:
         if self._encoder is None:  # opened here, since opening NVENC takes longer than the event loop may stand still
-            self._encoder = Encoder(self.form, self._codec)
-        unit = self._encoder.encode(picture.i420, picture.captured)
+            self._encoder = Encoder(self.form, self._codec, picture.layout)
+        unit = self._encoder.encode(picture.yuv, picture.captured)
         self._loop.call_soon_threadsafe(self._fan_out, unit)
 
     def ask_keyframe(self) -> None:

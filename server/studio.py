@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 
+from display.colour import Layout
 from engines import catalogue
 from engines.contract import AnyEngine, FaceObservation
 from pipeline.avatars import SAMPLE, AvatarRecord, Avatars, Consent
@@ -42,12 +43,14 @@ class Studio:
         loaded.warm_up()
         self.avatars.ready(SAMPLE, loaded)
 
-    def session(self, engine: str, avatar: str, present: Callable[[Picture], None], marked: bool) -> Session:
+    def session(
+        self, engine: str, avatar: str, present: Callable[[Picture], None], marked: bool, layout: Layout = Layout.I420
+    ) -> Session:
         """A running session. Raises UnknownEngine, WeightsMissing, UnknownAvatar."""
         loaded = self.engine(engine)
         enrolled = self.avatars.ready(avatar, loaded)
         observer = self.observer(loaded.wants)
-        return Session(loaded, enrolled, observer, self.placement, self.executor, present, marked=marked)
+        return Session(loaded, enrolled, observer, self.placement, self.executor, present, marked=marked, layout=layout)
 
     def enrol(self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str) -> AvatarRecord:
         """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use. Raises PortraitRejected."""

@@ -53,7 +53,7 @@ def test_every_view_lands_in_its_tile_on_any_placement(placement: Placement):
     assert shown.arrived.acquire(timeout=10)
     session.close()
     executor.close()
-    luma = shown.pictures[0].i420[:1024]
+    luma = shown.pictures[0].yuv[:1024]
     means = [luma[top : top + 256, left : left + 256] for left, top in map(QUILT.tile_origin, range(24))]
     assert all(tile.std() == 0 for tile in means)
     assert (np.diff([float(tile[0, 0]) for tile in means]) > 0).all()
@@ -68,7 +68,7 @@ def test_placements_agree_to_the_last_bit():
         session.offer(frame(7))
         session.close()
         executor.close()
-        results.append(shown.pictures[0].i420)
+        results.append(shown.pictures[0].yuv)
     assert all((result == results[0]).all() for result in results[1:])
 
 
@@ -81,7 +81,7 @@ def test_only_what_is_watched_is_rendered_and_a_single_view_is_its_own_picture()
     session.watch(QUILT)
     session.watch(QUILT.only(5))
     session.offer(frame(1))
-    assert {p.screen.name: p.i420.shape for p in shown.pictures} == {
+    assert {p.screen.name: p.yuv.shape for p in shown.pictures} == {
         "telequilt": (1536, 1536),
         "telequilt/view5": (768, 512),
     }
@@ -100,7 +100,7 @@ def test_odd_quilts_are_padded_to_even_pictures():
     session = make(shown, preset("cpu"), Inline())
     session.watch(odd)
     session.offer(frame(0))
-    assert shown.pictures[0].i420.shape == (9000, 5996)
+    assert shown.pictures[0].yuv.shape == (9000, 5996)
 
 
 def test_frames_that_come_too_fast_are_replaced_and_counted():

@@ -1,0 +1,106 @@
+"""Colour: a quilt's RGBA as the YUV that video encoders take. Knows nothing of codecs.
+
+BT.601, limited range, one chroma sample for every 2x2 pixels: that of its top left pixel, not of their mean. The arithmetic is
+OpenCV's (COLOR_RGBA2YUV_I420): weights rounded to 2^-20, sums in 32-bit integers, halves rounded up. So the three ways through
+this file (numpy, OpenCV, tensors on a device) agree to the last bit.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SHIFT = 20
+LUMA = (269484, 528482, 102760)
+"What red, green and blue add to Y, in 2^-20."
+BLUENESS = (-155188, -305135, 460324)
+REDNESS = (460324, -385875, -74448)
+BLACK = (16 << SHIFT) + (1 << SHIFT - 1)
+"Y of black, and the half that rounds."
+GREY = (128 << SHIFT) + (1 << SHIFT - 1)
+"U and V of grey, likewise."
+
+
+class Layout(Enum):
+    """How the chroma lies below the luma of a [3/2 H, W] picture."""
+
+    I420 = "i420"
+    "All of U, then all of V: what x264 takes."
+    NV12 = "nv12"
+    "U and V of each sample side by side: what NVENC takes."
+
+
+def converted(pixels: Tensor, layout: Layout) -> Tensor:
+    """[3/2 H', W'] uint8, on the same device, of `pixels` [H, W, 4] uint8 RGBA.
+
+    Odd sizes get a black row at the top and a black column at the right. No device is waited for.
+    """
+    return torch.from_numpy(_fast(pixels.numpy(), layout)) if pixels.device.type == "cpu" else tensor(pixels, layout)
+
+
+def tensor(pixels: Tensor, layout: Layout) -> Tensor:
+    """As `converted`, by tensor operations alone: two dozen of them, whatever the size."""
+    height, width = pixels.shape[:2]
+    if height % 2 or width % 2:
+        pixels = F.pad(pixels, (0, 0, 0, width % 2, height % 2, 0))
+    rgb = pixels[..., :3].permute(2, 0, 1).to(torch.int32)
+    yuv = pixels.new_empty((pixels.shape[0] * 3 // 2, pixels.shape[1]))
+    y, u, v = planes(yuv, layout)
+    y.copy_(_weighed(rgb, LUMA, BLACK))
+    u.copy_(_weighed(rgb[:, ::2, ::2], BLUENESS, GREY))
+    v.copy_(_weighed(rgb[:, ::2, ::2], REDNESS, GREY))
+    return yuv
+
+
+def plain(rgba: np.ndarray, layout: Layout) -> np.ndarray:
+    """As `converted`: the definition, in numpy."""
+    rgb = _even(rgba)[..., :3].astype(np.int32)
+    yuv = np.empty((rgb.shape[0] * 3 // 2, rgb.shape[1]), np.uint8)
+    y, u, v = planes(yuv, layout)
+    y[...] = (rgb @ np.array(LUMA, np.int32) + BLACK) >> SHIFT
+    u[...] = (rgb[::2, ::2] @ np.array(BLUENESS, np.int32) + GREY) >> SHIFT
+    v[...] = (rgb[::2, ::2] @ np.array(REDNESS, np.int32) + GREY) >> SHIFT
+    return yuv
+
+
+def planes(yuv: Any, layout: Layout) -> tuple[Any, Any, Any]:
+    """Y [H, W], U and V [H/2, W/2] of `yuv` [3/2 H, W] (array or tensor, contiguous), shared memory."""
+    height, width = yuv.shape[0] * 2 // 3, yuv.shape[1]
+    chroma = yuv[height:].reshape(-1)
+    if layout is Layout.NV12:
+        pairs = chroma.reshape(height // 2, width // 2, 2)
+        return yuv[:height], pairs[..., 0], pairs[..., 1]
+    u, v = chroma.reshape(2, height // 2, width // 2)
+    return yuv[:height], u, v
+
+
+def _weighed(rgb: Tensor, weights: tuple[int, int, int], zero: int) -> Tensor:
+    """[h, w] int32 of rgb [3, h, w] int32."""
+    total = rgb[0] * weights[0]
+    total.add_(rgb[1], alpha=weights[1]).add_(rgb[2], alpha=weights[2])
+    return total.add_(zero).bitwise_right_shift_(SHIFT)
+
+
+def _fast(rgba: np.ndarray, layout: Layout) -> np.ndarray:
+    """As `plain`, by OpenCV where it is installed: 0.4 ms for 1536x1024 on one core, where numpy takes 21."""
+    try:
+        import cv2
+    except ImportError:  # a bare machine with torch and numpy: the same bits, later
+        return plain(rgba, layout)
+    i420 = cv2.cvtColor(_even(rgba), cv2.COLOR_RGBA2YUV_I420)
+    if layout is Layout.I420:
+        return i420
+    nv12 = np.empty_like(i420)
+    for target, source in zip(planes(nv12, layout), planes(i420, Layout.I420), strict=True):
+        target[...] = source
+    return nv12
+
+
+def _even(rgba: np.ndarray) -> np.ndarray:
+    height, width = rgba.shape[:2]
+    return np.pad(rgba, ((height % 2, 0), (0, width % 2), (0, 0))) if height % 2 or width % 2 else rgba

@@ -1,0 +1,134 @@
+"""Colours and tiles on a device: every way through them gives the same picture, to the last bit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from display.colour import Layout, converted, plain, planes, tensor
+from display.label import Mark, mark
+from display.optics import fan
+from display.quilt import compose, on_device
+from display.screen import PRODUCT, Screen, fan_yaws, screen
+from display.views import ViewSet
+from server.encode import Encoder, form_for
+
+LAYOUTS = list(Layout)
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """[H, W, 4] uint8, every value as likely as any other."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
+
+
+def views_of(target: Screen, parts: int) -> list[ViewSet]:
+    images = torch.from_numpy(noise(target.views * target.tile_height, target.tile_width))
+    images = images.view(target.views, target.tile_height, target.tile_width, 4)
+    return [ViewSet(images[c.first : c.first + len(c)], c.first) for c in fan(target).split(parts)]
+
+
+def as_tensors(some: Mark) -> Mark:
+    return replace(some, keep=torch.from_numpy(some.keep), add=torch.from_numpy(some.add))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
+def test_numpy_opencv_and_tensors_agree_to_the_last_bit(layout: Layout, height: int, width: int, seed: int):
+    rgba = noise(height, width, seed)
+    defined = plain(rgba, layout)
+    assert defined.shape == ((height + height % 2) * 3 // 2, width + width % 2)
+    assert (converted(torch.from_numpy(rgba), layout).numpy() == defined).all()
+    assert (tensor(torch.from_numpy(rgba), layout).numpy() == defined).all()
+
+
+def test_the_arithmetic_is_opencvs_at_every_extreme():
+    corners = np.array(np.meshgrid(*[[0, 1, 127, 128, 254, 255]] * 3), np.uint8).reshape(3, -1).T
+    rgba = np.dstack([np.repeat(np.repeat(corners[None], 2, 0), 2, 1), np.zeros((2, 432), np.uint8)])
+    assert (plain(rgba, Layout.I420) == cv2.cvtColor(rgba, cv2.COLOR_RGBA2YUV_I420)).all()
+
+
+def test_without_opencv_the_picture_is_the_same(monkeypatch: pytest.MonkeyPatch):
+    rgba = torch.from_numpy(noise(32, 48))
+    before = converted(rgba, Layout.NV12)
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    assert (converted(rgba, Layout.NV12) == before).all()
+
+
+def test_black_and_white_reach_the_limits_of_the_limited_range():
+    y, u, v = planes(plain(np.array([[[0] * 4, [255] * 4]] * 2, np.uint8), Layout.I420), Layout.I420)
+    assert y[0].tolist() == [16, 235]
+    assert (u.item(), v.item()) == (128, 128)
+
+
+def test_an_odd_quilt_is_padded_with_black_at_the_top_and_at_the_right():
+    white = torch.full((3, 5, 4), 255, dtype=torch.uint8)
+    y, _, _ = planes(tensor(white, Layout.NV12), Layout.NV12)
+    assert y[0].tolist() == [16] * 6
+    assert y[1:, 5].tolist() == [16] * 3
+    assert (y[1:, :5] == 235).all()
+
+
+SCREENS = [
+    screen(PRODUCT),
+    screen(PRODUCT).only(3),
+    screen("portrait"),
+    Screen("padded", 3, 2, 3 * 120 + 2, 2 * 100 + 1, 1.2, fan_yaws(5)),
+    Screen("one tile empty in each row but the last", 5, 3, 5 * 96, 3 * 97, 1.0, fan_yaws(11)),
+]
+
+
+@pytest.mark.parametrize("target", SCREENS, ids=lambda s: s.name)
+@pytest.mark.parametrize("parts", [1, 4])
+@pytest.mark.parametrize("marked", [False, True], ids=["plain", "marked"])
+def test_a_quilt_made_on_a_device_is_the_one_made_tile_by_tile(target: Screen, parts: int, marked: bool):
+    views = views_of(target, parts)
+    defined = compose(views, target, mark(target) if marked else None).pixels
+    assert (on_device(views, target, as_tensors(mark(target)) if marked else None) == defined).all()
+
+
+class Counted(TorchDispatchMode):
+    """Counts tensor operations; those that wait for a device or visit the host are named."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.ran[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(target: Screen) -> Counter[str]:
+    views, its_mark = views_of(target, 4), as_tensors(mark(target))
+    with Counted() as counted:
+        tensor(on_device(views, target, its_mark), Layout.NV12)
+    return counted.ran
+
+
+def test_the_way_on_a_device_has_no_loop_over_views_and_waits_for_nothing():
+    few = operations(Screen("few", 6, 2, 6 * 96, 2 * 96, 1.0, fan_yaws(12)))
+    many = operations(Screen("many", 6, 8, 6 * 96, 8 * 96, 1.0, fan_yaws(48)))
+    assert few == many
+    assert not {"_local_scalar_dense", "nonzero", "item"} & set(many)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_encoder_takes_either_layout_and_viewers_see_the_same(layout: Layout):
+    smooth = cv2.resize(noise(4, 6), (256, 128), interpolation=cv2.INTER_CUBIC)
+    encoder = Encoder(form_for(256, 128, 25), layout=layout)
+    unit = encoder.encode(plain(smooth, layout), 0.0)
+    seen = av.CodecContext.create("h264", "r")
+    frames = [*seen.decode(av.Packet(unit.data)), *seen.decode(None)]
+    shown = frames[0].to_ndarray(format="yuv420p")
+    difference = np.abs(shown.astype(int) - plain(smooth, Layout.I420))
+    assert np.median(difference) <= 1
+    assert np.percentile(difference, 99) <= 6
