@@ -1,17 +1,23 @@
-"""Screen: how a display wants its quilt tiled. Device facts come from presets.json; nothing here draws."""
+"""Screen: how a display wants its quilt tiled, by its own report or by presets.json. Nothing here draws."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
+from typing import Any
+
+from display.calibration import Calibration, Fields
+from display.presets import devices
 
 PRODUCT = "telequilt"
 "The product's own screen: 24 views as 6x4 square tiles of 256 px."
 
 HALF_FAN_DEGREES = 17.5
 "Views are rendered from -17.5 to +17.5 degrees, the content cone of VOODOO 3D (arXiv 2312.04651) and of the vendor's docs."
+
+WIDEST_HALF_FAN_DEGREES = 35.0
+"However deep a picture is wanted, cameras stay on this side of a head's profile."
 
 SMALLEST_ORDINARY_VIEW = 512
 "Height in pixels of a single view shown as ordinary video."
@@ -36,6 +42,8 @@ class Screen:
     "Width over height of the picture in a tile once shown; tiles may store it squeezed."
     yaws_degrees: tuple[float, ...]
     "Camera yaw of each view, leftmost (negative) first."
+    focus: float = 0.0
+    "Tile widths by which the outermost views slide when shown (offaxis, lenticular): moves the plane of the glass in depth."
 
     def __post_init__(self) -> None:
         assert 0 < len(self.yaws_degrees) <= self.columns * self.rows, (len(self.yaws_degrees), self.columns, self.rows)
@@ -85,6 +93,13 @@ class Screen:
             yaws_degrees=yaw,
         )
 
+    def deepened(self, scale: float) -> Screen:
+        """This screen with its cameras `scale` times as far apart: below 1 a head looks flatter, above 1 deeper."""
+        assert scale > 0, scale
+        widest = max(map(abs, self.yaws_degrees)) or 1.0
+        scale = min(scale, max(WIDEST_HALF_FAN_DEGREES / widest, 1.0))
+        return replace(self, yaws_degrees=tuple(round(yaw * scale, 6) for yaw in self.yaws_degrees))
+
 
 def fan_yaws(views: int) -> tuple[float, ...]:
     """Yaw in degrees of each of `views` cameras, both ends included, leftmost first."""
@@ -94,12 +109,42 @@ def fan_yaws(views: int) -> tuple[float, ...]:
     return tuple(round(-HALF_FAN_DEGREES + i * step, 6) for i in range(views))
 
 
+def nearest_views(wanted: int, rendered: int) -> tuple[int, ...]:
+    """Which of `rendered` views stands in for each of `wanted` ones that cover the same angle, centre to centre."""
+    return tuple((2 * i + 1) * rendered // (2 * wanted) for i in range(wanted))
+
+
+def reported(default_quilt: str | Mapping[str, Any], calibration: Calibration) -> Screen:
+    """The screen that a display asks for in Bridge's `defaultQuilt` (a record or its text); it counts more than tables.
+
+    A display that reports no quilt gets its preset, and one that is in no table the product's own 24 views, which every
+    panel can show. Raises CalibrationRejected, naming the field.
+    """
+    fields = Fields.of(default_quilt, f"defaultQuilt of {calibration.serial or 'a display'}")
+    if not fields.values:
+        return preset(calibration) or screen(PRODUCT)
+    columns, rows = (fields.whole(name, 1, 50) for name in ("tileX", "tileY"))
+    return Screen(
+        name=calibration.hardware or calibration.serial or "reported",
+        columns=columns,
+        rows=rows,
+        quilt_width=fields.whole("quiltX", 256, 16384),
+        quilt_height=fields.whole("quiltY", 256, 16384),
+        aspect=fields.number("quiltAspect", 0.1, 10, default=calibration.aspect),
+        yaws_degrees=fan_yaws(columns * rows),
+    )
+
+
+def preset(calibration: Calibration) -> Screen | None:
+    """What tables say about this kind of display."""
+    return screens().get(calibration.hardware)
+
+
 @cache
 def screens() -> dict[str, Screen]:
     """Every screen by name: the product's own first, then each device's default quilt."""
     found = {PRODUCT: Screen(PRODUCT, 6, 4, 1536, 1024, 1.0, fan_yaws(24))}
-    presets = json.loads(files("display").joinpath("presets.json").read_text())
-    for device in presets["devices"]:
+    for device in devices():
         tilings = device["presets"]
         if not tilings:
             continue

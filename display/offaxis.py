@@ -1,0 +1,64 @@
+"""Off-axis: cameras that slide past the window, out of cameras that orbit the head. Exact, whatever the depth.
+
+A light-field display is a window: all its views see one and the same plane of glass, while an orbiting camera sees it
+keystoned. Two pinholes at one place differ by a homography alone, so no depth is needed to go from one to the other. What
+stays of the orbit is that cameras stand on a circle instead of a line, which below 20 degrees nobody sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from display.optics import LOOK_AT, Cameras
+
+
+def cameras(orbit: Cameras) -> Cameras:
+    """The off-axis cameras at the places of `orbit`'s: all look along -z, and their frusta share the glass through LOOK_AT."""
+    away = orbit.cam2world[:, :3, 3].astype(np.float64) - LOOK_AT
+    radius = np.linalg.norm(away, axis=1)
+    sideways, upward, nearness = (away / radius[:, None]).T
+    focal_x, focal_y = orbit.intrinsics[:, 0, 0].astype(np.float64), orbit.intrinsics[:, 1, 1].astype(np.float64)
+    cam2world = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (len(orbit), 1, 1))
+    cam2world[:, :3, 3] = orbit.cam2world[:, :3, 3]
+    intrinsics = np.tile(np.eye(3), (len(orbit), 1, 1))
+    intrinsics[:, 0, 0], intrinsics[:, 0, 2] = focal_x * nearness, 0.5 + focal_x * sideways
+    intrinsics[:, 1, 1], intrinsics[:, 1, 2] = focal_y * nearness, 0.5 - focal_y * upward
+    return replace(orbit, cam2world=cam2world.astype(np.float32), intrinsics=intrinsics.astype(np.float32))
+
+
+def homographies(orbit: Cameras, focus: float = 0.0, views: int | None = None) -> np.ndarray:
+    """[V, 3, 3] float64: from a place in the off-axis picture to the place in the orbit picture that shows the same.
+
+    Places are (x, y, 1) with x and y 0..1 over the picture, y down. `focus` slides view i by (2 i + 1) / views - 1 times as
+    many picture widths, which moves the plane of the glass in depth; `views` counts the whole fan that `orbit` is a part of.
+    """
+    straight = cameras(orbit)
+    turned = np.swapaxes(orbit.cam2world[:, :3, :3], 1, 2).astype(np.float64) @ straight.cam2world[:, :3, :3]
+    both = orbit.intrinsics.astype(np.float64) @ turned @ np.linalg.inv(straight.intrinsics.astype(np.float64))
+    slides = np.tile(np.eye(3), (len(orbit), 1, 1))
+    fan = views or len(orbit)
+    slides[:, 0, 2] = ((2 * (orbit.first + np.arange(len(orbit))) + 1) / fan - 1) * focus
+    return both @ slides
+
+
+def straightened(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """[V, H, W, C] uint8 orbit pictures as off-axis ones, bilinear; beyond a picture's edge its last pixel goes on."""
+    assert images.dtype == np.uint8, images.dtype
+    assert len(images) == len(matrices), (len(images), len(matrices))
+    return np.stack([_warped(image, matrix) for image, matrix in zip(images, matrices, strict=True)])
+
+
+def _warped(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    across, down, scale = matrix @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+    column = np.clip(across / scale * width - 0.5, 0, width - 1)
+    row = np.clip(down / scale * height - 0.5, 0, height - 1)
+    left, top = column.astype(int), row.astype(int)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    beside, below = ((column - left)[:, None], (row - top)[:, None])
+    upper = image[top, left] * (1 - beside) + image[top, right] * beside
+    lower = image[bottom, left] * (1 - beside) + image[bottom, right] * beside
+    return np.round(upper * (1 - below) + lower * below).astype(np.uint8).reshape(image.shape)
