@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -11,12 +12,14 @@ from pathlib import Path
 import av
 import httpx
 import numpy as np
+import pytest
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
+from engines.voodoo3d.network import Voodoo3D
 from pipeline.frame import Frame
 from pipeline.puppet import Puppet
 from server.settings import Settings
@@ -43,28 +46,45 @@ class PuppetCamera(MediaStreamTrack):
         return picture
 
 
-def small_voodoo3d(settings: Settings) -> Studio:
-    engine = Voodoo3d(synthetic.network(Architecture(64, 16)), noise=True, samples=Samples(12, 12))
-    return replace(open_studio(settings), engine=lambda _name: engine)
+def studio_with(network: Voodoo3D, samples: Samples) -> Callable[[Settings], Studio]:
+    engine = Voodoo3d(network, noise=True, samples=samples)
+    return lambda settings: replace(open_studio(settings), engine=lambda _name: engine)
 
 
-async def test_a_caller_drives_a_volume_that_a_viewer_sees(tmp_path: Path) -> None:
+async def called(tmp_path: Path, studio: Callable[[Settings], Studio], pictures: int, seconds: float) -> np.ndarray:
+    """[24, 256, 256, 3] int: the views of the `pictures`th quilt that a viewer of the puppet's call gets, within `seconds`."""
     frames = list(islice(Puppet().frames(), 0, 100, 5))
     settings = settings_for(tmp_path, engine="voodoo3d")
     async with (
-        serving(settings, small_voodoo3d) as (base, _app),
+        serving(settings, studio) as (base, _app),
         httpx.AsyncClient(base_url=base, timeout=60) as http,
         Client(http) as caller,
         Client(http) as viewer,
     ):
         assert (await caller.publish("room", PuppetCamera(frames), engine="voodoo3d")).status_code == 201
         assert (await viewer.view()).status_code == 201
-        pictures = [picture.to_ndarray(format="rgb24") for picture in await viewer.seen(6)]
-    last = pictures[-1].astype(int)
+        seen = [picture.to_ndarray(format="rgb24") for picture in await viewer.seen(pictures, seconds)]
+    last = seen[-1].astype(int)
     assert last.shape == (1024, 1536, 3)
-    tiles = last.reshape(4, 256, 6, 256, 3).transpose(0, 2, 1, 3, 4).reshape(24, 256, 256, 3)
+    return last.reshape(4, 256, 6, 256, 3).transpose(0, 2, 1, 3, 4).reshape(24, 256, 256, 3)
+
+
+def assert_a_hologram_of_noise(tiles: np.ndarray) -> None:
     neighbours = np.abs(tiles[18:23, 140:] - tiles[19:24, 140:]).mean((1, 2, 3))
     assert tiles[:, 140:].std() > 10, "nothing is shown"
     assert (neighbours > 1).all(), "two views show the same"
     # NOISE is written in white letters on black in the same place of every view
     assert (tiles[:, 24:60].max((1, 2, 3)) > 200).all()
+
+
+async def test_a_caller_drives_a_volume_that_a_viewer_sees(tmp_path: Path) -> None:
+    small = studio_with(synthetic.network(Architecture(64, 16)), Samples(12, 12))
+    assert_a_hologram_of_noise(await called(tmp_path, small, pictures=6, seconds=20))
+
+
+@pytest.mark.golden
+@pytest.mark.timeout(1800)
+async def test_the_full_size_network_on_the_same_way(tmp_path: Path) -> None:
+    """Few samples along a ray, but every layer at its published size: a quilt takes minutes without a GPU."""
+    whole = studio_with(synthetic.network(), Samples(12, 12))
+    assert_a_hologram_of_noise(await called(tmp_path, whole, pictures=2, seconds=1500))
