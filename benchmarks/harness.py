@@ -7,16 +7,18 @@ import os
 import platform
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("telequilt", "torch", "numpy", "mediapipe", "numba", "aiortc", "av", "opencv-contrib-python")
+_PACKAGES = ("telequilt", "torch", "triton", "numpy", "mediapipe", "numba", "aiortc", "av", "opencv-contrib-python")
+COLOURS = {"preprocess": "#0072b2", "drive": "#009e73", "render": "#e69f00", "compose": "#cc79a7", "encode": "#56b4e9"}
+"Of each stage, in the order of a frame's way; told apart by the colour-blind too (M. Okabe, K. Ito, jfly.uni-koeln.de/color)."
 
 
 def circumstances() -> dict[str, Any]:
@@ -28,7 +30,7 @@ def circumstances() -> dict[str, Any]:
         "machine": {
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)),
-            "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
             "gpu": _gpu(),
             "system": platform.platform(terse=True),
         },
@@ -43,6 +45,40 @@ def write(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:
     path = folder / f"{name}.json"
     path.write_text(json.dumps(circumstances() | result, indent=2, default=_plain) + "\n")
     return path
+
+
+def show(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> None:
+    """Print a table: by rich, or in plain text on a machine that lacks it. The first column is text, the others numbers."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+        print(f"\n{title}")
+        for row in (headings, ["-" * width for width in widths], *cells):
+            first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+            print("  ".join((first, *others)).rstrip())
+        print(caption)
+        return
+    table = Table(title=title, caption=caption)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left")
+    for row in cells:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def pyplot() -> Any:
+    """matplotlib's drawing surface without a screen, or None where it is not installed: results then come without pictures."""
+    try:
+        import matplotlib
+    except ImportError:
+        return None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as surface
+
+    return surface
 
 
 def _plain(value: object) -> object:
@@ -80,7 +116,8 @@ def _processor() -> str:
 def _gpu() -> str:
     import torch
 
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    names = Counter(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
+    return ", ".join(f"{count} x {name}" for name, count in names.items()) or "none"
 
 
 def _version(package: str) -> str:

@@ -1,0 +1,131 @@
+"""Timeline: which stage of which frame ran on which device, and when. Drawn alike from a simulation and from a real run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import COLOURS, pyplot
+from benchmarks.simulation import Span
+
+INK = "#222222"
+QUIET = "#8a8a8a"
+LABEL_FROM = 0.017
+"Bars shorter than this share of the picture's width carry no number."
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One run."""
+
+    title: str
+    devices: Sequence[str]
+    "From top to bottom."
+    spans: Sequence[Span]
+    captures: Mapping[tuple[int, int], float]
+    "(Caller, frame) -> when the camera took it."
+
+
+def draw(panels: Sequence[Panel], begin: float, length: float, heading: str, path: Path) -> bool:
+    """Draw `length` seconds from `begin` of each panel, all to one scale. False where matplotlib is not installed."""
+    plot = pyplot()
+    if plot is None:
+        return False
+    rows = sum(len(panel.devices) for panel in panels)
+    figure, axes = plot.subplots(
+        len(panels),
+        1,
+        figsize=(12.5, 1.15 + 0.85 * len(panels) + 0.4 * rows),
+        layout="constrained",
+        squeeze=False,
+        height_ratios=[len(panel.devices) + 1.2 for panel in panels],
+    )
+    for axis, panel in zip(axes[:, 0], panels, strict=True):
+        _panel(axis, panel, begin, length)
+    axes[-1, 0].set_xlabel("milliseconds", color=QUIET)
+    _legend(figure, plot, panels)
+    figure.suptitle(heading, x=0.012, ha="left", fontsize=12.5, fontweight="bold", color=INK)
+    figure.savefig(path, dpi=120)
+    plot.close(figure)
+    return True
+
+
+def _panel(axis: Any, panel: Panel, begin: float, length: float) -> None:
+    rows = {device: row for row, device in enumerate(panel.devices)}
+    callers = {span.caller for span in panel.spans}
+    followed = _followed(panel, begin, length)
+    for row in rows.values():
+        axis.axhspan(row - 0.5, row + 0.5, color="#f5f5f5" if row % 2 == 0 else "white", zorder=0)
+    for span in panel.spans:
+        if span.ended <= begin or span.begun >= begin + length:
+            continue
+        left, right = 1e3 * (max(span.begun, begin) - begin), 1e3 * (min(span.ended, begin + length) - begin)
+        mine = (span.caller, span.frame) == followed
+        axis.barh(
+            rows[span.device],
+            right - left,
+            left=left,
+            height=0.74,
+            color=COLOURS.get(span.stage, "#999999"),
+            edgecolor=INK if mine else "white",
+            linewidth=1.6 if mine else 0.6,
+            zorder=4 if mine else 3,
+        )
+        if (right - left) / 1e3 > LABEL_FROM * length * (1 if len(callers) == 1 else 1.5):
+            name = f"{span.frame}" if len(callers) == 1 else f"{chr(ord('A') + span.caller)}{span.frame}"
+            ink = INK if span.stage in ("render", "encode", "compose") else "white"
+            axis.text((left + right) / 2, rows[span.device], name, ha="center", va="center", fontsize=7.5, color=ink, zorder=5)
+    if followed is not None:
+        _mark_age(axis, panel, followed, begin)
+    axis.set_yticks(list(rows.values()), list(rows), fontsize=8.5)
+    axis.set_ylim(len(rows) - 0.45, -1.25)
+    axis.set_xlim(0, 1e3 * length)
+    axis.set_title(panel.title, loc="left", fontsize=10, color=INK)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.spines["bottom"].set_color("#cccccc")
+    axis.tick_params(length=0, colors="#555555", labelsize=8.5)
+    axis.grid(axis="x", color="#e3e3e3", lw=0.6, zorder=1)
+
+
+def _followed(panel: Panel, begin: float, length: float) -> tuple[int, int] | None:
+    """A frame of the first caller that lies whole in the picture, near its middle: its way is outlined."""
+    ends: dict[tuple[int, int], float] = {}
+    for span in panel.spans:
+        key = (span.caller, span.frame)
+        ends[key] = max(ends.get(key, 0.0), span.ended)
+    whole = [
+        key
+        for key, end in ends.items()
+        if key[0] == 0 and panel.captures.get(key, -1.0) >= begin and end <= begin + 0.97 * length
+    ]
+    middle = begin + length / 2
+    return min(whole, key=lambda key: abs((panel.captures[key] + ends[key]) / 2 - middle), default=None)
+
+
+def _mark_age(axis: Any, panel: Panel, followed: tuple[int, int], begin: float) -> None:
+    """A bracket from the followed frame's capture to its last stage's end."""
+    left = 1e3 * (panel.captures[followed] - begin)
+    right = 1e3 * (max(s.ended for s in panel.spans if (s.caller, s.frame) == followed) - begin)
+    axis.annotate("", (right, -0.72), (left, -0.72), arrowprops={"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "color": INK, "lw": 1.1})
+    axis.text(
+        (left + right) / 2,
+        -0.74,
+        f" frame {followed[1]}: {right - left:.0f} ms from camera to encoded picture ",
+        ha="center",
+        va="center",
+        fontsize=8,
+        color=INK,
+        backgroundcolor="white",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+    )
+
+
+def _legend(figure: Any, plot: Any, panels: Sequence[Panel]) -> None:
+    present = {span.stage for panel in panels for span in panel.spans}
+    stages = [stage for stage in COLOURS if stage in present]
+    handles = [plot.Rectangle((0, 0), 1, 1, color=COLOURS[stage]) for stage in stages]
+    figure.legend(
+        handles, stages, loc="outside upper right", ncols=len(stages), frameon=False, fontsize=9, handlelength=1.1, columnspacing=1.4
+    )
