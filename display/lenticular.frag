@@ -15,7 +15,7 @@ uniform vec2 tile;         // size of a tile as a share of the quilt
 uniform vec2 inset;        // half a texel as a share of a tile
 uniform vec2 fit;          // panel over picture: above 1 leaves a border, below 1 cuts off
 uniform float focus;       // tile widths by which the outermost views slide
-uniform vec3 fan;          // yaw of view 0, yaw from view to view, focal length over picture width
+uniform vec3 fan;          // yaw of view 0, yaw from view to view, picture width over focal length
 uniform float blend;       // 1 mixes two neighbouring views, 0 takes the nearest
 
 out vec4 colour;
@@ -26,7 +26,7 @@ vec3 seen(float view, float across, vec2 place) {
     off.x += (2.0 * across - 1.0) * focus;
     // an orbiting camera keystones the glass: offaxis.homographies()
     float yaw = fan.x + fan.y * view;
-    float nearness = 1.0 - off.x * sin(yaw) / fan.z;
+    float nearness = 1.0 - off.x * sin(yaw) * fan.z;
     off = vec2(off.x * cos(yaw), off.y) / nearness;
     vec2 inside = clamp(off + 0.5, inset, 1.0 - inset); // linear filtering must not reach into the next tile
     float row = floor((view + 0.5) / grid.x);

@@ -77,6 +77,8 @@ class Tiling:
     "Width over height of the picture in a tile once shown."
     fan_degrees: float = 0.0
     "From the first to the last camera, where cameras orbited at even steps; 0 for off-axis views, as other programs make."
+    parallel: bool = False
+    "The orbiting cameras projected in parallel (engines.contract.ProjectsInParallel)."
 
     def __post_init__(self) -> None:
         assert 0 < self.views <= self.columns * self.rows, (self.views, self.columns, self.rows)
@@ -85,11 +87,17 @@ class Tiling:
         assert self.aspect > 0, self.aspect
 
     @classmethod
-    def of(cls, screen: Screen) -> Tiling:
-        """The tiling of the quilts that are rendered for `screen`, by orbiting cameras."""
-        fan = screen.yaws_degrees[-1] - screen.yaws_degrees[0]
+    def of(cls, screen: Screen, parallel: bool = False) -> Tiling:
+        """The tiling of the quilts that an engine renders for `screen`, with orbiting cameras."""
         return cls(
-            screen.columns, screen.rows, screen.views, screen.quilt_width, screen.quilt_height, screen.aspect, fan
+            screen.columns,
+            screen.rows,
+            screen.views,
+            screen.quilt_width,
+            screen.quilt_height,
+            screen.aspect,
+            screen.yaws_degrees[-1] - screen.yaws_degrees[0],
+            parallel,
         )
 
     @property
@@ -101,9 +109,9 @@ class Tiling:
         return self.height // self.rows
 
     @property
-    def focal(self) -> float:
-        """Focal length over picture width of the cameras that orbited."""
-        return float(intrinsics(self.aspect)[0, 0])
+    def opening(self) -> float:
+        """Picture width over focal length of the cameras that orbited; 0 for parallel projection."""
+        return 0.0 if self.parallel else 1 / float(intrinsics(self.aspect)[0, 0])
 
 
 def named(file_name: str, width: int, height: int) -> Tiling | None:
@@ -224,7 +232,7 @@ def _turned(u: np.ndarray, v: np.ndarray, tiling: Tiling, view: np.ndarray) -> t
         return u, np.broadcast_to(v, view.shape)
     first, step = _fan(tiling)
     yaw = first + step * view
-    nearness = 1 - u * np.sin(yaw) / tiling.focal
+    nearness = 1 - u * np.sin(yaw) * tiling.opening
     return u * np.cos(yaw) / nearness, v / nearness
 
 
@@ -270,7 +278,7 @@ def uniforms(
         "inset": (0.5 / tiling.tile_width, 0.5 / tiling.tile_height),
         "fit": fit_scale(tiling, calibration, overscan),
         "focus": float(focus),
-        "fan": (first, step, tiling.focal),
+        "fan": (first, step, tiling.opening),
         "blend": 1.0 if filter is Filter.BLENDED else 0.0,
     }
 

@@ -28,19 +28,33 @@ def cameras(orbit: Cameras) -> Cameras:
     return replace(orbit, cam2world=cam2world.astype(np.float32), intrinsics=intrinsics.astype(np.float32))
 
 
-def homographies(orbit: Cameras, focus: float = 0.0, views: int | None = None) -> np.ndarray:
+def homographies(orbit: Cameras, *, focus: float = 0.0, views: int | None = None, parallel: bool = False) -> np.ndarray:
     """[V, 3, 3] float64: from a place in the off-axis picture to the place in the orbit picture that shows the same.
 
     Places are (x, y, 1) with x and y 0..1 over the picture, y down. `focus` slides view i by (2 i + 1) / views - 1 times as
     many picture widths, which moves the plane of the glass in depth; `views` counts the whole fan that `orbit` is a part of.
+    `parallel`: the pictures are parallel projections along the cameras' axes, which only narrow what lies on the glass.
     """
-    straight = cameras(orbit)
-    turned = np.swapaxes(orbit.cam2world[:, :3, :3], 1, 2).astype(np.float64) @ straight.cam2world[:, :3, :3]
-    both = orbit.intrinsics.astype(np.float64) @ turned @ np.linalg.inv(straight.intrinsics.astype(np.float64))
+    turned = _narrowed(orbit) if parallel else _turned(orbit)
     slides = np.tile(np.eye(3), (len(orbit), 1, 1))
     fan = views or len(orbit)
     slides[:, 0, 2] = ((2 * (orbit.first + np.arange(len(orbit))) + 1) / fan - 1) * focus
-    return both @ slides
+    return turned @ slides
+
+
+def _turned(orbit: Cameras) -> np.ndarray:
+    """[V, 3, 3]: pinholes at one place see a direction at places that are linear in it."""
+    straight = cameras(orbit)
+    rotation = np.swapaxes(orbit.cam2world[:, :3, :3], 1, 2).astype(np.float64) @ straight.cam2world[:, :3, :3]
+    return orbit.intrinsics.astype(np.float64) @ rotation @ np.linalg.inv(straight.intrinsics.astype(np.float64))
+
+
+def _narrowed(orbit: Cameras) -> np.ndarray:
+    """[V, 3, 3]: the glass seen from the side by parallel rays is narrower by the cosine, about its middle."""
+    narrowed = np.tile(np.eye(3), (len(orbit), 1, 1))
+    narrowed[:, 0, 0] = np.cos(orbit.yaws)
+    narrowed[:, 0, 2] = 0.5 - 0.5 * np.cos(orbit.yaws)
+    return narrowed
 
 
 def straightened(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:

@@ -100,6 +100,19 @@ class Screen:
         scale = min(scale, max(WIDEST_HALF_FAN_DEGREES / widest, 1.0))
         return replace(self, yaws_degrees=tuple(round(yaw * scale, 6) for yaw in self.yaws_degrees))
 
+    def filled(self, columns: int, rows: int) -> Screen:
+        """This screen's views repeated until they fill a grid that another program insists on; tiles keep their size."""
+        chosen = nearest_views(columns * rows, self.views)
+        return replace(
+            self,
+            name=f"{self.name}/{columns}x{rows}",
+            columns=columns,
+            rows=rows,
+            quilt_width=columns * self.tile_width,
+            quilt_height=rows * self.tile_height,
+            yaws_degrees=tuple(self.yaws_degrees[view] for view in chosen),
+        )
+
 
 def fan_yaws(views: int) -> tuple[float, ...]:
     """Yaw in degrees of each of `views` cameras, both ends included, leftmost first."""

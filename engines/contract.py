@@ -128,4 +128,14 @@ class SharesBatches(Protocol):
         ...
 
 
+@runtime_checkable
+class ProjectsInParallel(Protocol):
+    """An engine whose views are parallel projections along each camera's axis; all others see in perspective.
+
+    A light-field display has to know: it makes off-axis views of both, in different ways (display/offaxis.py).
+    """
+
+    parallel: ClassVar[bool]
+
+
 AnyEngine = Engine[Any, Any]

@@ -18,6 +18,7 @@ class Relief:
 
     name: ClassVar[str] = "relief"
     wants: ClassVar[frozenset[str]] = frozenset()
+    parallel: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._renderer = StripRenderer()
