@@ -17,7 +17,7 @@ from torch import Tensor
 from engines import triplane
 from engines.triplane import FAR, NEAR, Seen, TriplaneField
 
-RAYS_AT_ONCE = 4096
+RAYS_AT_ONCE = {"cpu": 1 << 12, "cuda": 1 << 16}
 EMPTY = 1e-3
 "Opacity by the grid below which a ray is taken for empty: a quarter of an 8-bit step."
 
@@ -62,14 +62,14 @@ class DensityGrid:
 
 
 def density_grid(field: TriplaneField, low: Tensor, high: Tensor, side: int) -> DensityGrid:
-    """The field's density logit at side^3 points of the box; block-wise, a slice of z at a time."""
-    x, y, z = (torch.linspace(float(a), float(b), side, device=field.device) for a, b in zip(low, high, strict=True))
+    """The field's density logit at side^3 points of the box; block-wise, as many slices of z as go at once."""
+    even = torch.linspace(0, 1, side, device=field.device)
+    x, y, z = (a + (b - a) * even for a, b in zip(low.unbind(), high.unbind(), strict=True))
     slices = []
-    for height in z:
-        plane = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flip(-1)
-        points = torch.cat((plane, height.expand(side, side, 1)), -1).view(-1, 3)
-        slices.append(field(points, 0)[0].view(side, side))
-    return DensityGrid(torch.stack(slices)[None, None], low, high)
+    for heights in z.split(max(1, triplane.for_device(triplane.POINTS_AT_ONCE, field.device) // side**2)):
+        points = torch.stack(torch.meshgrid(heights, y, x, indexing="ij")[::-1], -1).view(-1, 3)
+        slices.append(field(points, 0)[0].view(len(heights), side, side))
+    return DensityGrid(torch.cat(slices)[None, None], low, high)
 
 
 def box_of(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,34 +85,72 @@ def march(
     resolution: int = 128,
     budget: Budget = Budget(),
     channels: int = 3,
+    skip_empty: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """As triplane.march: features [V, channels, R, R] and depth [V, 1, R, R]."""
+    """As triplane.march: features [V, channels, R, R] and depth [V, 1, R, R].
+
+    `skip_empty` spends no samples on rays that meet nothing, for which it has to know how many they are: a GPU would make
+    its caller wait for that number, and gets fixed shapes instead unless told otherwise.
+    """
+    skip_empty = field.device.type == "cpu" if skip_empty is None else skip_empty
     origins, directions = triplane.rays(cam2world.float(), intrinsics.float(), resolution)
     grid = density_grid(field, *box_of(origins, directions), budget.grid)
+    looked = _where_something_is if skip_empty else _everywhere
     parts = [
-        _march_rays(field, grid, origin, some, budget, channels)
-        for origin, some in triplane.ray_parts(origins, directions, RAYS_AT_ONCE)
+        looked(field, grid, begins, some, budget, channels)
+        for begins, some in triplane.ray_parts(origins, directions, triplane.for_device(RAYS_AT_ONCE, field.device))
     ]
-    limits = triplane.depth_limits(budget.steps, field.device)
-    return triplane.as_pictures(parts, len(cam2world), resolution, *limits)
+    return triplane.as_pictures(parts, len(cam2world), resolution, *triplane.depth_limits(budget.steps))
 
 
-def _march_rays(
-    field: TriplaneField, grid: DensityGrid, origin: Tensor, directions: Tensor, budget: Budget, channels: int
+def _everywhere(
+    field: TriplaneField, grid: DensityGrid, origins: Tensor, directions: Tensor, budget: Budget, channels: int
 ) -> Seen:
-    even = triplane.coarse_depths(budget.steps, field.device)
-    logits = grid(origin + directions[:, None] * even[:, None])
-    weights = triplane.interval_weights(even.expand(len(directions), -1), logits)
+    """Every ray is looked along; what rays saw that meet nothing is thrown away. The same shapes whatever there is to see."""
+    even, weights = _by_the_grid(grid, origins, directions, budget)
+    seen = _looked_along(field, origins, directions, even, weights, budget, channels)
+    meets = weights.sum(-1) > EMPTY
+    return Seen(
+        torch.where(meets[:, None], seen.feature, -1.0),
+        torch.where(meets, seen.depth, torch.inf),
+        torch.where(meets, seen.opacity, 0.0),
+    )
+
+
+def _where_something_is(
+    field: TriplaneField, grid: DensityGrid, origins: Tensor, directions: Tensor, budget: Budget, channels: int
+) -> Seen:
+    """Only rays that meet something are looked along."""
+    even, weights = _by_the_grid(grid, origins, directions, budget)
     feature = directions.new_full((len(directions), channels), -1.0)
     depth = directions.new_full((len(directions),), torch.inf)
     opacity = directions.new_zeros(len(directions))
     meets = (weights.sum(-1) > EMPTY).nonzero()[:, 0]
     if len(meets):
-        looked = triplane.importance_depths(even, weights[meets], budget.fine)
-        points = triplane.along(origin.expand(len(meets), -1), directions[meets], looked)
-        found, colours = field(points, channels)
-        everything = torch.arange(budget.fine, device=field.device).expand(len(meets), -1)
-        shape = (len(meets), budget.fine)
-        seen = triplane.composite(looked, (everything,), found.view(shape), (colours.view(*shape, channels),))
+        seen = _looked_along(field, origins[meets], directions[meets], even, weights[meets], budget, channels)
         feature[meets], depth[meets], opacity[meets] = seen.feature, seen.depth, seen.opacity
     return Seen(feature, depth, opacity)
+
+
+def _by_the_grid(grid: DensityGrid, origins: Tensor, directions: Tensor, budget: Budget) -> tuple[Tensor, Tensor]:
+    """Even depths [S] and what the grid says each interval between them contributes to each ray [N, S - 1]."""
+    even = triplane.coarse_depths(budget.steps, directions.device)
+    logits = grid(origins[:, None] + directions[:, None] * even[:, None])
+    return even, triplane.interval_weights(even.expand(len(directions), -1), logits)
+
+
+def _looked_along(
+    field: TriplaneField,
+    origins: Tensor,
+    directions: Tensor,
+    even: Tensor,
+    weights: Tensor,
+    budget: Budget,
+    channels: int,
+) -> Seen:
+    """The field along rays [N, 3], at depths drawn where `weights` [N, S - 1] between `even` [S] say that something is."""
+    shape = (len(directions), budget.fine)
+    looked = triplane.importance_depths(even, weights, budget.fine)
+    logits, colours = field(triplane.along(origins, directions, looked), channels)
+    everything = torch.arange(budget.fine, device=field.device).expand(shape)
+    return triplane.composite(looked, (everything,), logits.view(shape), (colours.view(*shape, channels),))

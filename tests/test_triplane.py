@@ -119,8 +119,8 @@ class TestExactMarch:
     def test_parts_of_any_size_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         field, (cam2world, intrinsics) = head("haired"), cameras(-17.5, 4.0)
         whole = triplane.march(field, cam2world, intrinsics, 20, 12, 12, 3)
-        monkeypatch.setattr(triplane, "SAMPLES_AT_ONCE", 24 * 7)
-        monkeypatch.setattr(triplane, "POINTS_AT_ONCE", 113)
+        monkeypatch.setitem(triplane.SAMPLES_AT_ONCE, "cpu", 24 * 7)
+        monkeypatch.setitem(triplane.POINTS_AT_ONCE, "cpu", 113)
         parts = triplane.march(field, cam2world, intrinsics, 20, 12, 12, 3)
         torch.testing.assert_close(whole[0], parts[0], rtol=0, atol=2e-6)
         opaque = whole[0].amax(1, keepdim=True) > -0.99
@@ -140,6 +140,11 @@ class TestExactMarch:
         many, same = triplane.march(field, *view, 8, 8, 8, 32)
         torch.testing.assert_close(few, many[:, :3], rtol=0, atol=1e-5)
         torch.testing.assert_close(depth, same)
+
+    @pytest.mark.parametrize("coarse", [2, 24, 96, 137])
+    def test_the_limits_of_depth_are_those_of_the_samples(self, coarse: int) -> None:
+        even = triplane.coarse_depths(coarse, torch.device("cpu"))
+        assert triplane.depth_limits(coarse) == (float(even[0]), float(even[-1]))
 
     def test_an_empty_ray_is_black_and_far(self) -> None:
         planes, decoder = planes_and_decoder("plain")
@@ -198,6 +203,15 @@ class TestSharedVolume:
         _, shared = shared_volume.march(field, *view, 48)
         solid = exact.amax(1, keepdim=True) > -0.5
         assert (depth - shared)[solid].abs().quantile(0.95) < 5e-3
+
+    @pytest.mark.parametrize("name", ["haired", "spectacled"])
+    def test_fixed_shapes_show_exactly_what_skipping_empty_rays_shows(self, name: str) -> None:
+        field, view = head(name), cameras(-12.0, 6.0)
+        skipped = shared_volume.march(field, *view, 32, skip_empty=True)
+        fixed = shared_volume.march(field, *view, 32, skip_empty=False)
+        for one, other in zip(skipped, fixed, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
+        assert (skipped[0] == -1).all(1).any()  # there were empty rays
 
     def test_an_empty_field_costs_no_samples_and_is_black(self) -> None:
         planes, decoder = planes_and_decoder("plain")

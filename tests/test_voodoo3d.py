@@ -233,7 +233,7 @@ class TestWork:
     def test_a_point_of_colour_costs_four_outputs_not_thirty_three(self) -> None:
         field, points = synthetic.network(SMALL).field(torch.zeros(1, 3, 32, 32, 32)), torch.zeros(64, 3)
         assert self.gmac(lambda: field(points, 3)) * 1e9 / 64 == 2304
-        assert triplane.POINTS_AT_ONCE * 64 * 4 <= 1 << 21
+        assert triplane.POINTS_AT_ONCE["cpu"] * 64 * 4 <= 1 << 21
 
 
 def test_runs_with_torch_and_numpy_alone() -> None:
