@@ -68,8 +68,10 @@ def put(address: str, endpoint: str, body: Mapping[str, Any], timeout: float) ->
         status, content = _exchange(address, endpoint, json.dumps(body).encode(), deadline)
     except TimeoutError:
         raise unreachable(address, f"no answer to {endpoint} within {timeout:g} s") from None
-    except (OSError, http.client.HTTPException) as failure:
-        raise unreachable(address, f"{endpoint}: {failure or type(failure).__name__}") from failure
+    except OSError as failure:
+        raise unreachable(address, f"{endpoint}: {failure.strerror or type(failure).__name__}") from failure
+    except http.client.HTTPException as failure:
+        raise BridgeGarbled(f"what answers at {address} does not speak HTTP: {str(failure)[:60]!r}") from failure
     if status != 200:
         raise BridgeRefused(endpoint, f"HTTP {status}")
     return read_answer(endpoint, content)
@@ -166,7 +168,7 @@ class _Timed:
         return io.BufferedReader(_Incoming(self._plain, self._deadline))
 
     def close(self) -> None:
-        self._plain.close()
+        """http.client lets go of its socket once it has read the head of an answer without a length."""
 
 
 class _Incoming(io.RawIOBase):

@@ -1,0 +1,117 @@
+"""Bridges to talk to: the fake Looking Glass Bridge from ../shared in a thread of its own, and servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LOOKING_GLASS = Path(__file__).parents[1].parent / "shared" / "lookingglass"
+
+
+def fake_module() -> Any:
+    """The module of the fake Bridge; the test is skipped where it is not beside this checkout."""
+    path = LOOKING_GLASS / "bridge_fake.py"
+    if not path.is_file():
+        pytest.skip("../shared/lookingglass is not beside this checkout")
+    spec = importlib.util.spec_from_file_location("bridge_fake", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Running:
+    """A fake Bridge in its own thread and loop, which can be ended and started again at the same address."""
+
+    def __init__(self, displays: list[Any], **options: Any) -> None:
+        self._make = lambda **ports: fake_module().FakeBridge(displays, **options, **ports)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="the fake Bridge")
+        self._thread.start()
+        self.fake = self.do(self._make().__aenter__())
+        self.http, self.events = self.fake.http_url, self.fake.ws_url
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        """`work` in the fake's own thread."""
+
+        async def now() -> Any:
+            return work()
+
+        return self.do(now())
+
+    def stop(self) -> None:
+        self.do(self.fake.__aexit__())
+
+    def start(self) -> None:
+        """A new process, as it were: it knows nothing of before."""
+        http, events = self.fake.ports
+        self.fake = self.do(self._make(http_port=http, ws_port=events).__aenter__())
+
+    def close(self) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@contextmanager
+def running(*displays: Any, **options: Any) -> Iterator[Running]:
+    bridge = Running(list(displays), **options)
+    try:
+        yield bridge
+    finally:
+        bridge.close()
+
+
+@contextmanager
+def misbehaving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The address of a server that reads each request's head and then lets `answer` loose on the connection."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    threads: list[threading.Thread] = []
+
+    def serve() -> None:
+        with suppress(OSError):  # closed: the test is over
+            while True:
+                peer, _ = listening.accept()
+                threads.append(threading.Thread(target=talk, args=(peer,)))
+                threads[-1].start()
+
+    def talk(peer: socket.socket) -> None:
+        with peer, suppress(OSError):  # the client has had enough
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += peer.recv(65536)
+            answer(peer)
+
+    accepting = threading.Thread(target=serve)
+    accepting.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        accepting.join()
+        for thread in threads:
+            thread.join()
+
+
+def saying(body: bytes, head: str = "200 OK", length: int | None = None) -> Callable[[socket.socket], None]:
+    """An answer for `misbehaving`."""
+
+    def answer(peer: socket.socket) -> None:
+        announced = len(body) if length is None else length
+        peer.sendall(f"HTTP/1.1 {head}\r\nContent-Length: {announced}\r\n\r\n".encode() + body)
+
+    return answer
