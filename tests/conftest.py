@@ -1,17 +1,24 @@
-"""What several tests share: the folder of test media beside the checkout, the puppet's portrait, the relief engine."""
+"""What several tests share: the folder of test media beside the checkout, the puppet's portrait, the relief engine.
+
+Imports nothing beyond pytest, since GPU tests run on machines that have little more (benchmarks/on_gpu.sh).
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from engines.contract import FaceObservation
-from engines.relief.engine import Relief
-from pipeline.preprocess.observer import observe_portrait
-from pipeline.puppet import puppet_portrait
+if TYPE_CHECKING:
+    from engines.contract import FaceObservation
+    from engines.relief.engine import Relief
 
-SHARED = Path(__file__).parents[1].parent / "shared"
+_CHECKOUT = Path(__file__).parents[1]
+_PLACES = (os.environ.get("TELEQUILT_SHARED", ""), _CHECKOUT.parent / "shared", _CHECKOUT / "shared")
+SHARED = next((Path(place) for place in _PLACES if place and Path(place).is_dir()), _CHECKOUT.parent / "shared")
+"Test media and golden outputs: where TELEQUILT_SHARED says, beside the checkout, or in it."
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +32,8 @@ def media() -> Path:
 
 @pytest.fixture(scope="session")
 def relief() -> Relief:
+    from engines.relief.engine import Relief
+
     engine = Relief()
     engine.warm_up()
     return engine
@@ -33,4 +42,7 @@ def relief() -> Relief:
 @pytest.fixture(scope="session")
 def sample_portrait() -> FaceObservation:
     """The puppet's public-domain photo as enrol() takes it."""
+    from pipeline.preprocess.observer import observe_portrait
+    from pipeline.puppet import puppet_portrait
+
     return observe_portrait(puppet_portrait())

@@ -13,8 +13,9 @@ import torch
 
 from engines.voodoo3d import checkpoint
 from engines.voodoo3d.network import Voodoo3D
+from tests.conftest import SHARED
 
-FACTS = Path(__file__).parents[2].parent / "shared" / "voodoo3d"
+FACTS = SHARED / "voodoo3d"
 
 
 def pytest_configure(config: pytest.Config) -> None:
