@@ -159,13 +159,20 @@ def test_a_bridge_that_restarted_between_two_calls_is_entered_anew(fake: Running
 
 
 @pytest.mark.parametrize("endpoint", ["show_window", "instance_playlist", "insert_playlist_entry", "play_playlist"])
-@pytest.mark.parametrize("others", [False, True], ids=["alone", "another client of our name came first"])
+@pytest.mark.parametrize("how", ["restarts", "restarts, and another client of our name enters first", "crashes"])
 def test_a_bridge_that_restarts_in_the_middle_of_a_cast_gets_the_whole_cast_again(
-    fake: Running, endpoint: str, others: bool
+    fake: Running, endpoint: str, how: str
 ) -> None:
+    def happen() -> None:
+        fake.fake.playlists.clear()
+        if "enters" not in how:
+            fake.fake.tokens.clear()
+        if how == "crashes":
+            raise ConnectionError("and so the connection ends")
+
     bridge = Bridge(fake.http)
     bridge.displays()
-    _at(fake, endpoint, lambda: _forget_everything(fake, others))
+    _at(fake, endpoint, happen)
     bridge.cast([hologram(FILM)])
     assert [one["uri"] for one in fake.fake.playlists[fake.fake.playing]["items"]] == [FILM]
 
@@ -181,12 +188,6 @@ def _at(fake: Running, endpoint: str, happen: Callable[[], None]) -> None:
         return handle(asked, raw)
 
     fake.fake.handle = handling
-
-
-def _forget_everything(fake: Running, others: bool) -> None:
-    fake.fake.playlists.clear()
-    if not others:
-        fake.fake.tokens.clear()
 
 
 def test_a_bridge_that_is_gone_for_a_moment_is_waited_for_but_not_longer_than_a_call_may_take(fake: Running) -> None:
