@@ -57,7 +57,9 @@ def show(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], 
         widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
         print(f"\n{title}")
         for row in (headings, ["-" * width for width in widths], *cells):
-            first, *others = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+            first, *others = (
+                cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
             print("  ".join((first, *others)).rstrip())
         print(caption)
         return

@@ -32,7 +32,9 @@ class Traced:
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
         frame = next(self._frames)
-        self.executor.submit([[self._traced(task, part, step, frame) for part, task in enumerate(step)] for step in steps], done)
+        self.executor.submit(
+            [[self._traced(task, part, step, frame) for part, task in enumerate(step)] for step in steps], done
+        )
 
     def close(self) -> None:
         pass

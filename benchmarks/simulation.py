@@ -146,7 +146,15 @@ def open_session(
         arrived(Shown(caller, picture.captured, now()))
 
     session = Session(
-        engine or Blank(), None, observer or Blank(), placement, executor, present, marked=False, depth=load.depth, now=now
+        engine or Blank(),
+        None,
+        observer or Blank(),
+        placement,
+        executor,
+        present,
+        marked=False,
+        depth=load.depth,
+        now=now,
     )
     session.watch(tiny_screen(load.views))
     return session

@@ -76,7 +76,9 @@ def _panel(axis: Any, panel: Panel, begin: float, length: float) -> None:
         if (right - left) / 1e3 > LABEL_FROM * length * (1 if len(callers) == 1 else 1.5):
             name = f"{span.frame}" if len(callers) == 1 else f"{chr(ord('A') + span.caller)}{span.frame}"
             ink = INK if span.stage in ("render", "encode", "compose") else "white"
-            axis.text((left + right) / 2, rows[span.device], name, ha="center", va="center", fontsize=7.5, color=ink, zorder=5)
+            axis.text(
+                (left + right) / 2, rows[span.device], name, ha="center", va="center", fontsize=7.5, color=ink, zorder=5
+            )
     if followed is not None:
         _mark_age(axis, panel, followed, begin)
     axis.set_yticks(list(rows.values()), list(rows), fontsize=8.5)
@@ -108,7 +110,12 @@ def _mark_age(axis: Any, panel: Panel, followed: tuple[int, int], begin: float) 
     """A bracket from the followed frame's capture to its last stage's end."""
     left = 1e3 * (panel.captures[followed] - begin)
     right = 1e3 * (max(s.ended for s in panel.spans if (s.caller, s.frame) == followed) - begin)
-    axis.annotate("", (right, -0.72), (left, -0.72), arrowprops={"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "color": INK, "lw": 1.1})
+    axis.annotate(
+        "",
+        (right, -0.72),
+        (left, -0.72),
+        arrowprops={"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "color": INK, "lw": 1.1},
+    )
     axis.text(
         (left + right) / 2,
         -0.74,
@@ -127,5 +134,12 @@ def _legend(figure: Any, plot: Any, panels: Sequence[Panel]) -> None:
     stages = [stage for stage in COLOURS if stage in present]
     handles = [plot.Rectangle((0, 0), 1, 1, color=COLOURS[stage]) for stage in stages]
     figure.legend(
-        handles, stages, loc="outside upper right", ncols=len(stages), frameon=False, fontsize=9, handlelength=1.1, columnspacing=1.4
+        handles,
+        stages,
+        loc="outside upper right",
+        ncols=len(stages),
+        frameon=False,
+        fontsize=9,
+        handlelength=1.1,
+        columnspacing=1.4,
     )
