@@ -68,7 +68,7 @@ def show(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]], 
         table.add_column(heading, justify="right" if number else "left")
     for row in cells:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def pyplot() -> Any:
