@@ -94,6 +94,9 @@ def misbehaving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
             while b"\r\n\r\n" not in head:
                 head += peer.recv(65536)
             answer(peer)
+            peer.shutdown(socket.SHUT_WR)
+            while peer.recv(65536):  # closing over unread bytes would tear up what was sent
+                pass
 
     accepting = threading.Thread(target=serve)
     accepting.start()

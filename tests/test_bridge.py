@@ -6,6 +6,7 @@ import json
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -406,11 +407,20 @@ def until(heard: queue.Queue[Event], name: str) -> Event:
     return event
 
 
+def until_subscribed(fake: Running, heard: queue.Queue[Event]) -> None:
+    """A websocket carries no answer: that Bridge has read the subscription shows on its side alone."""
+    until(heard, LISTENING)
+    deadline = time.monotonic() + 20
+    while "ws" not in fake.fake.names():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_events_are_heard_with_their_fields_and_again_after_a_restart(fake: Running, heard: queue.Queue[Event]) -> None:
     bridge = Bridge(fake.http)
     listener = Listener(bridge, heard.put, fake.events)
     try:
-        until(heard, LISTENING)
+        until_subscribed(fake, heard)
         bridge.cast([hologram(FILM)])
         assert until(heard, "New Item Playing").fields == {
             "index": 0,
@@ -420,7 +430,7 @@ def test_events_are_heard_with_their_fields_and_again_after_a_restart(fake: Runn
         fake.stop()
         assert until(heard, LOST).message
         fake.start()
-        until(heard, LISTENING)
+        until_subscribed(fake, heard)
         token = next(iter(fake.fake.tokens.values()))
         fake.call(lambda: fake.fake.emit(token, "Monitor Connect", name="LKG0005"))
         assert until(heard, "Monitor Connect").fields == {"name": "LKG0005"}
@@ -431,7 +441,7 @@ def test_events_are_heard_with_their_fields_and_again_after_a_restart(fake: Runn
 def test_garbled_events_are_counted_and_the_good_ones_go_on(fake: Running, heard: queue.Queue[Event]) -> None:
     listener = Listener(Bridge(fake.http), heard.put, fake.events)
     try:
-        until(heard, LISTENING)
+        until_subscribed(fake, heard)
         for text in (b"no json", b"[]", envelope({"value": {"event": 5}}), envelope(status="Failure")):
             fake.call(lambda text=text: _send(fake, text))
         token = next(iter(fake.fake.tokens.values()))
@@ -474,6 +484,6 @@ def test_whoever_does_not_speak_websocket_is_lost_not_fatal(fake: Running, heard
 
 def test_a_listener_closes_while_nobody_talks(fake: Running, heard: queue.Queue[Event]) -> None:
     listener = Listener(Bridge(fake.http), heard.put, fake.events)
-    until(heard, LISTENING)
+    until_subscribed(fake, heard)
     listener.close()
     assert heard.empty()
