@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from display.optics import HALF_PICTURE, LOOK_AT, Cameras
 
@@ -65,9 +64,15 @@ def traced(rays: Rays) -> tuple[np.ndarray, np.ndarray]:
     points = rays.origins + reached[..., None] * rays.directions
     waves = np.sin(points * 40) * np.sin(points[..., [1, 2, 0]] * 70 + 1)
     light = _pixels(127.5 + 100 * waves + 27 * np.sin(9 * points[..., 2:])).mean(axis=(1, 3))
-    one = _pixels(met).max(axis=(1, 3)), _pixels(met).min(axis=(1, 3))
-    around = sliding_window_view(np.pad(one, ((0, 0), (1, 1), (1, 1)), mode="edge"), (3, 3), axis=(1, 2))
-    return light.round().clip(0, 255).astype(np.uint8), around[0].max(axis=(2, 3)) == around[1].min(axis=(2, 3))
+    most, least = _pixels(met).max(axis=(1, 3)), _pixels(met).min(axis=(1, 3))
+    return light.round().clip(0, 255).astype(np.uint8), _around(most, np.maximum) == _around(least, np.minimum)
+
+
+def _around(values: np.ndarray, chosen: np.ufunc) -> np.ndarray:
+    """[H, W]: the largest or smallest of each pixel and its eight neighbours."""
+    padded = np.pad(values, 1, mode="edge")
+    rows = chosen(chosen(padded[:-2], padded[1:-1]), padded[2:])
+    return chosen(chosen(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
 
 def _pixels(samples: np.ndarray) -> np.ndarray:
