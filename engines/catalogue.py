@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Lock
 
-from engines.contract import AnyEngine, UnknownEngine, WeightsMissing
+from engines.contract import AnyEngine, Footprint, UnknownEngine, WeightsMissing
 from engines.weights import Progress, Published
 
 DEFAULT = "relief"
@@ -55,6 +55,13 @@ def load(name: str = DEFAULT) -> AnyEngine:
     if isinstance(loaded, Exception):
         raise loaded
     return loaded
+
+
+def footprint(name: str) -> Footprint | None:
+    """What the engine asks of GPUs; None for one that works on the processor. Raises UnknownEngine."""
+    if name not in _WHERE:
+        raise UnknownEngine(f"no engine is called {name!r}; there are: {', '.join(_WHERE)}")
+    return getattr(import_module(_WHERE[name]).ENGINE, "footprint", None)
 
 
 def listing() -> list[Listed]:

@@ -138,4 +138,20 @@ class ProjectsInParallel(Protocol):
     parallel: ClassVar[bool]
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What an engine whose class has a `footprint` asks of GPUs, so that they can be shared out before it is loaded."""
+
+    weights_bytes: int
+    "On each GPU that drives or renders."
+    drive_bytes: int
+    "Besides, while driving."
+    render_bytes: int
+    "Besides, while rendering a full batch."
+    drive_work: float
+    "Of a frame, in any unit."
+    view_work: float
+    "Of a view, in the same unit."
+
+
 AnyEngine = Engine[Any, Any]

@@ -18,11 +18,16 @@ class StageClock:
     "When the frame was taken in."
     spans: dict[str, tuple[float, float]] = field(default_factory=dict)
     "Stage -> (begun, ended), in the order of running."
+    busy: dict[str, float] = field(default_factory=dict)
+    "Device -> seconds that it worked for this frame."
 
     def mark(self, stage: str, begun: float, ended: float) -> None:
         """A stage that runs several times for one frame (once a screen, once a renderer) counts from first to last."""
         earlier, later = self.spans.get(stage, (begun, ended))
         self.spans[stage] = (min(earlier, begun), max(later, ended))
+
+    def spend(self, device: str, seconds: float) -> None:
+        self.busy[device] = self.busy.get(device, 0.0) + seconds
 
     @property
     def age(self) -> float:
@@ -55,9 +60,13 @@ class StageTimes:
         self._spans: dict[str, deque[float]] = {}
         self._ages: deque[float] = deque(maxlen=window)
         self._ends: deque[float] = deque(maxlen=window)
+        self._busy: deque[dict[str, float]] = deque(maxlen=window)
         self._window = window
 
-    def add(self, clock: StageClock) -> None:
+    def add(self, clock: StageClock, shown: bool = True) -> None:
+        """A frame has gone by; `shown` says that it was rendered, and not only looked at."""
+        if shown:
+            self._busy.append(clock.busy)
         for stage, (begun, ended) in clock.spans.items():
             self._spans.setdefault(stage, deque(maxlen=self._window)).append(ended - begun)
         self._ages.append(clock.age)
@@ -70,6 +79,14 @@ class StageTimes:
     @property
     def age(self) -> Percentiles:
         return percentiles(self._ages)
+
+    @property
+    def busy(self) -> dict[str, float]:
+        """Device -> seconds it works for a frame that is shown, the slowest tenth of the frames left out: something came between."""
+        devices = dict.fromkeys(device for frame in self._busy for device in frame)
+        most = {device: sorted(frame.get(device, 0.0) for frame in self._busy) for device in devices}
+        kept = len(self._busy) - len(self._busy) // 10
+        return {device: sum(spent[:kept]) / kept for device, spent in most.items()}
 
     def rate(self, now: float, over: float = 3.0) -> float:
         """Frames a second that were finished during the last `over` seconds."""

@@ -30,9 +30,11 @@ class Work:
     screens: tuple[Any, ...] = ()
     "The screens watched when this frame was taken up."
     parts: dict[Any, dict[int, Any]] = field(default_factory=dict)
-    "Screen -> renderer -> ViewSet, filled in any order."
+    "Screen -> first view -> ViewSet, filled in any order."
     pictures: list[Any] = field(default_factory=list)
-    "One Picture a screen, after compose."
+    "One for each screen, after compose."
+    stints: list[Any] = field(default_factory=list)
+    "What each device did when (pipeline/timing.py)."
 
 
 class Flow:
@@ -72,10 +74,12 @@ class Flow:
         self._under_way.append(work)
         return [work]
 
-    def settle(self, work: Work, failed_in: str | None = None) -> None:
-        """`work` is finished, or a stage failed on it."""
+    def settle(self, work: Work, failed_in: str | None = None, overtaken: bool = False) -> None:
+        """`work` is finished, a stage failed on it, or a newer frame was rendered in its place."""
         self._under_way.remove(work)
-        if failed_in is not None:
+        if overtaken:
+            self.dropped[REPLACED] += 1
+        elif failed_in is not None:
             self.dropped[f"failed in {failed_in}"] += 1
 
     def close(self) -> None:

@@ -34,3 +34,16 @@ def test_the_window_forgets_the_oldest():
         clock.mark("drive", float(i), i + (1.0 if i < 20 else 0.002))
         times.add(clock)
     assert times.stages["drive"].p99 == pytest.approx(2.0)
+
+
+def test_how_busy_devices_are_counts_frames_that_were_shown():
+    times = StageTimes()
+    for i in range(20):
+        clock = StageClock(captured=float(i))
+        clock.spend("cpu:0", 0.002)
+        if i % 2 == 0:
+            clock.spend("cpu:1", 0.010)
+            clock.spend("cpu:1", 0.005 if i else 9.0)  # the first frame compiled something
+        times.add(clock, shown=i % 2 == 0)
+    assert times.busy == {"cpu:0": pytest.approx(0.002), "cpu:1": pytest.approx(0.015)}
+    assert StageTimes().busy == {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -11,14 +13,18 @@ import torch
 from display.optics import Cameras
 from display.views import ViewSet
 from engines.contract import FaceObservation, Needs, WeightsMissing
+from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, choose, chosen_precision
 from engines.shared_volume import Sampling
 from engines.triplane import TriplaneField
 from engines.voodoo3d import checkpoint, synthetic
 from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, enrol
 from engines.voodoo3d.network import Voodoo3D
-from engines.voodoo3d.render import render
+from engines.voodoo3d.render import looking, render
 from engines.weights import SYNTHETIC
+
+VIEWS_OF_A_QUILT = 24
+"Of our own screen: what marches are held against eager with."
 
 
 class Voodoo3d:
@@ -34,11 +40,23 @@ class Voodoo3d:
         noise: bool | None = None,
         samples: Samples = Samples(),
         sampling: Sampling = Sampling.SHARED_VOLUME,
+        runtime: str | None = None,
+        precision: str | None = None,
+        views_at_once: int | None = None,
     ) -> None:
-        """With the imported weights, or with `network`; `noise` says that its weights are synthetic. Raises WeightsMissing."""
+        """With the imported weights, or with `network`, run as it is; `noise` says that its weights are synthetic.
+
+        `runtime` and `precision` are names from engines/runtime, by default the operator's choice; `views_at_once` is how many
+        pictures are super-resolved together. Raises WeightsMissing, UnknownRuntime.
+        """
         self.noise = os.environ.get(SYNTHETIC) == "1" if noise is None else noise
         self.samples, self.sampling = samples, sampling
-        self._loading = threading.Lock()
+        self._runtime = check(runtime or os.environ.get(RUNTIME, AUTO))
+        self._precision = precision or os.environ.get(PRECISION, AUTO)
+        self._views_at_once = views_at_once
+        chosen_precision(self._precision, "cpu")  # a name that does not exist shows now
+        self._given = network
+        self._loading: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
         self._on: dict[torch.device, Voodoo3D] = {} if network is None else {network.device: network}
         if network is None and not self.noise and not checkpoint.PUBLISHED.place.is_file():
             wanted = checkpoint.PUBLISHED
@@ -46,8 +64,9 @@ class Voodoo3d:
             raise WeightsMissing(self.name, needs)
 
     def warm_up(self) -> None:
-        """Reads the weights."""
-        self._network()
+        """Reads the weights and prepares what every frame needs: minutes, the first time that a GPU's kernels are compiled."""
+        network = self._network()
+        network.prepare([looking(network, 1, self.samples, Sampling.EXACT)])
 
     def enrol(self, portrait: FaceObservation) -> Voodoo3dAvatar:
         """The portrait's avatar: 0.8 TMAC, some 10 s on two CPU cores. Raises PortraitRejected."""
@@ -59,27 +78,48 @@ class Voodoo3d:
 
     def render(self, state: Voodoo3dState, cameras: Cameras) -> ViewSet:
         """The state from each camera: 0.2 TMAC a view."""
-        views = render(self._network(), state, cameras, self.samples, self.sampling)
+        return self.render_many([(state, cameras)])[0]
+
+    @property
+    def views_at_once(self) -> int:
+        """Views of a full batch on the device that this thread works on."""
+        return self._network().views_at_once
+
+    def render_many(self, requests: Sequence[tuple[Voodoo3dState, Cameras]]) -> list[ViewSet]:
+        """What `render` gives for each (state, cameras); views of all of them fill the same batches."""
+        shown = render(self._network(), requests, self.samples, self.sampling)
         if self.noise:
-            synthetic.stamp(views.images)
-        return views
+            for views in shown:
+                synthetic.stamp(views.images)
+        return shown
 
     def field(self, state: Voodoo3dState) -> TriplaneField:
         """The state's density and colour in space, for a mesh (engines/mesh.py)."""
         network = self._network()
         return network.field(state.planes.to(network.device))
 
+    def stages(self, device: torch.device, precision: Precision) -> list[Stage]:
+        """A network of its own on `device`, stage by stage, with the drivers' march and both marches of a quilt."""
+        network = self._made(device, precision)
+        marches = ((1, Sampling.EXACT), (VIEWS_OF_A_QUILT, Sampling.EXACT), (VIEWS_OF_A_QUILT, Sampling.SHARED_VOLUME))
+        return network.stages([looking(network, views, self.samples, sampling) for views, sampling in marches])
+
     def _network(self) -> Voodoo3D:
-        """The network on the device that this thread works on; read when first wanted, once per device."""
-        with self._loading:
-            here = _device(self._on)
-            if here not in self._on:
-                self._on[here] = (
-                    synthetic.network(device=here)
-                    if self.noise
-                    else Voodoo3D.from_checkpoint(checkpoint.PUBLISHED.place, device=here)
-                )
-            return self._on[here]
+        """The network on the device that this thread works on; made when first wanted, once per device."""
+        here = _device(self._on)
+        if here not in self._on:
+            with self._loading[here]:  # devices do not wait for each other
+                if here not in self._on:
+                    made = self._made(here, chosen_precision(self._precision, here))
+                    self._on[here] = made.run_by(choose(self._runtime, here), self._views_at_once)
+        return self._on[here]
+
+    def _made(self, device: torch.device, precision: Precision) -> Voodoo3D:
+        if self._given is not None:
+            return Voodoo3D.from_tensors(self._given.state_dict(), self._given.arch, device, precision.dtype)
+        if self.noise:
+            return synthetic.network(device=device, dtype=precision.dtype)
+        return Voodoo3D.from_checkpoint(checkpoint.PUBLISHED.place, device=device, dtype=precision.dtype)
 
 
 def _device(loaded: dict[torch.device, Voodoo3D]) -> torch.device:

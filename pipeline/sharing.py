@@ -1,0 +1,186 @@
+"""Sharing: whose views a free renderer takes next. Callers take fair turns, the newest frame wins, frames come out in order.
+
+Decides without a thread and without a clock: no torch, asyncio, threading or time here.
+
+Fairness is self-clocked fair queueing (S. J. Golestani, INFOCOM 1994): a frame's place in the line is where its caller's last
+frame ended plus its own number of views, so that equal callers take turns by the frame and one who shows more views gets
+as many views as the others, not as many frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_AT_ONCE = 32
+"Views that a renderer takes of one frame at once: a caller with few views does not wait for all of another's hundred."
+
+
+@dataclass(eq=False)  # two frames are never one
+class Wanted:
+    """The views of one frame that a caller wants rendered."""
+
+    caller: Hashable
+    kind: Hashable
+    "Views of one kind may share a batch: the engine that renders them."
+    views: int
+    item: Any = None
+    "Whatever stands behind it; never looked at here."
+    share: int = 0
+    "The most views that one renderer takes of it at once."
+    start: float = 0.0
+    waiting: list[range] = field(default_factory=list)
+    "Views that no renderer has taken, or whose renderer failed."
+    out: int = 0
+    "Views that renderers are busy with."
+    failures: int = 0
+    alone: bool = False
+    "A batch that held it failed: until it is known who is to blame it shares none."
+
+    @property
+    def place(self) -> float:
+        return self.start + self.views
+
+    @property
+    def begun(self) -> bool:
+        return self.out > 0 or sum(map(len, self.waiting)) < self.views or self.failures > 0
+
+    @property
+    def complete(self) -> bool:
+        return not self.waiting and not self.out
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Neighbouring views of one frame, in one batch."""
+
+    wanted: Wanted
+    views: range
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one renderer does at once."""
+
+    kind: Hashable
+    parts: tuple[Part, ...]
+
+    def __len__(self) -> int:
+        return sum(len(part.views) for part in self.parts)
+
+
+def share_of(views: int, renderers: int) -> int:
+    """The most views of a frame that one of `renderers` takes at once: even, and never more than MOST_AT_ONCE.
+
+    24 views over 5 renderers are 5, 5, 5, 5 and 4. Where an engine has batches of a fixed size, say 8, shares are whole ones,
+    8, 8 and 8: a batch of 5 would take as long, and meanwhile two renderers are free for the next frame.
+    """
+    turns = -(-views // (max(renderers, 1) * MOST_AT_ONCE))
+    return -(-views // (max(renderers, 1) * turns))
+
+
+class Sharing:
+    """The frames of all callers that wait for renderers or are being rendered."""
+
+    def __init__(self) -> None:
+        self._callers: dict[Hashable, list[Wanted]] = {}
+        "Frames of each caller, oldest first, until they are complete and every older one has gone."
+        self._now = 0.0
+        "The place in the line that is being served."
+        self._ahead: dict[Hashable, float] = {}
+        "Where a caller's last frame ended, if it was served before its turn to fill up a batch."
+
+    def offer(self, wanted: Wanted, renderers: int) -> Wanted | None:
+        """Put `wanted` in the line, for that many renderers. What it overtakes, an older frame that nobody began, comes back."""
+        frames = self._callers.setdefault(wanted.caller, [])
+        wanted.waiting, wanted.share = [range(wanted.views)], share_of(wanted.views, renderers)
+        overtaken = frames.pop() if frames and not frames[-1].begun else None
+        if overtaken is not None:
+            wanted.start = overtaken.start  # its turn comes no later for being newer
+        else:
+            wanted.start = max(self._now, self._ahead.get(wanted.caller, 0.0))
+        frames.append(wanted)
+        self._ahead[wanted.caller] = wanted.place
+        return overtaken
+
+    def take(self, at_once: Callable[[Hashable], int | None]) -> Batch | None:
+        """What a free renderer does next: its share of the frame whose turn it is, in full batches.
+
+        `at_once`: views of a full batch by their kind, which other frames fill up; None where nothing is to be filled up.
+        """
+        line = sorted((w for frames in self._callers.values() for w in frames if w.waiting), key=lambda w: w.place)
+        if not line:
+            return None
+        first = line[0]
+        full = at_once(first.kind)
+        room, parts = _whole(first.share, full or 1), []
+        for wanted in line:
+            fits = not parts or (full and wanted.kind == first.kind and not (wanted.alone or first.alone))
+            if room and fits:
+                parts.append(Part(wanted, _taken(wanted, min(room, _whole(wanted.share, full or 1)))))
+                room -= len(parts[-1].views)
+        self._now = max(self._now, first.place)  # not of those who fill up the batch: they were not at the front
+        self._ahead = {caller: place for caller, place in self._ahead.items() if place > self._now}
+        return Batch(first.kind, tuple(parts))
+
+    def finished(self, batch: Batch) -> list[Wanted]:
+        """All views of `batch` are there. The frames that are complete by it, each caller's in order."""
+        for part in batch.parts:
+            part.wanted.out -= len(part.views)
+        return [w for part in batch.parts for w in self._released(part.wanted.caller)]
+
+    def returned(self, batch: Batch) -> None:
+        """The renderer of `batch` failed or does not answer: its views wait again, in their old place."""
+        for part in batch.parts:
+            part.wanted.out -= len(part.views)
+            part.wanted.waiting.insert(0, part.views)
+            part.wanted.failures += 1
+            part.wanted.alone = True
+
+    def lost(self, wanted: Wanted) -> list[Wanted]:
+        """Give `wanted` up. The frames that had only waited for it come back."""
+        self._callers[wanted.caller].remove(wanted)
+        return self._released(wanted.caller)
+
+    def all_lost(self) -> list[Wanted]:
+        """Give everything up; what it was comes back."""
+        gone = [wanted for frames in self._callers.values() for wanted in frames]
+        self._callers.clear()
+        return gone
+
+    def holds(self, wanted: Wanted) -> bool:
+        return wanted in self._callers.get(wanted.caller, ())
+
+    @property
+    def kinds_waiting(self) -> set[Hashable]:
+        return {wanted.kind for frames in self._callers.values() for wanted in frames if wanted.waiting}
+
+    @property
+    def shares_waiting(self) -> int:
+        """How many renderers could take something now."""
+        frames = (wanted for frames in self._callers.values() for wanted in frames)
+        return sum(-(-sum(map(len, wanted.waiting)) // wanted.share) for wanted in frames)
+
+    def _released(self, caller: Hashable) -> list[Wanted]:
+        frames, released = self._callers.get(caller, []), []
+        while frames and frames[0].complete:
+            released.append(frames.pop(0))
+        if not frames:
+            self._callers.pop(caller, None)
+        return released
+
+
+def _whole(views: int, full: int) -> int:
+    """`views`, rounded up to full batches."""
+    return -(-views // full) * full
+
+
+def _taken(wanted: Wanted, most: int) -> range:
+    """Up to `most` neighbouring views out of those that wait."""
+    run = wanted.waiting.pop(0)
+    if len(run) > most:
+        wanted.waiting.insert(0, run[most:])
+        run = run[:most]
+    wanted.out += len(run)
+    return run
