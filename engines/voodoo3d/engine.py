@@ -12,7 +12,7 @@ import torch
 
 from display.optics import Cameras
 from display.views import ViewSet
-from engines.contract import FaceObservation, Needs, WeightsMissing
+from engines.contract import FaceObservation, Footprint, Needs, WeightsMissing
 from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, choose, chosen_precision
 from engines.shared_volume import Sampling
 from engines.triplane import TriplaneField
@@ -32,6 +32,13 @@ class Voodoo3d:
 
     name: ClassVar[str] = "voodoo3d"
     wants: ClassVar[frozenset[str]] = frozenset({"crop", "matte"})
+    footprint: ClassVar[Footprint] = Footprint(
+        weights_bytes=717 * 10**6,  # 179 million float32, counted
+        drive_bytes=1500 * 2**20,  # estimated, as is the next
+        render_bytes=4800 * 2**20,  # eight views at the 0.6 GB that one takes on a CPU
+        drive_work=0.615,  # TMAC, counted (tests hold it)
+        view_work=0.207,
+    )
 
     def __init__(
         self,
