@@ -9,13 +9,15 @@ from pathlib import Path
 
 import structlog
 from fastapi import FastAPI, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from display import bridge_wire, lenticular
 from display.screen import screen
-from server import health, peers, problems, puppetry, signalling, uploads
+from server import filming, health, peers, problems, puppetry, signalling, uploads
 from server.access import Access
+from server.archive import Archive
 from server.encode import best_codec
 from server.lobby import Lobby
 from server.settings import Settings
@@ -24,16 +26,22 @@ from server.studio import Studio, open_studio
 log = structlog.get_logger(__name__)
 
 PAGES = Path(__file__).parent / "pages"
-PAGE_HEADERS = {
+CONTENT = (
     # Nothing from outside, ever; blob: is for snapshots and clips that the person at the page chose.
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-        "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE_HEADERS = {
+    "Content-Security-Policy": CONTENT,
     "Permissions-Policy": "camera=(self), microphone=(self), gyroscope=(self), accelerometer=(self)",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
+}
+
+VIEWER_HEADERS = PAGE_HEADERS | {
+    # and Looking Glass Bridge on the viewer's own PC, asked for its display once somebody chooses that mode
+    "Content-Security-Policy": CONTENT.replace("connect-src 'self'", f"connect-src 'self' {bridge_wire.ADDRESS}")
 }
 
 
@@ -57,11 +65,13 @@ def create_app(settings: Settings, studio: Callable[[Settings], Studio] = open_s
     # FastAPI's own documentation pages load scripts from a CDN
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.studio = app.state.lobby = app.state.failure = None
+    app.state.archive = Archive(settings.recordings)
     app.add_middleware(Access, settings=settings)
     problems.install(app)
     app.include_router(signalling.router(settings))
     app.include_router(uploads.router(settings))
     app.include_router(health.router(settings))
+    app.include_router(filming.router(settings))
     app.include_router(puppetry.router())
     _add_pages(app)
     return app
@@ -76,7 +86,7 @@ async def _warm_up(app: FastAPI, settings: Settings, make: Callable[[Settings], 
         app.state.studio = studio
         codec = await asyncio.to_thread(best_codec)
         await asyncio.to_thread(studio.warm_up, settings.engine)
-        lobby = Lobby(settings, studio, codec)
+        lobby = Lobby(settings, studio, codec, app.state.archive)
         lobby.form(screen(settings.screen))
     except Exception as failure:  # the operator reads it at /readyz instead of meeting a dead process
         app.state.failure = f"{type(failure).__name__}: {failure}"
@@ -100,6 +110,14 @@ def _add_pages(app: FastAPI) -> None:
 
     @app.get("/view/{channel}", include_in_schema=False)
     async def viewer_page(channel: signalling.Channel) -> FileResponse:
-        return FileResponse(PAGES / "viewer.html", headers=PAGE_HEADERS)
+        return FileResponse(PAGES / "viewer.html", headers=VIEWER_HEADERS)
+
+    @app.get("/pages/lenticular.vert", include_in_schema=False)
+    async def vertex_shader() -> PlainTextResponse:
+        return PlainTextResponse(lenticular.vertex_source("300 es"), headers=PAGE_HEADERS)
+
+    @app.get("/pages/lenticular.frag", include_in_schema=False)
+    async def fragment_shader() -> PlainTextResponse:
+        return PlainTextResponse(lenticular.fragment_source("300 es"), headers=PAGE_HEADERS)
 
     app.mount("/pages", _Pages(directory=PAGES, check_dir=False))

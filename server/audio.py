@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -15,13 +16,15 @@ CLOCK = Fraction(1, 48_000)
 WAITING = 10
 "Packets that may wait for a slow viewer: 200 ms of sound. The oldest goes first."
 HALF_RANGE = 1 << 31
+Heard = Callable[[bytes, int], None]
+"Takes a packet, and where it is in the caller's sound, in samples."
 
 
 class Voice:
     """A caller's sound and who listens. Event loop only."""
 
     def __init__(self, track: MediaStreamTrack) -> None:
-        self._listeners: set[VoiceTrack] = set()
+        self._listeners: set[Heard] = set()
         self._last: int | None = None
         self._position = 0
         # aiortc decodes every track and keeps the result until someone reads it
@@ -35,16 +38,19 @@ class Voice:
                 return
             self._position += ahead
         self._last = packet.timestamp
-        for listener in self._listeners:
-            listener.put(packet.payload, self._position)
+        for heard in self._listeners:
+            heard(packet.payload, self._position)
 
     def listen(self) -> VoiceTrack:
         track = VoiceTrack(self)
-        self._listeners.add(track)
+        self.join(track.put)
         return track
 
-    def leave(self, track: VoiceTrack) -> None:
-        self._listeners.discard(track)
+    def join(self, heard: Heard) -> None:
+        self._listeners.add(heard)
+
+    def leave(self, heard: Heard) -> None:
+        self._listeners.discard(heard)
 
     async def close(self) -> None:
         self._drain.cancel()
@@ -76,7 +82,7 @@ class VoiceTrack(MediaStreamTrack):
         return packet
 
     def stop(self) -> None:
-        self._voice.leave(self)
+        self._voice.leave(self.put)
         super().stop()
 
 

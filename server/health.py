@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -93,6 +93,7 @@ class _Live:
         yield away
         yield from _of_sessions(reports)
         yield from _of_streams(reports)
+        yield from _of_recordings(reports, self._lobby.archive.ended if self._lobby else {})
 
 
 def _of_sessions(reports: list[ChannelReport]) -> Iterator[Metric]:
@@ -130,3 +131,18 @@ def _of_streams(reports: list[ChannelReport]) -> Iterator[Metric]:
             for reason, count in stream.skipped.items():
                 skipped.add_metric([report.name, stream.form, reason], count)
     yield from (pictures, keyframes, bitrate, skipped)
+
+
+def _of_recordings(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterator[Metric]:
+    going = GaugeMetricFamily("telequilt_recording", "1 while the channel is recorded", labels=["channel"])
+    waiting = GaugeMetricFamily(
+        "telequilt_recording_waiting_bytes", "What its disk has yet to take", labels=["channel"]
+    )
+    for report in reports:
+        going.add_metric([report.name], float(report.recording is not None))
+        if report.recording is not None:
+            waiting.add_metric([report.name], report.recording.waiting)
+    ends = CounterMetricFamily("telequilt_recordings_ended", "Recordings that ended", labels=["reason"])
+    for reason, count in ended.items():
+        ends.add_metric([reason], count)
+    yield from (going, waiting, ends)

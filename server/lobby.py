@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ from aiortc import RTCRtpTransceiver
 from display.screen import Screen
 from pipeline.session import Session, SessionReport
 from server import offers
+from server.archive import Archive, Facts
 from server.audio import Voice, VoiceTrack
 from server.encode import Form, form_for, layout_for
 from server.ingest import Ingest
@@ -22,6 +23,7 @@ from server.offers import Offer
 from server.peers import Peer, deliver_promptly, on_keyframe_request, pace, prefer_h264, tap
 from server.present import Presenter, StreamReport, ViewerTrack
 from server.problems import Problem, busy
+from server.recording import Recording, UnderWay
 from server.settings import Settings
 from server.studio import Studio
 
@@ -30,6 +32,7 @@ log = structlog.get_logger(__name__)
 CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 RETRY_SECONDS = 5
 "When somebody turned away for lack of room may try again."
+STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 LIVE_RETRY_SECONDS = 2
 "When to look again for a caller who is not there yet."
 
@@ -58,6 +61,10 @@ class Channel:
     ingest: Ingest | None = None
     voice: Voice | None = None
     viewers: dict[str, Viewer] = field(default_factory=dict)
+    recording: Recording | None = None
+    "The newest; it may have ended."
+    beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    "Held while a recording begins: there is one at a time."
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,17 @@ class ChannelReport:
     name: str
     avatar: str
     engine: str
+    parallel: bool
+    "Its views are parallel projections, which a light-field display has to know (engines.contract.ProjectsInParallel)."
     since: float
     viewers: int
     frames_received: int
     drops_before_session: int
     session: SessionReport
     streams: list[StreamReport]
+    recording: UnderWay | None
+    recorded: Facts | None
+    "The newest recording of this call that has ended."
 
 
 @dataclass(frozen=True)
@@ -84,8 +96,9 @@ class Admission:
 
 
 class Lobby:
-    def __init__(self, settings: Settings, studio: Studio, codec: str) -> None:
+    def __init__(self, settings: Settings, studio: Studio, codec: str, archive: Archive) -> None:
         self._settings, self._studio, self._codec = settings, studio, codec
+        self.archive = archive
         self.channels: dict[str, Channel] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
@@ -172,17 +185,26 @@ class Lobby:
             name=channel.name,
             avatar=channel.avatar if self._settings.private else "",  # an id is the key to a face
             engine=channel.engine,
+            parallel=getattr(self._studio.engine(channel.engine), "parallel", False),
             since=channel.since,
             viewers=len(channel.viewers),
             frames_received=channel.ingest.received if channel.ingest else 0,
             drops_before_session=channel.ingest.replaced if channel.ingest else 0,
             session=channel.session.report(),
             streams=channel.presenter.reports(),
+            recording=channel.recording.report() if channel.recording else None,
+            recorded=self.shown(channel.recording.facts)
+            if channel.recording and not channel.recording.under_way
+            else None,
         )
+
+    def shown(self, facts: Facts) -> Facts:
+        """A recording's facts as clients get them: an avatar's id is the key to a face."""
+        return facts if self._settings.private else replace(facts, avatar="")
 
     async def close(self) -> None:
         """Everybody out."""
-        await asyncio.gather(*(self._end(channel, "the server stops") for channel in list(self.channels.values())))
+        await asyncio.gather(*(self._end(channel, STOPPING) for channel in list(self.channels.values())))
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def _reserve(self, name: str, avatar: str, engine: str) -> Channel:
@@ -268,6 +290,8 @@ class Lobby:
         if channel.session is not None:
             await asyncio.to_thread(channel.session.close)
             log.info("caller left", channel=channel.name, reason=reason)
+        if channel.recording is not None:  # with the last pictures that were still under way
+            await channel.recording.finish(reason if reason == STOPPING else CALLER_LEFT)
 
     def _still_there(self, channel: Channel) -> None:
         """Raises Problem 404 where the channel ended while we were waiting, its caller's patience for one."""

@@ -110,6 +110,8 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._encoder: Encoder | None = None
         self.viewers: set[ViewerTrack] = set()
+        self.recordings: set[Callable[[AccessUnit], None]] = set()
+        "Take every access unit, in the event loop."
         self._skipped: Counter[str] = Counter()
         self._bytes = self._pictures = self._keyframes = 0
         self._first = self._last = 0.0
@@ -134,6 +136,10 @@ class Stream:
         self.viewers.discard(track)
         self._skipped += track.waiting.skipped
 
+    def record(self, put: Callable[[AccessUnit], None]) -> None:
+        self.recordings.add(put)
+        self.ask_keyframe()
+
     def report(self) -> StreamReport:
         seconds = self._last - self._first
         return StreamReport(
@@ -153,6 +159,8 @@ class Stream:
         self._bytes += len(unit.data)
         self._pictures += 1
         self._keyframes += unit.keyframe
+        for put in tuple(self.recordings):  # one may end itself with this very unit
+            put(unit)
         for track in self.viewers:
             track.put(unit)
 
@@ -163,8 +171,12 @@ class Presenter:
     def __init__(self, form: Callable[[Screen], Form], codec: str) -> None:
         self._form, self._codec = form, codec
         self._streams: dict[Screen, Stream] = {}
+        self._stills: dict[asyncio.Future[Picture], Screen] = {}
 
     def present(self, picture: Picture) -> None:
+        for wanting, screen in tuple(self._stills.items()):
+            if screen == picture.screen:
+                wanting.get_loop().call_soon_threadsafe(_give, wanting, picture)
         stream = self._streams.get(picture.screen)
         if stream is not None:  # the last viewer may have left while this was rendered
             stream.encode(picture)
@@ -177,8 +189,29 @@ class Presenter:
 
     def leave(self, track: ViewerTrack) -> None:
         track.stream.leave(track)
-        if not track.stream.viewers:
-            self._streams.pop(track.stream.screen, None)
+        self._close_unwatched(track.stream)
+
+    def end_recording(self, stream: Stream, put: Callable[[AccessUnit], None]) -> None:
+        stream.recordings.discard(put)
+        self._close_unwatched(stream)
+
+    async def still(self, screen: Screen) -> Picture:
+        """The next picture of `screen`, as it was before encoding. The session must be told to render that screen."""
+        wanting: asyncio.Future[Picture] = asyncio.get_running_loop().create_future()
+        self._stills[wanting] = screen
+        try:
+            return await wanting
+        finally:
+            del self._stills[wanting]
 
     def reports(self) -> list[StreamReport]:
         return [stream.report() for stream in self._streams.values()]
+
+    def _close_unwatched(self, stream: Stream) -> None:
+        if not stream.viewers and not stream.recordings:
+            self._streams.pop(stream.screen, None)
+
+
+def _give(wanting: asyncio.Future[Picture], picture: Picture) -> None:
+    if not wanting.done():
+        wanting.set_result(picture)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from display.screen import UnknownScreen
 from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
 from pipeline.avatars import UnknownAvatar
+from server.archive import StillRecording, UnknownRecording
 from server.portraits import PortraitUnreadable
 
 MEDIA_TYPE = "application/problem+json"
@@ -80,6 +81,10 @@ def as_problem(error: Exception) -> Problem:
             return Problem(422, f"portrait-{_hyphened(error.reason)}", str(error), reason=error.reason, **limit)
         case UnknownAvatar():
             return Problem(404, "unknown-avatar", str(error))
+        case UnknownRecording():
+            return Problem(404, "unknown-recording", str(error))
+        case StillRecording():
+            return Problem(409, "still-recording", str(error))
         case UnknownEngine():
             return Problem(400, "unknown-engine", str(error))
         case UnknownScreen():
@@ -99,6 +104,8 @@ EXPECTED = (
     PortraitRejected,
     PortraitUnreadable,
     UnknownAvatar,
+    UnknownRecording,
+    StillRecording,
     UnknownEngine,
     UnknownScreen,
     WeightsMissing,

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
         default=(), description="Web origins besides our own pages that may call us, e.g. https://studio.example."
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="Where avatars are kept.")
+    recordings_dir: Path | None = Field(default=None, description="Where recordings are kept; in data_dir if unset.")
+    min_free_bytes: int = Field(default=1 << 30, ge=0, description="A recording ends before its disk has less room.")
+    max_recording_seconds: float = Field(
+        default=3600.0, gt=0, description="A recording ends by itself after this long."
+    )
     ice_servers: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="stun:/turn: URLs, given to clients and used here. None unless listed: no third party is asked.",
@@ -99,6 +104,10 @@ class Settings(BaseSettings):
                 f"listening on {self.host} lets others in, so a token is needed: set TELEQUILT_TOKEN or pass --token"
             )
         return self
+
+    @property
+    def recordings(self) -> Path:
+        return self.recordings_dir or self.data_dir / "recordings"
 
     @property
     def private(self) -> bool:

@@ -30,7 +30,7 @@ def router(settings: Settings) -> APIRouter:
         request: Request, channel: Channel, avatar: str = SAMPLE, engine: str = settings.engine
     ) -> Response:
         sdp = await _body(request, SDP)
-        return _created(request, await _lobby(request).publish(channel, sdp, avatar, engine), settings)
+        return _created(request, await lobby_of(request).publish(channel, sdp, avatar, engine), settings)
 
     @routes.post("/whep/{channel}", status_code=201)
     async def view(
@@ -41,25 +41,25 @@ def router(settings: Settings) -> APIRouter:
     ) -> Response:
         sdp = await _body(request, SDP)
         shown = _screen(settings, form, view)
-        return _created(request, await _lobby(request).view(channel, sdp, shown), settings)
+        return _created(request, await lobby_of(request).view(channel, sdp, shown), settings)
 
     @routes.patch("/whip/{channel}/{session}", status_code=204)
     async def trickle_caller(request: Request, channel: Channel, session: str) -> Response:
-        return await _trickle(request, _lobby(request).caller(channel, session))
+        return await _trickle(request, lobby_of(request).caller(channel, session))
 
     @routes.patch("/whep/{channel}/{session}", status_code=204)
     async def trickle_viewer(request: Request, channel: Channel, session: str) -> Response:
-        return await _trickle(request, _lobby(request).viewer(channel, session))
+        return await _trickle(request, lobby_of(request).viewer(channel, session))
 
     @routes.delete("/whip/{channel}/{session}")
     async def end(request: Request, channel: Channel, session: str) -> Response:
-        lobby = _lobby(request)
+        lobby = lobby_of(request)
         await lobby.leave(channel, lobby.caller(channel, session))
         return Response()
 
     @routes.delete("/whep/{channel}/{session}")
     async def leave(request: Request, channel: Channel, session: str) -> Response:
-        lobby = _lobby(request)
+        lobby = lobby_of(request)
         await lobby.leave(channel, lobby.viewer(channel, session))
         return Response()
 
@@ -76,7 +76,7 @@ def router(settings: Settings) -> APIRouter:
     return routes
 
 
-def _lobby(request: Request) -> Lobby:
+def lobby_of(request: Request) -> Lobby:
     """Raises Problem 503 until the server is warm."""
     lobby: Lobby | None = request.app.state.lobby
     if lobby is None:

@@ -8,12 +8,13 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-LOOKING_GLASS = Path(__file__).parents[1].parent / "shared" / "lookingglass"
+from tests.conftest import SHARED
+
+LOOKING_GLASS = SHARED / "lookingglass"
 
 
 def fake_module() -> Any:
