@@ -1,6 +1,7 @@
 // The hologram on the page: a quilt video, the canvas that shows one angle of it, and everything that steers the angle.
 
 import { ShownAngle } from "./angle.js";
+import { FreshFrames } from "./frames.js";
 import { painterFor } from "./painters.js";
 import { degreesAt } from "./tiling.js";
 
@@ -19,10 +20,10 @@ export class Hologram {
   #painter;
   #angle;
   #screen = null;
-  #fresh = false;
+  #frames;
   #painted = null;
   #paintedAt = 0;
-  #running = false;
+  #pending = 0;
   #upright = null;
 
   /**
@@ -34,13 +35,13 @@ export class Hologram {
     this.#canvas = canvas;
     this.#slider = slider;
     this.#painter = painterFor(canvas);
+    this.#frames = new FreshFrames(video);
     this.#angle = new ShownAngle(matchMedia("(prefers-reduced-motion: reduce)").matches);
     canvas.dataset.painter = this.#painter.kind;
     this.#followPointer(surface);
     slider.addEventListener("input", () => this.#aimAtDegrees(slider.valueAsNumber));
     slider.addEventListener("focus", () => this.#angle.aim(this.#angle.target)); // whoever takes hold of it ends the sway
     new ResizeObserver(() => this.#fit()).observe(canvas);
-    this.#followFrames();
   }
 
   /** Whether the quilts of `screen` can be shown here. @param {import("./tiling.js").Screen} screen */
@@ -60,13 +61,12 @@ export class Hologram {
   }
 
   start() {
-    if (this.#running) return;
-    this.#running = true;
-    requestAnimationFrame((now) => this.#tick(now));
+    if (!this.#pending) this.#pending = requestAnimationFrame((now) => this.#tick(now));
   }
 
   stop() {
-    this.#running = false;
+    cancelAnimationFrame(this.#pending);
+    this.#pending = 0;
   }
 
   /** Left and right arrow keys turn by a step. @param {KeyboardEvent} event */
@@ -120,38 +120,12 @@ export class Hologram {
     });
   }
 
-  #followFrames() {
-    const video = this.#video;
-    if (video.requestVideoFrameCallback) {
-      const next = () => {
-        this.#fresh = true;
-        video.requestVideoFrameCallback(next);
-      };
-      video.requestVideoFrameCallback(next);
-      return;
-    }
-    video.addEventListener("timeupdate", () => (this.#fresh = true)); // a floor; #tick compares currentTime as well
-  }
-
-  #lastTime = -1;
-
-  #hasNewFrame() {
-    if (!this.#video.requestVideoFrameCallback && this.#video.currentTime !== this.#lastTime) {
-      this.#lastTime = this.#video.currentTime;
-      return true;
-    }
-    const fresh = this.#fresh;
-    this.#fresh = false;
-    return fresh;
-  }
-
   /** @param {number} now */
   #tick(now) {
-    if (!this.#running) return;
-    requestAnimationFrame((later) => this.#tick(later));
+    this.#pending = requestAnimationFrame((later) => this.#tick(later));
     if (!this.#screen || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
     const share = this.#angle.at(now);
-    const fresh = this.#hasNewFrame();
+    const fresh = this.#frames.take();
     if (!fresh && (share === this.#painted || (this.#painter.slow && now - this.#paintedAt < SLOW_PAUSE_MS))) return;
     if (fresh) this.#painter.take(this.#video);
     const wasSlow = this.#painter.slow;

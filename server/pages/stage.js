@@ -1,7 +1,8 @@
 // The stage: the glass with the hologram in it, and the words that stand there while there is none. Both pages have one.
 
-import { screen } from "./api.js";
+import { channel, screen } from "./api.js";
 import { Hologram } from "./hologram.js";
+import { tilingOf } from "./tiling.js";
 import { Playback } from "./whep.js";
 
 /** Plain words for each state of playback: a title and what will happen or can be done. */
@@ -16,7 +17,7 @@ const WORDS = {
 };
 
 /** The ordinary-video form has no quilt; which form a mode plays. */
-const FORM = { window: "quilt", quilt: "quilt", video: "view" };
+const FORM = { window: "quilt", quilt: "quilt", video: "view", hologram: "quilt" };
 
 /** @param {import("./api.js").Problem|null} problem */
 function whyRefused(problem) {
@@ -39,6 +40,8 @@ export class Stage extends EventTarget {
     this.#video = root.querySelector("video");
     this.#hologram = new Hologram({ video: this.#video, canvas: root.querySelector("canvas"), slider, surface });
     this.mode = "window";
+    /** @type {import("./tiling.js").Tiling|null} of the quilts that are played, once one was */
+    this.tiling = null;
     this.#show("idle");
   }
 
@@ -74,10 +77,12 @@ export class Stage extends EventTarget {
     this.#show("idle");
   }
 
-  /** @param {"window"|"quilt"|"video"} mode */
+  /** @param {"window"|"quilt"|"video"|"hologram"} mode; hologram draws elsewhere (lookingglass.js) */
   setMode(mode) {
     if (mode === this.mode) return;
     const newForm = FORM[mode] !== FORM[this.mode];
+    if (mode === "hologram") this.#hologram.stop();
+    if (this.mode === "hologram" && this.state === "live") void this.#prepare();
     this.mode = mode;
     this.#root.dataset.mode = mode;
     if (newForm) this.#playback?.switchTo(this.#path());
@@ -100,13 +105,14 @@ export class Stage extends EventTarget {
 
   /** The server may have been started anew, with another screen. */
   async #prepare() {
-    const shown = await screen().catch(() => null);
+    const [shown, live] = await Promise.all([screen(), channel(this.#channel)]).catch(() => [null, null]);
     if (!shown) return;
-    if (!this.#hologram.canShow(shown)) return this.setMode("video");
+    this.tiling = tilingOf(shown, live.parallel);
+    if (this.mode !== "hologram" && !this.#hologram.canShow(shown)) return this.setMode("video");
     this.#hologram.setScreen(shown);
     this.#root.style.setProperty("--aspect", String(shown.aspect));
     this.#root.style.setProperty("--quilt-aspect", String(shown.quilt_width / shown.quilt_height));
-    this.#hologram.start();
+    if (this.mode !== "hologram") this.#hologram.start();
   }
 
   /** @param {string} state */

@@ -6,6 +6,21 @@
  */
 
 /**
+ * @typedef {{columns: number, rows: number, views: number, width: number, height: number, aspect: number, fan: number,
+ *            parallel: boolean}} Tiling of a quilt as it is rendered; fan: radians from the first to the last of the
+ *            cameras, which orbit at even steps; parallel: they project in parallel
+ */
+
+/** @param {Screen} screen @param {boolean} parallel as the channel says @returns {Tiling} */
+export function tilingOf({ columns, rows, quilt_width: width, quilt_height: height, aspect, yaws_degrees: yaws }, parallel) {
+  const fan = ((yaws[yaws.length - 1] - yaws[0]) * Math.PI) / 180;
+  return { columns, rows, views: yaws.length, width, height, aspect, fan, parallel };
+}
+
+/** A video has even sides; a quilt's padding is at the right and top. @param {number} side */
+export const even = (side) => side + (side % 2);
+
+/**
  * The tile of `view` in shares of the picture, from its top left. View 0 is bottom-left; then rightwards, then upwards.
  * @param {Screen} screen
  * @param {number} view
@@ -13,8 +28,7 @@
 export function tileOf(screen, view) {
   const width = Math.floor(screen.quilt_width / screen.columns);
   const height = Math.floor(screen.quilt_height / screen.rows);
-  const across = screen.quilt_width + (screen.quilt_width % 2); // a video has even sides; padding is at the right and top
-  const down = screen.quilt_height + (screen.quilt_height % 2);
+  const [across, down] = [even(screen.quilt_width), even(screen.quilt_height)];
   const column = view % screen.columns;
   const rowFromBottom = Math.floor(view / screen.columns);
   return {

@@ -1,6 +1,7 @@
-// The viewer's page: one channel, shown as a window, as the whole quilt, or as ordinary video.
+// The viewer's page: one channel, shown as a window, as the whole quilt, as ordinary video, or on a Looking Glass.
 
 import { hasToken, takeTokenFromAddress } from "./api.js";
+import { LookingGlass } from "./lookingglass.js";
 import { askForToken, part } from "./notices.js";
 import { Stage } from "./stage.js";
 
@@ -11,6 +12,7 @@ const AIR_WORDS = {
 
 const channel = decodeURIComponent(location.pathname.split("/").pop() ?? "");
 const stage = new Stage(part("stage"), part("angle"), part("surface"));
+const glass = new LookingGlass(stage, part("surface"));
 let hiding = 0;
 
 async function stateChanged() {
@@ -22,6 +24,8 @@ async function stateChanged() {
 
 function modeChanged() {
   document.body.dataset.mode = stage.mode;
+  if (stage.mode === "hologram") glass.enter();
+  else glass.leave();
   document.querySelector(`input[name="mode"][value="${stage.mode}"]`).checked = true;
 }
 
@@ -34,6 +38,12 @@ function toggleSound() {
 function toggleFullscreen() {
   if (document.fullscreenElement) void document.exitFullscreen();
   else void document.documentElement.requestFullscreen().catch(() => undefined); // refused by policy: nothing changes
+}
+
+/** @param {KeyboardEvent} event */
+function fullscreenByKey(event) {
+  const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.repeat || document.querySelector("dialog[open]");
+  if (event.key.toLowerCase() === "f" && !elsewhere) toggleFullscreen();
 }
 
 async function toggleTilt() {
@@ -58,6 +68,10 @@ part("full").addEventListener("click", toggleFullscreen);
 part("tilt").addEventListener("click", () => void toggleTilt());
 document.addEventListener("fullscreenchange", () => part("full").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement))));
 for (const kind of ["pointermove", "keydown", "pointerdown"]) addEventListener(kind, stir);
+addEventListener("keydown", fullscreenByKey);
+part("surface").addEventListener("dblclick", (event) => {
+  if (stage.mode === "hologram" && !event.target.closest("button, label")) toggleFullscreen();
+});
 addEventListener("keydown", (event) => {
   if (!(event.target instanceof HTMLInputElement) && stage.mode === "window") stage.hologram.turnByKey(event);
 });

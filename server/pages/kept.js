@@ -1,0 +1,54 @@
+// Calibration files that this browser keeps, so that they are chosen once: by serial, the newest first.
+
+import { CalibrationRejected, LARGEST_FILE, parse } from "./calibration.js";
+
+const KEPT_GLASSES = "telequilt-looking-glasses";
+const MOST = 8;
+
+/** @returns {string[]} */
+const texts = () => {
+  try {
+    const found = JSON.parse(localStorage.getItem(KEPT_GLASSES) ?? "[]");
+    return Array.isArray(found) ? found.filter((text) => typeof text === "string") : [];
+  } catch {
+    return [];
+  }
+};
+
+/** @param {string[]} kept */
+function keep(kept) {
+  try {
+    localStorage.setItem(KEPT_GLASSES, JSON.stringify(kept));
+  } catch {
+    // storage is full or switched off: then the file is chosen anew next time
+  }
+}
+
+/** @param {string} text @returns {import("./bridge.js").Display|null} null where it has become unreadable */
+function displayOf(text) {
+  try {
+    const calibration = parse(text);
+    return { name: calibration.serial || "Looking Glass", source: "file", calibration, place: null, problems: [] };
+  } catch {
+    return null;
+  }
+}
+
+/** @returns {import("./bridge.js").Display[]} */
+export const keptGlasses = () => texts().map(displayOf).filter((one) => one !== null);
+
+/** @param {File} file @returns {Promise<import("./bridge.js").Display>} @throws {CalibrationRejected} */
+export async function keepFile(file) {
+  const name = file.name.slice(0, 60);
+  if (file.size > LARGEST_FILE) throw new CalibrationRejected(`${name} is larger than ${LARGEST_FILE} bytes, so it is no calibration.`);
+  const text = await file.text();
+  const { serial } = parse(text, name);
+  keep([text, ...others(serial)].slice(0, MOST));
+  return displayOf(text);
+}
+
+/** @param {string} serial */
+export const forgetFile = (serial) => keep(others(serial));
+
+/** @param {string} serial */
+const others = (serial) => texts().filter((text) => displayOf(text)?.calibration.serial !== serial);
