@@ -98,10 +98,10 @@ def _picture(title: str, summary: dict[str, dict[str, Any]], path: Path) -> bool
                 fontsize=8,
             )
             left += times.p50
+        axis.margins(x=0.14)
         axis.invert_yaxis()
         axis.set_title(f"{name}: {run['fps']:.1f} fps, age p95 {run['age_ms'].p95:.0f} ms", loc="left", fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[-1].margins(x=0.12)
     axes[-1].set_xlabel("ms, medians one after another; whiskers to p95")
     figure.suptitle(title)
     figure.savefig(path, dpi=110)

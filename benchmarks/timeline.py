@@ -37,7 +37,7 @@ def draw(panels: Sequence[Panel], begin: float, length: float, heading: str, pat
     figure, axes = plot.subplots(
         len(panels),
         1,
-        figsize=(12.5, 1.15 + 0.85 * len(panels) + 0.4 * rows),
+        figsize=(12.5, 1.35 + 0.85 * len(panels) + 0.4 * rows),
         layout="constrained",
         squeeze=False,
         height_ratios=[len(panel.devices) + 1.2 for panel in panels],
@@ -136,7 +136,7 @@ def _legend(figure: Any, plot: Any, panels: Sequence[Panel]) -> None:
     figure.legend(
         handles,
         stages,
-        loc="outside upper right",
+        loc="outside lower center",
         ncols=len(stages),
         frameon=False,
         fontsize=9,
