@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from engines.contract import FaceObservation, PortraitRejected
+from engines.staging import onto
 from engines.voodoo3d.network import Voodoo3D
 
 
@@ -51,6 +51,6 @@ def picture01(seen: FaceObservation, network: Voodoo3D) -> Tensor:
     assert seen.crop is not None
     matte = 1.0 if seen.matte is None else seen.matte[..., None]
     on_black = (seen.crop * matte).astype(np.uint8)
-    picture = torch.from_numpy(on_black).permute(2, 0, 1)[None].to(network.device, torch.float32) / 255
+    picture = onto(on_black, network.device).permute(2, 0, 1)[None].float() / 255
     side = network.arch.image
     return picture if picture.shape[-1] == side else F.interpolate(picture, size=(side, side), mode="area")

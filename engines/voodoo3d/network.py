@@ -1,29 +1,36 @@
 """Network: VOODOO 3D whole, one method per stage, equal to the official `forward` and with none of its waste.
 
 Ranges are the official ones: networks that read pictures want 0..1 (`*01`), everything else is -1..1 and never clamped.
-Networks run in the dtype they were loaded in; planes, rays and pictures between stages are float32.
+Networks run in the dtype they were loaded in; planes, rays and pictures between stages are float32. Who runs them is a
+runtime's affair (`run_by`): eagerly unless told otherwise, and then every number is the definition's.
 """
 
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from display import optics
-from engines import triplane
+from engines.runtime import Run, Runtime, Stage
+from engines.runtime.eager import Eager
 from engines.triplane import Decoder, TriplaneField
-from engines.voodoo3d import checkpoint
+from engines.voodoo3d import checkpoint, stages
 from engines.voodoo3d.architecture import COLOURS, PLANE_CHANNELS, Architecture
 from engines.voodoo3d.lift import Lift
+from engines.voodoo3d.stages import Look
 from engines.voodoo3d.superres import SuperResolution
 from engines.voodoo3d.transfer import Transfer
 
-VIEWS_AT_ONCE = {"cpu": 1, "cuda": 8}
-"Pictures super-resolved together: one keeps a CPU's peak at 0.6 GB, and more gain it nothing."
+VIEWS_AT_ONCE = {"cpu": 1, "cuda": 6}
+"Pictures super-resolved together. One keeps a CPU's peak at 0.6 GB, and more gain it nothing; of six, 24 views make four, and"
+"six are what each renderer of the paper's placement has."
+LOOKS_PREPARED = 6
+"Different marches that are prepared at most: one a screen's share of views and one for drivers, each with memory of its own."
 
 
 class FieldDecoder(nn.Module):
@@ -44,7 +51,9 @@ class Voodoo3D(nn.Module):
         self.arch = arch
         self.triplane_encoder, self.exp_transfer = Lift(arch), Transfer(arch)
         self.superresolution, self.decoder = SuperResolution(arch), FieldDecoder()
+        self._frontal: tuple[Tensor, Tensor] | None = None
         self.requires_grad_(False).eval()
+        self.run_by(Eager())
 
     @classmethod
     def from_checkpoint(
@@ -78,14 +87,36 @@ class Voodoo3D(nn.Module):
     def device(self) -> torch.device:
         return self.decoder.net[0].weight.device  # type: ignore[return-value]
 
+    def run_by(self, runtime: Runtime, views_at_once: int | None = None) -> Voodoo3D:
+        """Let `runtime` run every stage from now on, each prepared when first wanted; super-resolution with
+        `views_at_once` pictures, by default as many as suit the device."""
+        self.runtime, self._at_once = runtime, views_at_once
+        self._runs: dict[object, Run] = {}
+        self._preparing = threading.Lock()
+        return self
+
     @property
-    def dtype(self) -> torch.dtype:
-        return self.exp_transfer.conv3.weight.dtype
+    def views_at_once(self) -> int:
+        return self._at_once or VIEWS_AT_ONCE.get(self.device.type, 1)
+
+    def stages(self, looks: Sequence[Look] = ()) -> list[Stage]:
+        """Every stage, in the order of a frame; `looks`: how its marches look."""
+        networks = [stages.lift(self), stages.source_share(self), stages.expression(self)]
+        return [*networks, *(stages.march(self, look) for look in looks), stages.superresolution(self)]
+
+    def prepare(self, looks: Sequence[Look] = ()) -> None:
+        """Have the runtime do now what the first frame would wait for."""
+        for stage in (stages.lift, stages.expression, stages.superresolution):
+            self._run(stage)
+        for look in looks:
+            self._run(stages.march, look)
 
     def frontal(self) -> tuple[Tensor, Tensor]:
         """cam2world [1, 4, 4] and intrinsics [1, 3, 3] of the camera that faces the head."""
-        cam2world, intrinsics = torch.from_numpy(optics.orbit(0)), torch.from_numpy(optics.intrinsics())
-        return cam2world[None].to(self.device), intrinsics[None].to(self.device)
+        if self._frontal is None or self._frontal[0].device != self.device:
+            cam2world, intrinsics = stages.cameras(1)
+            self._frontal = cam2world.to(self.device), intrinsics.to(self.device)
+        return self._frontal
 
     def field(self, planes: Tensor) -> TriplaneField:
         """`planes`: [1, 3, 32, P, P]."""
@@ -94,15 +125,15 @@ class Voodoo3D(nn.Module):
 
     def lift(self, image01: Tensor) -> Tensor:
         """Pictures [B, 3, 512, 512] in 0..1 -> planes [B, 3, 32, 256, 256]."""
-        return self.triplane_encoder(image01.to(self.device, self.dtype)).float()
+        return self._run(stages.lift)(image01.to(self.device))
 
     def source_share(self, source_frontal01: Tensor, planes: Tensor) -> Tensor:
         """All of `transfer` that depends on the source alone: [B, 1024, 32, 32]."""
-        return self.exp_transfer.source_share(source_frontal01.to(self.dtype), planes.to(self.dtype))
+        return self._run(stages.source_share)(source_frontal01, planes)
 
     def expression(self, source_share: Tensor, driver_frontal01: Tensor) -> Tensor:
         """The rest of `transfer`: what the driver's expression adds to the source's planes [B, 3, 32, 256, 256]."""
-        return self.exp_transfer.residual(source_share, driver_frontal01.to(self.dtype)).float()
+        return self._run(stages.expression)(source_share, driver_frontal01)
 
     def transfer(self, source_frontal01: Tensor, driver_frontal01: Tensor, planes: Tensor) -> Tensor:
         """The source's `planes` [B, 3, 32, 256, 256] with the driver's expression; pictures [B, 3, 512, 512] in 0..1."""
@@ -122,12 +153,31 @@ class Voodoo3D(nn.Module):
 
         Channels 0..2 are the picture; ask for three where no more is needed.
         """
-        return triplane.march(self.field(planes), cam2world, intrinsics, resolution, coarse, fine, channels)
+        return self.look(Look(len(cam2world), resolution, (coarse, fine), channels), planes, cam2world, intrinsics)
+
+    def look(self, look: Look, planes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+        """A march of any kind; features and depth as `march` gives them."""
+        if look not in self._runs and sum(isinstance(key, Look) for key in self._runs) >= LOOKS_PREPARED:
+            run = Eager().prepare(stages.march(self, look))
+        else:
+            run = self._run(stages.march, look)
+        seen = run(planes, cam2world, intrinsics)
+        return seen[:, :-1], seen[:, -1:]
 
     def superresolve(self, rgb: Tensor) -> Tensor:
-        """Pictures [V, 3, 128, 128], about -1..1 -> [V, 3, 512, 512], about -1..1, not clamped."""
-        at_once = VIEWS_AT_ONCE.get(rgb.device.type, 1)
-        return torch.cat([self.superresolution(some.to(self.dtype)).float() for some in rgb.split(at_once)])
+        """Pictures [V, 3, 128, 128], about -1..1 -> [V, 3, 512, 512], about -1..1, not clamped.
+
+        In batches of `views_at_once`, the last one filled up with its last picture.
+        """
+        run, at_once, side = self._run(stages.superresolution), self.views_at_once, self.arch.image
+        resolved = rgb.new_empty(len(rgb), 3, side, side)
+        for some, into in zip(rgb.split(at_once), resolved.split(at_once), strict=True):
+            if len(some) == at_once:
+                run(some, out=into)
+            else:
+                filling = some[-1:].expand(at_once - len(some), -1, -1, -1)
+                into.copy_(run(torch.cat((some, filling)))[: len(some)])
+        return resolved
 
     def source_frontal(self, planes: Tensor, coarse: int = 96, fine: int = 96) -> Tensor:
         """The source as the transfer wants to see it: from the front, super-resolved, [1, 3, 512, 512] in about 0..1."""
@@ -161,3 +211,12 @@ class Voodoo3D(nn.Module):
             planes, cam2world.to(self.device), intrinsics.to(self.device), self.arch.marched, coarse, fine, 3
         )
         return {"image_raw": raw, "image": self.superresolve(raw), "depth": depth, "planes": planes}
+
+    def _run(self, stage: Callable[..., Stage], *look: Look) -> Run:
+        """The prepared stage; prepared now if nobody wanted it before."""
+        key = look[0] if look else stage
+        if key not in self._runs:
+            with self._preparing:
+                if key not in self._runs:
+                    self._runs[key] = self.runtime.prepare(stage(self, *look))
+        return self._runs[key]

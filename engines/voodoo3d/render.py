@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,28 +12,41 @@ from torch import Tensor
 from display import optics
 from display.optics import Cameras
 from display.views import ViewSet
-from engines import shared_volume
-from engines.shared_volume import Sampling
+from engines.shared_volume import Budget, Sampling
+from engines.staging import onto
 from engines.voodoo3d.drive import Voodoo3dState
 from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
+from engines.voodoo3d.stages import Look
 
 
-def render(network: Voodoo3D, state: Voodoo3dState, cameras: Cameras, samples: Samples, sampling: Sampling) -> ViewSet:
-    """All of `cameras` in one march; super-resolved; put into the screen's shape on black."""
-    square = network.superresolve(marched(network, state, cameras, samples, sampling))
-    return ViewSet(in_shape(square, cameras), cameras.first)
+def render(
+    network: Voodoo3D, requests: Sequence[tuple[Voodoo3dState, Cameras]], samples: Samples, sampling: Sampling
+) -> list[ViewSet]:
+    """Each state from all of its cameras in one march; all of them super-resolved together, whoever they belong to; put
+    into the screens' shapes on black."""
+    raw = [marched(network, state, cameras, samples, sampling) for state, cameras in requests]
+    if not raw:
+        return []
+    square = network.superresolve(torch.cat(raw)).split([len(cameras) for _, cameras in requests])
+    return [
+        ViewSet(in_shape(some, cameras), cameras.first) for some, (_, cameras) in zip(square, requests, strict=True)
+    ]
 
 
 def marched(network: Voodoo3D, state: Voodoo3dState, cameras: Cameras, samples: Samples, sampling: Sampling) -> Tensor:
     """[V, 3, 128, 128] about -1..1: square pictures before super-resolution."""
-    cam2world = torch.from_numpy(in_heads_world(state.pose, cameras.cam2world)).to(network.device)
+    look = looking(network, len(cameras), samples, sampling)
+    cam2world = onto(in_heads_world(state.pose, cameras.cam2world), network.device)
     intrinsics = network.frontal()[1].expand(len(cameras), -1, -1)
-    planes, side = state.planes.to(network.device), network.arch.marched
-    if sampling is Sampling.SHARED_VOLUME:
-        budget = shared_volume.Budget(side, samples.coarse, min(shared_volume.Budget.fine, samples.fine))
-        return shared_volume.march(network.field(planes), cam2world, intrinsics, side, budget)[0]
-    return network.march(planes, cam2world, intrinsics, side, samples.coarse, samples.fine, 3)[0]
+    return network.look(look, state.planes.to(network.device), cam2world, intrinsics)[0]
+
+
+def looking(network: Voodoo3D, views: int, samples: Samples, sampling: Sampling) -> Look:
+    """How the network looks from `views` cameras at once."""
+    side, finely = network.arch.marched, (samples.coarse, samples.fine)
+    shared = Budget(side, samples.coarse, min(Budget.fine, samples.fine))
+    return Look(views, side, shared if sampling is Sampling.SHARED_VOLUME else finely, 3)
 
 
 def in_heads_world(pose: np.ndarray, cam2world: np.ndarray) -> np.ndarray:
@@ -45,7 +60,9 @@ def in_shape(square: Tensor, cameras: Cameras) -> Tensor:
     side = square.shape[-1]
     seen = square[..., _middle(side, round(side * min(down, 1.0))), _middle(side, round(side * min(across, 1.0)))]
     height, width = round(cameras.height / max(down, 1.0)), round(cameras.width / max(across, 1.0))
-    small = F.interpolate(seen, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
+    small = seen
+    if seen.shape[-2:] != (height, width):
+        small = F.interpolate(seen, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
     pixels = square.new_zeros((len(square), cameras.height, cameras.width, 4), dtype=torch.uint8)
     pixels[..., 3] = 255
     inside = (slice(None), _middle(cameras.height, height), _middle(cameras.width, width), slice(0, 3))

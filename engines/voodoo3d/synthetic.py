@@ -9,9 +9,11 @@ import math
 import re
 from zlib import crc32
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from engines.staging import onto
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.network import Voodoo3D
 
@@ -51,7 +53,7 @@ _NOISE = (
 def stamp(images: Tensor) -> None:
     """Write NOISE across the upper third of pictures [V, H, W, 4] uint8, in place."""
     height, width = images.shape[1:3]
-    letters = torch.tensor([[dot == "#" for dot in row] for row in _NOISE], device=images.device)
+    letters = onto(np.array([[dot == "#" for dot in row] for row in _NOISE]), images.device)
     letters = torch.nn.functional.pad(letters, (1, 1, 1, 1))
     size = max(1, min(width * 3 // 4 // letters.shape[1], height // 3 // letters.shape[0]))
     letters = letters.repeat_interleave(size, 0).repeat_interleave(size, 1)[:height, :width]

@@ -1,0 +1,143 @@
+"""Runtime: how one network is run on one device. The contract; imports nothing heavy.
+
+`eager` defines correct: torch, operation by operation. `graphs` records a stage once and replays it. `trt` builds it ahead with
+TensorRT. Each agrees with eager within what a stage states, and gives way to the next slower one, aloud, where it cannot run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+_log = logging.getLogger(__name__)
+
+RUNTIMES = ("trt", "graphs", "eager")
+"Fastest first."
+AUTO = "auto"
+"The fastest that is ready on a device; of TensorRT's engines, those that were built ahead."
+
+RUNTIME, PRECISION = "TELEQUILT_RUNTIME", "TELEQUILT_PRECISION"
+"The variables by which an operator chooses."
+
+
+class UnknownRuntime(ValueError):
+    """The operator named a runtime or a precision that does not exist; the message lists those that do."""
+
+
+class Precision(Enum):
+    """What networks compute in. Rays, compositing and everything between stages are float32 whatever this is."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        import torch
+
+        return getattr(torch, self.value)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing a network does, at the only shapes it is ever asked to do it at."""
+
+    name: str
+    module: nn.Module
+    "Float32 tensors in, one float32 tensor out. What it gives when called is what is correct."
+    fused: nn.Module | None = field(default=None, kw_only=True)
+    "The same by kernels written for the device, where it has them."
+    example: Callable[[], tuple[Tensor, ...]]
+    "Makes inputs on the stage's device: the same every time, of those shapes, in the range they have in use."
+    network: bool = True
+    "Whether torch can export it whole; a march is kernels and loops, which it cannot."
+    often: bool = True
+    "Whether it is done for every frame, and so worth preparing; not what is done once per portrait."
+    agreement: Mapping[Precision, float] = field(default_factory=dict)
+    "Decibels below the reference's span that a runtime's error must stay, by the precision of its networks."
+
+
+class Run(Protocol):
+    """A prepared stage. May be called from any thread, on any stream of its device; never waits for the device.
+
+    What it gives is the caller's own: no later call writes to it. With `out` it is written there and nowhere else.
+    """
+
+    by: str
+    "The runtime that really runs it, after any falling back."
+
+    def __call__(self, *inputs: Tensor, out: Tensor | None = None) -> Tensor: ...
+
+
+class Runtime(Protocol):
+    name: ClassVar[str]
+
+    def prepare(self, stage: Stage) -> Run:
+        """Everything slow, once: tracing, compiling, recording. Falls back, aloud, rather than raise."""
+        ...
+
+
+class Staged(Protocol):
+    """An engine whose networks a runtime can run."""
+
+    def stages(self, device: torch.device, precision: Precision) -> Sequence[Stage]:
+        """All of its stages, in the order of a frame."""
+        ...
+
+
+def available(device: str | torch.device) -> list[str]:
+    """The runtimes that `device` can have here, fastest first."""
+    import torch
+
+    if torch.device(device).type != "cuda" or not torch.cuda.is_available():
+        return ["eager"]
+    with_tensorrt = all(find_spec(package) for package in ("tensorrt", "torch_tensorrt"))
+    return list(RUNTIMES if with_tensorrt else RUNTIMES[1:])
+
+
+def choose(name: str, device: str | torch.device) -> Runtime:
+    """The runtime called `name` on `device`, or the fastest slower one there is, aloud. Raises UnknownRuntime."""
+    here = available(device)
+    wanted = here if check(name) == AUTO else [each for each in RUNTIMES[RUNTIMES.index(name) :] if each in here]
+    if name not in (AUTO, wanted[0]):
+        say_once(f"runtime {name!r} is not to be had on {device}, so {wanted[0]!r} runs there instead")
+    return import_module(f"engines.runtime.{wanted[0]}").on(device, ahead_only=name == AUTO)
+
+
+def check(name: str) -> str:
+    """`name`, if it is a runtime's or "auto". Raises UnknownRuntime."""
+    if name not in (AUTO, *RUNTIMES):
+        raise UnknownRuntime(f"no runtime is called {name!r}; there are: {', '.join((AUTO, *RUNTIMES))}")
+    return name
+
+
+def chosen_precision(name: str, device: str | torch.device) -> Precision:
+    """The precision called `name`; "auto" is half precision on a GPU and float32 on a CPU. Raises UnknownRuntime."""
+    import torch
+
+    if name == AUTO:
+        return Precision.FLOAT16 if torch.device(device).type == "cuda" else Precision.FLOAT32
+    try:
+        return Precision(name)
+    except ValueError:
+        known = ", ".join((AUTO, *(each.value for each in Precision)))
+        raise UnknownRuntime(f"no precision is called {name!r}; there are: {known}") from None
+
+
+_said: set[str] = set()
+
+
+def say_once(message: str, failure: BaseException | None = None) -> None:
+    """A warning that is not repeated frame by frame."""
+    if message not in _said:
+        _said.add(message)
+        _log.warning(message, exc_info=failure)

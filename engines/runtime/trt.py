@@ -1,0 +1,219 @@
+"""TensorRT: networks built ahead for one GPU, kept on disk (cache.py), and run from fixed buffers like a recording (graphs.py).
+
+An exported program goes through Torch-TensorRT into one TensorRT engine, whole; its precision is the program's own. What cannot
+be built is run by `graphs`, aloud. Building takes minutes, so it is done ahead: `python -m server engines build`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from engines import weights
+from engines.runtime import Run, Stage, say_once
+from engines.runtime.cache import Cache, Entry, Key, NotKept
+from engines.runtime.graphs import Graphs, Recording, Replayed, Turn, whole
+
+if TYPE_CHECKING:
+    import tensorrt
+
+BUILD = "python -m server engines build"
+
+
+def folder() -> Path:
+    """Where engines are kept: in the data directory, beside the weights."""
+    return weights.folder().parent / "engines"
+
+
+class BuildFailed(RuntimeError):
+    """TensorRT could not build or load an engine; its own log says why."""
+
+
+class Trt:
+    name: ClassVar[str] = "trt"
+
+    def __init__(self, device: torch.device, ahead_only: bool, cache: Cache) -> None:
+        """`ahead_only`: never build while somebody waits; what is not kept runs by `graphs`."""
+        self._device, self._ahead_only, self._cache = device, ahead_only, cache
+        self._instead = Graphs(device)
+
+    def prepare(self, stage: Stage) -> Run:
+        if not (stage.network and stage.often):
+            return self._instead.prepare(stage)
+        try:
+            return Replayed(loaded(self._engine(stage), stage.example()), Turn(self._device), self.name)
+        except NotKept as absence:
+            say_once(f"{absence}, so graphs run {stage.name} on {self._device} instead; build it: {BUILD}")
+        except Exception as failure:
+            say_once(f"TensorRT cannot run {stage.name} on {self._device}, so graphs do instead", failure)
+        return self._instead.prepare(stage)
+
+    def _engine(self, stage: Stage) -> bytes:
+        program = exported(stage)
+        key = key_of(stage, program, self._device)
+        try:
+            return self._cache.read(key)
+        except NotKept as absence:
+            if self._ahead_only:
+                raise
+            say_once(f"{absence}, so it is built for {self._device} now, which takes minutes; build ahead: {BUILD}")
+        engine = built(stage, program, self._device)
+        self._cache.write(key, engine)
+        return engine
+
+
+def on(device: str | torch.device, ahead_only: bool = False) -> Trt:
+    return Trt(whole(device), ahead_only, Cache(folder()))
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` did for one stage."""
+
+    entry: Entry
+    anew: bool
+    "Whether it was built now; False if a whole one for this very machine was kept."
+
+
+def exported(stage: Stage) -> ExportedProgram:
+    return torch.export.export(stage.module, stage.example(), strict=True)
+
+
+def build(stage: Stage, device: torch.device, cache: Cache) -> Built:
+    """Have an engine for `stage` on `device` kept. Raises BuildFailed, or what Torch-TensorRT raises."""
+    program = exported(stage)
+    key = key_of(stage, program, device)
+    try:
+        engine = cache.read(key)
+        loaded(engine, stage.example())
+        return Built(next(entry for entry in cache.entries() if entry.key == key), anew=False)
+    except (NotKept, BuildFailed):  # absent, stale, damaged, or not to TensorRT's liking: all mended by building it
+        cache.drop(key)
+    engine = built(stage, program, device)
+    loaded(engine, stage.example())
+    return Built(cache.write(key, engine), anew=True)
+
+
+def built(stage: Stage, program: ExportedProgram, device: torch.device) -> bytes:
+    """The stage as one TensorRT engine. Takes minutes. Raises BuildFailed, or what Torch-TensorRT raises."""
+    import torch_tensorrt
+
+    with torch.cuda.device(device):
+        engine = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
+            program,
+            arg_inputs=list(stage.example()),
+            device=torch_tensorrt.Device(gpu_id=device.index),
+            disable_tf32=True,
+            attn_bias_is_causal=False,  # of language models, says the default; these look at a whole picture
+        )
+    if not engine:
+        raise BuildFailed(f"TensorRT built nothing for {stage.name}")
+    return bytes(engine)
+
+
+def loaded(engine: bytes, example: tuple[Tensor, ...]) -> Recording:
+    """A serialised engine with buffers for inputs like `example`. Raises BuildFailed if it is for another TensorRT or GPU."""
+    import tensorrt
+
+    device = example[0].device
+    with torch.cuda.device(device):
+        runtime = tensorrt.Runtime(_log())
+        network = runtime.deserialize_cuda_engine(engine)
+        if network is None:
+            raise BuildFailed("TensorRT refuses this engine")
+        context = network.create_execution_context()
+        names = [network.get_tensor_name(k) for k in range(network.num_io_tensors)]
+        reads = [name for name in names if network.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
+        writes = [name for name in names if name not in reads]
+        inputs = tuple(tensor.float().contiguous().clone() for tensor in example)
+        shapes = [tuple(network.get_tensor_shape(name)) for name in reads]
+        if shapes != [tuple(tensor.shape) for tensor in inputs] or len(writes) != 1:
+            raise BuildFailed(f"an engine of other shapes: {shapes} to {writes}")
+        output = torch.empty(tuple(network.get_tensor_shape(writes[0])), device=device)
+        for name, tensor in zip((*reads, *writes), (*inputs, output), strict=True):
+            if network.get_tensor_dtype(name) != tensorrt.DataType.FLOAT:
+                raise BuildFailed(f"{name} of this engine is no float32")
+            context.set_tensor_address(name, tensor.data_ptr())
+    return Recording(inputs, output, _Replay(runtime, network, context))
+
+
+@cache
+def _log() -> tensorrt.Logger:
+    """TensorRT's own, to stderr; it wants one for all."""
+    import tensorrt
+
+    return tensorrt.Logger(tensorrt.Logger.WARNING)
+
+
+class _Replay:
+    """Holds what an execution needs alive."""
+
+    def __init__(
+        self, runtime: tensorrt.Runtime, network: tensorrt.ICudaEngine, context: tensorrt.IExecutionContext
+    ) -> None:
+        self._runtime, self._network, self._context = runtime, network, context
+
+    def __call__(self) -> None:
+        if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            raise RuntimeError("TensorRT could not enqueue an engine; its log says why")
+
+
+def key_of(stage: Stage, program: ExportedProgram, device: torch.device) -> Key:
+    """All that an engine for `stage` on `device` depends on."""
+    import tensorrt
+    import torch_tensorrt
+
+    major, minor = torch.cuda.get_device_capability(device)
+    return Key(
+        stage=stage.name,
+        gpu=torch.cuda.get_device_name(device),
+        capability=f"{major}.{minor}",
+        driver=_driver(),
+        tensorrt=tensorrt.__version__,
+        torch_tensorrt=torch_tensorrt.__version__,
+        torch=torch.__version__,
+        **contents(stage, program),
+    )
+
+
+def contents(stage: Stage, program: ExportedProgram) -> dict[str, str]:
+    """The parts of a key that are the network's, not the machine's."""
+    precisions = {str(tensor.dtype).removeprefix("torch.") for tensor in stage.module.parameters()}
+    return {
+        "precision": "+".join(sorted(precisions)),
+        "shapes": " ".join("x".join(map(str, tensor.shape)) for tensor in stage.example()),
+        "program": hashlib.sha256(_code(program).encode()).hexdigest(),
+        "weights": weights_of(stage.module),
+    }
+
+
+def _code(program: ExportedProgram) -> str:
+    """The program as text, whichever of several equal GPUs it was exported on."""
+    return re.sub(r"index=\d+|cuda:\d+", "", program.graph_module.code)
+
+
+def weights_of(module: nn.Module) -> str:
+    """sha256 over every tensor of a module: name, type, shape, values; however they lie in memory."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _driver() -> str:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except Exception:  # a container without NVML: the driver's CUDA version stands for it
+        return f"cuda {torch._C._cuda_getDriverVersion()}"

@@ -1,0 +1,109 @@
+"""Verify: hold runtimes against eager in float32, stage by stage, on the machine at hand."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from engines.runtime import Precision, Run, Runtime, Stage, Staged, available, choose
+
+REPEATS = {"cpu": 1, "cuda": 10}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one stage of one runtime compares."""
+
+    stage: str
+    runtime: str
+    "The one that was asked for."
+    by: str
+    "The one that ran it: a slower one where that cannot."
+    precision: Precision
+    worst: float
+    "Largest difference."
+    decibels: float
+    "Mean error below the reference's span; infinite where nothing differs."
+    least: float
+    "What `decibels` has to be."
+    milliseconds: float
+    "Median of one call."
+    passed: bool
+
+
+def verify(
+    engine: Staged, device: torch.device, runtimes: Sequence[str] | None = None, precisions: Sequence[Precision] = ()
+) -> Iterator[Verdict]:
+    """A verdict for each stage, runtime and precision; float32 eager, which defines correct, first and against itself.
+
+    By default every runtime that the device can have, in every precision that some stage states an agreement for.
+    """
+    defining = engine.stages(device, Precision.FLOAT32)
+    expected = {}
+    for stage in defining:
+        verdict, expected[stage.name] = _defined(stage, choose("eager", device))
+        yield verdict
+    stated = [each for each in Precision if any(each in stage.agreement for stage in defining)]
+    for precision in precisions or stated:
+        for name in runtimes or reversed(available(device)):
+            if (name, precision) == ("eager", Precision.FLOAT32):
+                continue
+            runtime = choose(name, device)
+            for stage in engine.stages(device, precision):
+                yield compared(stage, runtime, precision, expected[stage.name])
+
+
+def _defined(stage: Stage, eager: Runtime) -> tuple[Verdict, Tensor]:
+    """The reference itself: what it costs, and that it is finite and the same twice."""
+    verdict = compared(stage, eager, Precision.FLOAT32, reference := eager.prepare(stage)(*stage.example()))
+    return verdict, reference
+
+
+def compared(stage: Stage, runtime: Runtime, precision: Precision, reference: Tensor) -> Verdict:
+    """`stage` as `runtime` runs it against `reference`, what eager gives for its example in float32."""
+    run, inputs = runtime.prepare(stage), stage.example()
+    result = run(*inputs)
+    least = stage.agreement.get(precision, math.inf)
+    return Verdict(
+        stage.name,
+        runtime.name,
+        run.by,
+        precision,
+        float((result - reference).abs().max()),
+        level := decibels(result, reference),
+        least,
+        milliseconds(run, inputs),
+        passed=level >= least,
+    )
+
+
+def decibels(result: Tensor, reference: Tensor) -> float:
+    """How far the mean error lies below the reference's span; -inf for what is not finite or of another shape."""
+    if result.shape != reference.shape or not (result.isfinite().all() and reference.isfinite().all()):
+        return -math.inf
+    error = float((result.double() - reference.double()).square().mean().sqrt())
+    span = float(reference.max() - reference.min())
+    return math.inf if error == 0 else 20 * math.log10(span / error) if span else -math.inf
+
+
+def milliseconds(run: Run, inputs: tuple[Tensor, ...]) -> float:
+    """Of one call from start to end, the device waited for; the first has been made already."""
+    device, times = inputs[0].device, []
+    for _ in range(REPEATS.get(device.type, 1)):
+        _wait(device)
+        begun = time.perf_counter()
+        run(*inputs)
+        _wait(device)
+        times.append(1e3 * (time.perf_counter() - begun))
+    return median(times)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
