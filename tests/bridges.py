@@ -77,9 +77,9 @@ def running(*displays: Any, **options: Any) -> Iterator[Running]:
 
 
 @contextmanager
-def misbehaving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+def misbehaving(answer: Callable[[socket.socket], None], port: int = 0) -> Iterator[str]:
     """The address of a server that reads each request's head and then lets `answer` loose on the connection."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     threads: list[threading.Thread] = []
 
     def serve() -> None:

@@ -48,15 +48,15 @@ def chromium() -> str:
     pytest.skip(reason)
 
 
-def launch(playwright: Playwright, film: Path | None) -> Browser:
-    """A browser whose camera shows `film`, or that has none."""
+def launch(playwright: Playwright, film: Path | None, *more: str) -> Browser:
+    """A browser whose camera shows `film`, or that has none; with `more` flags."""
     camera = [
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={film}",
     ]
     return playwright.chromium.launch(
-        executable_path=chromium(), headless=True, args=[*FLAGS, *(camera if film else [])]
+        executable_path=chromium(), headless=True, args=[*FLAGS, *(camera if film else []), *more]
     )
 
 
@@ -114,7 +114,8 @@ class Visit:
 
     def __init__(self, browser: Browser, script: str = "", **options: object) -> None:
         size: ViewportSize = {"width": 1280, "height": 860}
-        self.context: BrowserContext = browser.new_context(viewport=size, **options)  # type: ignore[arg-type]
+        sized = options if "no_viewport" in options else {"viewport": size, **options}
+        self.context: BrowserContext = browser.new_context(**sized)  # type: ignore[arg-type]
         self.context.set_default_timeout(PLENTY)
         if script:
             self.context.add_init_script(script)
