@@ -1,4 +1,4 @@
-"""The command line: `python -m server serve | render | puppet | mesh | weights | bridge | doctor`, also installed as `telequilt`."""
+"""The command line: `python -m server serve | render | puppet | show | mesh | weights | bridge | doctor`, also installed as `telequilt`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from engines.weights import SYNTHETIC
-from server import bridge, weights
+from server import bridge, show, weights
 from server.settings import Settings, default_data_dir, is_loopback
 
 app = typer.Typer(
@@ -181,6 +181,7 @@ def mesh(
     typer.echo(f"{made.out}: {made.vertices} points, {made.faces} triangles")
 
 
+app.command()(show.show)
 app.add_typer(weights.app, name="weights")
 app.add_typer(bridge.app, name="bridge")
 

@@ -79,11 +79,22 @@ async def playing(url: str, *kinds: str, token: str | None = None) -> AsyncItera
         yield {kind: receiver.track for kind, receiver in receivers.items()}  # there only once an answer was taken
 
 
+async def fetch(url: str, token: str | None = None) -> Any:
+    """What a GET of `url` answers, out of its JSON. Raises Refused or Unreachable."""
+    async with _http(token) as http:
+        try:
+            answer = await http.get(url)
+        except httpx.TransportError as failure:
+            raise _unreachable(url, failure) from failure
+    if answer.status_code != 200:
+        raise Refused(answer.status_code, _words(answer))
+    return answer.json()
+
+
 @asynccontextmanager
 async def _session(connection: RTCPeerConnection, url: str, token: str | None) -> AsyncIterator[None]:
     """Offer, take the answer, and leave by DELETE whatever happens."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE, trust_env=False) as http:
+    async with _http(token) as http:
         location = None
         try:
             await connection.setLocalDescription(await connection.createOffer())
@@ -103,7 +114,16 @@ async def _offer(http: httpx.AsyncClient, url: str, sdp: str) -> httpx.Response:
     try:
         return await http.post(url, content=sdp, headers={"Content-Type": "application/sdp"})
     except httpx.TransportError as failure:
-        raise Unreachable(f"no Telequilt answers at {url} ({failure}); start one: python -m server serve") from failure
+        raise _unreachable(url, failure) from failure
+
+
+def _http(token: str | None) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(headers=headers, timeout=PATIENCE, trust_env=False)
+
+
+def _unreachable(url: str, failure: Exception) -> Unreachable:
+    return Unreachable(f"no Telequilt answers at {url} ({failure}); start one: python -m server serve")
 
 
 async def _leave(http: httpx.AsyncClient, location: str) -> None:

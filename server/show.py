@@ -1,0 +1,182 @@
+"""Show: `python -m server show`: a live channel or a quilt file on the Looking Glass attached to this machine.
+
+The window has the main thread, since macOS gives windows to no other; where its quilts come from runs in a thread beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Annotated, Any
+
+import typer
+
+from display.lenticular import CellTable
+
+DISPLAY = "The display"
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        help="The display's visual.json.",
+        show_default="its USB volume, else Looking Glass Bridge",
+        rich_help_panel=DISPLAY,
+    ),
+]
+OnMonitor = Annotated[
+    str | None,
+    typer.Option(
+        "--monitor", help="Its name, or a part of it.", show_default="the Looking Glass", rich_help_panel=DISPLAY
+    ),
+]
+AsPreview = Annotated[
+    bool,
+    typer.Option(
+        "--preview", help="In a window on any monitor: one view, or the whole quilt.", rich_help_panel=DISPLAY
+    ),
+]
+Fill = Annotated[
+    bool,
+    typer.Option(
+        "--fill", help="Fill the panel and cut off what does not fit; else there are borders.", rich_help_panel=DISPLAY
+    ),
+]
+Focus = Annotated[
+    float,
+    typer.Option(
+        min=-0.2,
+        max=0.2,
+        help="Moves the picture out of the glass or into it, in tile widths.",
+        rich_help_panel=DISPLAY,
+    ),
+]
+Depth = Annotated[
+    float, typer.Option(min=0, max=1, help="Less of it: 1 is all that there is, 0 is flat.", rich_help_panel=DISPLAY)
+]
+Cells = Annotated[
+    CellTable,
+    typer.Option(
+        help="Which table of subpixel cells, for 16 and 32 inch displays of 2023 and later.", rich_help_panel=DISPLAY
+    ),
+]
+
+
+def show(
+    channel: Annotated[str | None, typer.Option(help="A live channel to show.")] = None,
+    server: Annotated[str, typer.Option(help="The Telequilt in which it is live.")] = "http://127.0.0.1:8000",
+    token: Annotated[str | None, typer.Option(help="That server's token.", envvar="TELEQUILT_TOKEN")] = None,
+    file: Annotated[Path | None, typer.Option(help="A quilt image or video to show instead; videos loop.")] = None,
+    tiling: Annotated[
+        str | None, typer.Option(help="Columns x rows of the file's quilt, e.g. 6x4.", show_default="as its name says")
+    ] = None,
+    calibration: Calibration = None,
+    monitor: OnMonitor = None,
+    preview: AsPreview = False,
+    fill: Fill = False,
+    focus: Focus = 0.0,
+    depth: Depth = 1.0,
+    cells: Cells = CellTable.BRIDGE,
+    list_monitors: Annotated[
+        bool, typer.Option("--list-monitors", help="Print this machine's monitors and end.")
+    ] = False,
+) -> None:
+    """Show a live channel, or a quilt file, on a Looking Glass attached to this machine.
+
+    python -m server show --channel puppet            a live hologram; it waits for the caller and comes back after breaks
+    python -m server show --file me_qs6x4a1.mp4       a film
+    python -m server show --channel puppet --preview  in a window on any monitor
+    """
+    from rich.console import Console
+
+    from server import glass, watching
+
+    with explained():
+        if list_monitors:
+            Console().print(glass.table(glass.monitors()))
+            return
+        if (channel is None) == (file is None):
+            raise typer.BadParameter("say what to show: either --channel NAME or --file PATH")
+        wanted = glass.Wanted(calibration, monitor, preview, cells, fill, focus, depth)
+        if file is not None:
+            shown = watching.tiling_of(file, *watching.size_of(file), tiling)
+            run(wanted, shown.aspect, lambda window, stop: watching.play(file, shown, window, stop))
+        else:
+            assert channel is not None
+            name = channel
+            run(wanted, 1.0, lambda window, stop: _watch(server, name, token, window, stop))
+
+
+def run(wanted: Any, aspect: float, feed: Callable[[Any, Event], None]) -> None:
+    """Open the window in this thread, run `feed` in another, and end both as soon as either ends, or with Ctrl-C."""
+    from server import glass
+
+    stop, failures = Event(), []
+
+    def fed(window: Any) -> None:
+        try:
+            feed(window, stop)
+        except Exception as failure:
+            failures.append(failure)
+        finally:
+            stop.set()
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with glass.opened(wanted, aspect, typer.echo) as window:
+        feeder = Thread(target=fed, args=(window,), name="feeder")
+        feeder.start()
+        try:
+            with suppress(KeyboardInterrupt):
+                window.run(lambda: not stop.is_set())
+        finally:
+            stop.set()
+            feeder.join()
+        report = window.report()
+    if failures:
+        raise failures[0]
+    typer.echo(f"{report.shown} quilts shown, {report.lost} replaced by newer ones before they were.")
+
+
+def _watch(server: str, channel: str, token: str | None, window: Any, stop: Event) -> None:
+    """Watch a channel in an event loop of its own until `stop`."""
+    from server.peers import tune_libraries
+    from server.watching import Watcher
+
+    async def until_stopped() -> None:
+        watching = asyncio.create_task(Watcher(server, channel, token, window, typer.echo).run())
+        stopped = asyncio.create_task(asyncio.to_thread(stop.wait))
+        try:
+            await asyncio.wait({watching, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.set()  # its thread waits for it
+        if watching.done():
+            watching.result()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    tune_libraries()
+    asyncio.run(until_stopped())
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn an error that somebody can mend into one line."""
+    from display.calibration import CalibrationRejected
+    from display.desktop import DisplayMissing
+    from display.monitors import MonitorRefused
+    from display.texture import QuiltTooLarge
+    from server.client import Refused
+    from server.clips import ClipUnreadable
+    from server.glass import GlassMissing
+    from server.watching import TilingUnknown
+
+    try:
+        yield
+    except (
+        *(CalibrationRejected, DisplayMissing, MonitorRefused, GlassMissing, QuiltTooLarge),
+        *(ClipUnreadable, Refused, TilingUnknown),
+    ) as error:
+        typer.echo(f"telequilt: {error}", err=True)
+        raise typer.Exit(2) from None
