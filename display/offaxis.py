@@ -10,8 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from display.optics import LOOK_AT, Cameras
+from display.views import ViewSet
+
+PIXELS_AT_ONCE = 1 << 19
+"Of views straightened together: some 30 MB."
 
 
 def cameras(orbit: Cameras) -> Cameras:
@@ -57,22 +63,42 @@ def _narrowed(orbit: Cameras) -> np.ndarray:
     return narrowed
 
 
-def straightened(images: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """[V, H, W, C] uint8 orbit pictures as off-axis ones, bilinear; beyond a picture's edge its last pixel goes on."""
-    assert images.dtype == np.uint8, images.dtype
-    assert len(images) == len(matrices), (len(images), len(matrices))
-    return np.stack([_warped(image, matrix) for image, matrix in zip(images, matrices, strict=True)])
+def straightened(views: ViewSet, matrices: np.ndarray) -> ViewSet:
+    """Orbit views as off-axis views, bilinear, on the device where they are; beyond a picture's edge its last pixel goes on.
+
+    `matrices`: [V, 3, 3] from homographies().
+    """
+    assert len(views) == len(matrices), (len(views), len(matrices))
+    height, width = views.images.shape[1:3]
+    at_once = max(1, PIXELS_AT_ONCE // (height * width))
+    turned = torch.from_numpy(matrices).float().to(views.images.device)
+    parts = [_moved(*each) for each in zip(views.images.split(at_once), turned.split(at_once), strict=True)]
+    return ViewSet(torch.cat(parts), views.first)
 
 
-def _warped(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def _moved(images: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """[V, H, W, C] uint8 through [V, 3, 3]."""
+    height, width = images.shape[1:3]
+    x, y = ((torch.arange(size, device=images.device) + 0.5) / size for size in (width, height))
+    places = torch.stack(torch.broadcast_tensors(x, y[:, None], torch.ones_like(x)), dim=2)
+    sources = places.view(-1, 3) @ matrices.mT
+    grid = (2 * sources[..., :2] / sources[..., 2:] - 1).view(-1, height, width, 2)
+    pictures = images.permute(0, 3, 1, 2).float()
+    moved = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return moved.add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def plainly_straightened(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """[H, W, C] uint8: one view as straightened() makes it; the definition."""
     height, width = image.shape[:2]
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
-    across, down, scale = matrix @ np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
-    column = np.clip(across / scale * width - 0.5, 0, width - 1)
-    row = np.clip(down / scale * height - 0.5, 0, height - 1)
-    left, top = column.astype(int), row.astype(int)
+    sources = np.stack([x, y, np.ones_like(x)], axis=-1) @ matrix.T
+    across, down = sources[..., 0] / sources[..., 2], sources[..., 1] / sources[..., 2]
+    column = np.clip(across * width - 0.5, 0, width - 1)[..., None]
+    row = np.clip(down * height - 0.5, 0, height - 1)[..., None]
+    left, top = column.astype(int)[..., 0], row.astype(int)[..., 0]
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    beside, below = ((column - left)[:, None], (row - top)[:, None])
+    beside, below = column - left[..., None], row - top[..., None]
     upper = image[top, left] * (1 - beside) + image[top, right] * beside
     lower = image[bottom, left] * (1 - beside) + image[bottom, right] * beside
-    return np.round(upper * (1 - below) + lower * below).astype(np.uint8).reshape(image.shape)
+    return np.floor(upper * (1 - below) + lower * below + 0.5).astype(np.uint8)

@@ -10,13 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, ClassVar
 
 import av
 import av.error
 from av.container import OutputContainer
 
+from display import offaxis
+from display.optics import Cameras
 from display.screen import PRODUCT, Screen, screen
+from display.views import ViewSet
 from engines import catalogue
+from engines.contract import AnyEngine, ProjectsInParallel
 from pipeline.clock import StageClock
 from pipeline.executors import Failure
 from pipeline.executors.inline import Inline
@@ -100,7 +105,8 @@ def render(
     begun, done, unseen = time.monotonic(), 0, 0
     with _film(out, driver, target, clip) as write, Observer(engine.wants) as observer:
         executor = Inline()
-        stages = Stages(engine, avatar, observer, preset("cpu"), write, time.monotonic, marked)
+        seen = OffAxis(engine, target) if target.views > 1 else engine
+        stages = Stages(seen, avatar, observer, preset("cpu"), write, time.monotonic, marked)
         for frame in clips.frames(driver):
             work = Work(frame, StageClock(frame.captured), screens=(target,), parts={target: {}})
             executor.submit(stages.steps(work), _raise)
@@ -108,6 +114,22 @@ def render(
             unseen += work.seen.confidence == 0
             progress("rendering", done, max(clip.frames, done))
     return Result(out, done, time.monotonic() - begun, unseen)
+
+
+class OffAxis:
+    """An engine whose views are off-axis, as the programs that play quilt films take them for granted."""
+
+    name: ClassVar[str] = "off-axis"
+    wants: ClassVar[frozenset[str]] = frozenset({"crop", "matte"})
+
+    def __init__(self, engine: AnyEngine, target: Screen) -> None:
+        self._engine, self._target = engine, target
+        self.warm_up, self.enrol, self.drive = engine.warm_up, engine.enrol, engine.drive
+
+    def render(self, state: Any, cameras: Cameras) -> ViewSet:
+        parallel = isinstance(self._engine, ProjectsInParallel) and self._engine.parallel
+        matrices = offaxis.homographies(cameras, focus=self._target.focus, views=self._target.views, parallel=parallel)
+        return offaxis.straightened(self._engine.render(state, cameras), matrices)
 
 
 def _raise(failure: Failure | None) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from display import offaxis
 from display.optics import HALF_PICTURE, LOOK_AT, Cameras, fan
 from display.screen import Screen, fan_yaws
+from display.views import ViewSet
 from tests.traced import along, through, traced
 
 SIDE = 160
@@ -63,7 +66,7 @@ def test_a_traced_scene_is_the_same_warped_or_rendered_off_axis():
     orbit = five()
     straight, matrices = offaxis.cameras(orbit), offaxis.homographies(orbit)
     rendered = np.stack([traced(through(orbit, view))[0] for view in range(5)])
-    warped = offaxis.straightened(rendered, matrices)
+    warped = warp(rendered, matrices)
     for view in range(5):
         compare(warped[view], traced(through(straight, view)), rendered[view], matrices[view])
 
@@ -72,7 +75,7 @@ def test_a_scene_traced_in_parallel_is_too():
     orbit = five()
     matrices = offaxis.homographies(orbit, parallel=True)
     rendered = np.stack([traced(along(orbit, view, window=False))[0] for view in range(5)])
-    warped = offaxis.straightened(rendered, matrices)
+    warped = warp(rendered, matrices)
     for view in range(5):
         compare(warped[view], traced(along(orbit, view, window=True)), rendered[view], matrices[view])
 
@@ -88,9 +91,25 @@ def test_focus_slides_each_view_by_its_place_in_the_whole_fan():
 
 
 def test_a_picture_that_has_to_show_more_than_was_rendered_goes_on_with_its_edge():
-    matrices = np.eye(3)[None] + np.array([[[0, 0, 0.5], [0, 0, 0], [0, 0, 0]]])
-    row = np.arange(8, dtype=np.uint8)[None, None, :, None]
-    assert offaxis.straightened(row, matrices)[0, 0, :, 0].tolist() == [4, 5, 6, 7, 7, 7, 7, 7]
+    matrix = np.eye(3) + np.array([[0, 0, 0.5], [0, 0, 0], [0, 0, 0]])
+    row = np.arange(8, dtype=np.uint8)[None, :, None]
+    assert offaxis.plainly_straightened(row, matrix)[0, :, 0].tolist() == [4, 5, 6, 7, 7, 7, 7, 7]
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_all_views_at_once_are_what_one_by_one_are(parallel: bool):
+    random = np.random.default_rng(1).integers(0, 256, (5, 40, 64, 4), dtype=np.uint8)
+    matrices = offaxis.homographies(five(1.6), focus=0.03, parallel=parallel)
+    views = offaxis.straightened(ViewSet(torch.from_numpy(random), first=7), matrices)
+    one_by_one = np.stack([offaxis.plainly_straightened(*each) for each in zip(random, matrices, strict=True)])
+    assert views.first == 7
+    assert np.abs(views.images.numpy().astype(int) - one_by_one).max() <= 1
+    assert (views.images.numpy() != one_by_one).mean() < 0.001
+
+
+def warp(rendered: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    opaque = np.pad(rendered, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=255)
+    return offaxis.straightened(ViewSet(torch.from_numpy(opaque)), matrices).images.numpy()[..., :3]
 
 
 def compare(warped: np.ndarray, wanted: tuple[np.ndarray, np.ndarray], before: np.ndarray, matrix: np.ndarray) -> None:

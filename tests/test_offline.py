@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from display import offaxis
+from display.optics import Cameras, fan
 from display.screen import screen
+from display.views import ViewSet
 from pipeline.puppet import HEIGHT, WIDTH, Puppet, puppet_portrait
 from server.__main__ import app
 from server.clips import facts, frames
-from server.offline import OutputRefused, checked_output, chosen_screen
+from server.offline import OffAxis, OutputRefused, checked_output, chosen_screen
+from tests.painted import PaintedEngine, PaintedState
 
 COUNT = 8
 
@@ -135,3 +139,22 @@ def test_a_puppet_without_a_server_says_how_to_start_one():
     code, said = run("puppet", "--server", "http://127.0.0.1:9", "--seconds", "1")
     assert code == 2
     assert "python -m server serve" in said
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_films_hold_off_axis_views_whichever_way_an_engine_projects(parallel: bool):
+    class Striped(PaintedEngine):
+        def render(self, state: PaintedState, cameras: Cameras) -> ViewSet:
+            images = super().render(state, cameras).images
+            images[:, ::16, :, 2] = images[:, :, ::16, 2] = 0
+            return ViewSet(images, cameras.first)
+
+    if parallel:
+        Striped.parallel = True  # type: ignore[attr-defined]
+    target = screen("telequilt")
+    part = fan(target).split(4)[3]
+    seen = OffAxis(Striped(), target).render(PaintedState(0), part).images
+    orbit = Striped().render(PaintedState(0), part)
+    wanted = offaxis.straightened(orbit, offaxis.homographies(part, parallel=parallel))
+    assert (seen == wanted.images).all()
+    assert bool((seen[-1, 0, :, 2] == orbit.images[-1, 0, :, 2]).all()) == parallel  # a keystone bends the first row
