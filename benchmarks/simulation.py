@@ -27,6 +27,7 @@ from pipeline.clock import Percentiles, percentiles
 from pipeline.executors import Done, Executor, Failure, Step, Task
 from pipeline.frame import Frame
 from pipeline.placement import Placement
+from pipeline.roster import DeviceReport
 from pipeline.session import Session
 from pipeline.stages import Picture, split_fan
 
@@ -338,6 +339,9 @@ class _Seat:
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
         self._devices.begin(_Way(list(steps), done, self._caller, next(self._frames)))
+
+    def devices(self) -> list[DeviceReport]:
+        return []
 
     def close(self) -> None:
         pass

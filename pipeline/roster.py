@@ -50,10 +50,12 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
-class RendererReport:
-    """How one renderer is doing, for people and monitors."""
+class DeviceReport:
+    """How one device is doing, for people and monitors."""
 
     device: str
+    renders: bool
+    "Others can stand in for one that does nothing else."
     up: bool
     state: str
     reason: str
@@ -66,6 +68,13 @@ class RendererReport:
     "Its thread is still busy with what it was dropped for. No thread can be ended from outside: only a restart frees it."
     drops: int
     "How often it was dropped since the start."
+
+
+def able(reports: Sequence[DeviceReport]) -> bool:
+    """Whether frames can be finished: somebody renders or is about to be tried again, and every other device is up."""
+    renderers = [one for one in reports if one.renders]
+    some = any(one.up or one.state == State.TRIED.value or one.retry_in == 0 for one in renderers)
+    return (some or not renderers) and all(one.up for one in reports if not one.renders)
 
 
 @dataclass
@@ -108,6 +117,10 @@ class Roster:
 
     def begin(self, device: str, batch: Hashable, kind: Hashable, views: int, now: float) -> None:
         self._renderers[device].begun[batch] = (now, kind, views)
+
+    def awaits(self, device: str, batch: Hashable) -> bool:
+        """Whether an answer to `batch` still counts: its views have not been given to others."""
+        return batch in self._renderers[device].begun
 
     def ended(self, device: str, batch: Hashable, now: float) -> bool:
         """`batch` was answered. False where that is too late: its views were given to others."""
@@ -182,10 +195,11 @@ class Roster:
         assert one.state is State.DOWN, one
         self._set(one, State.TRIED, one.reason, now)
 
-    def report(self, now: float) -> list[RendererReport]:
+    def report(self, now: float) -> list[DeviceReport]:
         return [
-            RendererReport(
+            DeviceReport(
                 device,
+                renders=True,
                 up=one.state is State.UP,
                 state=one.state.value,
                 reason=one.reason,

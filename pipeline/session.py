@@ -15,13 +15,17 @@ from display.colour import Layout
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
 from pipeline.clock import Percentiles, StageClock, StageTimes
-from pipeline.executors import Executor, Failure
+from pipeline.executors import DeviceGone, Executor, Failure, Overtaken
 from pipeline.flow import Flow, Work
 from pipeline.frame import Frame
 from pipeline.placement import Placement
 from pipeline.stages import Picture, Stages
+from pipeline.timing import mark_times
 
 _log = logging.getLogger(__name__)
+
+CLOSING_PATIENCE = 5.0
+"Seconds at least that closing waits for a frame under way to end, once it is known what frames take."
 
 
 class Observer(Protocol):
@@ -48,6 +52,8 @@ class SessionReport:
     "Frames finished since the session began."
     presence: float
     "0..1 of the newest observation; 0 while nobody is seen."
+    busy: dict[str, float]
+    "Device -> milliseconds that it works for one frame that somebody watches."
 
 
 class Session:
@@ -66,9 +72,11 @@ class Session:
         layout: Layout = Layout.I420,
         depth: int = 2,
         now: Callable[[], float] = time.monotonic,
+        gone: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        """`gone` is told once, from any thread, why no frame can be finished any more: devices have failed."""
         self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout)
-        self._observer, self._executor, self._now = observer, executor, now
+        self._observer, self._executor, self._now, self._gone = observer, executor, now, gone
         self._lock = threading.Condition()
         self._submitting = threading.RLock()
         self._flow = Flow(depth)
@@ -77,6 +85,8 @@ class Session:
         self._frames = 0
         self._presence = 0.0
         self._failures: set[str] = set()
+        self._ended = False
+        self._left_behind = False
 
     def offer(self, frame: Frame) -> None:
         """Take in a frame. A newer one takes the place of one still waiting; `report().drops` says so."""
@@ -102,14 +112,24 @@ class Session:
                 drops=dict(self._flow.dropped),
                 frames=self._frames,
                 presence=round(self._presence, 3),
+                busy={device: round(1e3 * seconds, 3) for device, seconds in self._times.busy.items()},
             )
 
     def close(self) -> None:
-        """Take no more frames, wait for those under way, let the observer go. Not from within `present`."""
+        """Take no more frames, wait for those under way, let the observer go. Not from within `present`.
+
+        A frame that takes twenty times as long as usual is left behind; it lets the observer go if it ever ends.
+        """
         with self._lock:
             self._flow.close()
-            self._lock.wait_for(lambda: self._flow.idle)
-        self._observer.close()
+            usual = self._times.age.p99 / 1e3
+            patience = max(CLOSING_PATIENCE, 20 * usual) if usual else None
+            idle = self._lock.wait_for(lambda: self._flow.idle, patience)
+            self._left_behind = not idle
+        if idle:
+            self._observer.close()
+        else:
+            _log.error("a caller's frame does not end; the call is closed without it")
 
     def _run(self) -> None:
         with self._submitting:  # offering and settling threads meet here: frames must be submitted in order
@@ -122,14 +142,32 @@ class Session:
                 self._executor.submit(self._stages.steps(work), partial(self._settle, work))
 
     def _settle(self, work: Work, failure: Failure | None) -> None:
+        overtaken = failure is not None and isinstance(failure.error, Overtaken)
+        gone = None
         with self._lock:
-            self._flow.settle(work, failure.stage if failure else None)
+            self._flow.settle(work, failure.stage if failure else None, overtaken)
             if failure is None:
-                self._times.add(work.clock)
+                mark_times(work.clock, work.stints)
+                self._times.add(work.clock, shown=bool(work.screens))
                 self._frames += 1
                 self._presence = work.seen.presence
-            elif failure.stage not in self._failures:  # once a stage: a broken stage fails 25 times a second
-                self._failures.add(failure.stage)
-                _log.error("stage %s failed; further failures are only counted", failure.stage, exc_info=failure.error)
+            elif not overtaken:
+                gone = self._note(failure)
+            late = self._left_behind and self._flow.idle
             self._lock.notify_all()
+        if late:
+            self._observer.close()
+        if gone is not None:
+            self._gone(gone)
         self._run()
+
+    def _note(self, failure: Failure) -> str | None:
+        """Why the session has to end, the first time that it has to."""
+        if failure.stage not in self._failures:  # once a stage: a broken stage fails 25 times a second
+            self._failures.add(failure.stage)
+            _log.error("stage %s failed; further failures are only counted", failure.stage, exc_info=failure.error)
+        if not isinstance(failure.error, DeviceGone) or self._ended:
+            return None
+        self._ended = True
+        self._flow.close()
+        return str(failure.error)

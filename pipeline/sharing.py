@@ -109,7 +109,7 @@ class Sharing:
 
         `at_once`: views of a full batch by their kind, which other frames fill up; None where nothing is to be filled up.
         """
-        line = sorted((w for frames in self._callers.values() for w in frames if w.waiting), key=lambda w: w.place)
+        line = sorted(self.waiting, key=lambda wanted: wanted.place)
         if not line:
             return None
         first = line[0]
@@ -153,14 +153,14 @@ class Sharing:
         return wanted in self._callers.get(wanted.caller, ())
 
     @property
-    def kinds_waiting(self) -> set[Hashable]:
-        return {wanted.kind for frames in self._callers.values() for wanted in frames if wanted.waiting}
+    def waiting(self) -> list[Wanted]:
+        """The frames of which there are views to be taken."""
+        return [wanted for frames in self._callers.values() for wanted in frames if wanted.waiting]
 
     @property
     def shares_waiting(self) -> int:
         """How many renderers could take something now."""
-        frames = (wanted for frames in self._callers.values() for wanted in frames)
-        return sum(-(-sum(map(len, wanted.waiting)) // wanted.share) for wanted in frames)
+        return sum(-(-sum(map(len, wanted.waiting)) // wanted.share) for wanted in self.waiting)
 
     def _released(self, caller: Hashable) -> list[Wanted]:
         frames, released = self._callers.get(caller, []), []

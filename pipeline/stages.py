@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from display.colour import Layout, converted
 from display.label import mark
-from display.optics import Cameras, fan
-from display.quilt import Quilt, compose
+from display.quilt import compose
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
-from pipeline.executors import Step, Task
+from pipeline.executors import Spread, Step, Task
 from pipeline.flow import Work
 from pipeline.frame import Frame
 from pipeline.placement import Placement
+from pipeline.rendering import Views, at_once, render, split_fan
+from pipeline.timing import Stint, instant
+from pipeline.transfer import Carried, Landing
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Observing(Protocol):
     def observe(self, frame: Frame) -> FaceObservation: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one caller is never equal to another
 class Stages:
     """One caller's stages, bound to what they work with."""
 
@@ -62,20 +64,35 @@ class Stages:
         if work.screens:
             steps += [
                 [self._task("drive", place.drive, work, self._drive)],
-                [
-                    self._task("render", device, work, partial(self._render, part=part, of=len(place.render)))
-                    for part, device in enumerate(place.render)
-                ],
+                self._spread(work),
                 [self._task("compose", place.display, work, self._compose)],
-                [self._task("encode", place.display, work, self._present)],
+                [self._task("encode", place.encode, work, self._present)],
             ]
         return steps
 
+    def _spread(self, work: Work) -> Spread:
+        """Rendering: a task for each renderer, or as the executor shares it out better."""
+        views, renderers = Views(self.engine, self.placement.display, self.now, work), self.placement.render
+        return Spread(
+            tuple(
+                self._task("render", device, work, partial(self._render, part=part, of=len(renderers)))
+                for part, device in enumerate(renderers)
+            ),
+            caller=self,
+            kind=self.engine,
+            views=len(views),
+            at_once=partial(at_once, self.engine),
+            send=lambda device: work.state.send(device),
+            frame=views,
+            run=render,
+            keep=views.keep,
+        )
+
     def _task(self, stage: str, device: str, work: Work, run: Callable[[Work], None]) -> Task:
         def timed() -> None:
-            begun = self.now()
+            begun = instant(device, self.now)
             run(work)
-            work.clock.mark(stage, begun, self.now())
+            work.stints.append(Stint(stage, device, begun, instant(device, self.now)))
 
         return Task(stage, device, timed)
 
@@ -83,32 +100,24 @@ class Stages:
         work.seen = self.observer.observe(work.frame)
 
     def _drive(self, work: Work) -> None:
-        work.state = self.engine.drive(self.avatar, work.seen)
+        work.state = Carried(self.engine.drive(self.avatar, work.seen))
 
     def _render(self, work: Work, part: int, of: int) -> None:
+        """The plain way: this renderer's even share of each screen."""
+        state = work.state.on(self.placement.render[part])
         for screen in work.screens:
             batches = split_fan(screen, of)
             if part < len(batches):
-                work.parts[screen][part] = self.engine.render(work.state, batches[part])
+                views = self.engine.render(state, batches[part])
+                work.parts[screen][views.first] = Carried(views)
 
     def _compose(self, work: Work) -> None:
         for screen in work.screens:
-            views = list(work.parts[screen].values())
+            views = [part.on(self.placement.display) for part in work.parts[screen].values()]
             quilt = compose(views, screen, mark(screen, str(views[0].images.device)) if self.marked else None)
-            yuv = encodable(quilt, self.layout)
-            work.pictures.append(Picture(screen, yuv, self.layout, work.frame.sequence, work.frame.captured))
+            # converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4
+            work.pictures.append((screen, Landing(converted(quilt.pixels, self.layout))))
 
     def _present(self, work: Work) -> None:
-        for picture in work.pictures:
-            self.present(picture)
-
-
-@lru_cache(maxsize=256)
-def split_fan(screen: Screen, parts: int) -> list[Cameras]:
-    """The cameras of `screen` for each of `parts` renderers; fewer batches than renderers where there are fewer views."""
-    return fan(screen).split(parts)
-
-
-def encodable(quilt: Quilt, layout: Layout) -> np.ndarray:
-    """[3/2 H, W] uint8 in the host's memory: converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4."""
-    return converted(quilt.pixels, layout).cpu().numpy()
+        for screen, landing in work.pictures:
+            self.present(Picture(screen, landing.array(), self.layout, work.frame.sequence, work.frame.captured))

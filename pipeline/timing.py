@@ -73,7 +73,7 @@ class Stint:
     "Of a batch that several callers shared: how much of it was this one's, 0..1."
 
 
-def settle(clock: StageClock, stints: Iterable[Stint]) -> None:
+def mark_times(clock: StageClock, stints: Iterable[Stint]) -> None:
     """Write `stints` into `clock`; one that has not ended, its renderer having been given up, is left out."""
     for stint in stints:
         begun, ended = (one.seconds() if isinstance(one, _GpuInstant) else one for one in (stint.begun, stint.ended))

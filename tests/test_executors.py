@@ -104,8 +104,9 @@ def test_each_device_is_one_thread_and_renderers_run_side_by_side():
 
 
 def test_closing_leaves_no_thread_behind():
-    before = threading.active_count()
+    before = set(threading.enumerate())
     executor = Threads(preset("paper").on_cpu())
-    assert threading.active_count() == before + 8
+    made = {thread.name for thread in threading.enumerate() if thread not in before}
+    assert made == {"stage-watch"} | {f"stage-{device}" for device in preset("paper").on_cpu().devices}
     executor.close()
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) == before

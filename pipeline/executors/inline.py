@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.executors import Done, Failure, Step
+from pipeline.roster import DeviceReport
 
 
 class Inline:
@@ -16,6 +17,9 @@ class Inline:
                 except Exception as error:
                     return done(Failure(task.stage, error))
         return done(None)
+
+    def devices(self) -> list[DeviceReport]:
+        return []
 
     def close(self) -> None:
         pass

@@ -1,0 +1,202 @@
+"""Run: one frame's way through its steps, and who is under way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from pipeline.executors import DeviceGone, Done, Failure, Spread, Step, Task
+from pipeline.executors.lane import Lane
+from pipeline.executors.renderers import Renderers
+from pipeline.roster import LAST_PATIENCE, DeviceReport, Patience, State
+
+
+@dataclass(frozen=True, eq=False)
+class Owed:
+    """A task that a lane was given."""
+
+    task: Task
+    run: Run
+    since: float
+
+
+class UnderWay:
+    """The frames that are under way, and what every lane still owes them. Gives up a device that does not answer."""
+
+    def __init__(self, lanes: Mapping[str, Lane], renderers: Renderers, now: Callable[[], float]) -> None:
+        self.lanes, self.renderers, self._now = lanes, renderers, now
+        self._lock = threading.Condition()
+        self._runs = 0
+        self._ended = 0
+        self._owed: dict[str, dict[Owed, None]] = {device: {} for device in lanes}
+        "What each lane was given and has not done, oldest first."
+        self._stuck: dict[str, float] = {}
+        "Device -> since when it owes what it does not do."
+        self._patience = Patience()
+
+    def begin(self) -> None:
+        with self._lock:
+            self._runs += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._runs -= 1
+            self._ended += 1
+            self._lock.notify_all()
+
+    def owe(self, task: Task, run: Run) -> Owed:
+        """Note that `task` is given to its lane. Raises DeviceGone where that does not answer."""
+        with self._lock:
+            if task.device in self._stuck:
+                raise DeviceGone(self._why(task.device))
+            owed = Owed(task, run, self._now())
+            self._owed[task.device][owed] = None
+        return owed
+
+    def paid(self, owed: Owed) -> None:
+        """The lane has done it, whatever came of it."""
+        with self._lock:
+            del self._owed[owed.task.device][owed]
+            if self._stuck.pop(owed.task.device, None) is None:
+                self._patience.learn((owed.task.stage, owed.task.device), self._now() - owed.since)
+
+    def check(self) -> None:
+        """Fail every frame that a lane owes something, where nobody can stand in for it and it does not answer."""
+        now = self._now()
+        failed: dict[Run, Failure] = {}
+        with self._lock:
+            for device, owed in self._owed.items():
+                oldest = next(iter(owed), None)
+                what = oldest and (oldest.task.stage, device)
+                if oldest is None or now - oldest.since <= self._patience.seconds(what, LAST_PATIENCE):
+                    continue
+                self._stuck.setdefault(device, oldest.since)
+                failed |= {one.run: Failure(one.task.stage, DeviceGone(self._why(device))) for one in owed}
+        for run, failure in failed.items():
+            run.finish(failure)
+
+    def reports(self) -> list[DeviceReport]:
+        now, reports = self._now(), self.renderers.reports()
+        rendering = {one.device for one in reports}
+        with self._lock:
+            for device in self.lanes:
+                since = self._stuck.get(device)
+                if since is not None or device not in rendering:
+                    reports.append(self._report(device, since, now))
+        return reports
+
+    def wait(self, patience: float) -> bool:
+        """Until nothing is under way. False once nothing has ended for `patience` seconds."""
+        with self._lock:
+            while self._runs:
+                ended = self._ended
+                if not self._lock.wait_for(lambda: not self._runs or self._ended > ended, patience):  # noqa: B023
+                    return False
+        return True
+
+    def _why(self, device: str) -> str:
+        return (
+            f"{device} has not answered for {self._now() - self._stuck[device]:.0f} s; only a restart frees its thread"
+        )
+
+    def _report(self, device: str, since: float | None, now: float) -> DeviceReport:
+        stuck = since is not None
+        return DeviceReport(
+            device,
+            renders=False,
+            up=not stuck,
+            state=(State.DOWN if stuck else State.UP).value,
+            reason=self._why(device) if stuck else "",
+            seconds=round(now - since, 1) if since is not None else 0.0,
+            retry_in=None,
+            hangs=stuck,
+            drops=int(stuck),
+        )
+
+
+class Run:
+    """One frame's way through its steps."""
+
+    def __init__(self, under_way: UnderWay, steps: Sequence[Step], done: Done) -> None:
+        self._under_way, self._steps, self._done = under_way, steps, done
+        self._lock = threading.Lock()
+        self._next = 0
+        self._open = 0
+        self._failure: Failure | None = None
+        self._over = False
+
+    def begin(self) -> None:
+        self._under_way.begin()
+        self._enter(here=None)
+
+    def finish(self, failure: Failure | None) -> None:
+        """Tell what came of it, once. What lanes still do for it is not waited for."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+        try:
+            self._done(failure)
+        finally:
+            self._under_way.end()
+
+    def _enter(self, here: str | None) -> None:
+        """Start the next step. On the device whose thread we are, a lone task runs at once, its data still warm."""
+        if self._next == len(self._steps) or self._over:
+            return self.finish(None)
+        step = self._steps[self._next]
+        self._next += 1
+        if isinstance(step, Spread):
+            return self._under_way.renderers.offer(step, self._rendered, here)
+        if not step:
+            return self._enter(here)
+        self._open = len(step)
+        for task in step:
+            try:
+                owed = self._under_way.owe(task, self)
+            except DeviceGone as gone:
+                return self.finish(Failure(task.stage, gone))
+            if len(step) == 1 and task.device == here:
+                return self._work(owed)
+            self._under_way.lanes[task.device].put(partial(self._work, owed))
+
+    def _work(self, owed: Owed) -> None:
+        """On the task's lane."""
+        task, lane = owed.task, self._under_way.lanes[owed.task.device]
+        try:
+            if not self._over:
+                task.run()
+            end = None if self._follows(task.device) else lane.stream.fence()
+        except Exception as error:
+            return self._ended(owed, task.device, error)
+        lane.arrive(end, lambda error: self._ended(owed, task.device if end is None else None, error))
+
+    def _follows(self, device: str) -> bool:
+        """Whether the next step may be told to its device before this one's has done all it was told.
+
+        On the same device its stream keeps the order; for renderers, transfer.py has them wait for what they need.
+        """
+        following = self._steps[self._next] if self._next < len(self._steps) else ()
+        lone = len(self._steps[self._next - 1]) == 1
+        return lone and (isinstance(following, Spread) or (len(following) == 1 and following[0].device == device))
+
+    def _ended(self, owed: Owed, here: str | None, error: Exception | None) -> None:
+        self._under_way.paid(owed)
+        with self._lock:
+            if error is not None:
+                self._failure = self._failure or Failure(owed.task.stage, error)
+            self._open -= 1
+            if self._open:
+                return
+        if self._failure is not None:
+            self.finish(self._failure)
+        else:
+            self._enter(here)
+
+    def _rendered(self, failure: Failure | None, here: str | None) -> None:
+        if failure is not None:
+            self.finish(failure)
+        else:
+            self._enter(here)

@@ -1,0 +1,101 @@
+"""Rendering: the views of one frame, as renderers share them out and as batches of several callers hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import Any, TypeGuard
+
+from display.optics import Cameras, fan
+from display.screen import Screen
+from display.views import ViewSet
+from engines.contract import AnyEngine, SharesBatches
+from pipeline.executors import Rendered
+from pipeline.flow import Work
+from pipeline.timing import Stint, instant
+from pipeline.transfer import Carried, fence
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """All views of one frame, numbered through the screens that watch it."""
+
+    engine: AnyEngine
+    display: str
+    "Where they are composed."
+    now: Callable[[], float]
+    work: Work
+
+    def __len__(self) -> int:
+        return sum(screen.views for screen in self.work.screens)
+
+    def cameras(self, views: range) -> list[tuple[Screen, Cameras]]:
+        """Whose cameras these are: neighbouring ones of a screen in one batch."""
+        bounds = pairwise(accumulate((screen.views for screen in self.work.screens), initial=0))
+        pieces = [
+            (screen, max(views.start, begin) - begin, min(views.stop, end) - begin)
+            for screen, (begin, end) in zip(self.work.screens, bounds, strict=True)
+        ]
+        return [(screen, neighbours(screen, first, stop)) for screen, first, stop in pieces if first < stop]
+
+    def keep(self, views: range, made: Made) -> None:
+        for screen, first, part in made.parts:
+            self.work.parts[screen][first] = part
+        self.work.stints.append(made.stint)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a renderer made of one frame's part of a batch."""
+
+    parts: list[tuple[Screen, int, Carried[ViewSet]]]
+    "Screen, first view, and the views on their way to where they are composed."
+    stint: Stint
+
+
+def render(device: str, batch: Sequence[tuple[Views, range]]) -> Rendered:
+    """Render views of one or several frames on `device`, whose thread this is, with the engine that they share."""
+    asked = [(frame, len(views), frame.cameras(views)) for frame, views in batch]
+    requests = [(frame.work.state.on(device), cameras) for frame, _, pieces in asked for _, cameras in pieces]
+    now, total = batch[0][0].now, sum(count for _, count, _ in asked)
+    begun = instant(device, now)
+    rendered = iter(_rendered(batch[0][0].engine, requests))
+    ended = instant(device, now)
+    fences, results = [], []
+    for frame, count, pieces in asked:
+        parts = [(screen, cameras.first, Carried(next(rendered))) for screen, cameras in pieces]
+        fences += [part.send(frame.display) for _, _, part in parts]
+        results.append(Made(parts, Stint("render", device, begun, ended, count / total)))
+    return Rendered(results, fence(device, *fences))
+
+
+def at_once(engine: AnyEngine) -> int | None:
+    """Views of a full batch of `engine` on this thread's device; None where it renders each frame by itself."""
+    return engine.views_at_once if _shares_batches(engine) else None
+
+
+def _rendered(engine: AnyEngine, requests: Sequence[tuple[Any, Cameras]]) -> list[ViewSet]:
+    if _shares_batches(engine):
+        return engine.render_many(requests)
+    return [engine.render(state, cameras) for state, cameras in requests]
+
+
+def _shares_batches(engine: object) -> TypeGuard[SharesBatches]:
+    return hasattr(type(engine), "render_many")  # looking at the object itself would load what its properties tell of
+
+
+@lru_cache(maxsize=256)
+def split_fan(screen: Screen, parts: int) -> list[Cameras]:
+    """The cameras of `screen` for each of `parts` renderers; fewer batches than renderers where there are fewer views."""
+    return fan(screen).split(parts)
+
+
+@lru_cache(maxsize=1024)
+def neighbours(screen: Screen, first: int, stop: int) -> Cameras:
+    """The cameras of views `first` to `stop` of `screen`."""
+    every = fan(screen)
+    return Cameras(
+        every.cam2world[first:stop], every.intrinsics[first:stop], every.width, every.height, every.first + first
+    )
