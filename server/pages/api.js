@@ -141,6 +141,41 @@ export const screen = async () => (await json("api/screens")).find((one) => one.
 /** @param {string} name */
 export const channel = (name) => json(`api/channels/${segment(name)}`);
 
+/** What is recorded of a channel now, and what was last. @param {string} name */
+export const recording = (name) => json(`api/channels/${segment(name)}/recording`);
+
+/** @param {string} name of a channel */
+export const beginRecording = async (name) => (await ask(`api/channels/${segment(name)}/recording`, { method: "POST" })).json();
+
+/** @param {string} name of a channel */
+export const endRecording = async (name) => (await ask(`api/channels/${segment(name)}/recording`, { method: "DELETE" })).json();
+
+/** One quilt as PNG, and what to call it. @param {string} name of a channel @returns {Promise<[Blob, string]>} */
+export async function still(name) {
+  const answer = await ask(`api/channels/${segment(name)}/still`, { method: "POST" });
+  const [, called] = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") ?? "") ?? [];
+  return [await answer.blob(), called ?? `${name}.png`];
+}
+
+/** Those kept here; on a shared server those of one channel. @param {string} channel */
+export async function recordings(channel) {
+  try {
+    return await json("api/recordings");
+  } catch (failure) {
+    if (failure.kind !== "channel-required") throw failure;
+    return json(`api/recordings?channel=${segment(channel)}`);
+  }
+}
+
+/** @param {string} name of a recording */
+export const recordingAddress = (name) => new URL(`api/recordings/${segment(name)}`, ROOT).href;
+
+/** @param {string} name of a recording */
+export const recordingFile = async (name) => (await ask(`api/recordings/${segment(name)}`)).blob();
+
+/** @param {string} name of a recording */
+export const deleteRecording = (name) => ask(`api/recordings/${segment(name)}`, { method: "DELETE" });
+
 /** The scripted face, as one blob: it loops without range requests. */
 export const puppetClip = async () => (await ask("puppet.mp4")).blob();
 

@@ -2,8 +2,10 @@
 
 import * as api from "./api.js";
 import { cameras, Driver } from "./drivers.js";
+import { showFilms } from "./films.js";
 import { keepChannel, suggestedChannel } from "./names.js";
 import { inWords, part, say, whenWarm, withToken } from "./notices.js";
+import { Recorder } from "./recording.js";
 import { Shelf } from "./shelf.js";
 import { Stage } from "./stage.js";
 import { clearReport, showReport } from "./report.js";
@@ -12,6 +14,7 @@ import { publish } from "./whip.js";
 const LOOK_EVERY_MS = 1000;
 const driver = new Driver(part("driver-video"));
 const stage = new Stage(part("stage"), part("angle"));
+const recorder = new Recorder(part("stage").querySelector(".glass"));
 const shelf = new Shelf(driver, () => startDriver("camera"), patiently);
 
 /** @type {import("./whip.js").Session|null} */
@@ -137,6 +140,9 @@ function patiently(work) {
 }
 
 shelf.addEventListener("change", showChosen);
+for (const source of [recorder, shelf]) {
+  for (const kind of ["ended", "forgotten"]) source.addEventListener(kind, () => void showFilms(part("channel").value));
+}
 
 /* ---- step 3: the call ---- */
 
@@ -171,6 +177,7 @@ async function startCall() {
   keepChannel(channel);
   showLive(channel);
   stage.play(channel);
+  recorder.follow(channel);
   scrollTo(0, 0); // the steps have made room
   poll = setInterval(() => void look(channel), LOOK_EVERY_MS);
 }
@@ -186,6 +193,7 @@ async function endCall(words = "") {
   clearReport();
   say(part("start-problem"), words);
   await ending?.stop();
+  recorder.leave(); // last: with the call its recording ends, and is complete
 }
 
 /** @param {string} channel */
@@ -257,3 +265,4 @@ stocked = shelf.load("sample");
 await stocked;
 await showEngines();
 if ((await showCameras()) === 0) selectKind("puppet");
+await showFilms(part("channel").value);

@@ -130,6 +130,7 @@ export class Shelf extends EventTarget {
       await withToken(() => api.forget(id));
       URL.revokeObjectURL(this.#pictures.get(id) ?? "");
       this.#pictures.delete(id);
+      this.dispatchEvent(new Event("forgotten"));
       await this.load();
     });
   }

@@ -3,6 +3,7 @@
 import { hasToken, takeTokenFromAddress } from "./api.js";
 import { LookingGlass } from "./lookingglass.js";
 import { askForToken, part } from "./notices.js";
+import { Recorder } from "./recording.js";
 import { Stage } from "./stage.js";
 
 const HIDE_CONTROLS_MS = 3000;
@@ -13,12 +14,14 @@ const AIR_WORDS = {
 const channel = decodeURIComponent(location.pathname.split("/").pop() ?? "");
 const stage = new Stage(part("stage"), part("angle"), part("surface"));
 const glass = new LookingGlass(stage, part("surface"));
+const recorder = new Recorder(part("stage").querySelector(".glass"));
 let hiding = 0;
 
 async function stateChanged() {
   document.body.dataset.live = String(stage.state === "live");
   part("air").dataset.on = String(stage.state === "live");
   part("air-words").textContent = AIR_WORDS[stage.state];
+  if (stage.state === "live") recorder.follow(channel);
   if (stage.state === "refused" && stage.problem?.status === 401 && (await askForToken(hasToken()))) stage.play(channel);
 }
 
