@@ -123,8 +123,7 @@ def run(wanted: Any, aspect: float, feed: Callable[[Any, Event], None]) -> None:
         finally:
             stop.set()
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with glass.opened(wanted, aspect, typer.echo) as window:
+    with interruptible(), glass.opened(wanted, aspect, typer.echo) as window:
         feeder = Thread(target=fed, args=(window,), name="feeder")
         feeder.start()
         try:
@@ -137,6 +136,16 @@ def run(wanted: Any, aspect: float, feed: Callable[[Any, Event], None]) -> None:
     if failures:
         raise failures[0]
     typer.echo(f"{report.shown} quilts shown, {report.lost} replaced by newer ones before they were.")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM is taken as Ctrl-C: whoever stops this program finds everything closed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _watch(server: str, channel: str, token: str | None, window: Any, stop: Event) -> None:

@@ -155,6 +155,8 @@ def size_of(path: Path) -> tuple[int, int]:
     if image is not None:
         return image.size
     known = clips.facts(path)
+    if not (known.width and known.height):  # FFmpeg believes a name that ends in .png
+        raise clips.ClipUnreadable(f"{path} holds no picture that can be read")
     return known.width, known.height
 
 
