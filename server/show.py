@@ -135,7 +135,7 @@ def run(wanted: Any, aspect: float, feed: Callable[[Any, Event], None]) -> None:
         report = window.report()
     if failures:
         raise failures[0]
-    typer.echo(f"{report.shown} quilts shown, {report.lost} replaced by newer ones before they were.")
+    typer.echo(f"Quilts shown: {report.shown}; replaced by newer ones before they were: {report.lost}.")
 
 
 @contextmanager
