@@ -25,10 +25,11 @@ from display.colour import Layout
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from engines import catalogue
 from engines.contract import AnyEngine
+from pipeline import gpus, planner
 from pipeline.clock import Percentiles
 from pipeline.executors.threads import Threads
 from pipeline.frame import Frame
-from pipeline.placement import Placement, preset
+from pipeline.placement import Placement
 from pipeline.session import Observer, Session, SessionReport
 from pipeline.stages import Picture
 
@@ -80,7 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options by which every speed benchmark is told what to measure."""
     add = parser.add_argument
     add("--engine", default=catalogue.DEFAULT, choices=catalogue.names(), help="which engine")
-    add("--placement", default="cpu", help="which stage runs on which device: cpu, one-gpu, paper, ...")
+    add("--placement", default="cpu", help="which stage runs on which device: cpu, one-gpu, paper, auto, or a file")
     add("--callers", type=int, default=1, help="how many at once")
     add("--screen", default=PRODUCT, help="whose quilt; or see --views")
     add("--views", type=int, help="that many square views instead of a screen's")
@@ -109,9 +110,10 @@ def open_setting(wanted: argparse.Namespace) -> Setting:
     engine.warm_up()
     tracked = wanted.faces == "tracked" or (wanted.faces is None and not _looks_at_pictures(engine))
     frames, portrait, observer = _tracked(wanted, engine) if tracked else _invented(wanted)
-    target = _square(wanted.views, wanted.tile) if wanted.views else screen(wanted.screen)
+    target = square_screen(wanted.views, wanted.tile) if wanted.views else screen(wanted.screen)
+    place = placement_for(wanted.placement, target.views, engine)
     faces = (wanted.clip.name if wanted.clip else "puppet") if tracked else "invented"
-    return Setting(engine, engine.enrol(portrait), observer, target, preset(wanted.placement), frames, faces)
+    return Setting(engine, engine.enrol(portrait), observer, target, place, frames, faces)
 
 
 def _engine(wanted: argparse.Namespace) -> AnyEngine:
@@ -129,11 +131,16 @@ def _engine(wanted: argparse.Namespace) -> AnyEngine:
     return Voodoo3d(sampling=sampling)
 
 
+def placement_for(choice: str, views: int, engine: AnyEngine) -> Placement:
+    """What an operator's `choice` becomes on this machine. Raises UnknownPlacement, PlacementImpossible."""
+    return planner.chosen(choice, gpus.present(), engine.name, getattr(engine, "footprint", None), views).placement
+
+
 def _looks_at_pictures(engine: AnyEngine) -> bool:
     return "crop" in engine.wants
 
 
-def _square(views: int, side: int) -> Screen:
+def square_screen(views: int, side: int) -> Screen:
     """`views` square pictures as a quilt, 3:2 or wider."""
     columns = math.ceil(math.sqrt(1.5 * views))
     rows = math.ceil(views / columns)

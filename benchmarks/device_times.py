@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -92,12 +92,17 @@ class DeviceTimes:
 class Timed:
     """A runtime whose stages say when they run."""
 
+    name: ClassVar[str] = "timed"
+
     def __init__(self, runtime: Runtime, times: DeviceTimes) -> None:
-        self.name, self.fused = runtime.name, runtime.fused
+        self.ran_by: dict[str, str] = {}
+        "Stage -> what really runs it, after any falling back."
         self._runtime, self._times = runtime, times
 
     def prepare(self, stage: Stage) -> Run:
-        return _TimedRun(self._runtime.prepare(stage), stage.name, self._times)
+        run = _TimedRun(self._runtime.prepare(stage), stage.name, self._times)
+        self.ran_by[stage.name] = run.by
+        return run
 
 
 class _TimedRun:

@@ -80,7 +80,7 @@ def planned(count: int, views: int) -> Placement:
 def main() -> None:
     wanted = _parsed()
     if wanted.check:
-        sys.exit(check())
+        sys.exit(check(out=wanted.out))
     costs = measured(wanted.times) if wanted.times else assumed(wanted.share)
     source = wanted.times.name if wanted.times else f"assumed: {GPU} at {wanted.share:.0%} of its arithmetic"
     if wanted.placement:

@@ -73,7 +73,7 @@ def _panel(axis: Any, panel: Panel, begin: float, length: float) -> None:
             linewidth=1.6 if mine else 0.6,
             zorder=4 if mine else 3,
         )
-        if (right - left) / 1e3 > LABEL_FROM * length * (1 if len(callers) == 1 else 1.5):
+        if (right - left) / 1e3 > LABEL_FROM * length * (1 if len(callers) == 1 else 1.3):
             name = f"{span.frame}" if len(callers) == 1 else f"{chr(ord('A') + span.caller)}{span.frame}"
             ink = INK if span.stage in ("render", "encode", "compose") else "white"
             axis.text(
