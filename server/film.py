@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -90,16 +91,19 @@ class Film:
 
     def close(self) -> None:
         """Write what waits, and the end."""
-        try:
-            self._container.close()
-        except (OSError, av.error.FFmpegError) as failure:
-            raise _why(self._file.failure or failure) from failure
+        self._checked(self._container.close)
 
     def _mux(self, packet: av.Packet) -> None:
+        self._checked(lambda: self._container.mux(packet))
+
+    def _checked(self, work: Callable[[], None]) -> None:
+        """FFmpeg buffers, and tells of a failed write one packet later, or never."""
         try:
-            self._container.mux(packet)
+            work()
         except (OSError, av.error.FFmpegError) as failure:
             raise _why(self._file.failure or failure) from failure
+        if self._file.failure is not None:
+            raise _why(self._file.failure)
 
 
 class _Whole:
