@@ -1,0 +1,160 @@
+"""The march kernels against their plain twins; on machines without a GPU through Triton's interpreter (tests/conftest.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from display import optics
+from engines import shared_volume, triplane
+from engines.kernels.presence import available
+from engines.shared_volume import Budget
+from engines.triplane import Decoder, TriplaneField
+from tests.heads import planes_and_decoder
+
+kernels = pytest.importorskip("engines.kernels.march", reason="Triton is not installed")
+Tuning = kernels.Tuning
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+pytestmark = pytest.mark.skipif(not available(DEVICE), reason="needs an NVIDIA GPU or Triton's interpreter")
+
+WIDE = Tuning(tile=(16, 16), steps=8)
+"Few programs, each of which costs the interpreter the same."
+LEAST_DB = {torch.float32: 85.0, torch.float16: 55.0}
+"Of pictures of the restless random field below. Seen with the interpreter: 112..121 dB and 78..89 dB."
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def cameras(*yaws: float) -> tuple[Tensor, Tensor]:
+    cam2world = torch.from_numpy(np.stack([optics.orbit(yaw, 3) for yaw in yaws]))
+    lens = torch.from_numpy(optics.intrinsics())[None].expand(len(yaws), -1, -1)
+    return cam2world.to(DEVICE), lens.to(DEVICE)
+
+
+def random_field(size: int = 24, density: float = 8.0) -> tuple[Tensor, Decoder]:
+    draw = torch.Generator().manual_seed(11)
+    out = torch.randn(33, 64, generator=draw) / 4
+    out[0] *= density
+    planes = torch.randn(3, 32, size, size, generator=draw)
+    layers = (
+        torch.randn(64, 32, generator=draw) / 3,
+        torch.randn(64, generator=draw),
+        out,
+        torch.randn(33, generator=draw),
+    )
+    return planes.to(DEVICE), Decoder(*(layer.to(DEVICE) for layer in layers))
+
+
+def head_field(name: str) -> tuple[Tensor, Decoder]:
+    planes, decoder = planes_and_decoder(name)
+    return planes[0].to(DEVICE), Decoder(*(layer.to(DEVICE) for layer in vars(decoder).values()))
+
+
+def psnr(one: Tensor, other: Tensor) -> float:
+    return float(10 * torch.log10(4 / (one - other).square().mean()))
+
+
+def same(seen: tuple[Tensor, Tensor], twin: tuple[Tensor, Tensor], least_db: float) -> None:
+    """Pictures to `least_db`; depth to 2 mm where there is something (a nearly empty ray's is a mean over next to nothing)."""
+    assert all(a.shape == b.shape for a, b in zip(seen, twin, strict=True))
+    assert all(part.isfinite().all() for part in seen)
+    assert psnr(seen[0], twin[0]) >= least_db
+    solid = twin[0].amax(1, keepdim=True) > -0.8
+    assert solid.any()
+    assert (seen[1] - twin[1])[solid].abs().max() < 2e-3
+
+
+class TestExactMarch:
+    @pytest.mark.parametrize("dtype", list(LEAST_DB))
+    @pytest.mark.parametrize(("coarse", "fine", "colours"), [(12, 10, 3), (14, 0, 3), (9, 12, 32)])
+    def test_agrees_with_the_plain_twin(self, dtype: torch.dtype, coarse: int, fine: int, colours: int) -> None:
+        planes, decoder = random_field()
+        seen = kernels.march(kernels.prepare(planes, decoder, dtype), *cameras(14.0), 11, coarse, fine, colours, WIDE)
+        same(
+            seen,
+            triplane.march(TriplaneField(planes, decoder), *cameras(14.0), 11, coarse, fine, colours),
+            LEAST_DB[dtype],
+        )
+
+    @pytest.mark.parametrize(("name", "least_db"), [("soft", 60), ("haired", 50), ("spectacled", 42)])
+    def test_half_precision_planes_keep_surfaces_in_place(self, name: str, least_db: float) -> None:
+        planes, decoder = head_field(name)
+        seen = kernels.march(kernels.prepare(planes, decoder), *cameras(-9.0), 16, 24, 24, 3, WIDE)
+        same(seen, triplane.march(TriplaneField(planes, decoder), *cameras(-9.0), 16, 24, 24, 3), least_db)
+
+    def test_views_are_the_same_alone_together_and_in_parts(self) -> None:
+        field, (cam2world, intrinsics) = kernels.prepare(*random_field()), cameras(-17.5, 0.0, 17.5)
+        together = kernels.march(field, cam2world, intrinsics, 7, 6, 5, 3, WIDE)
+        in_parts = kernels.march(field, cam2world, intrinsics, 7, 6, 5, 3, Tuning((16, 16), 8, samples_at_once=1))
+        alone = kernels.march(field, cam2world[1:2], intrinsics[1:2], 7, 6, 5, 3, WIDE)
+        for whole, parts, one in zip(together, in_parts, alone, strict=True):
+            assert torch.equal(whole, parts)
+            assert torch.equal(whole[1:2], one)
+
+    @pytest.mark.parametrize("tuning", [Tuning((8, 8), 4), Tuning((16, 4), 5)])
+    def test_tiles_that_do_not_divide_the_picture_change_nothing(self, tuning: Tuning) -> None:
+        field = kernels.prepare(*random_field())
+        whole = kernels.march(field, *cameras(5.0), 11, 7, 6, 3, WIDE)
+        tiled = kernels.march(field, *cameras(5.0), 11, 7, 6, 3, tuning)
+        for one, other in zip(whole, tiled, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("logit", [-1e4, 1e4])
+    def test_extreme_densities_are_nothing_and_a_wall(self, logit: float) -> None:
+        planes, decoder = random_field(density=0.0)
+        decoder.out_bias[0] = logit
+        seen = kernels.march(kernels.prepare(planes, decoder), *cameras(0.0), 6, 12, 8, 3, WIDE)
+        twin = triplane.march(TriplaneField(planes, decoder), *cameras(0.0), 6, 12, 8, 3)
+        for one, other in zip(seen, twin, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=5e-3)
+        assert ((seen[1] > triplane.FAR) if logit < 0 else (seen[1] < triplane.NEAR + 0.1)).all()
+
+    def test_planes_beyond_half_precision_stay_finite(self) -> None:
+        planes, decoder = random_field()
+        decoder.hidden_weight.mul_(1e-2)
+        seen = kernels.march(kernels.prepare(planes * 1e6, decoder), *cameras(0.0), 5, 8, 6, 3, WIDE)
+        assert all(part.isfinite().all() for part in seen)
+
+    def test_an_empty_ray_is_black_and_far(self) -> None:
+        planes, decoder = head_field("plain")
+        seen = kernels.march(kernels.prepare(torch.zeros_like(planes), decoder), *cameras(0.0), 4, 8, 8, 3, WIDE)
+        twin = triplane.march(TriplaneField(torch.zeros_like(planes), decoder), *cameras(0.0), 4, 8, 8, 3)
+        assert (seen[0] == -1).all()
+        torch.testing.assert_close(seen[1], twin[1])
+
+
+class TestSharedMarch:
+    @pytest.mark.parametrize("dtype", list(LEAST_DB))
+    @pytest.mark.parametrize(("budget", "colours"), [(Budget(12, 14, 10), 3), (Budget(9, 9, 11), 32)])
+    def test_agrees_with_the_plain_twin(self, dtype: torch.dtype, budget: Budget, colours: int) -> None:
+        planes, decoder = random_field()
+        views = cameras(14.0, -3.0)
+        seen = kernels.shared_march(kernels.prepare(planes, decoder, dtype), *views, 9, budget, colours, WIDE)
+        same(seen, shared_volume.march(TriplaneField(planes, decoder), *views, 9, budget, colours), LEAST_DB[dtype])
+
+    def test_what_is_empty_to_the_twin_is_empty(self) -> None:
+        planes, decoder = head_field("plain")
+        budget, tuning = Budget(16, 16, 8), Tuning((8, 8), 8)
+        seen = kernels.shared_march(kernels.prepare(planes, decoder), *cameras(0.0), 16, budget, 3, tuning)
+        twin = shared_volume.march(TriplaneField(planes, decoder), *cameras(0.0), 16, budget, 3)
+        same(seen, twin, 45)
+        empty = (twin[0] == -1).all(1)
+        assert empty.float().mean() > 0.2
+        assert torch.equal((seen[0] == -1).all(1), empty)
+        assert (seen[1][:, 0][empty] == seen[1].max()).all()
+
+    def test_reads_nothing_where_it_was_told_that_there_is_nothing(self) -> None:
+        planes, decoder = random_field(density=0.0)
+        decoder.out_bias[0] = -50.0
+        decoder.out_bias[1:] = torch.nan  # any sample composited would show
+        seen = kernels.shared_march(kernels.prepare(planes, decoder), *cameras(0.0), 5, Budget(8, 8, 6), 3, WIDE)
+        assert (seen[0] == -1).all()
