@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from display.colour import Layout
+from display.quilt import Quilt
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
 from pipeline.clock import Percentiles, StageClock, StageTimes
@@ -70,12 +71,13 @@ class Session:
         *,
         marked: bool = True,
         layout: Layout = Layout.I420,
+        composed: Callable[[Quilt], None] | None = None,
         depth: int = 2,
         now: Callable[[], float] = time.monotonic,
         gone: Callable[[str], None] = lambda reason: None,
     ) -> None:
         """`gone` is told once, from any thread, why no frame can be finished any more: devices have failed."""
-        self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout)
+        self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout, composed)
         self._observer, self._executor, self._now, self._gone = observer, executor, now, gone
         self._lock = threading.Condition()
         self._submitting = threading.RLock()

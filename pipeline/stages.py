@@ -11,7 +11,7 @@ import numpy as np
 
 from display.colour import Layout, converted
 from display.label import mark
-from display.quilt import compose
+from display.quilt import Quilt, compose
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
 from pipeline.executors import Spread, Step, Task
@@ -56,6 +56,8 @@ class Stages:
     "Whether every view carries the visible AI mark."
     layout: Layout = Layout.I420
     "What `present` takes."
+    composed: Callable[[Quilt], None] | None = None
+    "Hears of each quilt where and when it was composed, as the display of this machine does: that needs no codec."
 
     def steps(self, work: Work) -> list[Step]:
         """The way of `work`. Without a watched screen a face is still observed, so that its calibration goes on."""
@@ -115,6 +117,8 @@ class Stages:
         for screen in work.screens:
             views = [part.on(self.placement.display) for part in work.parts[screen].values()]
             quilt = compose(views, screen, mark(screen, str(views[0].images.device)) if self.marked else None)
+            if self.composed is not None:
+                self.composed(quilt)
             # converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4
             work.pictures.append((screen, Landing(converted(quilt.pixels, self.layout))))
 

@@ -17,6 +17,8 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from display.lenticular import CellTable
+from display.screen import screen as named
 from engines.weights import SYNTHETIC
 from server import bridge, show, weights
 from server.settings import Settings, default_data_dir, is_loopback
@@ -68,6 +70,22 @@ def serve(
         ),
     ] = None,
     synthetic_weights: SyntheticWeights = False,
+    display: Annotated[
+        bool,
+        typer.Option(
+            "--display", help="Show a channel on the Looking Glass attached here.", rich_help_panel=show.DISPLAY
+        ),
+    ] = False,
+    channel: Annotated[
+        str | None, typer.Option(help="Which channel.", show_default="any that is live", rich_help_panel=show.DISPLAY)
+    ] = None,
+    calibration: show.Calibration = None,
+    monitor: show.OnMonitor = None,
+    preview: show.AsPreview = False,
+    fill: show.Fill = False,
+    focus: show.Focus = 0.0,
+    depth: show.Depth = 1.0,
+    cells: show.Cells = CellTable.BRIDGE,
 ) -> None:
     """Start the server and print the address to open.
 
@@ -75,6 +93,8 @@ def serve(
     TELEQUILT_PLACEMENT=one-gpu, TELEQUILT_ICE_SERVERS=stun:stun.example.org:3478, TELEQUILT_MARK=false.
     A flag wins over its variable. Stop with Ctrl-C.
     """
+    if not display and (channel or calibration or monitor or preview):
+        raise typer.BadParameter("--channel, --calibration, --monitor and --preview go with --display")
     flags = {"host": host, "port": port, "token": token, "data_dir": data_dir, "engine": engine, "screen": screen}
     settings = _settings({name: value for name, value in flags.items() if value is not None})
     os.environ["TELEQUILT_DATA_DIR"] = str(settings.data_dir)  # engines look for their weights there
@@ -82,15 +102,20 @@ def serve(
     typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
     from server.app import create_app  # heavy: --help should answer at once
 
-    server = _Announcing(create_app(settings), settings)
-    try:
-        server.run()
-    finally:
-        if not server.started:
-            where = f"{settings.host}:{settings.port}"
-            typer.echo(
-                f"telequilt: cannot listen on {where}; if the port is taken, choose another with --port", err=True
-            )
+    if not display:
+        _Announcing(create_app(settings), settings).run()
+        return
+    from server.attached import Attached
+    from server.glass import Canvas, Wanted
+
+    shown = named(settings.screen)
+
+    def make(canvas: Canvas) -> uvicorn.Server:
+        return _Announcing(create_app(settings, attached=Attached(shown, channel, canvas)), settings)
+
+    with show.explained():
+        server = show.beside(Wanted(calibration, monitor, preview, cells, fill, focus, depth), shown.aspect, make)
+    raise typer.Exit(int(not server.started))
 
 
 @app.command()
@@ -232,6 +257,16 @@ class _Announcing(uvicorn.Server):
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         super().__init__(uvicorn.Config(app, settings.host, settings.port, log_config=None, access_log=False))
         self._app, self._settings = app, settings
+
+    def run(self, sockets: Any = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            if not self.started:
+                where = f"{self._settings.host}:{self._settings.port}"
+                typer.echo(
+                    f"telequilt: cannot listen on {where}; if the port is taken, choose another with --port", err=True
+                )
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)

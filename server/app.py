@@ -18,6 +18,7 @@ from display.screen import screen
 from server import filming, health, peers, problems, puppetry, signalling, uploads
 from server.access import Access
 from server.archive import Archive
+from server.attached import Attached
 from server.encode import best_codec
 from server.lobby import Lobby
 from server.settings import Settings
@@ -45,13 +46,15 @@ VIEWER_HEADERS = PAGE_HEADERS | {
 }
 
 
-def create_app(settings: Settings, studio: Callable[[Settings], Studio] = open_studio) -> FastAPI:
+def create_app(
+    settings: Settings, studio: Callable[[Settings], Studio] = open_studio, attached: Attached | None = None
+) -> FastAPI:
     """The whole server. `studio` makes what calls are made with, in a thread, once the server runs."""
     peers.tune_libraries()
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, studio))
+        warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, studio, attached))
         try:
             yield
         finally:
@@ -77,7 +80,9 @@ def create_app(settings: Settings, studio: Callable[[Settings], Studio] = open_s
     return app
 
 
-async def _warm_up(app: FastAPI, settings: Settings, make: Callable[[Settings], Studio]) -> None:
+async def _warm_up(
+    app: FastAPI, settings: Settings, make: Callable[[Settings], Studio], attached: Attached | None
+) -> None:
     """Make and warm everything, then open the lobby. What goes wrong is shown by /readyz and the log."""
     if not settings.mark:
         log.warning("the visible 'AI avatar' mark is switched off", setting="TELEQUILT_MARK")
@@ -86,7 +91,7 @@ async def _warm_up(app: FastAPI, settings: Settings, make: Callable[[Settings], 
         app.state.studio = studio
         codec = await asyncio.to_thread(best_codec)
         await asyncio.to_thread(studio.warm_up, settings.engine)
-        lobby = Lobby(settings, studio, codec, app.state.archive)
+        lobby = Lobby(settings, studio, codec, app.state.archive, attached)
         lobby.form(screen(settings.screen))
     except Exception as failure:  # the operator reads it at /readyz instead of meeting a dead process
         app.state.failure = f"{type(failure).__name__}: {failure}"

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import numpy as np
+import torch
 from rich.table import Table
 
 from display import calibration
@@ -15,7 +17,7 @@ from display.bridge import Bridge
 from display.bridge_wire import ADDRESS, BridgeFailure
 from display.calibration import Calibration
 from display.desktop import Desktop
-from display.lenticular import CellTable
+from display.lenticular import CellTable, Tiling
 from display.monitors import Monitor, for_hologram, for_preview
 from display.window import Hologram, Window
 
@@ -25,6 +27,14 @@ BRIDGE_PATIENCE = 3.0
 
 class GlassMissing(RuntimeError):
     """No Looking Glass tells its optics to this machine; the message says the ways in which one can."""
+
+
+class Canvas(Protocol):
+    """What quilts are shown on: display.window.Window. From any thread, and without waiting."""
+
+    def show(self, pixels: np.ndarray | torch.Tensor, tiling: Tiling) -> None: ...
+
+    def clear(self, why: str) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from display.screen import Screen
 from pipeline.session import Session, SessionReport
 from server import offers
 from server.archive import Archive, Facts
+from server.attached import Attached
 from server.audio import Voice, VoiceTrack
 from server.encode import Form, form_for, layout_for
 from server.ingest import Ingest
@@ -96,8 +98,10 @@ class Admission:
 
 
 class Lobby:
-    def __init__(self, settings: Settings, studio: Studio, codec: str, archive: Archive) -> None:
-        self._settings, self._studio, self._codec = settings, studio, codec
+    def __init__(
+        self, settings: Settings, studio: Studio, codec: str, archive: Archive, attached: Attached | None = None
+    ) -> None:
+        self._settings, self._studio, self._codec, self._attached = settings, studio, codec, attached
         self.archive = archive
         self.channels: dict[str, Channel] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -109,8 +113,9 @@ class Lobby:
         channel = self._reserve(name, avatar, engine)
         try:
             present, marked = channel.presenter.present, self._settings.mark
+            composed = partial(self._attached.take, name) if self._attached is not None else None
             channel.session = await asyncio.to_thread(
-                self._studio.session, engine, avatar, present, marked, layout_for(self._codec)
+                self._studio.session, engine, avatar, present, marked, layout_for(self._codec), composed
             )
             channel.caller = peer = self._peer(channel, "caller")
             await peer.take(offer)
@@ -121,6 +126,7 @@ class Lobby:
         except BaseException:
             await asyncio.shield(self._end(channel, "it could not start"))
             raise
+        self._attach()
         log.info("caller came", channel=name, engine=engine, audio=offer.audio)
         return Admission(peer, answer)
 
@@ -185,7 +191,7 @@ class Lobby:
             name=channel.name,
             avatar=channel.avatar if self._settings.private else "",  # an id is the key to a face
             engine=channel.engine,
-            parallel=getattr(self._studio.engine(channel.engine), "parallel", False),
+            parallel=self._parallel(channel),
             since=channel.since,
             viewers=len(channel.viewers),
             frames_received=channel.ingest.received if channel.ingest else 0,
@@ -279,6 +285,9 @@ class Lobby:
         if self.channels.get(channel.name) is not channel:
             return
         del self.channels[channel.name]
+        if self._attached is not None and self._attached.channel == channel.name:
+            self._attached.leave()
+            self._attach()
         if channel.ingest is not None:
             await channel.ingest.close()
         if channel.voice is not None:
@@ -292,6 +301,18 @@ class Lobby:
             log.info("caller left", channel=channel.name, reason=reason)
         if channel.recording is not None:  # with the last pictures that were still under way
             await channel.recording.finish(reason if reason == STOPPING else CALLER_LEFT)
+
+    def _attach(self) -> None:
+        """Let the display of this machine watch a live channel, if it has none."""
+        if self._attached is None or self._attached.channel is not None:
+            return
+        for channel in self.channels.values():
+            if channel.session is not None and channel.ingest is not None and self._attached.wants(channel.name):
+                self._attached.watch(channel.name, channel.session, self._parallel(channel))
+                return
+
+    def _parallel(self, channel: Channel) -> bool:
+        return getattr(self._studio.engine(channel.engine), "parallel", False)
 
     def _still_there(self, channel: Channel) -> None:
         """Raises Problem 404 where the channel ended while we were waiting, its caller's patience for one."""

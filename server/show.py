@@ -14,6 +14,7 @@ from threading import Event, Thread
 from typing import Annotated, Any
 
 import typer
+import uvicorn
 
 from display.lenticular import CellTable
 
@@ -136,6 +137,38 @@ def run(wanted: Any, aspect: float, feed: Callable[[Any, Event], None]) -> None:
     if failures:
         raise failures[0]
     typer.echo(f"Quilts shown: {report.shown}; replaced by newer ones before they were: {report.lost}.")
+
+
+def beside(wanted: Any, aspect: float, make: Callable[[Any], uvicorn.Server]) -> uvicorn.Server:
+    """Run the server that `make` makes for a window in a thread beside it, until Ctrl-C; the window may be closed before.
+
+    One process for both: a quilt that lies on a GPU stays there on its way to the glass.
+    """
+    from display.monitors import MonitorRefused
+    from server import glass
+
+    with interruptible(), glass.opened(wanted, aspect, _aside) as window:
+        server = make(window)
+        thread = Thread(target=server.run, name="the server")
+        thread.start()
+        try:
+            with suppress(KeyboardInterrupt):
+                try:
+                    window.run(thread.is_alive)
+                except MonitorRefused as refusal:
+                    _aside(f"telequilt: {refusal}")
+                window.close()
+                if thread.is_alive():
+                    _aside("The window is closed; the server goes on. Ctrl-C stops it.")
+                thread.join()
+        finally:
+            server.should_exit = True
+            thread.join()
+    return server
+
+
+def _aside(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 @contextmanager

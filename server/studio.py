@@ -10,6 +10,7 @@ from importlib.resources import files
 import numpy as np
 
 from display.colour import Layout
+from display.quilt import Quilt
 from engines import catalogue
 from engines.contract import AnyEngine, FaceObservation
 from pipeline.avatars import SAMPLE, AvatarRecord, Avatars, Consent
@@ -44,13 +45,29 @@ class Studio:
         self.avatars.ready(SAMPLE, loaded)
 
     def session(
-        self, engine: str, avatar: str, present: Callable[[Picture], None], marked: bool, layout: Layout = Layout.I420
+        self,
+        engine: str,
+        avatar: str,
+        present: Callable[[Picture], None],
+        marked: bool,
+        layout: Layout = Layout.I420,
+        composed: Callable[[Quilt], None] | None = None,
     ) -> Session:
         """A running session. Raises UnknownEngine, WeightsMissing, UnknownAvatar."""
         loaded = self.engine(engine)
         enrolled = self.avatars.ready(avatar, loaded)
         observer = self.observer(loaded.wants)
-        return Session(loaded, enrolled, observer, self.placement, self.executor, present, marked=marked, layout=layout)
+        return Session(
+            loaded,
+            enrolled,
+            observer,
+            self.placement,
+            self.executor,
+            present,
+            marked=marked,
+            layout=layout,
+            composed=composed,
+        )
 
     def enrol(self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str) -> AvatarRecord:
         """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use. Raises PortraitRejected."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -22,6 +22,7 @@ from display.screen import Screen
 from pipeline.frame import Frame
 from server import clips
 from server.client import Refused, Unreachable, fetch, playing
+from server.glass import Canvas
 from server.ingest import Ingest
 
 SILENCE = 5.0
@@ -36,14 +37,6 @@ TILING = re.compile(r"(?:qs)?(\d+)x(\d+)(?:a(\d+(?:\.\d+)?|\.\d+))?")
 
 class TilingUnknown(ValueError):
     """How a file's quilt is tiled cannot be told; the message says how to say it."""
-
-
-class Canvas(Protocol):
-    """What is shown on; display.window.Window is one."""
-
-    def show(self, pixels: np.ndarray, tiling: Tiling) -> None: ...
-
-    def clear(self, why: str) -> None: ...
 
 
 def pause(failures: int) -> float:

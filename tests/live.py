@@ -24,6 +24,7 @@ from pipeline.avatars import Avatars
 from pipeline.executors.threads import Threads
 from pipeline.placement import preset
 from server.app import create_app
+from server.attached import Attached
 from server.settings import Settings
 from server.studio import Studio
 from tests.painted import PaintedEngine, StillObserver, still_face
@@ -50,10 +51,10 @@ def settings_for(data_dir: Path, **more: Any) -> Settings:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, studio: Callable[[Settings], Studio] = painted_studio
+    settings: Settings, studio: Callable[[Settings], Studio] = painted_studio, attached: Attached | None = None
 ) -> AsyncIterator[tuple[str, FastAPI]]:
     """(address, app) of a warm server, whose studio is painted unless another one is given."""
-    app = create_app(settings, studio)
+    app = create_app(settings, studio, attached)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     task = asyncio.create_task(server.serve())
     try:

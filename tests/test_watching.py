@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from display.calibration import CalibrationRejected
@@ -39,9 +40,9 @@ class Wall:
         self.tiling: Tiling | None = None
         self.dark = ""
 
-    def show(self, pixels: np.ndarray, tiling: Tiling) -> None:
+    def show(self, pixels: np.ndarray | torch.Tensor, tiling: Tiling) -> None:
         assert pixels.shape[:2] == (tiling.height, tiling.width)
-        self.shown.append(pixels)
+        self.shown.append(np.asarray(pixels))
         self.tiling, self.dark = tiling, ""
 
     def clear(self, why: str) -> None:
@@ -90,9 +91,9 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def calling(base: str) -> AsyncIterator[Client]:
+async def calling(base: str, channel: str = "room") -> AsyncIterator[Client]:
     async with httpx.AsyncClient(base_url=base, timeout=30) as http, Client(http) as caller:
-        assert (await caller.publish()).status_code == 201
+        assert (await caller.publish(channel)).status_code == 201
         yield caller
 
 
