@@ -20,6 +20,7 @@ from pipeline.frame import Frame
 from pipeline.preprocess import framing
 from pipeline.preprocess.expression import JAW, LIDS, SMILE, Opening
 from pipeline.preprocess.observer import observe_portrait
+from pipeline.transfer import Landing
 
 RATE = 25
 WIDTH, HEIGHT = 640, 480
@@ -155,7 +156,7 @@ class Puppet:
         now = gesture(seconds)
         seen = scripted(self._portrait, now.yaw, now.pitch, now.roll, now.mouth, now.blink, now.smile)
         views = self._engine.render(self._engine.drive(self._avatar, seen), self._camera)
-        pixels = np.ascontiguousarray(views.images[0, :, :, :3].cpu().numpy())
+        pixels = np.ascontiguousarray(Landing(views.images[0, :, :, :3]).array())
         return Frame(pixels, captured=seconds, sequence=round(seconds * RATE))
 
     def frames(self) -> Iterator[Frame]:

@@ -2,8 +2,8 @@
 
 Decides without a thread and without a clock: times are arguments, in seconds. No torch, asyncio, threading or time here.
 
-A renderer that raises is dropped if another one is left, which then renders what it was to; where that one fails on the same
-frame, the frame is to blame, and both stay. The last renderer is kept until it has failed MOST_IN_A_ROW times.
+A renderer that raises is dropped if another one is left, which then renders what it was to; where others fail on the same
+frame, the frame is to blame, and all of them stay. The last renderer is kept until it has failed MOST_IN_A_ROW times.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ class Wanted:
     out: int = 0
     "Views that renderers are busy with."
     failures: int = 0
+    called: bool = False
+    "A free renderer was on its way when it came: it is as good as begun."
     alone: bool = False
     "A batch that held it failed: until it is known who is to blame it shares none."
 
@@ -44,7 +46,7 @@ class Wanted:
 
     @property
     def begun(self) -> bool:
-        return self.out > 0 or sum(map(len, self.waiting)) < self.views or self.failures > 0
+        return self.called or self.out > 0 or sum(map(len, self.waiting)) < self.views or self.failures > 0
 
     @property
     def complete(self) -> bool:
@@ -91,10 +93,14 @@ class Sharing:
         self._ahead: dict[Hashable, float] = {}
         "Where a caller's last frame ended, if it was served before its turn to fill up a batch."
 
-    def offer(self, wanted: Wanted, renderers: int) -> Wanted | None:
-        """Put `wanted` in the line, for that many renderers. What it overtakes, an older frame that nobody began, comes back."""
+    def offer(self, wanted: Wanted, renderers: int, free: bool = False) -> Wanted | None:
+        """Put `wanted` in the line, for that many renderers, of which one is `free` and will take it at once.
+
+        What it overtakes, an older frame of its caller that nobody began, comes back.
+        """
         frames = self._callers.setdefault(wanted.caller, [])
         wanted.waiting, wanted.share = [range(wanted.views)], share_of(wanted.views, renderers)
+        wanted.called = free and not self.waiting
         overtaken = frames.pop() if frames and not frames[-1].begun else None
         if overtaken is not None:
             wanted.start = overtaken.start  # its turn comes no later for being newer

@@ -65,6 +65,15 @@ def test_a_newer_frame_takes_the_place_of_one_that_nobody_began():
     assert batch.parts[0].wanted.item == 2  # still before b
 
 
+def test_a_frame_that_a_free_renderer_is_about_to_take_is_not_overtaken():
+    sharing = Sharing()
+    sharing.offer(wanted("a", item=1), 1, free=True)
+    assert sharing.offer(wanted("a", item=2), 1, free=True) is None
+    overtaken = sharing.offer(wanted("a", item=3), 1, free=True)
+    assert overtaken is not None, "the renderer that is free is free for one frame only"
+    assert overtaken.item == 2
+
+
 def test_a_frame_that_was_begun_is_not_overtaken():
     sharing = Sharing()
     sharing.offer(wanted("a"), 4)

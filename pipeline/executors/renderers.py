@@ -16,6 +16,9 @@ from pipeline.sharing import Batch, Part, Sharing, Wanted
 
 _log = logging.getLogger(__name__)
 
+ENOUGH = 3
+"Renderers that have to fail on a frame until it is the frame that is to blame."
+
 Ended = Callable[[Failure | None, str | None], None]
 "Told of a failure, and of the device on whose thread it is called, if that is free to go on."
 
@@ -51,9 +54,11 @@ class Renderers:
             if gone is None:
                 tried = self._try_again(now)
                 working = self._roster.works
-                overtaken = self._sharing.offer(wanted, len(working))
+                free = any(not self._roster.busy(device) for device in working)
+                overtaken = self._sharing.offer(wanted, len(working), free)
         if gone is not None:
-            return ended(Failure(spread.stage, DeviceGone(f"no renderer is left ({gone})")), here)
+            ended(Failure(spread.stage, DeviceGone(f"no renderer is left ({gone})")), here)
+            return
         for device in (*working, *tried):
             self._send(spread, device)
         for device in tried:
@@ -127,7 +132,8 @@ class Renderers:
         try:
             rendered = batch.parts[0].wanted.item.spread.run(device, parts)
         except Exception as error:
-            return self._failed(device, batch, error)
+            self._failed(device, batch, error)
+            return
 
         def arrived(error: Exception | None) -> None:
             if error is None:
@@ -156,7 +162,7 @@ class Renderers:
         self._call(None)
 
     def _failed(self, device: str, batch: Batch, error: Exception) -> None:
-        """What failed goes to another renderer. What fails there too, or has nobody else to go to, is lost."""
+        """What failed goes to another renderer. What fails everywhere, or at ENOUGH of them, is lost."""
         now, reason = self._now(), f"{type(error).__name__}: {error}"
         frames = [part.wanted for part in batch.parts]
         alone = frames[0] if len(frames) == 1 else None
@@ -168,13 +174,14 @@ class Renderers:
                     self._trials.discard(batch)
                     return
                 others = [other for other in self._roster.up if other != device]
-                blameless = alone is not None and bool(alone.item.raised_on)
+                tried = 0 if alone is None else len(alone.item.raised_on - {device}) + 1
+                blameless = tried >= ENOUGH or (tried > 0 and not others)
                 dropped = self._roster.failed(device, batch, reason, now, blameless)
                 if batch in self._trials:
                     self._trials.discard(batch)
                 else:
                     self._sharing.returned(batch)
-                    if alone is not None and (blameless or not others):
+                    if alone is not None and blameless:
                         lost = self._lose(alone, error, now)
                     for wanted in frames:
                         wanted.item.raised_on.add(device)
@@ -201,9 +208,7 @@ class Renderers:
 
     def _say_dropped(self, device: str, reason: str) -> None:
         left = ", ".join(self._roster.up) or "nobody"
-        _log.error(
-            "renderer %s is dropped: %s; %s renders in its place, and it will be tried again", device, reason, left
-        )
+        _log.error("renderer %s is dropped: %s. Its views go to %s, and it will be tried again", device, reason, left)
 
     def _lost_if_gone(self, now: float) -> list[tuple[Wanted, Exception | None]]:
         gone = self._roster.gone(now)

@@ -145,22 +145,29 @@ class Run:
     def _enter(self, here: str | None) -> None:
         """Start the next step. On the device whose thread we are, a lone task runs at once, its data still warm."""
         if self._next == len(self._steps) or self._over:
-            return self.finish(None)
+            self.finish(None)
+            return
         step = self._steps[self._next]
         self._next += 1
         if isinstance(step, Spread):
-            return self._under_way.renderers.offer(step, self._rendered, here)
-        if not step:
-            return self._enter(here)
+            self._under_way.renderers.offer(step, self._rendered, here)
+        elif step:
+            self._give(step, here)
+        else:
+            self._enter(here)
+
+    def _give(self, step: Step, here: str | None) -> None:
         self._open = len(step)
         for task in step:
             try:
                 owed = self._under_way.owe(task, self)
             except DeviceGone as gone:
-                return self.finish(Failure(task.stage, gone))
+                self.finish(Failure(task.stage, gone))
+                return
             if len(step) == 1 and task.device == here:
-                return self._work(owed)
-            self._under_way.lanes[task.device].put(partial(self._work, owed))
+                self._work(owed)
+            else:
+                self._under_way.lanes[task.device].put(partial(self._work, owed))
 
     def _work(self, owed: Owed) -> None:
         """On the task's lane."""
@@ -170,8 +177,9 @@ class Run:
                 task.run()
             end = None if self._follows(task.device) else lane.stream.fence()
         except Exception as error:
-            return self._ended(owed, task.device, error)
-        lane.arrive(end, lambda error: self._ended(owed, task.device if end is None else None, error))
+            self._ended(owed, task.device, error)
+        else:
+            lane.arrive(end, lambda error: self._ended(owed, task.device if end is None else None, error))
 
     def _follows(self, device: str) -> bool:
         """Whether the next step may be told to its device before this one's has done all it was told.

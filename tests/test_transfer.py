@@ -1,0 +1,122 @@
+"""What is carried between devices, as far as it shows without a GPU: torch's `meta` device stands for one that is elsewhere."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import timing
+from pipeline.clock import StageClock
+from pipeline.timing import Stint
+from pipeline.transfer import Carried, Landing, fence
+
+
+@dataclass(frozen=True)
+class Inner:
+    weights: torch.Tensor
+    names: dict[str, int]
+
+
+class Pair(NamedTuple):
+    left: torch.Tensor
+    right: str
+
+
+@dataclass(frozen=True)
+class State:
+    planes: torch.Tensor
+    pose: np.ndarray
+    inner: Inner
+    several: list[torch.Tensor]
+    pair: Pair
+
+
+def state() -> State:
+    return State(
+        torch.ones(2, 3), np.eye(4), Inner(torch.zeros(5), {"a": 1}), [torch.ones(1)], Pair(torch.ones(4), "r")
+    )
+
+
+def test_between_threads_of_the_processor_everything_stays_the_same_object():
+    made = state()
+    carried = Carried(made)
+    assert carried.send("cpu:3") is None
+    assert carried.on("cpu:3") is made
+    assert carried.on("cpu:0") is made
+    assert carried.copies == 0
+    assert fence("cpu:0", carried.send("cpu:1")) is None
+
+
+def test_a_device_gets_one_copy_however_many_renderers_are_there():
+    made = state()
+    carried = Carried(made)
+    for _ in range(3):
+        carried.send("meta")
+        carried.on("meta")
+    assert carried.copies == 4
+    there = carried.on("meta")
+    assert there is carried.on("meta")
+    assert {tensor.device.type for tensor in (there.planes, there.inner.weights, *there.several, there.pair.left)} == {
+        "meta"
+    }
+    assert there.planes.shape == made.planes.shape
+    assert there.pose is made.pose
+    assert there.inner.names is made.inner.names
+    assert there.pair.right == "r"
+    assert made.planes.device.type == "cpu"
+
+
+def test_parts_that_are_there_already_are_not_copied():
+    half = State(torch.ones(2, device="meta"), np.eye(4), state().inner, [], Pair(torch.ones(1, device="meta"), "r"))
+    carried = Carried(half)
+    there = carried.on("meta")
+    assert carried.copies == 1
+    assert there.planes is half.planes
+    assert there.several is half.several
+    assert there.pair is half.pair
+    assert there.inner is not half.inner
+
+
+def test_values_without_tensors_go_anywhere():
+    for value in (None, 7, "state", {"a": [1, 2]}, np.eye(2)):
+        carried = Carried(value)
+        assert carried.on("meta") is value
+        assert carried.copies == 0
+
+
+def test_what_lands_from_the_processor_is_the_same_memory():
+    pixels = torch.zeros(4, 4, dtype=torch.uint8)
+    landed = Landing(pixels).array()
+    pixels[0, 0] = 9
+    assert landed[0, 0] == 9
+
+
+def test_times_are_written_down_when_a_frame_has_gone_by():
+    clock, now = StageClock(captured=0.0), iter([1.0, 1.5, 2.0])
+    begun, ended = (timing.instant("cpu:1", lambda: next(now)) for _ in range(2))
+    stints = [Stint("render", "cpu:1", begun, ended, share=0.25), Stint("render", "cpu:2", 1.2, 2.0)]
+    timing.mark_times(clock, stints)
+    assert clock.spans == {"render": (1.0, 2.0)}
+    assert clock.busy == {"cpu:1": pytest.approx(0.125), "cpu:2": pytest.approx(0.8)}
+
+
+ROOT = Path(__file__).parents[1]
+HOT = [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "display" / name for name in ("quilt.py", "colour.py", "label.py"))]
+
+
+@pytest.mark.parametrize("path", sorted(HOT), ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_else_waits_for_a_device_or_copies_from_it(path: Path):
+    """A hidden wait costs every caller of that GPU: `.item()`, `.cpu()`, synchronizing, pinning."""
+    called = {
+        node.func.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args
+    }
+    waits = called & {"cpu", "item", "synchronize", "pin_memory"}
+    assert bool(waits) == (path.name == "transfer.py"), waits
