@@ -6,7 +6,6 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,8 +14,9 @@ import pytest
 
 from display.calibration import Calibration, read
 from display.lenticular import CellTable, Tiling, Window
+from tests.conftest import SHARED
 
-FACTS = Path(__file__).parents[1].parent / "shared" / "lookingglass"
+FACTS = SHARED / "lookingglass"
 GOLDEN = FACTS / "golden"
 
 STRIPES = Calibration(pitch=8.0, slope=-5.0, center=0.1, dpi=100.0, width=96, height=60)

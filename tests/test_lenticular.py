@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from display import offaxis
 from display.calibration import Calibration
-from display.lenticular import CellTable, Filter, Tiling, cell_numbers, interlace, named, places
+from display.lenticular import CellTable, Filter, Tiling, Window, cell_numbers, interlace, named, places
 from display.optics import fan
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from tests.panels import CELLS, FLIPPED, PANELS, STRIPES, case, names, noisy, numbered, tile
@@ -59,7 +59,7 @@ def test_golden_views(name: str):
         assert agree[decided(wanted.place)].all()
 
 
-@pytest.mark.parametrize("name", [name for name in names() if not name.startswith(("16", "std", "go"))])
+@pytest.mark.parametrize("name", [name for name in names() if name.startswith(("mini", "portrait_6x4", "absent"))])
 def test_golden_share_of_each_view_on_the_whole_panel(name: str):
     one = case(name)
     for channel, wanted in enumerate(one.facts["full_frame_view_histogram_rgb"]):
@@ -84,6 +84,7 @@ def test_blended_views_rise_evenly_and_the_last_one_never_meets_the_first(panel:
         assert np.abs(shown[..., channel] - even).max() <= 0.5 + 1e-6
 
 
+@settings(deadline=None)
 @given(st.integers(0, 90), st.integers(0, 50), st.sampled_from(list(PANELS)), st.integers(0, 2), st.integers(1, 3))
 def test_a_lens_sends_one_place_along_its_whole_length(x: int, y: int, name: str, channel: int, steps: int):
     panel = replace(PANELS[name], slope=-5.0, cell_mode=0, flip_image_x=False)
@@ -144,12 +145,11 @@ def test_a_picture_of_another_shape_is_shown_whole_or_fills_the_panel(aspect: fl
     assert (interlace(bright, tiling, STRIPES, overscan=True) == 200).all()
 
 
-@given(st.integers(0, 80), st.integers(0, 40), st.integers(1, 30), st.integers(1, 30))
-def test_a_window_is_a_part_of_the_whole(left: int, top: int, width: int, height: int):
-    quilt = noisy(TWENTY_FOUR)
+@pytest.mark.parametrize("window", [(0, 0, 90, 54), (0, 0, 1, 1), (89, 53, 1, 1), (13, 7, 31, 20), (60, 0, 30, 54)])
+def test_a_window_is_a_part_of_the_whole(window: Window):
+    quilt, (left, top, width, height) = noisy(TWENTY_FOUR), window
     whole = interlace(quilt, TWENTY_FOUR, CELLS)
-    width, height = min(width, CELLS.width - left), min(height, CELLS.height - top)
-    part = interlace(quilt, TWENTY_FOUR, CELLS, window=(left, top, width, height))
+    part = interlace(quilt, TWENTY_FOUR, CELLS, window=window)
     assert (part == whole[top : top + height, left : left + width]).all()
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from display.calibration import Calibration
 from display.lenticular import (
@@ -135,6 +134,7 @@ async ({ quilt, wanted }) => {
 @pytest.fixture(scope="module")
 def webgl() -> Iterator[Shader]:
     """The shader in a page."""
+    from PIL import Image
     from playwright.sync_api import sync_playwright
 
     from tests.browsing import launch

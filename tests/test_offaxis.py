@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from display import offaxis
@@ -16,7 +16,7 @@ from display.screen import Screen, fan_yaws
 from display.views import ViewSet
 from tests.traced import along, through, traced
 
-SIDE = 160
+SIDE = 128
 
 
 def five(aspect: float = 1.0) -> Cameras:
@@ -43,6 +43,7 @@ def inside(matrix: np.ndarray, margin: float) -> np.ndarray:
     return ((to > margin) & (to < 1 - margin)).all(axis=1).reshape(SIDE, SIDE)
 
 
+@settings(deadline=None)
 @given(st.floats(-0.2, 0.2), st.floats(-0.2, 0.2), st.floats(-0.3, 0.8), st.sampled_from([0.5625, 0.75, 1.0, 1.7778]))
 def test_a_point_at_any_depth_goes_where_the_off_axis_camera_sees_it(x: float, y: float, z: float, aspect: float):
     orbit, point = five(aspect), np.array([[x, y, z]])
@@ -51,6 +52,7 @@ def test_a_point_at_any_depth_goes_where_the_off_axis_camera_sees_it(x: float, y
         assert np.allclose(moved(matrices[view], places(straight, view, point)), places(orbit, view, point), atol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(-1, 1))
 def test_all_off_axis_cameras_see_the_glass_in_one_place(x: float, y: float):
     orbit = five()
@@ -113,17 +115,17 @@ def warp(rendered: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 
 def compare(warped: np.ndarray, wanted: tuple[np.ndarray, np.ndarray], before: np.ndarray, matrix: np.ndarray) -> None:
-    """Measured: 99 % of the pixels that lie on no silhouette within 2 of 255, all within 9, and each quarter of the picture
-    in its place to 0.009 pixels; unwarped, quarters lie up to 2.2 pixels elsewhere. The middle view stays as it is."""
+    """Measured: 99 % of the pixels that lie on no silhouette within 3 of 255, all within 11, and each quarter of the picture
+    in its place to 0.008 pixels; unwarped, quarters lie up to 1.8 pixels elsewhere. The middle view stays as it is."""
     picture, smooth = wanted
     known = inside(matrix, 0.01)
     assert known.mean() > 0.94
     wrong = np.abs(warped.astype(int) - picture).max(axis=2)
-    assert np.percentile(wrong[known & smooth], 99) <= 3
+    assert np.percentile(wrong[known & smooth], 99) <= 4
     assert wrong[known & smooth].max() <= 14
     assert displacement(warped, picture, known & smooth).max() < 0.02
     turned = np.abs(matrix - np.eye(3)).max() > 1e-6
-    assert (displacement(before, picture, known & smooth).max() > 0.4) == turned
+    assert (displacement(before, picture, known & smooth).max() > 0.3) == turned
 
 
 def displacement(seen: np.ndarray, wanted: np.ndarray, where: np.ndarray) -> np.ndarray:

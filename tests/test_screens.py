@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from display.calibration import CalibrationRejected
@@ -52,6 +52,7 @@ def test_no_report_at_all_is_refused():
         reported("{", SPATIAL)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 72), st.integers(1, 72))
 def test_each_wanted_view_is_the_nearest_by_its_middle(wanted: int, rendered: int):
     chosen = nearest_views(wanted, rendered)
