@@ -8,9 +8,7 @@ N - 1 over its width; view 0 is the quilt's bottom left tile.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from importlib.resources import files
 from typing import Any, Literal
@@ -18,8 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from display.calibration import Calibration
-from display.optics import intrinsics
-from display.screen import Screen
+from display.tiling import Tiling
 
 Window = tuple[int, int, int, int]
 "(left, top, width, height) in panel pixels, y down."
@@ -59,70 +56,6 @@ _PATTERNS = {
     CellTable.BRIDGE: ((0, 0, 1), (1, 1, 2), (1, 0, 2), (2, 1, 4), (0, 1, 2)),
     CellTable.FORK: ((0, 0, 1), (1, 1, 2), (0, 1, 4), (2, 1, 4), (1, 0, 2)),
 }
-
-
-@dataclass(frozen=True)
-class Tiling:
-    """How a quilt picture holds its views: any quilt's, a file's or a screen's."""
-
-    columns: int
-    rows: int
-    views: int
-    "May be fewer than columns x rows."
-    width: int
-    "Pixels of the whole quilt; what columns do not divide is padding at the right."
-    height: int
-    "Likewise; padding at the top."
-    aspect: float
-    "Width over height of the picture in a tile once shown."
-    fan_degrees: float = 0.0
-    "From the first to the last camera, where cameras orbited at even steps; 0 for off-axis views, as other programs make."
-    parallel: bool = False
-    "The orbiting cameras projected in parallel (engines.contract.ProjectsInParallel)."
-
-    def __post_init__(self) -> None:
-        assert 0 < self.views <= self.columns * self.rows, (self.views, self.columns, self.rows)
-        assert self.width >= self.columns, (self.width, self.columns)
-        assert self.height >= self.rows, (self.height, self.rows)
-        assert self.aspect > 0, self.aspect
-
-    @classmethod
-    def of(cls, screen: Screen, parallel: bool = False) -> Tiling:
-        """The tiling of the quilts that an engine renders for `screen`, with orbiting cameras."""
-        return cls(
-            screen.columns,
-            screen.rows,
-            screen.views,
-            screen.quilt_width,
-            screen.quilt_height,
-            screen.aspect,
-            screen.yaws_degrees[-1] - screen.yaws_degrees[0],
-            parallel,
-        )
-
-    @property
-    def tile_width(self) -> int:
-        return self.width // self.columns
-
-    @property
-    def tile_height(self) -> int:
-        return self.height // self.rows
-
-    @property
-    def opening(self) -> float:
-        """Picture width over focal length of the cameras that orbited; 0 for parallel projection."""
-        return 0.0 if self.parallel else 1 / float(intrinsics(self.aspect)[0, 0])
-
-
-def named(file_name: str, width: int, height: int) -> Tiling | None:
-    """The tiling in the name of a quilt file (`head_qs6x4a0.75.mp4`) of `width` x `height` pixels, if the name tells."""
-    found = re.search(r"qs(\d{1,3})x(\d{1,3})a(\d+(?:\.\d+)?|\.\d+)", file_name)
-    if not found:
-        return None
-    columns, rows, aspect = int(found[1]), int(found[2]), float(found[3])
-    if not (0 < columns <= width and 0 < rows <= height and 0 < aspect < 100):
-        return None
-    return Tiling(columns, rows, columns * rows, width, height, aspect)
 
 
 def interlace(

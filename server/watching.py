@@ -17,8 +17,8 @@ import numpy as np
 from aiortc.mediastreams import MediaStreamTrack
 from PIL import Image, UnidentifiedImageError
 
-from display.lenticular import Tiling, named
 from display.screen import Screen
+from display.tiling import Tiling, named
 from pipeline.frame import Frame
 from server import clips
 from server.client import Refused, Unreachable, fetch, playing

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from display.calibration import Calibration, read
-from display.lenticular import CellTable, Tiling, Window
+from display.lenticular import CellTable, Window
+from display.tiling import Tiling
 from tests.conftest import SHARED
 
 FACTS = SHARED / "lookingglass"

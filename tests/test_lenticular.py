@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from display import offaxis
 from display.calibration import Calibration
-from display.lenticular import CellTable, Filter, Tiling, Window, cell_numbers, interlace, named, places
+from display.lenticular import CellTable, Filter, Window, cell_numbers, interlace, places
 from display.optics import fan
 from display.screen import PRODUCT, Screen, fan_yaws, screen
+from display.tiling import Tiling, named
 from tests.panels import CELLS, FLIPPED, PANELS, STRIPES, case, names, noisy, numbered, tile
 from tests.traced import through, traced
 

@@ -21,7 +21,6 @@ from display.lenticular import (
     CellTable,
     Dialect,
     Filter,
-    Tiling,
     Window,
     fragment_source,
     interlace,
@@ -29,6 +28,7 @@ from display.lenticular import (
     uniforms,
     vertex_source,
 )
+from display.tiling import Tiling
 from tests.panels import CELLS, PANELS, STRIPES, case, names, noisy
 from tests.test_lenticular import decided
 
