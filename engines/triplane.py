@@ -103,7 +103,7 @@ def _rows(axes: Tensor) -> Tensor:
 
 
 def for_device(table: dict[str, int], device: torch.device) -> int:
-    return table.get(device.type, table["cpu"])
+    return table["cpu" if device.type == "cpu" else "cuda"]
 
 
 def colour(logit: Tensor) -> Tensor:

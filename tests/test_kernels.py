@@ -158,3 +158,43 @@ class TestSharedMarch:
         decoder.out_bias[1:] = torch.nan  # any sample composited would show
         seen = kernels.shared_march(kernels.prepare(planes, decoder), *cameras(0.0), 5, Budget(8, 8, 6), 3, WIDE)
         assert (seen[0] == -1).all()
+
+
+class TestModulated:
+    @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["rows", "channels last"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+    def test_finish_is_what_its_docstring_says(self, layout: torch.memory_format, dtype: torch.dtype) -> None:
+        from engines.kernels.modulated import finish
+
+        draw = torch.Generator().manual_seed(3)
+
+        def some(*shape: int) -> Tensor:
+            drawn = torch.randn(*shape, generator=draw).to(DEVICE, dtype)
+            return drawn.contiguous(memory_format=layout) if len(shape) == 4 else drawn
+
+        picture, demodulation, noise = some(2, 70, 5, 9), some(2, 70).abs(), some(1, 1, 5, 9)
+        strength, bias, scale, shift, style = (
+            some(1),
+            some(1, 70, 1, 1),
+            some(2, 35, 5, 9),
+            some(2, 35, 5, 9),
+            some(2, 70),
+        )
+        x = picture.double() * demodulation[:, :, None, None].double() * 2**0.5 + (strength * noise + bias).double()
+        plain = torch.nn.functional.leaky_relu(x, 0.2)
+        bent = torch.cat((plain[:, :35], plain[:, 35:] * scale + shift), 1) * style[:, :, None, None]
+        within = 2e-6 if dtype == torch.float32 else 4e-3
+        for wanted, given in ((plain, (None, None)), (bent, ((scale, shift), style))):
+            made = finish(picture.clone(), demodulation, noise, strength, bias, *given)
+            assert made.is_contiguous(memory_format=layout)
+            torch.testing.assert_close(made.double(), wanted, rtol=within, atol=within)
+
+    def test_super_resolution_is_the_same(self) -> None:
+        from engines.voodoo3d import synthetic
+        from engines.voodoo3d.architecture import Architecture
+        from engines.voodoo3d.fused import FusedSuperResolution
+
+        network = synthetic.network(Architecture(image=32, thin=16), DEVICE).superresolution
+        rgb = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(4)).to(DEVICE)
+        twin = network(rgb)
+        assert psnr(FusedSuperResolution(network)(rgb) / twin.std(), twin / twin.std()) > 110

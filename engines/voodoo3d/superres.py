@@ -61,8 +61,12 @@ class ModulatedConv(nn.Module):
         out = F.conv2d(doubled(x) if upsample else x, weight, padding=weight.shape[-1] // 2)
         if not self.demodulate:
             return out
-        energy = style.float().square() @ weight.float().square().sum((2, 3)).T
-        return out * torch.rsqrt(energy + 1e-8).to(out.dtype)[:, :, None, None]
+        return out * self.demodulation(style).to(out.dtype)[:, :, None, None]
+
+    def demodulation(self, style: Tensor) -> Tensor:
+        """[V, outputs] float32: what brings the outputs of inputs scaled by `style` [V, inputs] back to their variance."""
+        energy = style.float().square() @ self.weight[0].float().square().sum((2, 3)).T
+        return torch.rsqrt(energy + 1e-8)
 
 
 class StyleConv(nn.Module):
@@ -156,6 +160,10 @@ class SuperResolution(nn.Module):
         self.stylegan_decoder = StyleDecoder(sizes, arch)
 
     def forward(self, rgb: Tensor) -> Tensor:
+        return self.stylegan_decoder(*self.seen(rgb))
+
+    def seen(self, rgb: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """What the decoder is told of the pictures: its latents and its conditions."""
         x = F.interpolate(rgb, size=self.size, mode="bilinear", align_corners=False)
         x = leaky(self.conv_body_first(x))
         down: list[Tensor] = []
@@ -168,4 +176,4 @@ class SuperResolution(nn.Module):
         for k, block in enumerate(self.conv_body_up):
             x = block(x + down.pop())
             conditions.append((self.condition_scale[k](x), self.condition_shift[k](x)))
-        return self.stylegan_decoder(latents, conditions)
+        return latents, conditions
