@@ -23,7 +23,7 @@ from engines.runtime.cache import Cache, Entry, Key, NotKept
 from engines.runtime.graphs import Graphs, Recording, Replayed, Turn, whole
 
 if TYPE_CHECKING:
-    import tensorrt
+    import tensorrt  # pyright: ignore[reportMissingImports]
 
 BUILD = "python -m server engines build"
 
@@ -104,12 +104,12 @@ def build(stage: Stage, device: torch.device, cache: Cache) -> Built:
 
 def built(stage: Stage, program: ExportedProgram, device: torch.device) -> bytes:
     """The stage as one TensorRT engine. Takes minutes. Raises BuildFailed, or what Torch-TensorRT raises."""
-    import torch_tensorrt
+    import torch_tensorrt  # pyright: ignore[reportMissingImports]
 
     with torch.cuda.device(device):
         engine = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
             program,
-            arg_inputs=list(stage.example()),
+            arg_inputs=list(stage.example()),  # pyright: ignore[reportArgumentType]: takes tensors, says otherwise
             device=torch_tensorrt.Device(gpu_id=device.index),
             disable_tf32=True,
             attn_bias_is_causal=False,  # of language models, says the default; these look at a whole picture
@@ -121,7 +121,7 @@ def built(stage: Stage, program: ExportedProgram, device: torch.device) -> bytes
 
 def loaded(engine: bytes, example: tuple[Tensor, ...]) -> Recording:
     """A serialised engine with buffers for inputs like `example`. Raises BuildFailed if it is for another TensorRT or GPU."""
-    import tensorrt
+    import tensorrt  # pyright: ignore[reportMissingImports]
 
     device = example[0].device
     with torch.cuda.device(device):
@@ -130,25 +130,29 @@ def loaded(engine: bytes, example: tuple[Tensor, ...]) -> Recording:
         if network is None:
             raise BuildFailed("TensorRT refuses this engine")
         context = network.create_execution_context()
+        if context is None:
+            raise BuildFailed("TensorRT found no memory to run this engine in")
         names = [network.get_tensor_name(k) for k in range(network.num_io_tensors)]
         reads = [name for name in names if network.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
         writes = [name for name in names if name not in reads]
+        names = reads + writes
         inputs = tuple(tensor.float().contiguous().clone() for tensor in example)
-        shapes = [tuple(network.get_tensor_shape(name)) for name in reads]
-        if shapes != [tuple(tensor.shape) for tensor in inputs] or len(writes) != 1:
-            raise BuildFailed(f"an engine of other shapes: {shapes} to {writes}")
-        output = torch.empty(tuple(network.get_tensor_shape(writes[0])), device=device)
-        for name, tensor in zip((*reads, *writes), (*inputs, output), strict=True):
+        shapes = [list(map(int, network.get_tensor_shape(name))) for name in names]  # pyright: ignore[reportArgumentType]
+        if shapes[:-1] != [list(tensor.shape) for tensor in inputs] or len(writes) != 1:
+            raise BuildFailed(f"an engine of other shapes: {dict(zip(names, shapes, strict=True))}")
+        output = torch.empty(shapes[-1], device=device)
+        for name, tensor in zip(names, (*inputs, output), strict=True):
             if network.get_tensor_dtype(name) != tensorrt.DataType.FLOAT:
                 raise BuildFailed(f"{name} of this engine is no float32")
-            context.set_tensor_address(name, tensor.data_ptr())
+            if not context.set_tensor_address(name, tensor.data_ptr()):
+                raise BuildFailed(f"{name} of this engine takes no buffer")
     return Recording(inputs, output, _Replay(runtime, network, context))
 
 
 @cache
 def _log() -> tensorrt.Logger:
     """TensorRT's own, to stderr; it wants one for all."""
-    import tensorrt
+    import tensorrt  # pyright: ignore[reportMissingImports]
 
     return tensorrt.Logger(tensorrt.Logger.WARNING)
 
@@ -168,8 +172,8 @@ class _Replay:
 
 def key_of(stage: Stage, program: ExportedProgram, device: torch.device) -> Key:
     """All that an engine for `stage` on `device` depends on."""
-    import tensorrt
-    import torch_tensorrt
+    import tensorrt  # pyright: ignore[reportMissingImports]
+    import torch_tensorrt  # pyright: ignore[reportMissingImports]
 
     major, minor = torch.cuda.get_device_capability(device)
     return Key(
@@ -211,9 +215,9 @@ def weights_of(module: nn.Module) -> str:
 
 def _driver() -> str:
     try:
-        import pynvml
+        import pynvml  # pyright: ignore[reportMissingImports]
 
         pynvml.nvmlInit()
         return str(pynvml.nvmlSystemGetDriverVersion())
     except Exception:  # a container without NVML: the driver's CUDA version stands for it
-        return f"cuda {torch._C._cuda_getDriverVersion()}"
+        return f"cuda {torch._C._cuda_getDriverVersion()}"  # pyright: ignore[reportAttributeAccessIssue]
