@@ -13,7 +13,7 @@ from typing import Any
 from display.monitors import Monitor, MonitorRefused, Output, outputs
 from display.window import TITLE, Hologram, Preview, Window
 
-INSTALL = 'pip install "telequilt[display]"'
+INSTALL = 'pip install -c constraints.txt -e ".[display]"'
 PREVIEW_SHARE = 0.7
 "Of a monitor's height or width that a preview takes at most."
 

@@ -30,11 +30,10 @@ ESCAPE = 256
 
 @dataclass(frozen=True)
 class Hologram:
-    """How a panel is interlaced; see lenticular.interlace()."""
+    """How a panel is interlaced; see lenticular.interlace(). Never with overscan, which could cut off the AI mark."""
 
     calibration: Calibration
     cells: CellTable = CellTable.BRIDGE
-    overscan: bool = False
     focus: float = 0.0
     depth: float = 1.0
 
@@ -46,7 +45,7 @@ class Hologram:
                 f"the monitor shows {width}x{height} pixels of the panel's {panel.width}x{panel.height}: it was disconnected, "
                 "turned or scaled. Set it to its native resolution at 100 % and start again"
             )
-        return uniforms(tiling, panel, cells=self.cells, overscan=self.overscan, focus=self.focus, depth=self.depth)
+        return uniforms(tiling, panel, cells=self.cells, focus=self.focus, depth=self.depth)
 
 
 @dataclass(frozen=True)

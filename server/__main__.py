@@ -82,7 +82,6 @@ def serve(
     calibration: show.Calibration = None,
     monitor: show.OnMonitor = None,
     preview: show.AsPreview = False,
-    fill: show.Fill = False,
     focus: show.Focus = 0.0,
     depth: show.Depth = 1.0,
     cells: show.Cells = CellTable.BRIDGE,
@@ -114,7 +113,7 @@ def serve(
         return _Announcing(create_app(settings, attached=Attached(shown, channel, canvas)), settings)
 
     with show.explained():
-        server = show.beside(Wanted(calibration, monitor, preview, cells, fill, focus, depth), shown.aspect, make)
+        server = show.beside(Wanted(calibration, monitor, preview, cells, focus, depth), shown.aspect, make)
     raise typer.Exit(int(not server.started))
 
 

@@ -45,7 +45,6 @@ class Wanted:
     monitor: str | None = None
     preview: bool = False
     cells: CellTable = CellTable.BRIDGE
-    fill: bool = False
     focus: float = 0.0
     depth: float = 1.0
     bridge: str = ADDRESS
@@ -105,7 +104,7 @@ def opened(wanted: Wanted, aspect: float, tell: Callable[[str], None]) -> Iterat
             )
             monitor = for_hologram(desktop.monitors(), found.calibration, wanted.monitor, found.corner)
             tell(f"Hologram on {monitor}. Esc or q ends it.")
-            how = Hologram(found.calibration, wanted.cells, wanted.fill, wanted.focus, wanted.depth)
+            how = Hologram(found.calibration, wanted.cells, wanted.focus, wanted.depth)
             window = desktop.hologram(monitor, how)
         with window:
             yield window

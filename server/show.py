@@ -39,12 +39,6 @@ AsPreview = Annotated[
         "--preview", help="In a window on any monitor: one view, or the whole quilt.", rich_help_panel=DISPLAY
     ),
 ]
-Fill = Annotated[
-    bool,
-    typer.Option(
-        "--fill", help="Fill the panel and cut off what does not fit; else there are borders.", rich_help_panel=DISPLAY
-    ),
-]
 Focus = Annotated[
     float,
     typer.Option(
@@ -76,7 +70,6 @@ def show(
     calibration: Calibration = None,
     monitor: OnMonitor = None,
     preview: AsPreview = False,
-    fill: Fill = False,
     focus: Focus = 0.0,
     depth: Depth = 1.0,
     cells: Cells = CellTable.BRIDGE,
@@ -100,7 +93,7 @@ def show(
             return
         if (channel is None) == (file is None):
             raise typer.BadParameter("say what to show: either --channel NAME or --file PATH")
-        wanted = glass.Wanted(calibration, monitor, preview, cells, fill, focus, depth)
+        wanted = glass.Wanted(calibration, monitor, preview, cells, focus, depth)
         if file is not None:
             shown = watching.tiling_of(file, *watching.size_of(file), tiling)
             run(wanted, shown.aspect, lambda window, stop: watching.play(file, shown, window, stop))

@@ -88,9 +88,9 @@ def test_the_monitor_shows_what_the_plain_twin_says(desk, panel, components):
 
 
 def test_what_the_user_sets_reaches_the_glass(desk):
-    optics = Hologram(CELLS, cells=CellTable.FORK, overscan=True, focus=0.03, depth=0.5)
+    optics = Hologram(CELLS, cells=CellTable.FORK, focus=0.03, depth=0.5)
     given = quilt()
-    wanted = interlace(given, TILING, CELLS, cells=CellTable.FORK, overscan=True, focus=0.03, depth=0.5)
+    wanted = interlace(given, TILING, CELLS, cells=CellTable.FORK, focus=0.03, depth=0.5)
     assert (wanted != interlace(given, TILING, CELLS)).mean() > 0.2
     with Desktop() as desktop, desktop.hologram(desktop.monitors()[0], optics) as window:
         window.show(given, TILING)
@@ -252,7 +252,7 @@ def test_no_desktop_and_no_packages_are_explained(monkeypatch):
     with pytest.raises(DisplayMissing, match=r"no desktop to open a window on .*DISPLAY=:0"), Desktop():
         pass
     monkeypatch.setitem(sys.modules, "glfw", None)
-    with pytest.raises(DisplayMissing, match=r'glfw: pip install "telequilt\[display\]"'), Desktop():
+    with pytest.raises(DisplayMissing, match=r'glfw: pip install -c constraints.txt -e "\.\[display\]"'), Desktop():
         pass
 
 
