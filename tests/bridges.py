@@ -81,11 +81,13 @@ def misbehaving(answer: Callable[[socket.socket], None], port: int = 0) -> Itera
     """The address of a server that reads each request's head and then lets `answer` loose on the connection."""
     listening = socket.create_server(("127.0.0.1", port))
     threads: list[threading.Thread] = []
+    peers: list[socket.socket] = []
 
     def serve() -> None:
         with suppress(OSError):  # closed: the test is over
             while True:
                 peer, _ = listening.accept()
+                peers.append(peer)
                 threads.append(threading.Thread(target=talk, args=(peer,)))
                 threads[-1].start()
 
@@ -93,7 +95,10 @@ def misbehaving(answer: Callable[[socket.socket], None], port: int = 0) -> Itera
         with peer, suppress(OSError):  # the client has had enough
             head = b""
             while b"\r\n\r\n" not in head:
-                head += peer.recv(65536)
+                piece = peer.recv(65536)
+                if not piece:  # browsers open connections that they may not need
+                    return
+                head += piece
             answer(peer)
             peer.shutdown(socket.SHUT_WR)
             while peer.recv(65536):  # closing over unread bytes would tear up what was sent
@@ -107,6 +112,9 @@ def misbehaving(answer: Callable[[socket.socket], None], port: int = 0) -> Itera
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
         accepting.join()
+        for peer in peers:
+            with suppress(OSError):  # gone already
+                peer.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join()
 

@@ -34,6 +34,7 @@ FLAGS = [
     "--disable-gpu",
     "--autoplay-policy=no-user-gesture-required",
     "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--host-resolver-rules=MAP localhost:33334 127.0.0.1:1",  # no test asks a Looking Glass Bridge that really runs here
 ]
 
 
