@@ -13,23 +13,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.faces import Inventing, blank_frames, invented
 from benchmarks.harness import RESULTS
-from benchmarks.rehearsal import Traced
-from benchmarks.simulation import Span
+from benchmarks.virtual import Span, Ticket
 from display.colour import Layout
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from engines import catalogue
 from engines.contract import AnyEngine
 from pipeline import gpus, planner
 from pipeline.clock import Percentiles
+from pipeline.executors import Done, Executor, Failure, Spread, Step
 from pipeline.executors.threads import Threads
 from pipeline.frame import Frame
 from pipeline.placement import Placement
+from pipeline.roster import DeviceReport
 from pipeline.session import Observer, Session, SessionReport
 from pipeline.stages import Picture
 
@@ -221,7 +222,7 @@ class _Caller:
             encode(picture)
             self._ended.release()
 
-        seat = executor if spans is None else Traced(executor, number, spans, lambda: time.monotonic() - begun)
+        seat = executor if spans is None else Traced(executor, number, spans, begun)
         self.session = Session(
             setting.engine, setting.avatar, setting.observer(), setting.placement, seat, present, layout=layout
         )
@@ -240,6 +241,35 @@ class _Caller:
             due = begun + number / CAMERA_RATE
             time.sleep(max(0.0, due - time.monotonic()))
             self.session.offer(replace(frame, captured=due))
+
+
+class Traced:
+    """One caller's seat at `executor` that writes down what every device did when, by the device's own time."""
+
+    def __init__(self, executor: Executor, caller: int, spans: list[Span], begun: float) -> None:
+        self._executor, self._caller, self._spans, self._begun = executor, caller, spans, begun
+        self._frames = count()
+
+    def submit(self, steps: Sequence[Step], done: Done) -> None:
+        work = next(step.frame.work for step in steps if isinstance(step, Spread))
+        ticket = Ticket.of(self._caller, next(self._frames), steps)
+        ticket.captured -= self._begun
+
+        def noted(failure: Failure | None) -> None:
+            for stint in work.stints:
+                times = [one if isinstance(one, float) else one.seconds() for one in (stint.begun, stint.ended)]
+                begun, ended = (None if one is None else one - self._begun for one in times)
+                if begun is not None and ended is not None:
+                    self._spans.append(ticket.span(stint.stage, stint.device, begun, ended))
+            done(failure)
+
+        self._executor.submit(steps, noted)
+
+    def devices(self) -> list[DeviceReport]:
+        return self._executor.devices()
+
+    def close(self) -> None:
+        pass
 
 
 def _facts(setting: Setting, reports: list[SessionReport], seconds: float, cpu: float, offered: int) -> Calls:

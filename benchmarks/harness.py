@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -37,6 +38,11 @@ def circumstances() -> dict[str, Any]:
         "load_before": [round(value, 2) for value in os.getloadavg()],
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
     }
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """For the command line of the benchmark whose docstring this is. argparse, since GPU machines may have nothing else."""
+    return argparse.ArgumentParser(prog=f"python -m {_module()}", description=(doc or "").partition("\n")[0])
 
 
 def write(name: str, result: dict[str, Any], folder: Path = RESULTS) -> Path:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.floor import DRIVE_MACS, FLOPS, VIEW_MACS
-from benchmarks.harness import RESULTS, pyplot, show, write
+from benchmarks.harness import RESULTS, parser, pyplot, show, write
 from benchmarks.rehearsal import rehearsed
-from benchmarks.simulation import SETTLED_AFTER, Costs, Load, Outcome, simulated
+from benchmarks.simulation import SETTLED_AFTER, Load, Outcome, simulated
 from benchmarks.timeline import Panel, draw
+from benchmarks.virtual import Costs
 from engines.voodoo3d.engine import Voodoo3d
 from pipeline.placement import Placement
 from pipeline.planner import Device, chosen, plan
@@ -90,8 +91,8 @@ def main() -> None:
 
 
 def _parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description=__doc__.partition("\n")[0])
-    add = parser.add_argument
+    options = parser(__doc__)
+    add = options.add_argument
     add("--times", type=Path, help="a result of views_per_second with measured costs")
     add("--share", type=float, default=0.5, help="of the arithmetic's floor that is assumed without --times")
     add("--gpus", type=int, nargs="+", default=list(range(1, 17)), help="how many")
@@ -101,7 +102,7 @@ def _parsed() -> argparse.Namespace:
     add("--placement", help="one placement instead: a preset's name or a file")
     add("--check", action="store_true", help="hold the simulation against real threads whose stages sleep")
     add("--out", type=Path, default=RESULTS, help="folder for the JSON and the pictures")
-    return parser.parse_args()
+    return options.parse_args()
 
 
 def _all(wanted: argparse.Namespace, costs: Costs, source: str) -> None:
@@ -153,7 +154,7 @@ def _one(wanted: argparse.Namespace, costs: Costs, source: str) -> None:
 
 
 def panel_of(title: str, placement: Placement, outcome: Outcome) -> Panel:
-    return Panel(title, placement.devices, outcome.spans, outcome.captures)
+    return Panel(title, placement.devices, outcome.spans)
 
 
 CHECKED = Costs(preprocess=0.020, drive=0.028, render=0.004, per_view=0.001, compose=0.009, encode=0.016)

@@ -1,55 +1,33 @@
-"""Simulation: what a placement will do, in virtual time, where no such machine is at hand.
+"""Simulation: what a placement will do for several callers, in virtual time, where no such machine is at hand.
 
-Sessions, flow, stages and their order are the real ones (pipeline/). In the place of a device's thread there is a queue of events
-that follows the rules of executors/threads.py: a device does one task at a time, in the order in which they became ready; a
-step begins when all tasks of the one before have ended; a lone task on the device that has just ended one goes on there at once.
-Knows no clock, no thread and no random numbers: the same question has the same answer.
+Sessions, flow, stages, the way of a frame, and who renders what are the real ones (pipeline/), told another time; devices are
+virtual (benchmarks/virtual.py). Has no clock, no thread and no random numbers: the same question has the same answer.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import count
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from benchmarks.virtual import Costs, Events, Span, VirtualDevices
 from display.optics import Cameras, orbit
 from display.screen import Screen, fan_yaws
 from display.views import ViewSet
 from engines.contract import FaceObservation
 from pipeline.clock import Percentiles, percentiles
-from pipeline.executors import Done, Executor, Failure, Step, Task
+from pipeline.executors import Executor
 from pipeline.frame import Frame
 from pipeline.placement import Placement
-from pipeline.roster import DeviceReport
 from pipeline.session import Session
-from pipeline.stages import Picture, split_fan
+from pipeline.stages import Picture
 
 SETTLED_AFTER = 1.0
 "Seconds that are simulated or run, and not counted: the first frames meet empty devices."
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds that each stage holds its device for one frame."""
-
-    preprocess: float
-    drive: float
-    render: float
-    "Of a renderer, whatever it renders."
-    per_view: float
-    "Of a renderer, for each view besides."
-    compose: float
-    encode: float
-
-    def of(self, stage: str, views: int) -> float:
-        return self.render + self.per_view * views if stage == "render" else getattr(self, stage)
 
 
 @dataclass(frozen=True)
@@ -70,19 +48,6 @@ class Load:
         apart = 1 / self.camera_rate
         frames = round((SETTLED_AFTER + self.seconds) * self.camera_rate)
         return [(number + caller / self.callers) * apart for number in range(frames)]
-
-
-@dataclass(frozen=True)
-class Span:
-    """One task as it ran."""
-
-    stage: str
-    device: str
-    caller: int
-    frame: int
-    "Counts the frames of this caller that were taken up."
-    begun: float
-    ended: float
 
 
 @dataclass(frozen=True)
@@ -109,56 +74,51 @@ class Outcome:
     busy: dict[str, float]
     "Device -> share of the time in which it worked, 0..1."
     spans: list[Span] = field(repr=False)
-    captures: dict[tuple[int, int], float] = field(repr=False)
-    "(Caller, frame) -> when its camera took it, of every frame that was shown."
 
 
 def simulated(placement: Placement, costs: Costs, load: Load) -> Outcome:
     """Run `load` on `placement` where every stage takes what `costs` say."""
     events = Events()
-    executor = Simulated(placement, costs, load.views, events)
+    devices = VirtualDevices(placement, costs, events)
     shown: list[Shown] = []
-    sessions = [
-        open_session(placement, executor.seat(caller), caller, load, shown.append, lambda: events.now)
-        for caller in range(load.callers)
-    ]
+    sessions = open_sessions(placement, devices.seat, costs, load, shown.append, lambda: events.now)
     for caller, session in enumerate(sessions):
         for captured in load.captures(caller):
             events.at(captured, lambda session=session, captured=captured: session.offer(blank_frame(captured)))
     events.run()
-    return outcome(load, placement, sessions, shown, executor.spans)
+    return outcome(load, placement, sessions, shown, devices.spans)
 
 
-def open_session(
+def open_sessions(
     placement: Placement,
-    executor: Executor,
-    caller: int,
+    seat: Callable[[int], Executor],
+    costs: Costs,
     load: Load,
     arrived: Callable[[Shown], None],
     now: Callable[[], float],
-    engine: Any = None,
-    observer: Any = None,
-    presenting: Callable[[], None] = lambda: None,
-) -> Session:
-    """A real session whose pictures are a few pixels; by default its stages take no time of their own."""
+) -> list[Session]:
+    """Real sessions, whose pictures are a few pixels and whose stages take next to no time of their own."""
+    engine = SharingBlank(costs.at_once) if costs.at_once else Blank()
+    sessions = []
+    for caller in range(load.callers):
 
-    def present(picture: Picture) -> None:
-        presenting()
-        arrived(Shown(caller, picture.captured, now()))
+        def present(picture: Picture, caller: int = caller) -> None:
+            arrived(Shown(caller, picture.captured, now()))
 
-    session = Session(
-        engine or Blank(),
-        None,
-        observer or Blank(),
-        placement,
-        executor,
-        present,
-        marked=False,
-        depth=load.depth,
-        now=now,
-    )
-    session.watch(tiny_screen(load.views))
-    return session
+        session = Session(
+            engine,
+            None,
+            engine,
+            placement.on_cpu(),
+            seat(caller),
+            present,
+            marked=False,
+            depth=load.depth,
+            now=now,
+        )
+        session.watch(tiny_screen(load.views))
+        sessions.append(session)
+    return sessions
 
 
 def outcome(
@@ -170,22 +130,23 @@ def outcome(
     rates = [sum(picture.caller == caller for picture in counted) / load.seconds for caller in range(load.callers)]
     reports = [session.report() for session in sessions]
     reasons = sorted({reason for report in reports for reason in report.drops})
-    busy = dict.fromkeys(placement.devices, 0.0)
-    for span in spans:
-        busy[span.device] += max(0.0, min(span.ended, end) - max(span.begun, SETTLED_AFTER)) / load.seconds
-    captures: dict[tuple[int, int], float] = {}
-    numbers = [count() for _ in sessions]
-    for picture in shown:  # a caller's pictures arrive in the order in which its frames were taken up
-        captures[picture.caller, next(numbers[picture.caller])] = picture.captured
     return Outcome(
         fps=round(sum(rates) / len(rates), 2),
         slowest_fps=round(min(rates), 2),
         age=percentiles(picture.at - picture.captured for picture in counted),
         drops={reason: sum(report.drops.get(reason, 0) for report in reports) for reason in reasons},
-        busy={device: round(share, 3) for device, share in busy.items()},
+        busy=_busy(placement, spans, end),
         spans=spans,
-        captures=captures,
     )
+
+
+def _busy(placement: Placement, spans: list[Span], end: float) -> dict[str, float]:
+    """A batch that several callers share is one stretch of work."""
+    stretches = {(span.device, span.begun, span.ended) for span in spans}
+    busy = dict.fromkeys(placement.devices, 0.0)
+    for device, begun, ended in stretches:
+        busy[device] += max(0.0, min(ended, end) - max(begun, SETTLED_AFTER)) / (end - SETTLED_AFTER)
+    return {device: round(share, 3) for device, share in busy.items()}
 
 
 @cache
@@ -224,124 +185,11 @@ class Blank:
         pass
 
 
-class Events:
-    """What happens when; `now` is the time of what happens at the moment. Begins at 0 seconds."""
+class SharingBlank(Blank):
+    """Blank, in batches of a fixed size that views of several callers may fill."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._coming: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
+    def __init__(self, views_at_once: int) -> None:
+        self.views_at_once = views_at_once
 
-    def at(self, when: float, happens: Callable[[], None]) -> None:
-        """What is due at the same time happens in the order in which it was announced."""
-        heapq.heappush(self._coming, (when, next(self._order), happens))
-
-    def run(self) -> None:
-        while self._coming:
-            self.now, _, happens = heapq.heappop(self._coming)
-            happens()
-
-
-class Simulated:
-    """The threads executor without its threads. `seat` gives each caller an executor of its own onto the same devices."""
-
-    def __init__(self, placement: Placement, costs: Costs, views: int, events: Events) -> None:
-        self.spans: list[Span] = []
-        self._lanes = {device: _Lane() for device in placement.devices}
-        self._costs, self._views, self._events = costs, views, events
-
-    def seat(self, caller: int) -> Executor:
-        return _Seat(self, caller)
-
-    def begin(self, way: _Way) -> None:
-        self._enter(way, here=None)
-
-    def _enter(self, way: _Way, here: str | None) -> None:
-        """Begin the step at `way.at`, as _Run._enter of executors/threads.py does."""
-        while way.failure is None and way.at < len(way.steps):
-            step = way.steps[way.at]
-            way.open = len(step)
-            jobs = [_Job(way, task, self._seconds(task, part, len(step))) for part, task in enumerate(step)]
-            if len(jobs) == 1 and jobs[0].task.device == here:
-                return self._start(jobs[0])
-            for job in jobs:
-                lane = self._lanes[job.task.device]
-                lane.waiting.append(job)
-                self._next(lane)
-            if jobs:
-                return None
-            way.at += 1
-        return way.done(way.failure)
-
-    def _seconds(self, task: Task, part: int, of: int) -> float:
-        batches = split_fan(tiny_screen(self._views), of)
-        return self._costs.of(task.stage, len(batches[part]) if part < len(batches) else 0)
-
-    def _start(self, job: _Job) -> None:
-        self._lanes[job.task.device].busy = True
-        begun = self._events.now
-        self._events.at(begun + job.seconds, lambda: self._end(job, begun))
-
-    def _end(self, job: _Job, begun: float) -> None:
-        way, task = job.way, job.task
-        try:
-            task.run()  # what it does takes no time, and nobody could look at it before now
-        except Exception as error:
-            way.failure = way.failure or Failure(task.stage, error)
-        self.spans.append(Span(task.stage, task.device, way.caller, way.frame, begun, self._events.now))
-        lane = self._lanes[task.device]
-        lane.busy = False
-        way.open -= 1
-        if way.open == 0:
-            way.at += 1
-            lane.held = True  # the thread settles and submits before it looks at its queue again
-            self._enter(way, here=task.device)
-            lane.held = False
-        self._next(lane)
-
-    def _next(self, lane: _Lane) -> None:
-        if lane.waiting and not lane.busy and not lane.held:
-            self._start(lane.waiting.popleft())
-
-
-@dataclass
-class _Lane:
-    """A device: at most one job at a time."""
-
-    waiting: deque[_Job] = field(default_factory=deque)
-    busy: bool = False
-    held: bool = False
-
-
-@dataclass(eq=False)
-class _Way:
-    """One frame's way through its steps."""
-
-    steps: list[Step]
-    done: Done
-    caller: int
-    frame: int
-    at: int = 0
-    open: int = 0
-    failure: Failure | None = None
-
-
-@dataclass(eq=False)
-class _Job:
-    way: _Way
-    task: Task
-    seconds: float
-
-
-class _Seat:
-    def __init__(self, devices: Simulated, caller: int) -> None:
-        self._devices, self._caller, self._frames = devices, caller, count()
-
-    def submit(self, steps: Sequence[Step], done: Done) -> None:
-        self._devices.begin(_Way(list(steps), done, self._caller, next(self._frames)))
-
-    def devices(self) -> list[DeviceReport]:
-        return []
-
-    def close(self) -> None:
-        pass
+    def render_many(self, requests: Sequence[tuple[None, Cameras]]) -> list[ViewSet]:
+        return [self.render(state, cameras) for state, cameras in requests]

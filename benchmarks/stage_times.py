@@ -17,15 +17,15 @@ from typing import Any
 
 from benchmarks import calls
 from benchmarks.calls import Calls, Setting
-from benchmarks.harness import COLOURS, pyplot, show, write
+from benchmarks.harness import COLOURS, parser, pyplot, show, write
 from pipeline.clock import Percentiles
 
 
 def main() -> None:
     """Measure each stage; print a table, write JSON and, where matplotlib is installed, a picture."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stage_times", description=__doc__.partition("\n")[0])
-    calls.add_options(parser)
-    wanted = parser.parse_args()
+    options = parser(__doc__)
+    calls.add_options(options)
+    wanted = options.parse_args()
     setting = calls.open_setting(wanted)
     names = ["quilt", "encoded", "live"] if calls.can_encode() else ["quilt", "live"]
     calls.run(setting, wanted.callers, setting.frames[: wanted.warm_up], live=False, encoded=calls.can_encode())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import COLOURS, pyplot
-from benchmarks.simulation import Span
+from benchmarks.virtual import Span
 
 INK = "#222222"
 QUIET = "#8a8a8a"
+BAR = 0.74
+"Height of a bar, where a row is 1."
 LABEL_FROM = 0.017
 "Bars shorter than this share of the picture's width carry no number."
 
@@ -24,8 +26,6 @@ class Panel:
     devices: Sequence[str]
     "From top to bottom."
     spans: Sequence[Span]
-    captures: Mapping[tuple[int, int], float]
-    "(Caller, frame) -> when the camera took it."
 
 
 def draw(panels: Sequence[Panel], begin: float, length: float, heading: str, path: Path) -> bool:
@@ -56,34 +56,29 @@ def _panel(axis: Any, panel: Panel, begin: float, length: float) -> None:
     rows = {device: row for row, device in enumerate(panel.devices)}
     callers = {span.caller for span in panel.spans}
     followed = _followed(panel, begin, length)
-    for row in rows.values():
-        axis.axhspan(row - 0.5, row + 0.5, color="#f5f5f5" if row % 2 == 0 else "white", zorder=0)
-    for span in panel.spans:
-        if span.ended <= begin or span.begun >= begin + length:
-            continue
-        left, right = 1e3 * (max(span.begun, begin) - begin), 1e3 * (min(span.ended, begin + length) - begin)
-        mine = (span.caller, span.frame) == followed
-        axis.barh(
-            rows[span.device],
-            right - left,
-            left=left,
-            height=0.74,
-            color=COLOURS.get(span.stage, "#999999"),
-            edgecolor=INK if mine else "white",
-            linewidth=1.6 if mine else 0.6,
-            zorder=4 if mine else 3,
-        )
-        if (right - left) / 1e3 > LABEL_FROM * length * (1 if len(callers) == 1 else 1.3):
-            name = f"{span.frame}" if len(callers) == 1 else f"{chr(ord('A') + span.caller)}{span.frame}"
-            ink = INK if span.stage in ("render", "encode", "compose") else "white"
-            axis.text(
-                (left + right) / 2, rows[span.device], name, ha="center", va="center", fontsize=7.5, color=ink, zorder=5
-            )
-    if followed is not None:
-        _mark_age(axis, panel, followed, begin)
+    for row in range(0, len(rows), 2):
+        axis.axhspan(row - 0.5, row + 0.5, color="#f5f5f5", zorder=0)
+    for shared in _batches(panel, begin, length):
+        left, right = 1e3 * (max(shared[0].begun, begin) - begin), 1e3 * (min(shared[0].ended, begin + length) - begin)
+        height = BAR / len(shared)
+        for lane, span in enumerate(shared):
+            middle = rows[span.device] - BAR / 2 + (lane + 0.5) * height
+            mine = (span.caller, span.frame) == followed
+            style = {
+                "edgecolor": INK if mine else "white",
+                "linewidth": 1.6 if mine else 0.6,
+                "zorder": 4 if mine else 3,
+            }
+            axis.barh(middle, right - left, left=left, height=height, color=COLOURS.get(span.stage, "#999999"), **style)
+            if (right - left) / 1e3 > LABEL_FROM * length * (1 if len(callers) == 1 else 1.3) and len(shared) < 3:
+                name = f"{span.frame}" if len(callers) == 1 else f"{chr(ord('A') + span.caller)}{span.frame}"
+                ink = "white" if span.stage in ("preprocess", "drive") else INK
+                axis.text((left + right) / 2, middle, name, ha="center", va="center", fontsize=7.5, color=ink, zorder=5)
     axis.set_yticks(list(rows.values()), list(rows), fontsize=8.5)
     axis.set_ylim(len(rows) - 0.45, -1.25)
     axis.set_xlim(0, 1e3 * length)
+    if followed is not None:
+        _mark_age(axis, panel, followed, begin)
     axis.set_title(panel.title, loc="left", fontsize=10, color=INK)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.spines["bottom"].set_color("#cccccc")
@@ -91,42 +86,36 @@ def _panel(axis: Any, panel: Panel, begin: float, length: float) -> None:
     axis.grid(axis="x", color="#e3e3e3", lw=0.6, zorder=1)
 
 
+def _batches(panel: Panel, begin: float, length: float) -> list[list[Span]]:
+    """What is seen; frames that share one batch, and so one time on one device, are drawn one below the other."""
+    together: dict[tuple[str, float, float], list[Span]] = {}
+    for span in panel.spans:
+        if span.ended > begin and span.begun < begin + length:
+            together.setdefault((span.device, span.begun, span.ended), []).append(span)
+    return list(together.values())
+
+
 def _followed(panel: Panel, begin: float, length: float) -> tuple[int, int] | None:
     """A frame of the first caller that lies whole in the picture, near its middle: its way is outlined."""
-    ends: dict[tuple[int, int], float] = {}
-    for span in panel.spans:
-        key = (span.caller, span.frame)
-        ends[key] = max(ends.get(key, 0.0), span.ended)
-    whole = [
-        key
-        for key, end in ends.items()
-        if key[0] == 0 and panel.captures.get(key, -1.0) >= begin and end <= begin + 0.97 * length
-    ]
+    shown = [span for span in panel.spans if span.stage == "encode" and span.caller == 0]
+    whole = [span for span in shown if span.captured >= begin and span.ended <= begin + 0.97 * length]
     middle = begin + length / 2
-    return min(whole, key=lambda key: abs((panel.captures[key] + ends[key]) / 2 - middle), default=None)
+    nearest = min(whole, key=lambda span: abs((span.captured + span.ended) / 2 - middle), default=None)
+    return None if nearest is None else (nearest.caller, nearest.frame)
 
 
 def _mark_age(axis: Any, panel: Panel, followed: tuple[int, int], begin: float) -> None:
     """A bracket from the followed frame's capture to its last stage's end."""
-    left = 1e3 * (panel.captures[followed] - begin)
-    right = 1e3 * (max(s.ended for s in panel.spans if (s.caller, s.frame) == followed) - begin)
-    axis.annotate(
-        "",
-        (right, -0.72),
-        (left, -0.72),
-        arrowprops={"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "color": INK, "lw": 1.1},
-    )
-    axis.text(
-        (left + right) / 2,
-        -0.74,
-        f" frame {followed[1]}: {right - left:.0f} ms from camera to encoded picture ",
-        ha="center",
-        va="center",
-        fontsize=8,
-        color=INK,
-        backgroundcolor="white",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
-    )
+    way = [span for span in panel.spans if (span.caller, span.frame) == followed]
+    left, right = 1e3 * (way[0].captured - begin), 1e3 * (max(span.ended for span in way) - begin)
+    arrow = {"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "color": INK, "lw": 1.1}
+    axis.annotate("", (right, -0.72), (left, -0.72), arrowprops=arrow)
+    said = f"frame {followed[1]}: {right - left:.0f} ms from camera to encoded picture"
+    if right - left > 330 * axis.get_xlim()[1] / 1000:
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axis.text((left + right) / 2, -0.74, said, ha="center", va="center", fontsize=8, color=INK, bbox=box)
+    else:
+        axis.text(right, -0.74, f"  {said}", va="center", fontsize=8, color=INK)
 
 
 def _legend(figure: Any, plot: Any, panels: Sequence[Panel]) -> None:

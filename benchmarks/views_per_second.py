@@ -27,7 +27,7 @@ from benchmarks.calls import Setting, square_screen
 from benchmarks.device_times import DeviceTimes, Spread, Timed
 from benchmarks.faces import INVENTED, Inventing, blank_frames, invented
 from benchmarks.floor import floor_ms
-from benchmarks.harness import RESULTS, pyplot, show, write
+from benchmarks.harness import RESULTS, parser, pyplot, show, write
 from benchmarks.simulate import ENCODING, OBSERVING
 from display.colour import Layout, converted
 from display.label import mark
@@ -124,10 +124,8 @@ def main() -> None:
 
 
 def _parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.views_per_second", description=__doc__.partition("\n")[0]
-    )
-    add = parser.add_argument
+    options = parser(__doc__)
+    add = options.add_argument
     add("--runtime", nargs="+", default=[AUTO], help="how networks are run: eager, graphs, trt, auto, all")
     add("--precision", nargs="+", default=[AUTO], help="what networks compute in: float32, bfloat16, float16, auto")
     add("--sampling", nargs="+", default=[each.value for each in Sampling], choices=[each.value for each in Sampling])
@@ -144,17 +142,17 @@ def _parsed() -> argparse.Namespace:
     add("--small", action="store_true", help="a small network, to see that everything works")
     add("--cpu", action="store_true", help="leave a GPU alone")
     add("--out", type=Path, default=RESULTS, help="folder for the JSON and the picture")
-    return parser.parse_args()
+    return options.parse_args()
 
 
 def _ways(wanted: argparse.Namespace, device: torch.device) -> Iterator[Way]:
     """Every combination once, by what is really run: "auto" is a runtime and a precision of this device."""
     runtimes = available(device) if "all" in wanted.runtime else [choose(name, device).name for name in wanted.runtime]
     precisions = [chosen_precision(name, device).value for name in wanted.precision]
-    for runtime, precision, sampling, at_once in dict.fromkeys(
-        product(runtimes, precisions, wanted.sampling, wanted.at_once)
-    ):
-        yield Way(runtime, precision, sampling, at_once)
+    batches: list[int] = wanted.at_once
+    for at_once in dict.fromkeys(batches):
+        for runtime, precision, sampling in dict.fromkeys(product(runtimes, precisions, wanted.sampling)):
+            yield Way(runtime, precision, sampling, at_once)
 
 
 def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.Namespace) -> OneFrame:

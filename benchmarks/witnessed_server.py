@@ -17,6 +17,7 @@ import uvicorn
 
 from benchmarks import barcode
 from display.colour import Layout
+from display.quilt import Quilt
 from engines.contract import FaceObservation
 from pipeline.frame import Frame
 from pipeline.session import Observer as Observing
@@ -53,7 +54,13 @@ class _Witness:
 @dataclass(frozen=True)
 class WitnessedStudio(Studio):
     def session(
-        self, engine: str, avatar: str, present: Callable[[Picture], None], marked: bool, layout: Layout = Layout.I420
+        self,
+        engine: str,
+        avatar: str,
+        present: Callable[[Picture], None],
+        marked: bool,
+        layout: Layout = Layout.I420,
+        composed: Callable[[Quilt], None] | None = None,
     ) -> Session:
         witness = _Witness(self.observer(self.engine(engine).wants))
 
@@ -62,7 +69,7 @@ class WitnessedStudio(Studio):
             present(picture)
 
         seeing = replace(self, observer=lambda wants: witness)
-        return Studio.session(seeing, engine, avatar, witnessed, marked, layout)
+        return Studio.session(seeing, engine, avatar, witnessed, marked, layout, composed)
 
 
 def _open(settings: Settings) -> Studio:
