@@ -21,7 +21,9 @@ SHARED = next((Path(place) for place in _PLACES if place and Path(place).is_dir(
 "Test media and golden outputs: where TELEQUILT_SHARED says, beside the checkout, or in it."
 
 if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports Triton: kernels' tests run without a GPU too
+    os.environ.setdefault(
+        "TRITON_INTERPRET", "1"
+    )  # before anything imports Triton: kernels' tests run without a GPU too
 
 
 @pytest.fixture(scope="session")

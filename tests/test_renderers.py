@@ -51,7 +51,7 @@ class Frame:
         return sorted(self.kept) == list(range(self.views)) and self.told == [None]
 
 
-Behaviour = Callable[[Sequence[tuple[Frame, range]]], None]
+Behaviour = Callable[[Sequence[tuple[Frame, range]]], object]
 
 
 class Bench:
@@ -130,6 +130,11 @@ def bench():
         one.executor.close()
 
 
+def held(gate: threading.Event, then: Callable[[], None]) -> None:
+    assert gate.wait(10)
+    then()
+
+
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -163,7 +168,10 @@ def test_who_raises_is_dropped_and_the_frame_is_rendered_by_the_others(bench, ca
     assert [device for device, _ in four.batches].count("cpu:2") == 1
     (report,) = [one for one in four.executor.devices() if not one.up]
     assert report.reason == "RuntimeError: CUDA out of memory"
-    assert "renderer cpu:2 is dropped: RuntimeError: CUDA out of memory. Its views go to cpu:1, cpu:3, cpu:4" in caplog.text
+    assert (
+        "renderer cpu:2 is dropped: RuntimeError: CUDA out of memory. Its views go to cpu:1, cpu:3, cpu:4"
+        in caplog.text
+    )
     assert able(four.executor.devices())
 
 
@@ -349,7 +357,7 @@ def test_frames_are_whole_and_in_order_whoever_fails(bench):
         if dice.random() < 0.15:
             raise RuntimeError("a bad moment")
 
-    four.behaviour = {device: now_and_then for device in ("cpu:2", "cpu:3")}
+    four.behaviour = dict.fromkeys(("cpu:2", "cpu:3"), now_and_then)
     for number in range(60):
         frames += [four.submit(Frame(caller, number, views)) for caller, views in (("a", 24), ("b", 45), ("c", 1))]
         time.sleep(0.002)
@@ -466,7 +474,7 @@ def test_a_device_that_works_behind_is_given_two_batches_ahead_and_no_more(devic
 def test_the_next_step_begins_when_the_device_is_done_and_not_when_it_was_told(devices: Devices):
     executor, gate, log, ended = Threads(FOUR, devices), threading.Event(), [], threading.Event()
     device = devices("cpu:0")
-    drive = Task("drive", "cpu:0", lambda: device.tell(lambda: (gate.wait(10), log.append("driven"))[0]))
+    drive = Task("drive", "cpu:0", lambda: device.tell(lambda: held(gate, lambda: log.append("driven"))))
     compose = Task("compose", "cpu:5", lambda: log.append("composed"))
     executor.submit([[drive], [compose]], lambda _: ended.set())
     time.sleep(0.05)
@@ -480,7 +488,7 @@ def test_the_next_step_begins_when_the_device_is_done_and_not_when_it_was_told(d
 def test_renderers_are_told_before_the_state_is_there_since_their_copies_wait_for_it(devices: Devices):
     executor, gate, rendering, told = Threads(FOUR, devices), threading.Event(), threading.Event(), []
     device = devices("cpu:0")
-    drive = Task("drive", "cpu:0", lambda: device.tell(lambda: gate.wait(10) and None))
+    drive = Task("drive", "cpu:0", lambda: device.tell(lambda: held(gate, lambda: None)))
     spread = spread_on(devices, FOUR, lambda parts: rendering.set(), "a", 4)
     executor.submit([[drive], spread], told.append)
     assert rendering.wait(10), "while driving is still under way on its device"
