@@ -425,11 +425,12 @@ async def test_a_still_is_the_quilt_of_this_moment_and_nothing_is_kept_of_it(liv
 
 
 @pytest.mark.parametrize("layout", Layout)
-def test_a_still_leaves_out_what_encoders_were_given_to_make_its_sides_even(layout: Layout):
+async def test_a_still_leaves_out_what_encoders_were_given_to_make_its_sides_even(layout: Layout):
     odd = Screen("odd", 1, 1, 31, 21, 31 / 21, fan_yaws(1))
     rgba = np.zeros((21, 31, 4), np.uint8)
     rgba[..., :3] = np.random.default_rng(0).integers(0, 255, (1, 1, 3))
     rgba[:11, :, :3] = (200, 30, 30)
     decoded = cv2.imdecode(np.frombuffer(png(Picture(odd, plain(rgba, layout), layout, 0, 0.0)), np.uint8), -1)
     assert decoded.shape == (21, 31, 3)
-    assert np.abs(decoded[..., ::-1].astype(int)[[0, 5, 15, 20]] - rgba[[0, 5, 15, 20], :, :3]).max() <= 8
+    apart = np.abs(decoded[..., ::-1].astype(int) - rgba[..., :3])
+    assert apart[1:].max() <= 8, "but for the top row, which shares its colours with the padding"

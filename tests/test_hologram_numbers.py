@@ -111,7 +111,7 @@ BAD: list[tuple[str, Any]] = [
     ("subpixelCells", [{"ROffsetX": 0}]),
     ("subpixelCells", [[1, 2]]),
 ]
-MISSING = [name for name in RECORD if name not in ("serial", "invView")]
+MISSING = [name for name in RECORD if name not in ("serial", "invView", "viewCone")]
 TEXTS = ["", "  ", "{", "[]", "3", "null", '{"pitch": NaN}', "<!doctype html>"]
 REFUSAL = """async (record) => {
   const { parse, CalibrationRejected } = await import("/pages/calibration.js");

@@ -93,7 +93,7 @@ def test_one_begins_it_another_ends_it_all_are_told_and_may_fetch_it(browser: Br
         (facts,) = app.state.archive.listing()
         assert playable(coming.value.path()) == facts.frames > 0
 
-        page.get_by_text("Recordings", exact=True).click()
+        page.locator("#films summary").click()
         expect(page.locator("#film-list li")).to_have_count(1)
         page.get_by_role("button", name=f"Delete {facts.name}").click()
         page.get_by_role("button", name="Keep it").click()

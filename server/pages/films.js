@@ -45,8 +45,9 @@ function deleteButton(film, channel) {
     dialog.showModal();
     await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
     if (dialog.returnValue !== "delete") return;
-    await api.deleteRecording(film.name).catch((failure) => failure.status !== 404 && say(part("films-problem"), inWords(failure)));
+    const failure = await api.deleteRecording(film.name).then(() => null, (problem) => problem);
     await showFilms(channel);
+    if (failure && failure.status !== 404) say(part("films-problem"), inWords(failure));
   });
   return button;
 }
