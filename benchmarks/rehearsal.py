@@ -18,8 +18,10 @@ from benchmarks.virtual import Costs, Span, Ticket
 from pipeline.executors import Done, Executor, Rendered, Spread, Step, Task
 from pipeline.executors.lane import GpuStream, HostStream
 from pipeline.executors.threads import Threads
+from pipeline.frame import Frame
 from pipeline.placement import Placement
 from pipeline.roster import DeviceReport
+from pipeline.session import Session
 
 
 def rehearsed(placement: Placement, costs: Costs, load: Load) -> Outcome:
@@ -28,15 +30,22 @@ def rehearsed(placement: Placement, costs: Costs, load: Load) -> Outcome:
     shown: list[Shown] = []
     sessions = open_sessions(placement, stage.seat, costs, load, shown.append, stage.now)
     try:
-        pictures = sorted((at, caller) for caller in range(load.callers) for at in load.captures(caller))
-        for captured, caller in pictures:
-            time.sleep(max(0.0, captured - stage.now()))
-            sessions[caller].offer(blank_frame(captured))
+        offered(sessions, load, stage.now, lambda number, captured: blank_frame(captured))
     finally:
         for session in sessions:
             session.close()
         stage.executor.close()
     return outcome(load, placement, sessions, shown, stage.spans)
+
+
+def offered(
+    sessions: Sequence[Session], load: Load, now: Callable[[], float], picture: Callable[[int, float], Frame]
+) -> None:
+    """Let the cameras of `load` run: each session is offered `picture(number, captured)` when that is due."""
+    due = [(at, number, caller) for caller in range(load.callers) for number, at in enumerate(load.captures(caller))]
+    for captured, number, caller in sorted(due):
+        time.sleep(max(0.0, captured - now()))
+        sessions[caller].offer(picture(number, captured))
 
 
 class _Stage:

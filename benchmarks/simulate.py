@@ -11,42 +11,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.agreement import check
 from benchmarks.floor import DRIVE_MACS, FLOPS, VIEW_MACS
 from benchmarks.harness import RESULTS, parser, pyplot, show, write
-from benchmarks.rehearsal import rehearsed
-from benchmarks.simulation import SETTLED_AFTER, Load, Outcome, simulated
-from benchmarks.timeline import Panel, draw
+from benchmarks.simulation import GPU, SETTLED_AFTER, Load, Outcome, gpus, planned, simulated
+from benchmarks.timeline import draw, panel
 from benchmarks.virtual import Costs
 from engines.voodoo3d.engine import Voodoo3d
-from pipeline.placement import Placement
-from pipeline.planner import Device, chosen, plan
+from pipeline.planner import chosen
 
-GPU = "NVIDIA H200"
-GPU_MEMORY = 139 * 2**30
 OBSERVING, COMPOSING, ENCODING = 0.007, 0.001, 0.004
 """Seconds. Assumed where nothing was measured: MediaPipe as on one EPYC core, a quilt of 24 views of 512 by its bytes, and NVENC."""
-AGREEMENT = 0.10
-"How far throughput and age may be from the rehearsal's."
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = "osD^vP"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A load on a placement."""
-
-    placement: Placement
-    costs: Costs
-    load: Load
-
-    @property
-    def name(self) -> str:
-        callers = f"{self.load.callers} caller{'s' * (self.load.callers > 1)}"
-        return f"{self.placement.name}, {callers} at {self.load.camera_rate:g} fps"
 
 
 def assumed(share: float) -> Costs:
@@ -69,19 +50,10 @@ def measured(path: Path) -> Costs:
     return Costs(**{stage: milliseconds / 1e3 for stage, milliseconds in found.items()})
 
 
-def gpus(count: int) -> list[Device]:
-    return [Device(f"cuda:{number}", GPU_MEMORY, GPU_MEMORY, GPU) for number in range(count)]
-
-
-def planned(count: int, views: int) -> Placement:
-    """What the planner makes of that many equal GPUs."""
-    return plan(gpus(count), Voodoo3d.name, Voodoo3d.footprint, views).placement
-
-
 def main() -> None:
     wanted = _parsed()
     if wanted.check:
-        sys.exit(check(out=wanted.out))
+        sys.exit(check(wanted.out))
     costs = measured(wanted.times) if wanted.times else assumed(wanted.share)
     source = wanted.times.name if wanted.times else f"assumed: {GPU} at {wanted.share:.0%} of its arithmetic"
     if wanted.placement:
@@ -100,7 +72,7 @@ def _parsed() -> argparse.Namespace:
     add("--camera", type=float, default=60.0, help="frames a second that each camera takes")
     add("--views", type=int, default=24)
     add("--placement", help="one placement instead: a preset's name or a file")
-    add("--check", action="store_true", help="hold the simulation against real threads whose stages sleep")
+    add("--check", action="store_true", help="hold the simulation against real threads: sleeping ones, and an engine's")
     add("--out", type=Path, default=RESULTS, help="folder for the JSON and the pictures")
     return options.parse_args()
 
@@ -145,61 +117,12 @@ def _one(wanted: argparse.Namespace, costs: Costs, source: str) -> None:
     path = write(name, result | {"cells": facts}, wanted.out)
     print(path)
     panels = [
-        panel_of(f"{callers} caller{'s' * (callers > 1)}: {one.fps:.1f} fps each", placement, one)
+        panel(f"{callers} caller{'s' * (callers > 1)}: {one.fps:.1f} fps each", placement, one)
         for callers, one in zip(wanted.callers[:2], outcomes, strict=False)
     ]
     length = 3.2 * outcomes[0].age.p50 / 1e3
     if draw(panels, SETTLED_AFTER, length, title, path.with_suffix(".png")):
         print(path.with_suffix(".png"))
-
-
-def panel_of(title: str, placement: Placement, outcome: Outcome) -> Panel:
-    return Panel(title, placement.devices, outcome.spans)
-
-
-CHECKED = Costs(preprocess=0.020, drive=0.028, render=0.004, per_view=0.001, compose=0.009, encode=0.016)
-"Many times what a thread's switch takes, on a busy machine too."
-
-
-def cases(seconds: float) -> list[Case]:
-    """Loads that the simulation is held to: idle, overloaded, shared, split, and not a divisor of the camera's rate."""
-    paper, one = planned(7, 24), planned(1, 24)
-    return [
-        Case(paper, CHECKED, Load(1, 23.0, seconds=seconds)),
-        Case(paper, CHECKED, Load(3, 23.0, seconds=seconds)),
-        Case(one, CHECKED, Load(1, 30.0, seconds=seconds)),
-        Case(one, CHECKED, Load(2, 17.0, seconds=seconds)),
-        Case(planned(3, 24), replace(CHECKED, per_view=0.005), Load(2, 30.0, seconds=seconds)),
-    ]
-
-
-def check(seconds: float = 6.0, out: Path = RESULTS) -> int:
-    """Simulate and rehearse every case; print both, draw the first two. 1 where one is off by more than AGREEMENT."""
-    rows, panels, worst = [], [], 0.0
-    for case in cases(seconds):
-        predicted = simulated(case.placement, case.costs, case.load)
-        real = rehearsed(case.placement, case.costs, case.load)
-        off = deviations(predicted, real)
-        worst = max(worst, *off)
-        ages = (f"{one.age.p50:.0f} / {one.age.p95:.0f}" for one in (predicted, real))
-        rows.append([case.name, predicted.fps, real.fps, *ages, f"{off[0]:.1%}", f"{off[1]:.1%}"])
-        panels.append((case, predicted, real))
-    headings = ["load", "fps, simulated", "real", "age p50 / p95 ms, simulated", "real", "fps off", "age off"]
-    show("simulation against real threads whose stages sleep", headings, rows)
-    case, predicted, real = panels[1]
-    both = [panel_of("simulated", case.placement, predicted), panel_of("real threads", case.placement, real)]
-    path = write(
-        "simulation_check", {"seconds": seconds, "rows": [dict(zip(headings, row, strict=True)) for row in rows]}, out
-    )
-    print(path)
-    if draw(both, SETTLED_AFTER, 0.4, case.name, path.with_suffix(".png")):
-        print(path.with_suffix(".png"))
-    return int(worst > AGREEMENT)
-
-
-def deviations(predicted: Outcome, real: Outcome) -> tuple[float, float]:
-    """How far the prediction is off, as shares of what was real: throughput, and the median age."""
-    return abs(predicted.fps / real.fps - 1), abs(predicted.age.p50 / real.age.p50 - 1)
 
 
 def _busiest(outcome: Outcome) -> str:

@@ -19,13 +19,17 @@ from display.optics import Cameras, orbit
 from display.screen import Screen, fan_yaws
 from display.views import ViewSet
 from engines.contract import FaceObservation
+from engines.voodoo3d.engine import Voodoo3d
 from pipeline.clock import Percentiles, percentiles
 from pipeline.executors import Executor
 from pipeline.frame import Frame
 from pipeline.placement import Placement
+from pipeline.planner import Device, plan
 from pipeline.session import Session
 from pipeline.stages import Picture
 
+GPU = "NVIDIA H200"
+GPU_MEMORY = 139 * 2**30
 SETTLED_AFTER = 1.0
 "Seconds that are simulated or run, and not counted: the first frames meet empty devices."
 
@@ -147,6 +151,15 @@ def _busy(placement: Placement, spans: list[Span], end: float) -> dict[str, floa
     for device, begun, ended in stretches:
         busy[device] += max(0.0, min(ended, end) - max(begun, SETTLED_AFTER)) / (end - SETTLED_AFTER)
     return {device: round(share, 3) for device, share in busy.items()}
+
+
+def gpus(count: int) -> list[Device]:
+    return [Device(f"cuda:{number}", GPU_MEMORY, GPU_MEMORY, GPU) for number in range(count)]
+
+
+def planned(count: int, views: int) -> Placement:
+    """What the planner makes of that many equal GPUs."""
+    return plan(gpus(count), Voodoo3d.name, Voodoo3d.footprint, views).placement
 
 
 @cache

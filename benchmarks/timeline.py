@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import COLOURS, pyplot
+from benchmarks.simulation import Outcome
 from benchmarks.virtual import Span
+from pipeline.placement import Placement
 
 INK = "#222222"
 QUIET = "#8a8a8a"
@@ -26,6 +28,10 @@ class Panel:
     devices: Sequence[str]
     "From top to bottom."
     spans: Sequence[Span]
+
+
+def panel(title: str, placement: Placement, outcome: Outcome) -> Panel:
+    return Panel(title, placement.devices, outcome.spans)
 
 
 def draw(panels: Sequence[Panel], begin: float, length: float, heading: str, path: Path) -> bool:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.agreement import Case, everyday, sleeping, slept
 from benchmarks.harness import pyplot
-from benchmarks.rehearsal import rehearsed
-from benchmarks.simulate import AGREEMENT, assumed, cases, deviations, main, panel_of, planned
-from benchmarks.simulation import SETTLED_AFTER, Load, Outcome, simulated
-from benchmarks.timeline import draw
+from benchmarks.performed import performed, stage_costs
+from benchmarks.simulate import assumed, main
+from benchmarks.simulation import SETTLED_AFTER, Load, Outcome, planned, simulated
+from benchmarks.timeline import draw, panel
 from benchmarks.virtual import Costs, Events
 from pipeline.placement import Placement, preset
 
@@ -39,7 +40,10 @@ def test_the_slowest_device_sets_the_pace_and_what_comes_too_fast_is_dropped():
     slowest = COSTS.of("render", 24)
     assert outcome.fps == pytest.approx(1 / slowest, rel=0.02)
     assert outcome.busy["cpu:2"] == pytest.approx(1.0, abs=0.01)
-    assert max(outcome.busy, key=lambda device: outcome.busy[device]) == "cpu:2"
+    after = {
+        device: outcome.busy[device] for device in ("cpu:3", "cpu:4")
+    }  # those before it work for frames that are lost
+    assert after == pytest.approx({"cpu:3": COSTS.compose / slowest, "cpu:4": COSTS.encode / slowest}, rel=0.02)
     assert sum(outcome.drops.values()) > 0
 
 
@@ -93,16 +97,39 @@ def test_events_happen_in_time_and_at_one_time_as_announced():
     assert happened == [("a", 1.0), ("b", 1.0), ("c", 2.0)]
 
 
-@pytest.mark.parametrize("number", range(len(cases(1))), ids=[case.name for case in cases(1)])
-def test_it_predicts_what_real_threads_do(number: int):
-    """Throughput and age within a tenth. On a machine that others use, the best of a few tries: noise only ever delays."""
-    case = cases(3.0)[number]
-    predicted, off = simulated(case.placement, case.costs, case.load), []
-    for _ in range(4):
-        off.append(max(deviations(predicted, rehearsed(case.placement, case.costs, case.load))))
-        if off[-1] <= AGREEMENT:
-            return
-    pytest.fail(f"{case.name}: off by {', '.join(f'{one:.0%}' for one in off)}")
+@pytest.mark.parametrize("case", sleeping(2.0), ids=lambda case: case.name)
+def test_it_predicts_what_real_threads_do(case: Case):
+    """Throughput and age within a tenth: benchmarks/agreement.py says how, on a machine that others use too."""
+    tries = slept(case)
+    assert tries[-1].agrees, [one.off for one in tries]
+
+
+def test_real_stages_are_performed_where_they_are_placed():
+    """How fast is for `simulate --check` on a quiet machine; here, that what it compares with is a real run of every stage."""
+    setting = everyday()
+    placement = Placement("two renderers", "cpu:0", "cpu:0", ("cpu:1", "cpu:2"), "cpu:3")
+    outcome = performed(setting, placement, Load(2, 5.0, setting.target.views, seconds=1.0))
+    assert outcome.fps > 0
+    assert {(span.stage, span.device) for span in outcome.spans} == {
+        ("preprocess", "cpu:0"),
+        ("drive", "cpu:0"),
+        ("render", "cpu:1"),
+        ("render", "cpu:2"),
+        ("compose", "cpu:3"),
+        ("encode", "cpu:3"),
+    }
+    costs = stage_costs(outcome.spans)
+    assert set(costs) == {"preprocess", "drive", "render", "compose", "encode"}
+    assert all(seconds > 0 for seconds in costs.values())
+
+
+def test_a_slower_try_is_the_same_load():
+    case = sleeping(2.0)[3]
+    slowed = case.slowed(4)
+    quick = simulated(case.placement, case.costs, case.load)
+    slow = simulated(slowed.placement, slowed.costs, slowed.load)
+    assert 4 * slow.fps == pytest.approx(quick.fps, rel=0.05)
+    assert slow.age.p50 == pytest.approx(4 * quick.age.p50, rel=0.05)
 
 
 def test_the_timeline_shows_every_device_and_stage(tmp_path: Path):
@@ -110,7 +137,7 @@ def test_the_timeline_shows_every_device_and_stage(tmp_path: Path):
         pytest.skip("matplotlib is not installed")
     outcome: Outcome = simulated(PAPER, COSTS, Load(callers=2))
     path = tmp_path / "timeline.png"
-    assert draw([panel_of("two callers", PAPER, outcome)], SETTLED_AFTER, 0.1, "the paper's seven GPUs", path)
+    assert draw([panel("two callers", PAPER, outcome)], SETTLED_AFTER, 0.1, "the paper's seven GPUs", path)
     assert path.stat().st_size > 10_000
 
 

@@ -1,0 +1,92 @@
+"""Performed: what benchmarks/simulation.py predicts, run for real: an engine's own stages, faces and encoder, on this machine's threads.
+
+What stages cost is read off an unhurried run, in which no frame meets another; what then happens under load is the simulation's to say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from benchmarks.calls import Setting, Traced, can_encode, encoder
+from benchmarks.rehearsal import offered
+from benchmarks.simulation import SETTLED_AFTER, Load, Outcome, Shown, outcome
+from benchmarks.virtual import Costs, Span
+from display.colour import Layout
+from display.screen import Screen
+from pipeline.executors.threads import Threads
+from pipeline.frame import Frame
+from pipeline.placement import Placement
+from pipeline.session import Session
+from pipeline.stages import Picture
+
+UNHURRIED = 12.0
+"Frames a second at which costs are measured."
+
+
+def performed(setting: Setting, placement: Placement, load: Load) -> Outcome:
+    """As simulation.simulated, in real time, with the stages of `setting`."""
+    executor, spans, shown = Threads(placement), list[Span](), list[Shown]()
+    begun = time.monotonic()
+    sessions = [
+        _session(setting, placement, Traced(executor, caller, spans, begun), caller, load, shown, begun)
+        for caller in range(load.callers)
+    ]
+
+    def picture(number: int, captured: float) -> Frame:
+        return replace(setting.frames[number % len(setting.frames)], captured=begun + captured, sequence=number)
+
+    try:
+        offered(sessions, load, lambda: time.monotonic() - begun, picture)
+    finally:
+        for session in sessions:
+            session.close()
+        executor.close()
+    return outcome(load, placement, sessions, shown, spans)
+
+
+def _session(
+    setting: Setting, placement: Placement, seat: Traced, caller: int, load: Load, shown: list[Shown], begun: float
+) -> Session:
+    encode, layout = encoder(setting.target) if can_encode() else (lambda picture: None, Layout.I420)
+
+    def present(picture: Picture) -> None:
+        encode(picture)
+        shown.append(Shown(caller, picture.captured - begun, time.monotonic() - begun))
+
+    session = Session(
+        setting.engine, setting.avatar, setting.observer(), placement, seat, present, layout=layout, depth=load.depth
+    )
+    session.watch(setting.target)
+    return session
+
+
+def measured_costs(setting: Setting, few: Screen, seconds: float = 3.0) -> Costs:
+    """What the stages of `setting` cost on this machine; a renderer's as a line through its views and those of `few`."""
+    alone = Placement("alone", "cpu:0", "cpu:0", ("cpu:0",), "cpu:0", "cpu:0")
+    whole, less = (
+        stage_costs(
+            performed(replace(setting, target=target), alone, Load(1, UNHURRIED, target.views, 2, seconds)).spans
+        )
+        for target in (setting.target, few)
+    )
+    views = setting.target.views
+    per_view = max(0.0, (whole["render"] - less["render"]) / (views - few.views))
+    return Costs(
+        preprocess=whole["preprocess"],
+        drive=whole["drive"],
+        render=max(0.0, whole["render"] - views * per_view),
+        per_view=per_view,
+        compose=whole["compose"],
+        encode=whole["encode"],
+    )
+
+
+def stage_costs(spans: Sequence[Span]) -> dict[str, float]:
+    """Stage -> median seconds that it held its device for, leaving out what ran before things had settled."""
+    counted = [span for span in spans if span.begun >= SETTLED_AFTER]
+    stages = Counter(span.stage for span in counted)
+    return {stage: median(one.ended - one.begun for one in counted if one.stage == stage) for stage in stages}
