@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from display.bridge_wire import garbled, value_of, whole
 from display.calibration import Calibration, parse
+from display.screen import Screen, reported
 
 DEVICES = "available_output_devices"
 OTHER_MONITOR = "thirdparty"
-
-
-@dataclass(frozen=True)
-class DefaultQuilt:
-    """How a display wants its quilts."""
-
-    width: int
-    height: int
-    columns: int
-    rows: int
-    aspect: float
 
 
 @dataclass(frozen=True)
@@ -42,7 +30,8 @@ class Display:
     y: int
     calibration_text: str
     "The record as it came, JSON; empty where the display has not told it."
-    quilt: DefaultQuilt | None
+    quilt_text: str
+    "Which quilt it likes best, as it came, JSON; `{}` where it has not told."
     problems: tuple[str, ...]
     "What is wrong with its monitor's settings, such as a scaled or turned desktop. Any of them spoils the hologram."
 
@@ -50,6 +39,11 @@ class Display:
     def calibration(self) -> Calibration:
         """Raises CalibrationRejected."""
         return parse(self.calibration_text, f"the calibration that Bridge gives for {self.hwid or self.hardware}")
+
+    @property
+    def screen(self) -> Screen:
+        """The quilt that it asks for; where it does not tell, what tables say. Raises CalibrationRejected."""
+        return reported(self.quilt_text or "{}", self.calibration)
 
 
 def looking_glasses(found: Mapping[str, Any]) -> list[Display]:
@@ -73,28 +67,9 @@ def _display(entry: Mapping[str, Any]) -> Display:
         x=whole(DEVICES, "windowCoords.x", place.get("x")),
         y=whole(DEVICES, "windowCoords.y", place.get("y")),
         calibration_text=_text(entry, "calibration"),
-        quilt=_default_quilt(_text(entry, "defaultQuilt")),
+        quilt_text=_text(entry, "defaultQuilt"),
         problems=tuple(_problems(entry.get("displayProblems"))),
     )
-
-
-def _default_quilt(text: str) -> DefaultQuilt | None:
-    """Bridge sends this one as JSON within its JSON; `{}` where it has none."""
-    try:
-        said = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        raise garbled(DEVICES, "defaultQuilt", text, "JSON") from None
-    if not said:
-        return None
-    fields = _fields("defaultQuilt", said)
-    width, height, columns, rows = (
-        whole(DEVICES, f"defaultQuilt.{name}", fields.get(name), least=1)
-        for name in ("quiltX", "quiltY", "tileX", "tileY")
-    )
-    aspect = fields.get("quiltAspect")
-    if isinstance(aspect, bool) or not isinstance(aspect, int | float) or not isfinite(aspect) or aspect <= 0:
-        raise garbled(DEVICES, "defaultQuilt.quiltAspect", aspect, "a positive number")
-    return DefaultQuilt(width, height, columns, rows, float(aspect))
 
 
 def _problems(found: object) -> Iterator[str]:

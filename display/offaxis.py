@@ -34,17 +34,16 @@ def cameras(orbit: Cameras) -> Cameras:
     return replace(orbit, cam2world=cam2world.astype(np.float32), intrinsics=intrinsics.astype(np.float32))
 
 
-def homographies(orbit: Cameras, *, focus: float = 0.0, views: int | None = None, parallel: bool = False) -> np.ndarray:
+def homographies(orbit: Cameras, *, focus: float = 0.0, parallel: bool = False) -> np.ndarray:
     """[V, 3, 3] float64: from a place in the off-axis picture to the place in the orbit picture that shows the same.
 
-    Places are (x, y, 1) with x and y 0..1 over the picture, y down. `focus` slides view i by (2 i + 1) / views - 1 times as
-    many picture widths, which moves the plane of the glass in depth; `views` counts the whole fan that `orbit` is a part of.
-    `parallel`: the pictures are parallel projections along the cameras' axes, which only narrow what lies on the glass.
+    `orbit` is the whole fan. Places are (x, y, 1) with x and y 0..1 over the picture, y down. `focus` slides view i by
+    (2 i + 1) / V - 1 times as many picture widths, which moves the plane of the glass in depth. `parallel`: the pictures are
+    parallel projections along the cameras' axes, which only narrow what lies on the glass.
     """
     turned = _narrowed(orbit) if parallel else _turned(orbit)
     slides = np.tile(np.eye(3), (len(orbit), 1, 1))
-    fan = views or len(orbit)
-    slides[:, 0, 2] = ((2 * (orbit.first + np.arange(len(orbit))) + 1) / fan - 1) * focus
+    slides[:, 0, 2] = ((2 * np.arange(len(orbit)) + 1) / len(orbit) - 1) * focus
     return turned @ slides
 
 
@@ -61,6 +60,15 @@ def _narrowed(orbit: Cameras) -> np.ndarray:
     narrowed[:, 0, 0] = np.cos(orbit.yaws)
     narrowed[:, 0, 2] = 0.5 - 0.5 * np.cos(orbit.yaws)
     return narrowed
+
+
+def reframed(orbit: Cameras, matrices: np.ndarray) -> Cameras:
+    """The cameras whose parallel projections are what straightened() would make of those of `orbit`.
+
+    Narrowing and sliding are what a camera's intrinsics say anyway: asked for so, no picture is sampled a second time.
+    """
+    intrinsics = np.linalg.inv(matrices) @ orbit.intrinsics
+    return replace(orbit, intrinsics=intrinsics.astype(np.float32))
 
 
 def straightened(views: ViewSet, matrices: np.ndarray) -> ViewSet:

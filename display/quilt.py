@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from display.label import Mark
-from display.screen import Screen, nearest_views
+from display.screen import Screen
 from display.views import ViewSet
 
 
@@ -91,17 +91,6 @@ def _clear_unused(canvas: Any, screen: Screen) -> None:
     for empty in range(screen.views, screen.columns * screen.rows):
         left, top = screen.tile_corner(empty)
         canvas[top : top + screen.tile_height, left : left + screen.tile_width] = 0
-
-
-def filled(quilt: Quilt, columns: int, rows: int) -> Quilt:
-    """The quilt's views in a grid of another size, each repeated as often as brings it nearest to where it belongs.
-
-    Nothing is mixed: mixed views double every edge. Panels driven by our own shader need none of this (lenticular).
-    """
-    target = quilt.screen.filled(columns, rows)
-    chosen = nearest_views(target.views, quilt.screen.views)
-    views = torch.stack([tile_of(quilt.pixels, quilt.screen, view) for view in chosen])
-    return compose([ViewSet(views)], target)
 
 
 def tile_of(pixels: Any, screen: Screen, view: int) -> Any:

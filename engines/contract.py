@@ -132,7 +132,8 @@ class SharesBatches(Protocol):
 class ProjectsInParallel(Protocol):
     """An engine whose views are parallel projections along each camera's axis; all others see in perspective.
 
-    A light-field display has to know: it makes off-axis views of both, in different ways (display/offaxis.py).
+    A light-field display has to know: it makes off-axis views of both, in different ways (display/offaxis.py). Such an engine
+    takes each camera's own focal length across and principal point, by which it draws off-axis views itself.
     """
 
     parallel: ClassVar[bool]

@@ -124,9 +124,23 @@ def render(
     out: Annotated[Path, typer.Option(help="Where to write the film; the tiling is added to its name if missing.")],
     engine: Annotated[str, typer.Option(help="Which engine; `doctor` lists them.")] = "relief",
     screen: Annotated[
-        str, typer.Option(help="Whose quilt: ours, or a Looking Glass by its preset's name.")
+        str,
+        typer.Option(
+            help="Whose quilt: ours, a Looking Glass by its preset's name, or 'attached': as the one asks that is attached here."
+        ),
     ] = "telequilt",
     view: Annotated[int | None, typer.Option(help="Only this view, as an ordinary 512-pixel video.")] = None,
+    fill: Annotated[
+        str | None,
+        typer.Option(
+            help="Repeat views until they fill this grid, e.g. 8x6, for a program that insists on one.",
+            show_default="as many as the screen has",
+        ),
+    ] = None,
+    focus: Annotated[
+        float, typer.Option(min=-0.2, max=0.2, help="Moves the head out of the glass or into it, in tile widths.")
+    ] = 0.0,
+    depth: Annotated[float, typer.Option(min=0.1, max=2, help="Less than 1 is flatter, more is deeper.")] = 1.0,
     mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
     synthetic_weights: SyntheticWeights = False,
 ) -> None:
@@ -138,6 +152,8 @@ def render(
 
     from server import offline
 
+    if view is not None and (fill or focus):
+        raise typer.BadParameter("--fill and --focus are for quilts: leave --view out")
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with _explained(), Progress(*columns, transient=True) as progress:
         bar = progress.add_task("", total=None)
@@ -145,8 +161,9 @@ def render(
             portrait,
             driver,
             out,
-            offline.chosen_screen(screen, view),
+            offline.chosen_screen(screen, view, focus=focus, depth=depth),
             engine,
+            fill=offline.grid(fill) if fill else None,
             marked=mark,
             progress=lambda stage, done, of: progress.update(bar, description=stage, completed=done, total=of or None),
         )
@@ -231,11 +248,13 @@ def doctor() -> None:
 @contextmanager
 def _explained() -> Iterator[None]:
     """Turn an error that somebody can mend into one line; whatever is left is ours and keeps its trace."""
+    from display.calibration import CalibrationRejected
     from display.screen import UnknownScreen
     from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
     from engines.mesh import MeshingMissing, NoSurface
     from server.client import Refused, Unreachable
     from server.clips import ClipUnreadable
+    from server.glass import GlassMissing
     from server.offline import OutputRefused
     from server.portraits import PortraitUnreadable
 
@@ -244,7 +263,7 @@ def _explained() -> Iterator[None]:
     except (
         *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused),
         *(UnknownScreen, UnknownEngine, WeightsMissing, Refused, Unreachable, FileNotFoundError),
-        *(MeshingMissing, NoSurface),
+        *(MeshingMissing, NoSurface, CalibrationRejected, GlassMissing),
     ) as error:
         typer.echo(f"telequilt: {error}", err=True)
         raise typer.Exit(2) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -48,16 +48,13 @@ def displays(address: Address = ADDRESS) -> None:
         found = Bridge(address).displays()
     table = Table("", "display", "serial", "panel", "at", "its quilt", box=None, pad_edge=False)
     for one in found:
-        try:
+        serial, panel, quilt = "not calibrated", "", ""
+        with suppress(CalibrationRejected):
             known = one.calibration
             serial, panel = known.serial, f"{known.width}x{known.height}"
-        except CalibrationRejected:
-            serial, panel = "not calibrated", ""
-        quilt = one.quilt
-        tiling = (
-            f"{quilt.columns}x{quilt.rows} in {quilt.width}x{quilt.height}, aspect {quilt.aspect:g}" if quilt else ""
-        )
-        table.add_row(str(one.index), _name(one), serial, panel, f"{one.x},{one.y}", tiling)
+            wanted = one.screen
+            quilt = f"{wanted.columns}x{wanted.rows} in {wanted.quilt_width}x{wanted.quilt_height}, aspect {wanted.aspect:g}"
+        table.add_row(str(one.index), _name(one), serial, panel, f"{one.x},{one.y}", quilt)
     Console().print(table) if found else typer.echo("Bridge sees no Looking Glass.")
 
 

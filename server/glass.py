@@ -14,11 +14,13 @@ from rich.table import Table
 
 from display import calibration
 from display.bridge import Bridge
+from display.bridge_displays import Display
 from display.bridge_wire import ADDRESS, BridgeFailure
 from display.calibration import Calibration
 from display.desktop import Desktop
 from display.lenticular import CellTable, Tiling
 from display.monitors import Monitor, for_hologram, for_preview
+from display.screen import Screen, reported
 from display.window import Hologram, Window
 
 BRIDGE_PATIENCE = 3.0
@@ -68,6 +70,27 @@ def optics(file: Path | None, bridge: str = ADDRESS, roots: list[Path] | None = 
         return Found(calibration.read(file), str(file))
     if volumes := calibration.volumes(roots):
         return Found(calibration.from_volume(roots), f"{volumes[0]}, on the display's USB volume")
+    only = _seen_by(bridge)
+    problems = "".join(f"; it complains of {problem}" for problem in only.problems)
+    return Found(only.calibration, f"Looking Glass Bridge, display {only.index}{problems}", (only.x, only.y))
+
+
+def asked_for(bridge: str = ADDRESS, roots: list[Path] | None = None) -> Screen:
+    """The quilt that the display attached here asks for.
+
+    Bridge comes first, since it alone passes on the display's own word; with a volume only, tables speak for its kind.
+    Raises GlassMissing, CalibrationRejected.
+    """
+    try:
+        return _seen_by(bridge).screen
+    except GlassMissing:
+        if not calibration.volumes(roots):
+            raise
+        return reported({}, calibration.from_volume(roots))
+
+
+def _seen_by(bridge: str) -> Display:
+    """The only calibrated display that Bridge sees. Raises GlassMissing."""
     try:
         displays = Bridge(bridge, timeout=BRIDGE_PATIENCE).displays()
     except BridgeFailure as failure:
@@ -81,9 +104,7 @@ def optics(file: Path | None, bridge: str = ADDRESS, roots: list[Path] | None = 
             f"Looking Glass Bridge sees several displays ({which}): save the record of the right one with `python -m server "
             "bridge calibration --display INDEX --save visual.json` and name it with --calibration visual.json"
         )
-    only = told[0]
-    problems = "".join(f"; it complains of {problem}" for problem in only.problems)
-    return Found(only.calibration, f"Looking Glass Bridge, display {only.index}{problems}", (only.x, only.y))
+    return told[0]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,8 +17,8 @@ import av.error
 from av.container import OutputContainer
 
 from display import offaxis
-from display.optics import Cameras
-from display.screen import PRODUCT, Screen, screen
+from display.optics import Cameras, fan
+from display.screen import PRODUCT, Screen, nearest_views, screen
 from display.views import ViewSet
 from engines import catalogue
 from engines.contract import AnyEngine, ProjectsInParallel
@@ -29,13 +29,19 @@ from pipeline.flow import Work
 from pipeline.placement import preset
 from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.stages import Picture, Stages
-from server import clips, portraits
+from server import clips, glass, portraits
 
 QUILT_NAME = re.compile(r"_qs(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)$")
 "How Looking Glass software reads the tiling from a quilt's file name: columns, rows, aspect."
 TIME_BASE = Fraction(1, 90_000)
 PICTURE_QUALITY = 18
 "x264's constant rate factor; 18 is commonly taken as visually lossless."
+
+
+GRID = re.compile(r"(\d{1,2})x(\d{1,2})")
+LARGEST_GRID = 50
+ATTACHED = "attached"
+"In place of a screen's name: what the Looking Glass asks for that is attached to this machine."
 
 
 class OutputRefused(ValueError):
@@ -52,10 +58,23 @@ class Result:
     "Frames in which no face was followed; the avatar rests there."
 
 
-def chosen_screen(name: str = PRODUCT, view: int | None = None) -> Screen:
-    """The whole quilt of a screen, or one view of it as ordinary video."""
-    target = screen(name)
+def chosen_screen(name: str = PRODUCT, view: int | None = None, *, focus: float = 0.0, depth: float = 1.0) -> Screen:
+    """The whole quilt of a screen, or one view of it as ordinary video. Raises UnknownScreen, GlassMissing.
+
+    `focus` in tile widths moves the plane of the glass, `depth` moves the cameras together (below 1) or apart.
+    """
+    target = glass.asked_for() if name == ATTACHED else screen(name)
+    target = replace(target.deepened(depth), focus=focus)
     return target if view is None else target.only(view)
+
+
+def grid(said: str) -> tuple[int, int]:
+    """Columns and rows, out of "8x6". Raises OutputRefused."""
+    found = GRID.fullmatch(said)
+    columns, rows = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (0 < columns <= LARGEST_GRID and 0 < rows <= LARGEST_GRID):
+        raise OutputRefused(f"{said!r} is no grid: columns, x, rows, each from 1 to {LARGEST_GRID}, for instance 8x6")
+    return columns, rows
 
 
 def checked_output(out: Path, target: Screen) -> Path:
@@ -86,15 +105,18 @@ def render(
     target: Screen,
     engine_name: str = catalogue.DEFAULT,
     *,
+    fill: tuple[int, int] | None = None,
     marked: bool = True,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Result:
     """Drive `portrait` by the face in `driver` and write what `target` shows of it, with the driver's sound.
 
+    `fill` (columns, rows) repeats the target's views until they fill that grid, for programs that insist on one.
     `progress` is told the stage, how many frames are done, and of how many (0 if unknown).
     Raises PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused, UnknownEngine or WeightsMissing.
     """
-    out = checked_output(out, target)
+    film = target if fill is None else target.filled(*fill)
+    out = checked_output(out, film)
     clip = clips.facts(driver)
     progress("loading the engine", 0, 0)
     engine = catalogue.load(engine_name)
@@ -103,12 +125,12 @@ def render(
     avatar = engine.enrol(observe_portrait(portraits.from_file(portrait)))
 
     begun, done, unseen = time.monotonic(), 0, 0
-    with _film(out, driver, target, clip) as write, Observer(engine.wants) as observer:
+    with _film(out, driver, film, clip) as write, Observer(engine.wants) as observer:
         executor = Inline()
-        seen = OffAxis(engine, target) if target.views > 1 else engine
+        seen = OffAxis(engine, target, film) if film.views > 1 else engine
         stages = Stages(seen, avatar, observer, preset("cpu"), write, time.monotonic, marked)
         for frame in clips.frames(driver):
-            work = Work(frame, StageClock(frame.captured), screens=(target,), parts={target: {}})
+            work = Work(frame, StageClock(frame.captured), screens=(film,), parts={film: {}})
             executor.submit(stages.steps(work), _raise)
             done += 1
             unseen += work.seen.confidence == 0
@@ -117,19 +139,30 @@ def render(
 
 
 class OffAxis:
-    """An engine whose views are off-axis, as the programs that play quilt films take them for granted."""
+    """An engine whose views are off-axis, as the programs that play quilt films take them for granted.
+
+    It renders the views of `rendered` and gives those of `film`, of which there may be more: then some are repeated.
+    """
 
     name: ClassVar[str] = "off-axis"
     wants: ClassVar[frozenset[str]] = frozenset({"crop", "matte"})
 
-    def __init__(self, engine: AnyEngine, target: Screen) -> None:
-        self._engine, self._target = engine, target
+    def __init__(self, engine: AnyEngine, rendered: Screen, film: Screen) -> None:
+        self._engine = engine
         self.warm_up, self.enrol, self.drive = engine.warm_up, engine.enrol, engine.drive
+        self._shown = list(nearest_views(film.views, rendered.views))
+        orbit = fan(rendered)
+        self._parallel = isinstance(engine, ProjectsInParallel) and engine.parallel
+        self._matrices = offaxis.homographies(orbit, focus=rendered.focus, parallel=self._parallel)
+        self._cameras = offaxis.reframed(orbit, self._matrices) if self._parallel else orbit
 
     def render(self, state: Any, cameras: Cameras) -> ViewSet:
-        parallel = isinstance(self._engine, ProjectsInParallel) and self._engine.parallel
-        matrices = offaxis.homographies(cameras, focus=self._target.focus, views=self._target.views, parallel=parallel)
-        return offaxis.straightened(self._engine.render(state, cameras), matrices)
+        """`cameras` are the film's, all of them; where its views are repeated, those that are rendered are fewer."""
+        assert len(cameras) == len(self._shown), (len(cameras), len(self._shown))
+        views = self._engine.render(state, self._cameras)
+        if not self._parallel:
+            views = offaxis.straightened(views, self._matrices)
+        return views if len(views) == len(self._shown) else ViewSet(views.images[self._shown])
 
 
 def _raise(failure: Failure | None) -> None:

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from display import bridge as bridge_module
 from display import bridge_events, bridge_wire
 from display.bridge import Bridge, NotAQuilt, hologram, pause
-from display.bridge_displays import DefaultQuilt
 from display.bridge_events import LISTENING, LOST, Event, Listener
 from display.bridge_wire import BridgeFailure, BridgeGarbled, BridgeRefused, BridgeUnreachable, read_answer
 from display.calibration import CalibrationRejected
@@ -52,7 +51,8 @@ def test_only_looking_glasses_are_listed_with_all_that_bridge_says_of_them(fake:
     assert bridge.version() == "2.6.2"
     (one,) = bridge.displays()
     assert (one.index, one.hwid, one.hardware, one.state, one.x, one.y) == (1, "LKG0005", "portrait", "ok", 1920, 40)
-    assert one.quilt == DefaultQuilt(*PORTRAIT)
+    wanted = one.screen
+    assert (wanted.quilt_width, wanted.quilt_height, wanted.columns, wanted.rows, wanted.aspect) == PORTRAIT
     assert one.calibration.lens_pitch == pytest.approx(246.973, abs=0.01)
     assert one.problems == ()
     assert fake.fake.errors == []
@@ -61,9 +61,10 @@ def test_only_looking_glasses_are_listed_with_all_that_bridge_says_of_them(fake:
 def test_a_display_without_calibration_is_listed_and_says_so_when_asked() -> None:
     with running(portrait(calibration="", defaultQuilt="{}", state="nocalibration")) as fake:
         (one,) = Bridge(fake.http).displays()
-        assert (one.state, one.quilt) == ("nocalibration", None)
-        with pytest.raises(CalibrationRejected, match="LKG0005"):
-            _ = one.calibration
+        assert one.state == "nocalibration"
+        for asked in ("calibration", "screen"):
+            with pytest.raises(CalibrationRejected, match="LKG0005"):
+                getattr(one, asked)
 
 
 def test_what_is_wrong_with_a_monitor_is_said_in_words() -> None:
@@ -267,13 +268,7 @@ def test_nonsense_is_one_clear_error(body: bytes, words: str) -> None:
         (devices(windowCoords=[0, 0]), "windowCoords is"),
         (devices(windowCoords={"x": 0}), "windowCoords.y is missing"),
         (devices(calibration=7), "calibration is 7"),
-        (devices(defaultQuilt="{"), "defaultQuilt is"),
-        (devices(defaultQuilt="[1]"), "defaultQuilt is"),
-        (devices(defaultQuilt='{"quiltX": 0}'), "quiltX is 0, not a whole number from 1"),
-        (
-            devices(defaultQuilt='{"quiltX":9,"quiltY":9,"tileX":3,"tileY":3,"quiltAspect":NaN}'),
-            "quiltAspect is nan, not a positive number",
-        ),
+        (devices(defaultQuilt=7), "defaultQuilt is 7"),
     ],
     ids=lambda value: "" if isinstance(value, bytes) else value[:30],
 )
@@ -284,6 +279,23 @@ def test_a_display_that_makes_no_sense_is_an_error_that_names_the_field(body: by
     answers = iter([envelope({"value": "a token"}), body])
     with misbehaving(answer) as address, pytest.raises(BridgeGarbled, match=words):
         Bridge(address, timeout=5).displays()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        ('{"quiltX": 0, "tileX": 8, "tileY": 6}', "quiltX is 0, not a number from 256"),
+        ('{"quiltX": 999, "quiltY": 999, "tileX": 3, "tileY": 3, "quiltAspect": NaN}', "quiltAspect is NaN"),
+    ],
+)
+def test_a_quilt_that_makes_no_sense_is_refused_when_asked_for(text: str, words: str) -> None:
+    with running(portrait(defaultQuilt=text)) as fake:
+        (one,) = Bridge(fake.http).displays()
+        assert one.calibration.width == 1536
+        with pytest.raises(CalibrationRejected, match=f"defaultQuilt of LKG-P\\w*.*{words}"):
+            _ = one.screen
 
 
 def drip(head: bytes, every: bytes) -> Callable[[socket.socket], None]:

@@ -80,9 +80,9 @@ def test_strips_agree_with_one_triangle_after_another(relief: Relief, avatar, sa
     kept = {}
     original = relief_render.strips.render_rows
 
-    def keep(points, triangles, _beside, culled, texture, axis, cosines, sines, gain, *rows):
+    def keep(points, triangles, _beside, culled, texture, axis, cosines, sines, slides, gain, *rows):
         kept.update(points=points, triangles=triangles, culled=culled, texture=texture, axis=axis)
-        original(points, triangles, _beside, culled, texture, axis, cosines, sines, np.ones_like(gain), *rows)
+        original(points, triangles, _beside, culled, texture, axis, cosines, sines, slides, np.ones_like(gain), *rows)
 
     monkeypatch.setattr(relief_render.strips, "render_rows", keep)
     fast = shown(relief, avatar, seen, at)[0]

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from display.calibration import CalibrationRejected
 from display.optics import fan
-from display.quilt import Quilt, filled, tile_of
 from display.screen import PRODUCT, WIDEST_HALF_FAN_DEGREES, nearest_views, preset, reported, screen
 from tests.panels import STRIPES
 
@@ -69,17 +67,12 @@ def test_24_views_fill_48_tiles_twice_each():
     assert sorted(np.bincount(nearest_views(45, 24))) == [1] * 3 + [2] * 21
 
 
-def test_a_filled_quilt_repeats_whole_tiles():
+def test_a_filled_screen_has_the_same_tiles_in_another_grid():
     product = screen(PRODUCT)
-    pixels = torch.zeros((1024, 1536, 4), dtype=torch.uint8)
-    for view in range(24):
-        tile_of(pixels, product, view)[...] = view + 1
-    wide = filled(Quilt(pixels, product), 9, 5)
-    assert (wide.screen.columns, wide.screen.rows, wide.screen.views) == (9, 5, 45)
-    assert wide.pixels.shape == (5 * 256, 9 * 256, 4)
-    for view, source in enumerate(nearest_views(45, 24)):
-        assert (tile_of(wide.pixels, wide.screen, view) == source + 1).all()
-        assert wide.screen.yaws_degrees[view] == product.yaws_degrees[source]
+    wide = product.filled(9, 5)
+    assert (wide.columns, wide.rows, wide.views) == (9, 5, 45)
+    assert (wide.quilt_width, wide.quilt_height, wide.tile_width, wide.tile_height) == (2304, 1280, 256, 256)
+    assert wide.yaws_degrees == tuple(product.yaws_degrees[view] for view in nearest_views(45, 24))
 
 
 def test_depth_is_how_far_apart_the_cameras_stand():

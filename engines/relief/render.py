@@ -30,7 +30,7 @@ class StripRenderer:
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="relief")
 
     def __call__(self, state: ReliefState, cameras: Cameras) -> ViewSet:
-        """[V, H, W, 4] views. Cameras must stand on the horizontal circle about LOOK_AT."""
+        """[V, H, W, 4] views. Cameras must stand on the horizontal circle about LOOK_AT; each may be as wide as it likes."""
         away = cameras.cam2world[:, 1, 2]
         assert np.abs(away).max() < 1e-3, f"relief renders cameras without pitch only; forward.y = {away}"
         width, height = cameras.width, cameras.height
@@ -46,8 +46,10 @@ class StripRenderer:
         points[:, 4] = avatar.mesh.uv[:, 1] * ty
         points[:, 5] = state.light
         axis = ((avatar.axis[0] - CROP / 2) * across + width / 2, avatar.axis[1] * across)
-        yaws = cameras.yaws
-        cosines, sines = np.cos(yaws).astype(np.float32), np.sin(yaws).astype(np.float32)
+        yaws, wide, middle = cameras.yaws, cameras.intrinsics[:, 0, 0], cameras.intrinsics[:, 0, 2]
+        stretch = wide / wide[0]
+        cosines, sines = (stretch * np.cos(yaws)).astype(np.float32), (stretch * np.sin(yaws)).astype(np.float32)
+        slides = ((middle - 0.5) * width + (stretch - 1) * (axis[0] - width / 2)).astype(np.float32)
         gain = _lower_edge(avatar, height, share_y)
         out = np.empty((len(cameras), height, width), np.uint32)
         mesh = avatar.mesh
@@ -62,6 +64,7 @@ class StripRenderer:
                 axis,
                 cosines,
                 sines,
+                slides,
                 gain,
                 rows[0],
                 rows[1],

@@ -395,8 +395,9 @@ def render_rows(
     culled: np.ndarray,  # [T] bool: only seen from its front
     texture: np.ndarray,  # [H, W] uint32
     axis: tuple[float, float],  # x, z of the axis that the views turn about
-    cosines: np.ndarray,  # [V] float32
-    sines: np.ndarray,
+    cosines: np.ndarray,  # [V] float32, times how much wider than the points a view is
+    sines: np.ndarray,  # likewise
+    slides: np.ndarray,  # [V] float32: how far right of the axis's x each view shows it
     gain: np.ndarray,  # [H] float32: the share of light that each row keeps
     row0: int,
     row1: int,
@@ -436,10 +437,10 @@ def render_rows(
         )  # fmt: skip
         n_knots = strips[n_strips - 1, 0] + 2 if n_strips else 0
         for view in range(len(cosines)):
-            c, s = cosines[view], sines[view]
+            c, s, middle = cosines[view], sines[view], cx + slides[view]
             for k in range(n_knots):
                 dx, dz = knots[k, 0] - cx, knots[k, 1] - cz
-                x[k] = dx * c + dz * s + cx
+                x[k] = dx * c + dz * s + middle
                 z[k] = dz * c - dx * s
             _lay(strips, n_strips, x, z, colours, out[view, row], depth)
             _soften(strips, n_strips, x, z, out[view, row], depth)
@@ -454,5 +455,5 @@ def compile_all() -> None:
     turns = np.zeros(1, np.float32)
     render_rows(
         corners, np.array([[0, 1, 2]], np.int32), np.full((1, 3), -1, np.int32), np.zeros(1, np.bool_),
-        np.zeros((4, 4), np.uint32), (2.0, 0.0), turns + 1, turns, np.ones(4, np.float32), 0, 4, np.empty((1, 4, 4), np.uint32),
+        np.zeros((4, 4), np.uint32), (2.0, 0.0), turns + 1, turns, turns, np.ones(4, np.float32), 0, 4, np.empty((1, 4, 4), np.uint32),
     )  # fmt: skip
