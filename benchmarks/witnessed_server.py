@@ -61,6 +61,7 @@ class WitnessedStudio(Studio):
         marked: bool,
         layout: Layout = Layout.I420,
         composed: Callable[[Quilt], None] | None = None,
+        gone: Callable[[str], None] = lambda reason: None,
     ) -> Session:
         witness = _Witness(self.observer(self.engine(engine).wants))
 
@@ -69,12 +70,12 @@ class WitnessedStudio(Studio):
             present(picture)
 
         seeing = replace(self, observer=lambda wants: witness)
-        return Studio.session(seeing, engine, avatar, witnessed, marked, layout, composed)
+        return Studio.session(seeing, engine, avatar, witnessed, marked, layout, composed, gone)
 
 
 def _open(settings: Settings) -> Studio:
     real = open_studio(settings)
-    return WitnessedStudio(real.avatars, real.placement, real.executor)
+    return WitnessedStudio(real.avatars, real.places)
 
 
 def main(

@@ -36,6 +36,22 @@ class StageClock:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What one caller's frames cost while somebody watches."""
+
+    busy: dict[str, float]
+    "Device -> seconds that it works for one frame; the slowest tenth of the frames left out: something came between."
+    views: int
+    "Rendered of each of these frames: the most that were watched."
+    frames: int
+    "From which that is known."
+
+
+UNKNOWN = Cost({}, 0, 0)
+"Of a caller whom nobody has watched."
+
+
+@dataclass(frozen=True)
 class Percentiles:
     """Milliseconds."""
 
@@ -60,13 +76,13 @@ class StageTimes:
         self._spans: dict[str, deque[float]] = {}
         self._ages: deque[float] = deque(maxlen=window)
         self._ends: deque[float] = deque(maxlen=window)
-        self._busy: deque[dict[str, float]] = deque(maxlen=window)
+        self._busy: deque[tuple[int, dict[str, float]]] = deque(maxlen=window)
         self._window = window
 
-    def add(self, clock: StageClock, shown: bool = True) -> None:
-        """A frame has gone by; `shown` says that it was rendered, and not only looked at."""
-        if shown:
-            self._busy.append(clock.busy)
+    def add(self, clock: StageClock, views: int) -> None:
+        """A frame has gone by, of which so many views were rendered; none where nobody watched."""
+        if views:
+            self._busy.append((views, clock.busy))
         for stage, (begun, ended) in clock.spans.items():
             self._spans.setdefault(stage, deque(maxlen=self._window)).append(ended - begun)
         self._ages.append(clock.age)
@@ -81,12 +97,20 @@ class StageTimes:
         return percentiles(self._ages)
 
     @property
-    def busy(self) -> dict[str, float]:
-        """Device -> seconds it works for a frame that is shown, the slowest tenth of the frames left out: something came between."""
-        devices = dict.fromkeys(device for frame in self._busy for device in frame)
-        most = {device: sorted(frame.get(device, 0.0) for frame in self._busy) for device in devices}
-        kept = len(self._busy) - len(self._busy) // 10
-        return {device: sum(spent[:kept]) / kept for device, spent in most.items()}
+    def cost(self) -> Cost:
+        """Of those frames of which most was watched."""
+        most = max((views for views, _ in self._busy), default=0)
+        frames = [busy for views, busy in self._busy if views == most]
+        kept = len(frames) - len(frames) // 10
+        spent = {
+            device: sorted(busy.get(device, 0.0) for busy in frames)
+            for device in dict.fromkeys(device for busy in frames for device in busy)
+        }
+        return Cost({device: sum(seconds[:kept]) / kept for device, seconds in spent.items()}, most, len(frames))
+
+    def forget_cost(self) -> None:
+        """Nobody watches any more: what frames cost while somebody did may not be true when somebody comes."""
+        self._busy.clear()
 
     def rate(self, now: float, over: float = 3.0) -> float:
         """Frames a second that were finished during the last `over` seconds."""

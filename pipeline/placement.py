@@ -70,6 +70,8 @@ class Placement:
         return json.dumps(asdict(self), indent=2)
 
 
+AUTO = "auto"
+"The operator leaves it to pipeline/planner.py."
 STAGES = ("preprocess", "drive", "render", "display", "encode")
 
 _PRESETS = {
@@ -87,13 +89,18 @@ def names() -> list[str]:
     return list(_PRESETS)
 
 
+def named(choice: str) -> Placement:
+    """A preset by its name, or the placement in a file. Raises UnknownPlacement."""
+    return from_file(Path(choice)) if choice.endswith(".json") else preset(choice)
+
+
 def preset(name: str) -> Placement:
     """The placement called `name`. Raises UnknownPlacement with the list of names."""
     try:
         return _PRESETS[name]
     except KeyError:
         raise UnknownPlacement(
-            f"no placement is called {name!r}; there are: {', '.join(_PRESETS)}, auto, or a file that ends in .json"
+            f"no placement is called {name!r}; there are: {', '.join((*_PRESETS, AUTO))}, or a file that ends in .json"
         ) from None
 
 

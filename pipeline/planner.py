@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from engines.contract import Footprint
-from pipeline.placement import Placement, from_file, preset
+from pipeline.placement import AUTO, Placement, named, preset
 
 GIB = 2**30
 CONTEXT_BYTES = 700 * 2**20
@@ -52,10 +51,12 @@ class Planned:
 
 def chosen(choice: str, devices: Sequence[Device], engine: str, needs: Footprint | None, views: int) -> Planned:
     """What the operator chose: "auto", a preset's name, or a file. Raises UnknownPlacement or PlacementImpossible."""
-    if choice == "auto":
+    if choice == AUTO:
         return plan(devices, engine, needs, views)
-    placement = from_file(Path(choice)) if choice.endswith(".json") else preset(choice)
+    placement = named(choice)
     _check(placement, devices, engine, needs)
+    if needs is None and placement.gpus:
+        return _on_the_processor(devices, engine, needs)
     return Planned(placement, (f"Placement {placement.name}, as chosen.", *_roles(placement, views)))
 
 

@@ -20,6 +20,8 @@ PATIENCE = 10
 "How many times its usual time a batch may take."
 FIRST_PATIENCE = 600.0
 "Seconds while it is unknown what is usual: weights are read and kernels compiled, and a neural engine without a GPU takes minutes."
+NEW_SIZE_PATIENCE = 20.0
+"Seconds at least for a number of views that an engine has not rendered there: CUDA graphs are recorded for each (engines/runtime)."
 LAST_PATIENCE = 10.0
 "Seconds at least where nobody can take over: all that suspecting does then is to end calls."
 MOST_IN_A_ROW = 10
@@ -85,11 +87,34 @@ class _Renderer:
     pause: float = FIRST_PAUSE
     in_a_row: int = 0
     drops: int = 0
-    begun: dict[Hashable, tuple[float, Hashable, int]] = field(default_factory=dict)
-    "Batch -> (when, kind, views) of what it is busy with, oldest first."
+    begun: dict[Hashable, _Begun] = field(default_factory=dict)
+    "Batch -> what it is busy with, oldest first."
     hanging: set[Hashable] = field(default_factory=set)
     "Batches it was dropped with and has not answered."
     patience: Patience = field(default_factory=Patience)
+    known: set[tuple[Hashable, int]] = field(default_factory=set)
+    "Kinds, and numbers of views of one frame, that it has rendered."
+
+    def wait_for(self, begun: _Begun, least: float) -> float:
+        """Seconds that it is given."""
+        if not begun.parts <= self.known:
+            least = max(least, NEW_SIZE_PATIENCE)
+        return self.patience.seconds(begun.kind, least, begun.views)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    at: float
+    kind: Hashable
+    sizes: tuple[int, ...]
+
+    @property
+    def views(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def parts(self) -> set[tuple[Hashable, int]]:
+        return {(self.kind, size) for size in self.sizes}
 
 
 class Roster:
@@ -115,8 +140,9 @@ class Roster:
         """Batches it is busy with."""
         return len(self._renderers[device].begun)
 
-    def begin(self, device: str, batch: Hashable, kind: Hashable, views: int, now: float) -> None:
-        self._renderers[device].begun[batch] = (now, kind, views)
+    def begin(self, device: str, batch: Hashable, kind: Hashable, sizes: Sequence[int], now: float) -> None:
+        """`device` has taken `batch`; `sizes` are the numbers of views of each frame in it."""
+        self._renderers[device].begun[batch] = _Begun(now, kind, tuple(sizes))
 
     def awaits(self, device: str, batch: Hashable) -> bool:
         """Whether an answer to `batch` still counts: its views have not been given to others."""
@@ -129,8 +155,9 @@ class Roster:
             one.hanging.discard(batch)
             one.since = now  # the pause begins when its thread is free
             return False
-        begun, kind, views = one.begun.pop(batch)
-        one.patience.learn(kind, now - begun, views)
+        begun = one.begun.pop(batch)
+        one.patience.learn(begun.kind, now - begun.at, begun.views)
+        one.known |= begun.parts
         one.in_a_row = 0
         if one.state is State.TRIED:
             self._set(one, State.UP, "", now)
@@ -176,10 +203,15 @@ class Roster:
         late = {}
         for device, one in self._renderers.items():
             least = LEAST_PATIENCE if [other for other in self.up if other != device] else LAST_PATIENCE
-            for begun, kind, views in list(one.begun.values())[:1]:
-                if now - begun > one.patience.seconds(kind, least, views):
-                    late[device] = now - begun
+            oldest = next(iter(one.begun.values()), None)
+            if oldest is not None and now - oldest.at > one.wait_for(oldest, least):
+                late[device] = now - oldest.at
         return late
+
+    @property
+    def hanging(self) -> dict[str, float]:
+        """Renderers whose threads do not come back -> when they were dropped."""
+        return {device: one.since for device, one in self._renderers.items() if one.hanging}
 
     def due(self, now: float) -> list[str]:
         """Renderers that were dropped, are free again and have paused long enough."""

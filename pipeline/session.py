@@ -15,7 +15,7 @@ from display.colour import Layout
 from display.quilt import Quilt
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
-from pipeline.clock import Percentiles, StageClock, StageTimes
+from pipeline.clock import Cost, Percentiles, StageClock, StageTimes
 from pipeline.executors import DeviceGone, Executor, Failure, Overtaken
 from pipeline.flow import Flow, Work
 from pipeline.frame import Frame
@@ -104,6 +104,8 @@ class Session:
     def unwatch(self, screen: Screen) -> None:
         with self._lock:
             self._watched -= Counter({screen: 1})
+            if not self._watched:
+                self._times.forget_cost()
 
     def report(self) -> SessionReport:
         with self._lock:
@@ -114,8 +116,13 @@ class Session:
                 drops=dict(self._flow.dropped),
                 frames=self._frames,
                 presence=round(self._presence, 3),
-                busy={device: round(1e3 * seconds, 3) for device, seconds in self._times.busy.items()},
+                busy={device: round(1e3 * seconds, 3) for device, seconds in self._times.cost.busy.items()},
             )
+
+    def cost(self) -> Cost:
+        """What this caller's frames cost, for whoever decides about one caller more."""
+        with self._lock:
+            return self._times.cost
 
     def close(self) -> None:
         """Take no more frames, wait for those under way, let the observer go. Not from within `present`.
@@ -150,7 +157,7 @@ class Session:
             self._flow.settle(work, failure.stage if failure else None, overtaken)
             if failure is None:
                 mark_times(work.clock, work.stints)
-                self._times.add(work.clock, shown=bool(work.screens))
+                self._times.add(work.clock, sum(screen.views for screen in work.screens))
                 self._frames += 1
                 self._presence = work.seen.presence
             elif not overtaken:

@@ -68,8 +68,12 @@ class Batch:
     kind: Hashable
     parts: tuple[Part, ...]
 
+    @property
+    def sizes(self) -> list[int]:
+        return [len(part.views) for part in self.parts]
+
     def __len__(self) -> int:
-        return sum(len(part.views) for part in self.parts)
+        return sum(self.sizes)
 
 
 def share_of(views: int, renderers: int) -> int:

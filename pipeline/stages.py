@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -58,6 +58,11 @@ class Stages:
     "What `present` takes."
     composed: Callable[[Quilt], None] | None = None
     "Hears of each quilt where and when it was composed, as the display of this machine does: that needs no codec."
+    enrolled: Carried[Any] = field(init=False)
+    "The avatar on its way to where it is driven, once: it was enrolled wherever there was time."
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "enrolled", Carried(self.avatar))
 
     def steps(self, work: Work) -> list[Step]:
         """The way of `work`. Without a watched screen a face is still observed, so that its calibration goes on."""
@@ -96,13 +101,14 @@ class Stages:
             run(work)
             work.stints.append(Stint(stage, device, begun, instant(device, self.now)))
 
-        return Task(stage, device, timed)
+        return Task(stage, device, timed, self.engine)
 
     def _observe(self, work: Work) -> None:
         work.seen = self.observer.observe(work.frame)
 
     def _drive(self, work: Work) -> None:
-        work.state = Carried(self.engine.drive(self.avatar, work.seen))
+        avatar = self.enrolled.on(self.placement.drive)
+        work.state = Carried(self.engine.drive(avatar, work.seen))
 
     def _render(self, work: Work, part: int, of: int) -> None:
         """The plain way: this renderer's even share of each screen."""

@@ -8,8 +8,8 @@ a frame, from the allocators' caches, and a caller has two frames under way: no 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -24,6 +24,15 @@ T = TypeVar("T")
 def torch_device(device: str) -> torch.device:
     """Of a placement's device: "cpu:2" is a thread of ours, torch knows one CPU."""
     return torch.device("cpu") if device.startswith("cpu") else torch.device(device)
+
+
+@contextmanager
+def working_on(device: str) -> Iterator[None]:
+    """This thread's work goes to `device` meanwhile, if that is a GPU; its own is the first one otherwise."""
+    with ExitStack() as current:
+        if device.startswith("cuda"):
+            current.enter_context(torch.cuda.device(torch_device(device)))
+        yield
 
 
 class Fence:

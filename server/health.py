@@ -32,11 +32,7 @@ def router(settings: Settings) -> APIRouter:
             raise Problem(503, "cannot-start", f"warming up failed: {state.failure}")
         if state.lobby is None:
             raise Problem(503, "warming-up", "engine and encoder are being warmed up", {"Retry-After": "2"})
-        if len(state.lobby.channels) >= settings.max_channels:
-            most = settings.max_channels
-            raise Problem(
-                503, "too-many-callers", f"{most} callers is this server's limit", {"Retry-After": "5"}, limit=most
-            )
+        state.lobby.check_room(settings.engine)
         return {"status": "ready"}
 
     @routes.get("/metrics")
@@ -55,6 +51,15 @@ def router(settings: Settings) -> APIRouter:
         if lobby is None:
             raise Problem(503, "warming-up", "the server is still warming up; ask again", {"Retry-After": "2"})
         return asdict(lobby.report(lobby.live(channel)))
+
+    @routes.get("/api/devices")
+    async def devices(request: Request) -> dict[str, Any]:
+        lobby: Lobby | None = request.app.state.lobby
+        places = lobby.places if lobby is not None else []
+        return {
+            "places": [asdict(one.placement) | {"devices": one.executor.devices()} for one in places],
+            "utilisation": lobby.utilisation if lobby is not None else {},
+        }
 
     @routes.get("/api/engines")
     def engines() -> list[dict[str, Any]]:
@@ -91,9 +96,24 @@ class _Live:
         for who, count in (self._lobby.turned_away if self._lobby else {}).items():
             away.add_metric([who], count)
         yield away
+        yield from _of_devices(self._lobby)
         yield from _of_sessions(reports)
         yield from _of_streams(reports)
         yield from _of_recordings(reports, self._lobby.archive.ended if self._lobby else {})
+
+
+def _of_devices(lobby: Lobby | None) -> Iterator[Metric]:
+    labels = ["placement", "device"]
+    up = GaugeMetricFamily("telequilt_device_up", "1 while the device answers", labels=labels)
+    drops = CounterMetricFamily("telequilt_device_drops", "How often it was given no more work", labels=labels)
+    for place in lobby.places if lobby is not None else []:
+        for device in place.executor.devices():
+            up.add_metric([place.placement.name, device.device], float(device.up))
+            drops.add_metric([place.placement.name, device.device], device.drops)
+    taken = GaugeMetricFamily("telequilt_device_utilisation", "0..1, all callers watched", labels=["device"])
+    for name, share in (lobby.utilisation if lobby is not None else {}).items():
+        taken.add_metric([name], share)
+    yield from (up, drops, taken)
 
 
 def _of_sessions(reports: list[ChannelReport]) -> Iterator[Metric]:

@@ -14,6 +14,9 @@ import structlog
 from aiortc import RTCRtpTransceiver
 
 from display.screen import Screen
+from pipeline.capacity import Load
+from pipeline.clock import UNKNOWN
+from pipeline.places import Place
 from pipeline.session import Session, SessionReport
 from server import offers
 from server.archive import Archive, Facts
@@ -26,14 +29,13 @@ from server.peers import Peer, deliver_promptly, on_keyframe_request, pace, pref
 from server.present import Presenter, StreamReport, ViewerTrack
 from server.problems import Problem, busy
 from server.recording import Recording, UnderWay
+from server.room import RETRY_SECONDS, Room
 from server.settings import Settings
 from server.studio import Studio
 
 log = structlog.get_logger(__name__)
 
 CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-RETRY_SECONDS = 5
-"When somebody turned away for lack of room may try again."
 STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 LIVE_RETRY_SECONDS = 2
 "When to look again for a caller who is not there yet."
@@ -106,16 +108,22 @@ class Lobby:
         self.channels: dict[str, Channel] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
+        self._room = Room(settings)
 
     async def publish(self, name: str, sdp: str, avatar: str, engine: str) -> Admission:
         """Let a caller in. Raises Problem, UnknownAvatar, UnknownEngine, WeightsMissing."""
         offer = offers.publishing(sdp)
         channel = self._reserve(name, avatar, engine)
         try:
-            present, marked = channel.presenter.present, self._settings.mark
+            present, marked, layout = channel.presenter.present, self._settings.mark, layout_for(self._codec)
             composed = partial(self._attached.take, name) if self._attached is not None else None
+            loop = asyncio.get_running_loop()
+
+            def gone(reason: str) -> None:
+                loop.call_soon_threadsafe(self._broken, channel, reason)
+
             channel.session = await asyncio.to_thread(
-                self._studio.session, engine, avatar, present, marked, layout_for(self._codec), composed
+                self._studio.session, engine, avatar, present, marked, layout, composed, gone
             )
             channel.caller = peer = self._peer(channel, "caller")
             await peer.take(offer)
@@ -208,6 +216,20 @@ class Lobby:
         """A recording's facts as clients get them: an avatar's id is the key to a face."""
         return facts if self._settings.private else replace(facts, avatar="")
 
+    def check_room(self, engine: str) -> None:
+        """Raises Problem 503 where no caller of `engine` can come in now."""
+        self._room.check(self._loads, engine, self._studio.places.reports(engine))
+
+    @property
+    def places(self) -> list[Place]:
+        """Where engines run."""
+        return self._studio.places.all()
+
+    @property
+    def utilisation(self) -> dict[str, float]:
+        """Device -> share of the time that it works when everybody is watched."""
+        return self._room.utilisation(self._loads)
+
     async def close(self) -> None:
         """Everybody out."""
         await asyncio.gather(*(self._end(channel, STOPPING) for channel in list(self.channels.values())))
@@ -216,10 +238,11 @@ class Lobby:
     def _reserve(self, name: str, avatar: str, engine: str) -> Channel:
         if name in self.channels:
             raise Problem(409, "channel-taken", f"somebody is live in {name!r} already; choose another channel")
-        if len(self.channels) >= self._settings.max_channels:
+        try:
+            self.check_room(engine)
+        except Problem:
             self.turned_away["callers"] += 1
-            most = self._settings.max_channels
-            raise busy("too-many-callers", f"{most} callers is this server's limit", RETRY_SECONDS, limit=most)
+            raise
         channel = Channel(name, avatar, engine, time.time(), Presenter(self.form, self._codec))
         self.channels[name] = channel
         return channel
@@ -236,6 +259,17 @@ class Lobby:
 
         peer = Peer(self._settings, gone)
         return peer
+
+    @property
+    def _loads(self) -> list[Load]:
+        return [
+            Load(one.engine, one.session.cost() if one.session is not None else UNKNOWN)
+            for one in self.channels.values()
+        ]
+
+    def _broken(self, channel: Channel, reason: str) -> None:
+        log.error("a call ends: its devices have failed", channel=channel.name, reason=reason)
+        self._later(self._end(channel, "its devices have failed"))
 
     def _later(self, leaving: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(leaving)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from display.screen import UnknownScreen
 from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
 from pipeline.avatars import UnknownAvatar
+from pipeline.planner import PlacementImpossible
 from server.archive import StillRecording, UnknownRecording
 from server.portraits import PortraitUnreadable
 
@@ -91,6 +92,8 @@ def as_problem(error: Exception) -> Problem:
             return Problem(400, "unknown-screen", str(error))
         case WeightsMissing():
             return Problem(503, "weights-missing", str(error), {"Retry-After": "3600"}, engine=error.engine)
+        case PlacementImpossible():
+            return Problem(503, "placement-impossible", str(error), {"Retry-After": "60"})
         case RequestValidationError():
             return _from_validation(error)
         case HTTPException():
@@ -109,6 +112,7 @@ EXPECTED = (
     UnknownEngine,
     UnknownScreen,
     WeightsMissing,
+    PlacementImpossible,
     RequestValidationError,
     HTTPException,
 )

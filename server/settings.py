@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from display.screen import PRODUCT, screen
+from pipeline.placement import AUTO, named
 from server.portraits import MOST_PIXELS
 
 
@@ -58,7 +59,9 @@ class Settings(BaseSettings):
         default=None, description="A face_landmarker.task of MediaPipe's Tasks API; the bundled models if unset."
     )
     screen: str = Field(default=PRODUCT, description="Whose quilt is sent to viewers of the form 'quilt'.")
-    placement: str = Field(default="cpu", description="Preset that says which stage runs on which device.")
+    placement: str = Field(
+        default=AUTO, description="Which stage runs on which device: a preset, a .json file, or auto for what is there."
+    )
     mark: bool = Field(default=True, description="The visible 'AI avatar' mark in every view.")
     bitrate: int | None = Field(
         default=None, ge=200_000, le=200_000_000, description="Bits per second of a stream; by size if unset."
@@ -87,6 +90,13 @@ class Settings(BaseSettings):
     @classmethod
     def _screen_exists(cls, value: str) -> str:
         screen(value)
+        return value
+
+    @field_validator("placement")
+    @classmethod
+    def _placement_exists(cls, value: str) -> str:
+        if value != AUTO:
+            named(value)
         return value
 
     @field_validator("ice_servers")

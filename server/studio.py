@@ -6,24 +6,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
+import structlog
 
 from display.colour import Layout
 from display.quilt import Quilt
+from display.screen import screen
 from engines import catalogue
-from engines.contract import AnyEngine, FaceObservation
+from engines.contract import AnyEngine, FaceObservation, Footprint
+from pipeline import gpus, planner
 from pipeline.avatars import SAMPLE, AvatarRecord, Avatars, Consent
-from pipeline.executors import Executor
-from pipeline.executors.threads import Threads
 from pipeline.frame import Frame
-from pipeline.placement import Placement, preset
+from pipeline.places import Places
+from pipeline.planner import Planned
 from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.session import Observer as Observing
 from pipeline.session import Session
 from pipeline.stages import Picture
+from pipeline.transfer import working_on
 from server import portraits
 from server.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,7 @@ class Studio:
     """Everything here may be called from any thread, and most of it takes its time: never from the event loop."""
 
     avatars: Avatars
-    placement: Placement
-    executor: Executor
+    places: Places
     engine: Callable[[str], AnyEngine] = catalogue.load
     observer: Callable[[frozenset[str]], Observing] = Observer
     "Makes a caller's observer, given what the engine wants."
@@ -41,8 +46,8 @@ class Studio:
     def warm_up(self, engine: str) -> None:
         """Do once what would make the first caller wait: compile kernels, enrol the sample."""
         loaded = self.engine(engine)
-        loaded.warm_up()
-        self.avatars.ready(SAMPLE, loaded)
+        self.places.warm_up(loaded)
+        self._enrolled(SAMPLE, loaded)
 
     def session(
         self,
@@ -52,21 +57,27 @@ class Studio:
         marked: bool,
         layout: Layout = Layout.I420,
         composed: Callable[[Quilt], None] | None = None,
+        gone: Callable[[str], None] = lambda reason: None,
     ) -> Session:
-        """A running session. Raises UnknownEngine, WeightsMissing, UnknownAvatar."""
+        """A running session, which tells `gone` why no frame can be finished any more.
+
+        Raises UnknownEngine, WeightsMissing, UnknownAvatar, PlacementImpossible.
+        """
         loaded = self.engine(engine)
-        enrolled = self.avatars.ready(avatar, loaded)
+        place = self.places.of(loaded)
+        enrolled = self._enrolled(avatar, loaded)
         observer = self.observer(loaded.wants)
         return Session(
             loaded,
             enrolled,
             observer,
-            self.placement,
-            self.executor,
+            place.placement,
+            place.executor,
             present,
             marked=marked,
             layout=layout,
             composed=composed,
+            gone=gone,
         )
 
     def enrol(self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str) -> AvatarRecord:
@@ -75,14 +86,19 @@ class Studio:
         portrait = self.observe_portrait(Frame(pixels, captured=0.0))
         record = self.avatars.keep(portrait, consent, sha256, name)
         try:
-            self.avatars.ready(record.id, loaded)
+            self._enrolled(record.id, loaded)
         except BaseException:
             self.avatars.forget(record.id)  # a refused portrait leaves nothing behind
             raise
         return record
 
     def close(self) -> None:
-        self.executor.close()
+        self.places.close()
+
+    def _enrolled(self, avatar: str, engine: AnyEngine) -> Any:
+        """The avatar, enrolled on the GPU that drives it, where there is one: another may have no memory for that."""
+        with working_on(self.places.of(engine).placement.drive):
+            return self.avatars.ready(avatar, engine)
 
 
 def sample_portrait() -> FaceObservation:
@@ -93,12 +109,22 @@ def sample_portrait() -> FaceObservation:
 
 def open_studio(settings: Settings) -> Studio:
     """The real one. Raises ModelMissing where a face model is configured that is not there."""
-    placement, model = preset(settings.placement), settings.face_landmarker
+    model = settings.face_landmarker
     Observer(landmarker=model).close()  # a wrong path shows now, not when the first caller comes
     return Studio(
         Avatars(settings.data_dir, sample_portrait),
-        placement,
-        Threads(placement),
+        Places(partial(_planned, settings)),
         observer=partial(Observer, landmarker=model),
         observe_portrait=partial(observe_portrait, landmarker=model),
     )
+
+
+def planned(settings: Settings, engine: str, needs: Footprint | None) -> Planned:
+    """Where an engine that asks for `needs` will run. Raises UnknownPlacement, PlacementImpossible."""
+    return planner.chosen(settings.placement, gpus.present(), engine, needs, screen(settings.screen).views)
+
+
+def _planned(settings: Settings, engine: AnyEngine) -> Planned:
+    found = planned(settings, engine.name, getattr(engine, "footprint", None))
+    log.info("placed", engine=engine.name, placement=found.placement.name, why=" ".join(found.explanation))
+    return found

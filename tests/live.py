@@ -20,26 +20,27 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.sdp import SessionDescription
 from fastapi import FastAPI
 
+from engines.contract import AnyEngine
 from pipeline.avatars import Avatars
-from pipeline.executors.threads import Threads
-from pipeline.placement import preset
+from pipeline.placement import Placement, preset
+from pipeline.places import Places
+from pipeline.planner import Planned
 from server.app import create_app
 from server.attached import Attached
 from server.settings import Settings
 from server.studio import Studio
 from tests.painted import PaintedEngine, StillObserver, still_face
 
+CPU = preset("cpu")
 SDP = {"Content-Type": "application/sdp"}
 
 
-def painted_studio(settings: Settings) -> Studio:
+def painted_studio(settings: Settings, engine: AnyEngine = PaintedEngine(), placement: Placement = CPU) -> Studio:
     """Everything real but the face and the engine, which paint their numbers."""
-    placement = preset("cpu")
     return Studio(
         Avatars(settings.data_dir, still_face),
-        placement,
-        Threads(placement),
-        engine=lambda name: PaintedEngine(),
+        Places(lambda _: Planned(placement, ())),
+        engine=lambda name: engine,
         observer=lambda wants: StillObserver(),
         observe_portrait=lambda frame: still_face(),
     )

@@ -6,47 +6,90 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.capacity import Capacity, Load
+from pipeline.capacity import ENOUGH_FRAMES, PROCESSOR, Capacity, Load
+from pipeline.clock import UNKNOWN, Cost
 
-QUICK = Load("quick", {"cpu:0": 0.004, "cpu:1": 0.010})
+
+def load(engine: str = "quick", views: int = 24, frames: int = 250, **busy: float) -> Load:
+    """`busy`: a device's seconds a frame, cuda0=0.010 for cuda:0."""
+    return Load(engine, Cost({f"{name[:-1]}:{name[-1]}": seconds for name, seconds in busy.items()}, views, frames))
+
+
+def of_many_cores() -> Capacity:
+    return Capacity(frames_per_second=25, cores=64)
+
+
+QUICK = load(cpu0=0.004, cpu1=0.010)
+UNWATCHED = Load("quick", UNKNOWN)
 
 
 def test_the_first_caller_is_always_let_in():
-    heavy = Capacity(limit=0.85, frames_per_second=25)
-    assert heavy.with_another([], "heavy").fits
-    assert not heavy.with_another([Load("heavy", {"cuda:0": 2.0})], "heavy").fits
-    assert heavy.with_another([], "heavy").fits, "still the first, once the other has gone"
+    slow = Capacity(25, cores=1)
+    assert slow.with_another([], "heavy").fits
+    assert not slow.with_another([load("heavy", cpu0=2.0)], "heavy").fits
+    assert slow.with_another([], "heavy").fits, "still the first, once the other has gone"
 
 
 def test_callers_are_let_in_until_the_busiest_device_is_full():
-    capacity, live = Capacity(0.85, 25), [QUICK]
+    capacity, live = of_many_cores(), [QUICK]
     while capacity.with_another(live, "quick").fits:
         live.append(QUICK)
     estimate = capacity.with_another(live, "quick")
     assert len(live) == 3  # four at 25 frames of 10 ms would take all of cpu:1
-    assert estimate.utilisation == {"cpu:0": 0.4, "cpu:1": 1.0}
+    assert estimate.utilisation == {"cpu:0": 0.4, "cpu:1": 1.0, PROCESSOR: pytest.approx(1.4 / 64, abs=1e-3)}
     assert estimate.fullest == "cpu:1 at 100%"
 
 
+def test_threads_share_the_cores_and_gpus_do_not():
+    everywhere = load(cpu0=0.010, cpu1=0.010, cpu2=0.010)
+    assert Capacity(25, cores=4).with_another([everywhere], "quick").fits
+    full = Capacity(25, cores=1).with_another([everywhere], "quick")
+    assert full.fullest == "the processor at 150%"
+    on_gpus = load(cuda0=0.010, cuda1=0.010, cuda2=0.010)
+    assert PROCESSOR not in Capacity(25, cores=1).with_another([on_gpus], "quick").utilisation
+
+
 def test_who_is_not_watched_yet_counts_as_one_who_is():
-    capacity = Capacity(0.85, 25)
-    unwatched = Load("quick", {})
-    assert capacity.with_another([unwatched] * 3, "quick").fits, "nothing is known yet"
-    assert capacity.with_another([QUICK, unwatched], "quick").utilisation["cpu:1"] == pytest.approx(0.75)
-    assert not capacity.with_another([unwatched] * 3, "quick").fits, "what a caller costs is remembered"
+    capacity = of_many_cores()
+    assert capacity.with_another([UNWATCHED] * 3, "quick").fits, "nothing is known yet"
+    assert capacity.with_another([QUICK, UNWATCHED], "quick").utilisation["cpu:1"] == pytest.approx(0.75)
+    assert not capacity.with_another([UNWATCHED] * 3, "quick").fits, "what a caller costs is remembered"
+
+
+def test_who_shows_one_view_counts_as_one_who_shows_the_quilt():
+    capacity = of_many_cores()
+    single = load(views=1, cpu1=0.001)
+    assert capacity.with_another([single] * 9, "quick").fits, "nothing more is known"
+    assert not capacity.with_another([QUICK, *[single] * 3], "quick").fits
+    assert not capacity.with_another([single] * 4, "quick").fits
+
+
+def test_the_first_frames_of_a_call_prove_nothing():
+    capacity = of_many_cores()
+    compiling = load(frames=ENOUGH_FRAMES - 1, cpu1=3.0)
+    assert capacity.with_another([compiling], "quick").fits
+    assert not capacity.with_another([load(frames=ENOUGH_FRAMES, cpu1=3.0)], "quick").fits
+
+
+def test_a_bad_moment_is_not_held_against_those_who_come_later():
+    capacity = of_many_cores()
+    assert not capacity.with_another([load(cpu1=0.030)], "quick").fits, "something else keeps the machine busy now"
+    assert capacity.with_another([QUICK], "quick").fits
+    capacity.with_another([load(cpu1=0.030)], "quick")
+    assert capacity.with_another([UNWATCHED], "quick").utilisation["cpu:1"] == pytest.approx(0.5)
 
 
 def test_engines_are_told_apart():
-    capacity = Capacity(0.85, 25)
-    slow = Load("slow", {"cpu:1": 0.020})
+    capacity = of_many_cores()
+    slow = load("slow", cpu1=0.020)
     assert capacity.with_another([slow], "never seen").fits
     assert capacity.with_another([QUICK, slow], "quick").utilisation["cpu:1"] == pytest.approx(1.0)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.floats(0.0001, 0.1), min_size=1), min_size=1, max_size=5))
 def test_one_caller_more_never_makes_room(costs):
-    capacity = Capacity(0.85, 25)
-    live = [Load("engine", busy) for busy in costs]
+    capacity = of_many_cores()
+    live = [Load("engine", Cost(busy, 24, 250)) for busy in costs]
     before = capacity.with_another(live, "engine").utilisation
-    after = capacity.with_another([*live, Load("engine", costs[-1])], "engine").utilisation
+    after = capacity.with_another([*live, Load("engine", Cost(costs[-1], 24, 250))], "engine").utilisation
     assert all(after[device] >= share for device, share in before.items())

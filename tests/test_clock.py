@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.clock import Percentiles, StageClock, StageTimes, percentiles
+from pipeline.clock import UNKNOWN, Percentiles, StageClock, StageTimes, percentiles
 
 
 def test_a_stage_on_several_renderers_counts_from_first_to_last():
@@ -21,7 +21,7 @@ def test_the_rate_counts_only_recent_frames():
     for i in range(100):
         clock = StageClock(captured=i * 0.04)
         clock.mark("encode", i * 0.04, i * 0.04 + 0.01)
-        times.add(clock)
+        times.add(clock, views=0)
     assert times.rate(now=4.0) == pytest.approx(25.0)
     assert times.rate(now=60.0) == 0.0
     assert times.age.p50 == pytest.approx(10.0)
@@ -32,18 +32,20 @@ def test_the_window_forgets_the_oldest():
     for i in range(30):
         clock = StageClock(captured=float(i))
         clock.mark("drive", float(i), i + (1.0 if i < 20 else 0.002))
-        times.add(clock)
+        times.add(clock, views=0)
     assert times.stages["drive"].p99 == pytest.approx(2.0)
 
 
-def test_how_busy_devices_are_counts_frames_that_were_shown():
+def test_a_frames_cost_is_that_of_those_of_which_most_was_watched():
     times = StageTimes()
-    for i in range(20):
-        clock = StageClock(captured=float(i))
+    for i in range(30):
+        clock, views = StageClock(captured=float(i)), (24, 1, 0)[i % 3]
         clock.spend("cpu:0", 0.002)
-        if i % 2 == 0:
-            clock.spend("cpu:1", 0.010)
+        if views:
+            clock.spend("cpu:1", 0.010 if views > 1 else 0.001)
             clock.spend("cpu:1", 0.005 if i else 9.0)  # the first frame compiled something
-        times.add(clock, shown=i % 2 == 0)
-    assert times.busy == {"cpu:0": pytest.approx(0.002), "cpu:1": pytest.approx(0.015)}
-    assert StageTimes().busy == {}
+        times.add(clock, views)
+    assert times.cost.busy == {"cpu:0": pytest.approx(0.002), "cpu:1": pytest.approx(0.015)}
+    assert (times.cost.views, times.cost.frames) == (24, 10)
+    times.forget_cost()
+    assert times.cost == StageTimes().cost == UNKNOWN

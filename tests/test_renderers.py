@@ -319,6 +319,66 @@ def test_a_device_that_nobody_can_stand_in_for_ends_the_frames_it_holds(bench):
     assert len(told) == 1
 
 
+def test_a_slow_engine_is_not_taken_for_a_thread_that_hangs_because_another_one_was_quick(bench):
+    clock, release, stuck = Clock(), threading.Event(), threading.Event()
+    four = bench(now=clock)
+    told: list[Failure | None] = []
+
+    def run(kind: str, work: Callable[[], None]) -> None:
+        four.executor.submit([[Task("drive", "cpu:0", work, kind)]], told.append)
+
+    def slow() -> None:
+        stuck.set()
+        assert release.wait(20)
+
+    for _ in range(20):
+        run("relief", lambda: None)
+    until(lambda: len(told) == 20)
+    run("a neural engine without a GPU", slow)
+    run("relief", lambda: None)
+    assert stuck.wait(10)
+    clock.now += 6 * LAST_PATIENCE
+    time.sleep(3 * threads.LOOK_EVERY)
+    assert len(told) == 20
+    release.set()
+    until(lambda: len(told) == 22)
+    assert set(told) == {None}, "nor who waited behind it"
+
+
+def test_who_waits_behind_a_first_batch_that_compiles_waits(bench):
+    clock, release = Clock(), threading.Event()
+    alone = bench(Placement("alone", "cpu:0", "cpu:0", ("cpu:0",), "cpu:0"), now=clock)
+    for _ in range(5):
+        ended = threading.Event()
+        alone.executor.submit([[Task("drive", "cpu:0", lambda: None)]], lambda _, ended=ended: ended.set())
+        assert ended.wait(10)
+    alone.behaviour["cpu:0"] = lambda parts: release.wait(20) and None
+    frames = [alone.submit(Frame("a", 0))]
+    until(lambda: alone.batches)
+    frames.append(alone.submit(Frame("a", 1)))
+    clock.now += 6 * LAST_PATIENCE
+    time.sleep(3 * threads.LOOK_EVERY)
+    assert not any(frame.ended.is_set() for frame in frames)
+    release.set()
+    assert all(frame.ended.wait(10) and frame.whole for frame in frames)
+
+
+def test_who_waits_behind_a_batch_that_never_ends_is_told(bench):
+    clock, release = Clock(), threading.Event()
+    alone = bench(Placement("alone", "cpu:0", "cpu:0", ("cpu:0",), "cpu:0"), now=clock)
+    assert alone.finished().whole
+    alone.behaviour["cpu:0"] = lambda parts: release.wait(20) and None
+    alone.submit(Frame("a", 1))
+    until(lambda: len(alone.batches) == 2)
+    behind = alone.submit(Frame("a", 2))
+    clock.now += LAST_PATIENCE + 1
+    until(lambda: alone.executor.devices()[0].hangs)
+    clock.now += LAST_PATIENCE + 1
+    assert behind.ended.wait(10)
+    assert isinstance(behind.told[0].error, DeviceGone)
+    release.set()
+
+
 def test_a_newer_frame_takes_the_place_of_one_that_no_renderer_has_begun(bench):
     one, gate = bench(ONE), threading.Event()
     one.behaviour["cpu:1"] = lambda parts: gate.wait(10) and None

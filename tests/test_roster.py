@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.roster import FIRST_PATIENCE, LAST_PATIENCE, LONGEST_PAUSE, MOST_IN_A_ROW, PATIENCE, Roster
+from pipeline.roster import (
+    FIRST_PATIENCE,
+    LAST_PATIENCE,
+    LONGEST_PAUSE,
+    MOST_IN_A_ROW,
+    NEW_SIZE_PATIENCE,
+    PATIENCE,
+    Roster,
+)
 
 ENGINE = "engine"
 
@@ -13,14 +21,14 @@ def warm(*devices: str, seconds: float = 0.02) -> Roster:
     """Renderers that have each rendered ten views in `seconds`, at time zero."""
     roster = Roster(devices, now=-1.0)
     for device in devices:
-        roster.begin(device, "warm", ENGINE, 10, -seconds)
+        roster.begin(device, "warm", ENGINE, [10], -seconds)
         assert roster.ended(device, "warm", 0.0)
     return roster
 
 
 def test_a_renderer_that_raises_is_dropped_while_another_is_left():
     roster = warm("a", "b")
-    roster.begin("a", 1, ENGINE, 10, 1.0)
+    roster.begin("a", 1, ENGINE, [10], 1.0)
     assert roster.failed("a", 1, "out of memory", 1.1)
     assert roster.up == ["b"]
     assert roster.gone(1.1) is None
@@ -32,13 +40,13 @@ def test_a_renderer_that_raises_is_dropped_while_another_is_left():
 def test_the_last_renderer_is_kept_until_it_has_failed_many_times_in_a_row():
     roster = warm("a")
     for number in range(MOST_IN_A_ROW - 1):
-        roster.begin("a", number, ENGINE, 10, number)
+        roster.begin("a", number, ENGINE, [10], number)
         assert not roster.failed("a", number, "broken", number)
-    roster.begin("a", "good", ENGINE, 10, 20.0)
+    roster.begin("a", "good", ENGINE, [10], 20.0)
     assert roster.ended("a", "good", 20.1)
     for number in range(MOST_IN_A_ROW):
         assert roster.gone(30.0) is None
-        roster.begin("a", number, ENGINE, 10, 30.0)
+        roster.begin("a", number, ENGINE, [10], 30.0)
         roster.failed("a", number, "broken", 30.0)
     assert roster.gone(30.5) == "a: broken"
     assert roster.gone(31.0) is None, "it may be tried again"
@@ -46,36 +54,49 @@ def test_the_last_renderer_is_kept_until_it_has_failed_many_times_in_a_row():
 
 def test_a_renderer_that_does_not_answer_is_suspected_after_ten_times_its_usual_time():
     roster = warm("a", "b", seconds=1.0)
-    roster.begin("a", 1, ENGINE, 10, 5.0)
+    roster.begin("a", 1, ENGINE, [10], 5.0)
     assert roster.overdue(5.0 + PATIENCE - 0.1) == {}
     assert roster.overdue(5.0 + PATIENCE + 0.1) == {"a": pytest.approx(PATIENCE + 0.1)}
 
 
 def test_quick_renderers_are_given_half_a_second_and_single_views_no_less():
     roster = warm("a", "b")
-    roster.begin("a", 1, ENGINE, 1, 5.0)
+    roster.begin("a", 1, ENGINE, [1], 0.0)
+    assert roster.ended("a", 1, 0.002)
+    roster.begin("a", 2, ENGINE, [1, 10], 5.0)
     assert roster.overdue(5.49) == {}
     assert list(roster.overdue(5.51)) == ["a"]
 
 
+def test_a_number_of_views_that_is_new_to_a_renderer_may_have_to_be_recorded_first():
+    roster = warm("a", "b")
+    for device in ("a", "b"):
+        roster.begin(device, 1, ENGINE, [10, 8], 5.0)
+    assert roster.overdue(4.9 + NEW_SIZE_PATIENCE) == {}
+    assert list(roster.overdue(5.1 + NEW_SIZE_PATIENCE)) == ["a", "b"]
+    assert roster.ended("a", 1, 5.04)
+    roster.begin("a", 2, ENGINE, [8], 9.0)
+    assert list(roster.overdue(9.9)) == ["a"], "from then on it is usual"
+
+
 def test_a_first_batch_may_compile_and_the_last_renderer_gets_more_time():
     roster = Roster(["a", "b"], now=0.0)
-    roster.begin("a", 1, ENGINE, 10, 0.0)
+    roster.begin("a", 1, ENGINE, [10], 0.0)
     assert roster.overdue(FIRST_PATIENCE - 1) == {}
     assert list(roster.overdue(FIRST_PATIENCE + 1)) == ["a"]
     last = warm("a")
-    last.begin("a", 1, ENGINE, 10, 0.0)
+    last.begin("a", 1, ENGINE, [10], 0.0)
     assert last.overdue(LAST_PATIENCE - 1) == {}
     assert list(last.overdue(LAST_PATIENCE + 1)) == ["a"]
     other = warm("a", "b")
-    other.begin("a", 1, "an engine that is new to it", 10, 0.0)
+    other.begin("a", 1, "an engine that is new to it", [10], 0.0)
     assert other.overdue(FIRST_PATIENCE - 1) == {}
 
 
 def test_what_a_hanging_renderer_held_comes_back_and_its_late_answer_is_not_wanted():
     roster = warm("a", "b")
     for batch in (1, 2):
-        roster.begin("a", batch, ENGINE, 10, 1.0)
+        roster.begin("a", batch, ENGINE, [10], 1.0)
     assert roster.drop("a", "does not answer", 2.0) == [1, 2]
     assert roster.report(3.0)[0].hangs
     assert roster.report(3.0)[0].retry_in is None
@@ -89,7 +110,7 @@ def test_what_a_hanging_renderer_held_comes_back_and_its_late_answer_is_not_want
 
 def test_a_dropped_renderer_is_tried_after_ever_longer_pauses():
     roster = warm("a", "b")
-    roster.begin("a", 0, ENGINE, 10, 0.0)
+    roster.begin("a", 0, ENGINE, [10], 0.0)
     roster.failed("a", 0, "broken", 0.0)
     now, pauses = 0.0, []
     for number in range(8):
@@ -99,12 +120,12 @@ def test_a_dropped_renderer_is_tried_after_ever_longer_pauses():
         pauses.append(now - began)
         roster.retry("a", now)
         assert roster.works == ["b"], "it is only tried: its result does not count"
-        roster.begin("a", number, ENGINE, 10, now)
+        roster.begin("a", number, ENGINE, [10], now)
         assert roster.failed("a", number, "broken", now)
     assert pauses == [1, 2, 4, 8, 16, 32, LONGEST_PAUSE, LONGEST_PAUSE]
     now += LONGEST_PAUSE
     roster.retry("a", now)
-    roster.begin("a", "good", ENGINE, 10, now)
+    roster.begin("a", "good", ENGINE, [10], now)
     assert roster.ended("a", "good", now)
     assert roster.up == ["a", "b"]
 
@@ -112,11 +133,11 @@ def test_a_dropped_renderer_is_tried_after_ever_longer_pauses():
 def test_the_pause_is_short_again_after_a_minute_without_failures():
     roster = warm("a", "b")
     for begin, pause in ((0.0, 1.0), (10.0, 2.0), (20.0, 4.0), (100.0, 1.0)):
-        roster.begin("a", begin, ENGINE, 10, begin)
+        roster.begin("a", begin, ENGINE, [10], begin)
         roster.failed("a", begin, "broken", begin)
         assert roster.report(begin)[0].retry_in == pause
         roster.retry("a", begin + pause)
-        roster.begin("a", "good", ENGINE, 10, begin + pause)
+        roster.begin("a", "good", ENGINE, [10], begin + pause)
         roster.ended("a", "good", begin + pause)
 
 
@@ -132,9 +153,9 @@ def test_with_nobody_up_the_one_that_is_tried_does_the_work():
 
 def test_a_renderer_is_pardoned_where_the_frame_was_to_blame():
     roster = warm("a", "b")
-    roster.begin("a", 1, ENGINE, 10, 1.0)
+    roster.begin("a", 1, ENGINE, [10], 1.0)
     assert roster.failed("a", 1, "not a number", 1.0)
-    roster.begin("b", 2, ENGINE, 10, 1.1)
+    roster.begin("b", 2, ENGINE, [10], 1.1)
     assert not roster.failed("b", 2, "not a number", 1.2, blameless=True)
     roster.pardon("a", 1.2)
     assert roster.up == ["a", "b"]
@@ -145,7 +166,7 @@ def test_who_fails_at_every_frame_is_given_up_however_blameless():
     roster = warm("a", "b")
     for number in range(MOST_IN_A_ROW):
         for device in ("a", "b"):
-            roster.begin(device, number, ENGINE, 10, number)
+            roster.begin(device, number, ENGINE, [10], number)
             roster.failed(device, number, "out of memory", number, blameless=device == "b")
         roster.pardon("a", number)
     assert roster.up == []

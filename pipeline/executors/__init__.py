@@ -19,6 +19,8 @@ class Task:
     stage: str
     device: str
     run: Callable[[], None]
+    kind: Hashable = None
+    "Tasks of one stage and kind take about as long on one device: the engine they work with."
 
 
 Step = Sequence[Task]

@@ -82,6 +82,11 @@ class Renderers:
         with self._lock:
             return self._roster.report(self._now())
 
+    def hanging(self) -> dict[str, float]:
+        """Devices whose threads are still busy with what they were dropped for -> when they were."""
+        with self._lock:
+            return self._roster.hanging
+
     def _call(self, here: str | None) -> None:
         """Have every renderer that has room look for what waits; this thread at once, if it is one of them."""
         called: list[str] = []
@@ -111,7 +116,7 @@ class Renderers:
             batch = self._sharing.take(lambda kind: self._full.get((device, kind))) if able else None
             if batch is None:
                 return
-            self._roster.begin(device, batch, batch.kind, len(batch), self._now())
+            self._roster.begin(device, batch, batch.kind, batch.sizes, self._now())
             more = bool(self._sharing.waiting)
         if more:
             self._call(None)
@@ -236,7 +241,7 @@ class Renderers:
         batch = Batch(wanted.kind, (Part(wanted, range(min(wanted.share, wanted.views))),))
         with self._lock:
             self._trials.add(batch)
-            self._roster.begin(device, batch, batch.kind, len(batch), self._now())
+            self._roster.begin(device, batch, batch.kind, batch.sizes, self._now())
         self._render(device, batch)
 
 

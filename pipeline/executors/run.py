@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,13 +13,18 @@ from pipeline.executors.renderers import Renderers
 from pipeline.roster import LAST_PATIENCE, DeviceReport, Patience, State
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Owed:
     """A task that a lane was given."""
 
     task: Task
     run: Run
-    since: float
+    begun: float | None = None
+    "None while it waits its turn, be it behind minutes of compiling: that proves nothing about its device."
+
+    @property
+    def what(self) -> Hashable:
+        return self.task.stage, self.task.device, self.task.kind
 
 
 class UnderWay:
@@ -51,31 +56,46 @@ class UnderWay:
         with self._lock:
             if task.device in self._stuck:
                 raise DeviceGone(self._why(task.device))
-            owed = Owed(task, run, self._now())
+            owed = Owed(task, run)
             self._owed[task.device][owed] = None
         return owed
+
+    def begin_task(self, owed: Owed) -> None:
+        """The lane has come to it."""
+        with self._lock:
+            owed.begun = self._now()
 
     def paid(self, owed: Owed) -> None:
         """The lane has done it, whatever came of it."""
         with self._lock:
             del self._owed[owed.task.device][owed]
-            if self._stuck.pop(owed.task.device, None) is None:
-                self._patience.learn((owed.task.stage, owed.task.device), self._now() - owed.since)
+            if self._stuck.pop(owed.task.device, None) is None and owed.begun is not None:
+                self._patience.learn(owed.what, self._now() - owed.begun)
 
     def check(self) -> None:
         """Fail every frame that a lane owes something, where nobody can stand in for it and it does not answer."""
-        now = self._now()
+        now, hanging = self._now(), self.renderers.hanging()
         failed: dict[Run, Failure] = {}
         with self._lock:
             for device, owed in self._owed.items():
-                oldest = next(iter(owed), None)
-                what = oldest and (oldest.task.stage, device)
-                if oldest is None or now - oldest.since <= self._patience.seconds(what, LAST_PATIENCE):
-                    continue
-                self._stuck.setdefault(device, oldest.since)
-                failed |= {one.run: Failure(one.task.stage, DeviceGone(self._why(device))) for one in owed}
+                since = self._silent_since(device, owed, now, hanging)
+                if since is not None:
+                    self._stuck.setdefault(device, since)
+                    failed |= {one.run: Failure(one.task.stage, DeviceGone(self._why(device))) for one in owed}
         for run, failure in failed.items():
             run.finish(failure)
+
+    def _silent_since(
+        self, device: str, owed: Iterable[Owed], now: float, hanging: Mapping[str, float]
+    ) -> float | None:
+        """Since when `device` has not answered, if that is too long; what it does for renderers is theirs to judge."""
+        oldest = next(iter(owed), None)
+        if oldest is None:
+            return None
+        since, patience = oldest.begun, self._patience.seconds(oldest.what, LAST_PATIENCE)
+        if since is None:
+            since, patience = hanging.get(device), LAST_PATIENCE
+        return since if since is not None and now - since > patience else None
 
     def reports(self) -> list[DeviceReport]:
         now, reports = self._now(), self.renderers.reports()
@@ -172,6 +192,7 @@ class Run:
     def _work(self, owed: Owed) -> None:
         """On the task's lane."""
         task, lane = owed.task, self._under_way.lanes[owed.task.device]
+        self._under_way.begin_task(owed)
         try:
             if not self._over:
                 task.run()

@@ -1,0 +1,72 @@
+"""Places: where each engine runs: its placement, and the threads of its devices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from engines.contract import AnyEngine
+from pipeline.executors import Executor, Failure, Task
+from pipeline.executors.threads import Threads
+from pipeline.placement import Placement
+from pipeline.planner import Planned
+from pipeline.roster import DeviceReport
+
+
+@dataclass(frozen=True)
+class Place:
+    """Engines that have the same placement share it, and with it their devices' threads."""
+
+    placement: Placement
+    executor: Executor
+
+
+class Places:
+    """From any thread. An engine is placed when it is first wanted, since memory has to be free for it then."""
+
+    def __init__(self, plan: Callable[[AnyEngine], Planned], start: Callable[[Placement], Executor] = Threads) -> None:
+        self._plan, self._start = plan, start
+        self._lock = threading.Lock()
+        self._of: dict[str, Place] = {}
+        self._places: dict[Placement, Place] = {}
+
+    def of(self, engine: AnyEngine) -> Place:
+        """Raises UnknownPlacement or PlacementImpossible, again each time: memory may be free later."""
+        with self._lock:
+            if engine.name not in self._of:
+                planned = self._plan(engine)
+                if planned.placement not in self._places:
+                    self._places[planned.placement] = Place(planned.placement, self._start(planned.placement))
+                self._of[engine.name] = self._places[planned.placement]
+            return self._of[engine.name]
+
+    def all(self) -> list[Place]:
+        """Those in use."""
+        with self._lock:
+            return list(self._places.values())
+
+    def reports(self, engine: str) -> list[DeviceReport]:
+        """How the devices of the engine of that name are doing; none before it was wanted."""
+        with self._lock:
+            place = self._of.get(engine)
+        return place.executor.devices() if place else []
+
+    def warm_up(self, engine: AnyEngine) -> None:
+        """Let `engine` prepare on each GPU that will run it, or once where it has none. Raises what it raises."""
+        place = self.of(engine)
+        working = dict.fromkeys((place.placement.drive, *place.placement.render))
+        gpus = [device for device in working if device.startswith("cuda")]
+        if not gpus:
+            engine.warm_up()
+            return
+        ended: SimpleQueue[Failure | None] = SimpleQueue()
+        place.executor.submit([[Task("warm-up", device, engine.warm_up, engine) for device in gpus]], ended.put)
+        failure = ended.get()
+        if failure is not None:
+            raise failure.error
+
+    def close(self) -> None:
+        for place in self.all():
+            place.executor.close()
