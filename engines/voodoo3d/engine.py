@@ -16,7 +16,8 @@ from engines.contract import FaceObservation, Footprint, Needs, WeightsMissing
 from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, choose, chosen_precision
 from engines.shared_volume import Sampling
 from engines.triplane import TriplaneField
-from engines.voodoo3d import checkpoint, synthetic
+from engines.voodoo3d import checkpoint, stages, synthetic
+from engines.voodoo3d.carry import SUPERRESOLVED, Carry, Resolved, chosen_views
 from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, enrol
 from engines.voodoo3d.network import Voodoo3D
@@ -25,6 +26,8 @@ from engines.weights import SYNTHETIC
 
 VIEWS_OF_A_QUILT = 24
 "Of our own screen: what marches are held against eager with."
+PICTURES_AT_ONCE = {Resolved.SECOND: 7, Resolved.THIRD: 9}
+"Super-resolved together on a GPU where not every view is: of a quilt's views 13 are, two batches, or 9, one."
 
 
 class Voodoo3d:
@@ -50,17 +53,20 @@ class Voodoo3d:
         runtime: str | None = None,
         precision: str | None = None,
         views_at_once: int | None = None,
+        resolved: Resolved | None = None,
     ) -> None:
         """With the imported weights, or with `network`, run as it is; `noise` says that its weights are synthetic.
 
-        `runtime` and `precision` are names from engines/runtime, by default the operator's choice; `views_at_once` is how many
-        pictures are super-resolved together. Raises WeightsMissing, UnknownRuntime.
+        `runtime` and `precision` are names from engines/runtime, by default the operator's choice, as is which views are
+        super-resolved (`resolved`); `views_at_once` is how many pictures are super-resolved together.
+        Raises WeightsMissing, UnknownRuntime, carry.UnknownChoice.
         """
         self.noise = os.environ.get(SYNTHETIC) == "1" if noise is None else noise
         self.samples, self.sampling = samples, sampling
         self._runtime = check(runtime or os.environ.get(RUNTIME, AUTO))
         self._precision = precision or os.environ.get(PRECISION, AUTO)
         self._views_at_once = views_at_once
+        self.resolved = resolved or chosen_views(os.environ.get(SUPERRESOLVED, Resolved.EVERY.value))
         chosen_precision(self._precision, "cpu")  # a name that does not exist shows now
         self._given = network
         self._loading: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
@@ -89,12 +95,13 @@ class Voodoo3d:
 
     @property
     def views_at_once(self) -> int:
-        """Views of a full batch on the device that this thread works on."""
-        return self._network().views_at_once
+        """Views of a full batch on the device that this thread works on; one where views are carried over from neighbours:
+        a batch filled up with part of another frame would cut neighbours apart, which costs more than it gains."""
+        return 1 if self.resolved is not Resolved.EVERY else self._network().views_at_once
 
     def render_many(self, requests: Sequence[tuple[Voodoo3dState, Cameras]]) -> list[ViewSet]:
         """What `render` gives for each (state, cameras); views of all of them fill the same batches."""
-        shown = render(self._network(), requests, self.samples, self.sampling)
+        shown = render(self._network(), requests, self.samples, self.sampling, self.resolved)
         if self.noise:
             for views in shown:
                 synthetic.stamp(views.images)
@@ -109,7 +116,8 @@ class Voodoo3d:
         """A network of its own on `device`, stage by stage, with the drivers' march and both marches of a quilt."""
         network = self._made(device, precision)
         marches = ((1, Sampling.EXACT), (VIEWS_OF_A_QUILT, Sampling.EXACT), (VIEWS_OF_A_QUILT, Sampling.SHARED_VOLUME))
-        return network.stages([looking(network, views, self.samples, sampling) for views, sampling in marches])
+        looks = [looking(network, views, self.samples, sampling) for views, sampling in marches]
+        return [*network.stages(looks), stages.carry(network, Carry(VIEWS_OF_A_QUILT, Resolved.SECOND))]
 
     def _network(self) -> Voodoo3D:
         """The network on the device that this thread works on; made when first wanted, once per device."""
@@ -118,7 +126,10 @@ class Voodoo3d:
             with self._loading[here]:  # devices do not wait for each other
                 if here not in self._on:
                     made = self._made(here, chosen_precision(self._precision, here))
-                    self._on[here] = made.run_by(choose(self._runtime, here), self._views_at_once)
+                    at_once = self._views_at_once or (
+                        PICTURES_AT_ONCE.get(self.resolved) if here.type == "cuda" else None
+                    )
+                    self._on[here] = made.run_by(choose(self._runtime, here), at_once)
         return self._on[here]
 
     def _made(self, device: torch.device, precision: Precision) -> Voodoo3D:

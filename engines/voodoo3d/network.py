@@ -21,6 +21,7 @@ from engines.runtime.eager import Eager
 from engines.triplane import Decoder, TriplaneField
 from engines.voodoo3d import checkpoint, stages
 from engines.voodoo3d.architecture import COLOURS, PLANE_CHANNELS, Architecture
+from engines.voodoo3d.carry import Carry, Resolved
 from engines.voodoo3d.lift import Lift
 from engines.voodoo3d.stages import Look
 from engines.voodoo3d.superres import SuperResolution
@@ -31,6 +32,7 @@ VIEWS_AT_ONCE = {"cpu": 1, "cuda": 6}
 "six are what each renderer of the paper's placement has."
 LOOKS_PREPARED = 6
 "Different marches that are prepared at most: one a screen's share of views and one for drivers, each with memory of its own."
+"There are as many ways of carrying between views at most."
 
 
 class FieldDecoder(nn.Module):
@@ -157,11 +159,7 @@ class Voodoo3D(nn.Module):
 
     def look(self, look: Look, planes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
         """A march of any kind; features and depth as `march` gives them."""
-        if look not in self._runs and sum(isinstance(key, Look) for key in self._runs) >= LOOKS_PREPARED:
-            run = Eager().prepare(stages.march(self, look))
-        else:
-            run = self._run(stages.march, look)
-        seen = run(planes, cam2world, intrinsics)
+        seen = self._run_few(stages.march, look)(planes, cam2world, intrinsics)
         return seen[:, :-1], seen[:, -1:]
 
     def superresolve(self, rgb: Tensor) -> Tensor:
@@ -178,6 +176,16 @@ class Voodoo3D(nn.Module):
                 filling = some[-1:].expand(at_once - len(some), -1, -1, -1)
                 into.copy_(run(torch.cat((some, filling)))[: len(some)])
         return resolved
+
+    def carry(
+        self, resolved: Resolved, raw: Tensor, depth: Tensor, cam2world: Tensor, intrinsics: Tensor, sharp: Tensor
+    ) -> Tensor:
+        """All V neighbouring views [V, 3, 512, 512] of those that were super-resolved (`sharp`, as carry.picked gives them)
+        and what was marched of all: pictures, depth and whose cameras [V, ...]."""
+        between = Carry(len(raw), resolved)
+        if not between.needed:
+            return sharp
+        return self._run_few(stages.carry, between)(raw, depth, cam2world, intrinsics, sharp)
 
     def source_frontal(self, planes: Tensor, coarse: int = 96, fine: int = 96) -> Tensor:
         """The source as the transfer wants to see it: from the front, super-resolved, [1, 3, 512, 512] in about 0..1."""
@@ -212,11 +220,17 @@ class Voodoo3D(nn.Module):
         )
         return {"image_raw": raw, "image": self.superresolve(raw), "depth": depth, "planes": planes}
 
-    def _run(self, stage: Callable[..., Stage], *look: Look) -> Run:
+    def _run_few(self, stage: Callable[..., Stage], of: Look | Carry) -> Run:
+        """The stage for these shapes, prepared for the first few of its kind."""
+        if of not in self._runs and sum(type(key) is type(of) for key in self._runs) >= LOOKS_PREPARED:
+            return Eager().prepare(stage(self, of))
+        return self._run(stage, of)
+
+    def _run(self, stage: Callable[..., Stage], *of: Look | Carry) -> Run:
         """The prepared stage; prepared now if nobody wanted it before."""
-        key = look[0] if look else stage
+        key = of[0] if of else stage
         if key not in self._runs:
             with self._preparing:
                 if key not in self._runs:
-                    self._runs[key] = self.runtime.prepare(stage(self, *look))
+                    self._runs[key] = self.runtime.prepare(stage(self, *of))
         return self._runs[key]

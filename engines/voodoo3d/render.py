@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,32 +15,52 @@ from display.optics import Cameras
 from display.views import ViewSet
 from engines.shared_volume import Budget, Sampling
 from engines.staging import onto
+from engines.voodoo3d.carry import Resolved, picked
 from engines.voodoo3d.drive import Voodoo3dState
 from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.stages import Look
 
 
+class Marched(NamedTuple):
+    """V square pictures before super-resolution, and who saw them."""
+
+    raw: Tensor
+    "[V, 3, 128, 128] about -1..1."
+    depth: Tensor
+    "[V, 1, 128, 128] along the rays."
+    cam2world: Tensor
+    "[V, 4, 4] in the head's world."
+    intrinsics: Tensor
+    "[V, 3, 3]."
+
+
 def render(
-    network: Voodoo3D, requests: Sequence[tuple[Voodoo3dState, Cameras]], samples: Samples, sampling: Sampling
+    network: Voodoo3D,
+    requests: Sequence[tuple[Voodoo3dState, Cameras]],
+    samples: Samples,
+    sampling: Sampling,
+    resolved: Resolved = Resolved.EVERY,
 ) -> list[ViewSet]:
-    """Each state from all of its cameras in one march; all of them super-resolved together, whoever they belong to; put
-    into the screens' shapes on black."""
-    raw = [marched(network, state, cameras, samples, sampling) for state, cameras in requests]
-    if not raw:
+    """Each state from all of its cameras in one march; those that are `resolved` super-resolved together, whoever they belong
+    to, and carried over to the others; put into the screens' shapes on black."""
+    seen = [marched(network, state, cameras, samples, sampling) for state, cameras in requests]
+    if not seen:
         return []
-    square = network.superresolve(torch.cat(raw)).split([len(cameras) for _, cameras in requests])
+    chosen = [picked(some.raw, resolved) for some in seen]
+    sharp = network.superresolve(torch.cat(chosen)).split([len(some) for some in chosen])
+    square = [network.carry(resolved, *some, part) for some, part in zip(seen, sharp, strict=True)]
     return [
         ViewSet(in_shape(some, cameras), cameras.first) for some, (_, cameras) in zip(square, requests, strict=True)
     ]
 
 
-def marched(network: Voodoo3D, state: Voodoo3dState, cameras: Cameras, samples: Samples, sampling: Sampling) -> Tensor:
-    """[V, 3, 128, 128] about -1..1: square pictures before super-resolution."""
+def marched(network: Voodoo3D, state: Voodoo3dState, cameras: Cameras, samples: Samples, sampling: Sampling) -> Marched:
     look = looking(network, len(cameras), samples, sampling)
     cam2world = onto(in_heads_world(state.pose, cameras.cam2world), network.device)
     intrinsics = network.frontal()[1].expand(len(cameras), -1, -1)
-    return network.look(look, state.planes.to(network.device), cam2world, intrinsics)[0]
+    seen = network.look(look, state.planes.to(network.device), cam2world, intrinsics)
+    return Marched(*seen, cam2world, intrinsics)
 
 
 def looking(network: Voodoo3D, views: int, samples: Samples, sampling: Sampling) -> Look:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +12,12 @@ from torch import Tensor, nn
 
 from display import optics
 from engines import shared_volume, triplane
+from engines.kernels.presence import available
 from engines.runtime import Precision, Stage, say_once
 from engines.shared_volume import Budget
 from engines.voodoo3d.architecture import PLANE_CHANNELS
+from engines.voodoo3d.carry import Carry, Carrying
+from engines.voodoo3d.fused import FusedSuperResolution
 
 if TYPE_CHECKING:
     from engines.voodoo3d.network import FieldDecoder, Voodoo3D
@@ -24,6 +26,8 @@ NETWORK = {Precision.FLOAT32: 80.0, Precision.FLOAT16: 50.0, Precision.BFLOAT16:
 "How many decibels below its span a network's output must stay; see runtime.Stage.agreement."
 MARCHED = {Precision.FLOAT32: 60.0, Precision.FLOAT16: 50.0, Precision.BFLOAT16: 50.0}
 "A march's; its kernels keep planes in half precision where the networks are."
+CARRIED = dict.fromkeys(Precision, 60.0)
+"Of what is carried between views, float32 throughout: a place on a contour may be seen or not by its last bit."
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,12 @@ def expression(network: Voodoo3D) -> Stage:
 def superresolution(network: Voodoo3D) -> Stage:
     """A full batch of pictures [B, 3, S/4, S/4], about -1..1 -> [B, 3, S, S]."""
     shape = network.views_at_once, 3, network.arch.marched, network.arch.marched
+    fused = InPrecision(FusedSuperResolution(network.superresolution)) if _kernels_run_on(network.device) else None
     return Stage(
         "superresolution",
         InPrecision(network.superresolution),
         lambda: (smooth(shape, 6).to(network.device),),
+        fused=fused,
         agreement=NETWORK,
     )
 
@@ -99,6 +105,23 @@ def march(network: Voodoo3D, look: Look) -> Stage:
         network=False,
         agreement=MARCHED,
     )
+
+
+def carry(network: Voodoo3D, between: Carry) -> Stage:
+    """Marched pictures, depth, cameras, lenses and the super-resolved ones of V views -> all of them [V, 3, S, S]."""
+    arch, views = network.arch, between.views
+    sharp = len(between.resolved.of(views)), 3, arch.image, arch.image
+
+    def example() -> tuple[Tensor, ...]:
+        raw, depth = (
+            smooth((views, 3, arch.marched, arch.marched), 7),
+            smooth((views, 1, arch.marched, arch.marched), 8),
+        )
+        made = raw, optics.ORBIT_RADIUS + 0.1 * depth, *cameras(views), smooth(sharp, 9)
+        return tuple(part.to(network.device) for part in made)
+
+    name = f"carry of {views}, {between.resolved.value}"
+    return Stage(name, Carrying(between, network.device), example, network=False, agreement=CARRIED)
 
 
 class InPrecision(nn.Module):
@@ -149,11 +172,13 @@ class FusedMarching(nn.Module):
 
 
 def _kernels_run_on(device: torch.device) -> bool:
-    """Whether the fused march can be had; without it a GPU marches many times slower, which is said aloud."""
+    """Whether the kernels of engines/kernels can be had; without them a GPU marches many times slower, which is said aloud."""
     if device.type != "cuda":
         return False
-    if find_spec("triton") is None:
-        say_once("fused marches need Triton (pip install triton), so torch marches instead")
+    if not available(device):
+        say_once(
+            f"kernels need Triton (pip install triton) and a GPU from Ampere on, so torch works on {device} instead"
+        )
         return False
     return True
 
