@@ -2,11 +2,12 @@
 
     python -m benchmarks.views_per_second --synthetic-weights --placement one-gpu --callers 1 2 4
     python -m benchmarks.views_per_second --synthetic-weights --runtime eager graphs --sampling exact shared-volume
+    python -m benchmarks.views_per_second --synthetic-weights --resolved every second third --seams kernels compiled
     python -m benchmarks.views_per_second --synthetic-weights --small --views 6 --frames 5     to see that it works
 
-First every combination of runtime, precision, sampling and batch on one device, a frame at a time, nothing overlapping. Then the
-fastest of each sampling with the placement's session and executor, as fast as it goes. Faces are invented; the
-engine is VOODOO 3D.
+First every combination of runtime, precision, sampling, batch and of how super-resolution is done on one device, a frame at a
+time, nothing overlapping. Then the fastest of each sampling and choice of views with the placement's session and executor, as
+fast as it goes. Faces are invented; the engine is VOODOO 3D.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ from display.label import mark
 from display.optics import fan
 from display.quilt import compose
 from display.screen import Screen
-from engines.runtime import AUTO, PRECISION, RUNTIME, Runtime, available, choose, chosen_precision
+from engines.runtime import AUTO, PRECISION, RUNTIME, Runtime, available, choose, chosen_precision, graphs
 from engines.shared_volume import Sampling
 from engines.voodoo3d import checkpoint, synthetic
 from engines.voodoo3d.architecture import Architecture
-from engines.voodoo3d.engine import Voodoo3d
+from engines.voodoo3d.carry import Resolved
+from engines.voodoo3d.engine import Voodoo3d, pictures_at_once
 from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
 from engines.weights import SYNTHETIC
@@ -46,6 +48,7 @@ from pipeline.transfer import Landing
 
 WHOLES = ("drive", "render", "frame")
 "Parts of a frame that hold others."
+KERNELS, COMPILER = "kernels", "compiled"
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,16 @@ class Way:
     sampling: str
     at_once: int
     "Views super-resolved together; 0: as many as suit the device."
+    resolved: str = Resolved.EVERY.value
+    "Which views are super-resolved."
+    seams: str = KERNELS
+    "What does the pointwise steps of super-resolution in graphs; the product's sessions have kernels."
 
     def __str__(self) -> str:
         batch = f", {self.at_once} at once" if self.at_once else ""
-        return f"{self.runtime}, {self.precision}, {self.sampling}{batch}"
+        sharp = f", {self.resolved} view" if self.resolved != Resolved.EVERY.value else ""
+        seams = f", {self.seams}" if self.seams != KERNELS else ""
+        return f"{self.runtime}, {self.precision}, {self.sampling}{batch}{sharp}{seams}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class OneFrame:
     fps: float
     views_per_second: float
     share_of_floor: float | None
-    "Of the H200's arithmetic (benchmarks/floor.py); None for a network of another size."
+    "Of the H200's arithmetic (benchmarks/floor.py); None for a network of another size, or if not every view is super-resolved."
     peak_mib: float
     "Most device memory that tensors held."
     costs_ms: dict[str, float]
@@ -110,10 +119,13 @@ def main() -> None:
         path = write(name, result | {"ways": frames, "costs_ms": frames[0].costs_ms}, wanted.out)
     assert frames, "nothing could be measured"
     _show_frames(what, frames)
-    best = [min(group, key=lambda one: one.parts_ms["frame"].p50) for group in _by_sampling(frames)]
+    best = [min(group, key=lambda one: one.parts_ms["frame"].p50) for group in _by_kind(frames)]
     result |= {"ways": frames, "costs_ms": min(best, key=lambda one: one.parts_ms["frame"].p50).costs_ms}
     several = [
-        several_callers(one.way, callers, target, wanted) for one in best for callers in wanted.callers if callers
+        several_callers(one.way, callers, target, wanted)
+        for one in best
+        for callers in wanted.callers
+        if callers and one.way.seams == KERNELS
     ]
     if several:
         _show_calls(what, several)
@@ -130,6 +142,10 @@ def _parsed() -> argparse.Namespace:
     add("--precision", nargs="+", default=[AUTO], help="what networks compute in: float32, bfloat16, float16, auto")
     add("--sampling", nargs="+", default=[each.value for each in Sampling], choices=[each.value for each in Sampling])
     add("--at-once", nargs="+", type=int, default=[0], help="views super-resolved together; 0: what suits the device")
+    add("--resolved", nargs="+", default=[Resolved.EVERY.value], choices=[each.value for each in Resolved],
+        help="which views are super-resolved; the others are carried over")  # fmt: skip
+    add("--seams", nargs="+", default=[KERNELS], choices=[KERNELS, COMPILER],
+        help="what does the pointwise steps of super-resolution in graphs")  # fmt: skip
     add("--callers", nargs="+", type=int, default=[1], help="how many at once; 0 leaves the sessions out")
     add("--placement", default="one-gpu" if torch.cuda.is_available() else "cpu", help="where the sessions' stages run")
     add("--views", type=int, default=24)
@@ -150,9 +166,16 @@ def _ways(wanted: argparse.Namespace, device: torch.device) -> Iterator[Way]:
     runtimes = available(device) if "all" in wanted.runtime else [choose(name, device).name for name in wanted.runtime]
     precisions = [chosen_precision(name, device).value for name in wanted.precision]
     batches: list[int] = wanted.at_once
-    for at_once in dict.fromkeys(batches):
-        for runtime, precision, sampling in dict.fromkeys(product(runtimes, precisions, wanted.sampling)):
-            yield Way(runtime, precision, sampling, at_once)
+    choices = product(batches, runtimes, precisions, wanted.sampling, wanted.resolved, wanted.seams)
+    for at_once, runtime, precision, sampling, resolved, seams in dict.fromkeys(choices):
+        if seams == KERNELS or runtime == "graphs":
+            yield Way(runtime, precision, sampling, at_once, resolved, seams)
+
+
+def _runtime(way: Way, device: torch.device) -> Runtime:
+    if way.seams == COMPILER:
+        return graphs.Graphs(graphs.whole(device), graphs.COMPILED | {"superresolution"})
+    return choose(way.runtime, device)
 
 
 def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.Namespace) -> OneFrame:
@@ -162,7 +185,7 @@ def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.N
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    timed = Timed(choose(way.runtime, device), times)
+    timed = Timed(_runtime(way, device), times)
     engine = _engine(way, device, wanted.small, timed)
     avatar = engine.enrol(invented(0))
     prepared = 0.0
@@ -187,7 +210,9 @@ def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.N
         parts,
         fps=round(1e3 / milliseconds, 2),
         views_per_second=round(1e3 * target.views / milliseconds, 1),
-        share_of_floor=None if wanted.small else round(floor_ms(target.views) / milliseconds, 3),
+        share_of_floor=None
+        if wanted.small or way.resolved != Resolved.EVERY.value
+        else round(floor_ms(target.views) / milliseconds, 3),
         peak_mib=round(peak, 1),
         costs_ms=_costs(parts, few.parts["frame"].p50, target.views, len(quarter)),
         prepared_s=round(prepared, 1),
@@ -203,9 +228,10 @@ def _engine(way: Way, device: torch.device, small: bool, runtime: Runtime) -> Vo
         network = synthetic.network(arch, device, precision.dtype)
     else:
         network = Voodoo3D.from_checkpoint(checkpoint.PUBLISHED.place, device, precision.dtype)
-    network.run_by(runtime, way.at_once or None)
+    resolved = Resolved(way.resolved)
+    network.run_by(runtime, way.at_once or pictures_at_once(resolved, device))
     samples = Samples(24, 24) if small else Samples()
-    return Voodoo3d(network, samples=samples, sampling=Sampling(way.sampling))
+    return Voodoo3d(network, samples=samples, sampling=Sampling(way.sampling), resolved=resolved)
 
 
 def _whole_frame(engine: Voodoo3d, avatar: Any, number: int, target: Screen, times: DeviceTimes) -> None:
@@ -265,13 +291,18 @@ def several_callers(way: Way, callers: int, target: Screen, wanted: argparse.Nam
 
 def _for_all_devices(way: Way) -> Voodoo3d:
     return Voodoo3d(
-        sampling=Sampling(way.sampling), runtime=way.runtime, precision=way.precision, views_at_once=way.at_once or None
+        sampling=Sampling(way.sampling),
+        runtime=way.runtime,
+        precision=way.precision,
+        views_at_once=way.at_once or None,
+        resolved=Resolved(way.resolved),
     )
 
 
-def _by_sampling(frames: list[OneFrame]) -> list[list[OneFrame]]:
-    samplings = dict.fromkeys(one.way.sampling for one in frames)
-    return [[one for one in frames if one.way.sampling == sampling] for sampling in samplings]
+def _by_kind(frames: list[OneFrame]) -> list[list[OneFrame]]:
+    """Of the same pictures, if one does not look too closely."""
+    kinds = dict.fromkeys((one.way.sampling, one.way.resolved) for one in frames)
+    return [[one for one in frames if (one.way.sampling, one.way.resolved) == kind] for kind in kinds]
 
 
 def _show_frames(what: str, frames: list[OneFrame]) -> None:
@@ -295,7 +326,9 @@ def _show_frames(what: str, frames: list[OneFrame]) -> None:
 
 
 def _column(part: str) -> str:
-    """Marches of every kind stand in two columns: the driver's and the views'."""
+    """Marches of every kind stand in two columns, the driver's and the views', and carrying in one."""
+    if part.startswith("carry of"):
+        return "carry"
     if "march of" not in part:
         return part
     return "driver's march" if part.endswith("march of 1") else "march"

@@ -27,7 +27,7 @@ from engines.weights import SYNTHETIC
 VIEWS_OF_A_QUILT = 24
 "Of our own screen: what marches are held against eager with."
 PICTURES_AT_ONCE = {Resolved.SECOND: 7, Resolved.THIRD: 9}
-"Super-resolved together on a GPU where not every view is: of a quilt's views 13 are, two batches, or 9, one."
+"Super-resolved together on a GPU where not every view is: of a quilt's 24 are 13, which make two batches, or 9, one."
 
 
 class Voodoo3d:
@@ -126,9 +126,7 @@ class Voodoo3d:
             with self._loading[here]:  # devices do not wait for each other
                 if here not in self._on:
                     made = self._made(here, chosen_precision(self._precision, here))
-                    at_once = self._views_at_once or (
-                        PICTURES_AT_ONCE.get(self.resolved) if here.type == "cuda" else None
-                    )
+                    at_once = self._views_at_once or pictures_at_once(self.resolved, here)
                     self._on[here] = made.run_by(choose(self._runtime, here), at_once)
         return self._on[here]
 
@@ -138,6 +136,11 @@ class Voodoo3d:
         if self.noise:
             return synthetic.network(device=device, dtype=precision.dtype)
         return Voodoo3D.from_checkpoint(checkpoint.PUBLISHED.place, device=device, dtype=precision.dtype)
+
+
+def pictures_at_once(resolved: Resolved, device: torch.device) -> int | None:
+    """How many are super-resolved together on `device` unless somebody says otherwise; None: as many as of any views."""
+    return PICTURES_AT_ONCE.get(resolved) if device.type == "cuda" else None
 
 
 def _device(loaded: dict[torch.device, Voodoo3D]) -> torch.device:
