@@ -1,4 +1,4 @@
-"""The command line: `python -m server serve | render | puppet | show | mesh | weights | bridge | doctor`, also installed as `telequilt`."""
+"""The command line: `python -m server serve`, `render`, `show` and so on, also installed as `telequilt`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,13 @@ def serve(
         Path | None, typer.Option(help="Where avatars are kept.", show_default=str(default_data_dir()))
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Engine of callers who name none.", show_default="relief")] = None,
+    placement: Annotated[
+        str | None,
+        typer.Option(
+            help="Which stage runs on which device: cpu, one-gpu, paper, a .json file, or auto; `placement` explains it.",
+            show_default="auto",
+        ),
+    ] = None,
     screen: Annotated[
         str | None,
         typer.Option(
@@ -89,13 +96,15 @@ def serve(
     """Start the server and print the address to open.
 
     Everything else is set by TELEQUILT_* variables, for instance TELEQUILT_MAX_CHANNELS=2, TELEQUILT_BITRATE=8000000,
-    TELEQUILT_PLACEMENT=one-gpu, TELEQUILT_ICE_SERVERS=stun:stun.example.org:3478, TELEQUILT_MARK=false.
+    TELEQUILT_ICE_SERVERS=stun:stun.example.org:3478, TELEQUILT_MARK=false.
     A flag wins over its variable. Stop with Ctrl-C.
     """
     if not display and (channel or calibration or monitor or preview):
         raise typer.BadParameter("--channel, --calibration, --monitor and --preview go with --display")
     flags = {"host": host, "port": port, "token": token, "data_dir": data_dir, "engine": engine, "screen": screen}
+    flags["placement"] = placement
     settings = _settings({name: value for name, value in flags.items() if value is not None})
+    _check_placement(settings)
     os.environ["TELEQUILT_DATA_DIR"] = str(settings.data_dir)  # engines look for their weights there
     _log_readably()
     typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
@@ -245,6 +254,46 @@ def doctor() -> None:
     raise typer.Exit(int(any(finding.health is Health.LACKING for finding in findings)))
 
 
+@app.command()
+def placement(
+    choice: Annotated[
+        str | None, typer.Option("--placement", help="cpu, one-gpu, paper, a .json file, or auto.", show_default="auto")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Only this engine.", show_default="all")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as a file that --placement takes.")] = False,
+) -> None:
+    """Show which stage of which engine would run on which device of this machine, and why. Starts nothing.
+
+    python -m server placement --engine voodoo3d --json > mine.json
+    """
+    from rich.console import Console
+
+    from engines import catalogue
+    from pipeline import gpus, planner
+    from server.placing import shown
+
+    if as_json and engine is None:
+        raise typer.BadParameter("--json writes one placement: name its --engine")
+    settings = _settings({"placement": choice} if choice else {})
+    views, devices = named(settings.screen).views, gpus.present()
+    with _explained():
+        if as_json and engine is not None:
+            needs = catalogue.footprint(engine)
+            typer.echo(planner.chosen(settings.placement, devices, engine, needs, views).placement.as_json())
+            return
+        for part in shown(settings.placement, devices, [engine] if engine else catalogue.names(), views):
+            Console(highlight=False).print(part)
+
+
+def _check_placement(settings: Settings) -> None:
+    """End now, and not once everything has been loaded, where the operator's placement does not fit this machine."""
+    from engines import catalogue
+    from server.studio import planned
+
+    with _explained():
+        planned(settings, settings.engine, catalogue.footprint(settings.engine))
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """Turn an error that somebody can mend into one line; whatever is left is ours and keeps its trace."""
@@ -252,6 +301,7 @@ def _explained() -> Iterator[None]:
     from display.screen import UnknownScreen
     from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
     from engines.mesh import MeshingMissing, NoSurface
+    from pipeline.planner import PlacementImpossible
     from server.client import Refused, Unreachable
     from server.clips import ClipUnreadable
     from server.glass import GlassMissing
@@ -263,7 +313,7 @@ def _explained() -> Iterator[None]:
     except (
         *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused),
         *(UnknownScreen, UnknownEngine, WeightsMissing, Refused, Unreachable, FileNotFoundError),
-        *(MeshingMissing, NoSurface, CalibrationRejected, GlassMissing),
+        *(MeshingMissing, NoSurface, CalibrationRejected, GlassMissing, PlacementImpossible),
     ) as error:
         typer.echo(f"telequilt: {error}", err=True)
         raise typer.Exit(2) from None

@@ -16,7 +16,10 @@ from pathlib import Path
 import psutil
 
 from engines import catalogue
+from pipeline import gpus
+from pipeline.planner import PlacementImpossible
 from server.settings import Settings
+from server.studio import planned
 
 SOCKET_BUFFER = 4 * 1024 * 1024
 "Bytes of UDP buffer that a keyframe burst of a quilt needs; below this packets are lost on busy machines."
@@ -47,6 +50,7 @@ def examine(settings: Settings) -> list[Finding]:
         _tracker,
         *(lambda listed=listed: _engine(listed) for listed in catalogue.listing()),
         _gpu,
+        lambda: _placement(settings),
         _encoder,
         _buffers,
         lambda: _data_folder(settings.data_dir),
@@ -124,12 +128,18 @@ def _engine(listed: catalogue.Listed) -> Finding:
 
 
 def _gpu() -> Finding:
-    import torch
+    found = gpus.present()
+    return Finding(
+        "GPU", Health.FINE, ", ".join(map(str, found)) or "none that PyTorch sees; the relief engine needs none"
+    )
 
-    if not torch.cuda.is_available():
-        return Finding("GPU", Health.FINE, "none that PyTorch sees; the relief engine needs none")
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Finding("GPU", Health.FINE, ", ".join(names))
+
+def _placement(settings: Settings) -> Finding:
+    try:
+        found = planned(settings, settings.engine, catalogue.footprint(settings.engine))
+    except PlacementImpossible as failure:
+        return Finding("Placement", Health.LACKING, str(failure), "python -m server placement")
+    return Finding("Placement", Health.FINE, " ".join((*found.reasons, *found.roles)))
 
 
 def _encoder() -> Finding:
