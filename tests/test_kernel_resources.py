@@ -1,0 +1,50 @@
+"""Kernels compiled ahead for a GPU that is not there: all of them compile, and none needs more registers than there are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("triton.backends.nvidia", reason="Triton is not installed")
+
+COMPILING = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+"Kernels' other tests run through the interpreter, which is chosen once in a process."
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder: Path = tmp_path_factory.mktemp("resources")
+    command = [sys.executable, "-m", "benchmarks.kernel_resources", "--capability", "90", "--out", str(folder)]
+    subprocess.run(command, env=COMPILING, check=True, timeout=240)
+    return json.loads((folder / "kernel_resources_sm90.json").read_text())["kernels"]
+
+
+def test_every_kernel_compiles_with_planes_of_either_precision(kernels: list[dict[str, Any]]) -> None:
+    made = {(kernel["kernel"].partition(" ")[0], kernel["kept"]) for kernel in kernels}
+    marching = {"look", "find_depths", "composite", "bounds", "fill_grid", "read_grid"}
+    assert made == {(name, kept) for name in (*marching, "finish") for kept in ("fp16", "fp32")}
+
+
+def test_nothing_spills_and_warps_have_others_to_wait_with(kernels: list[dict[str, Any]]) -> None:
+    for kernel in kernels:
+        assert kernel["spilled_bytes"] == 0, kernel
+        assert kernel["programs"] * kernel["warps"] >= 8, kernel
+
+
+def test_what_spills_is_seen() -> None:
+    """One warp of 64 rays by 32 channels needs four times the registers that its threads have."""
+    code = (
+        "from dataclasses import replace\n"
+        "from benchmarks.kernel_resources import compiled, launches\n"
+        "look = next(launches())\n"
+        "assert look.kernel.__name__ == 'look'\n"
+        "print(compiled(replace(look, warps=1), 90).spilled_bytes)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=COMPILING, check=True, timeout=240, capture_output=True)
+    assert int(done.stdout) > 0
