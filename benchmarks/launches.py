@@ -185,7 +185,9 @@ def _planes(arch: Architecture) -> Tensor:
 
 def main() -> None:
     """Count them at full size; print a table and write JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.launches", description="Counts the launches of a driven frame, without a GPU.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.launches", description="Counts the launches of a driven frame, without a GPU."
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON")
     wanted = parser.parse_args()
     rows: list[tuple[str, str, int, Launches]] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from engines.contract import AnyEngine, Footprint, UnknownEngine, WeightsMissing
+from engines.runtime import Staged
 from engines.weights import Progress, Published
 
 DEFAULT = "relief"
@@ -62,6 +63,29 @@ def footprint(name: str) -> Footprint | None:
     if name not in _WHERE:
         raise UnknownEngine(f"no engine is called {name!r}; there are: {', '.join(_WHERE)}")
     return getattr(import_module(_WHERE[name]).ENGINE, "footprint", None)
+
+
+def with_networks() -> list[str]:
+    """The engines that have networks for a runtime to run."""
+    return [name for name in _WHERE if issubclass(import_module(_WHERE[name]).ENGINE, Staged)]
+
+
+def networks(name: str) -> Staged:
+    """The engine called `name`, with its weights. Raises UnknownEngine, or what kept it from loading."""
+    loaded = load(_with_networks(name))
+    assert isinstance(loaded, Staged), name
+    return loaded
+
+
+def on_trial(name: str, small: bool = False) -> Staged:
+    """The engine called `name` with invented weights (runtime.Staged.on_trial). Raises UnknownEngine."""
+    return import_module(_WHERE[_with_networks(name)]).ENGINE.on_trial(small)
+
+
+def _with_networks(name: str) -> str:
+    if name not in with_networks():
+        raise UnknownEngine(f"no engine with networks is called {name!r}; there are: {', '.join(with_networks())}")
+    return name
 
 
 def listing() -> list[Listed]:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from display.lenticular import CellTable
 from display.screen import screen as named
 from engines.weights import SYNTHETIC
-from server import bridge, show, weights
+from server import bridge, engines, show, weights
 from server.settings import Settings, default_data_dir, is_loopback
 
 app = typer.Typer(
@@ -233,6 +233,7 @@ def mesh(
 
 app.command()(show.show)
 app.add_typer(weights.app, name="weights")
+app.add_typer(engines.app, name="engines")
 app.add_typer(bridge.app, name="bridge")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 RUNTIMES = ("trt", "graphs", "eager")
-"Fastest first."
+"Fastest first, on a GPU."
 AUTO = "auto"
-"The fastest that is ready on a device; of TensorRT's engines, those that were built ahead."
+"The best that is ready on a device; of TensorRT's engines, those that were built ahead."
 
 RUNTIME, PRECISION = "TELEQUILT_RUNTIME", "TELEQUILT_PRECISION"
 "The variables by which an operator chooses."
@@ -86,6 +86,7 @@ class Runtime(Protocol):
         ...
 
 
+@runtime_checkable
 class Staged(Protocol):
     """An engine whose networks a runtime can run."""
 
@@ -93,24 +94,33 @@ class Staged(Protocol):
         """All of its stages, in the order of a frame."""
         ...
 
+    @classmethod
+    def on_trial(cls, small: bool = False) -> Staged:
+        """The engine with invented weights, to try runtimes with; `small`: the same code at a fraction of its size."""
+        ...
+
 
 def available(device: str | torch.device) -> list[str]:
-    """The runtimes that `device` can have here, fastest first."""
+    """The runtimes that `device` can have here, best first. On a CPU eager is: what compiling takes it never earns back."""
     import torch
 
     if torch.device(device).type != "cuda" or not torch.cuda.is_available():
-        return ["eager"]
-    with_tensorrt = all(find_spec(package) for package in ("tensorrt", "torch_tensorrt"))
-    return list(RUNTIMES if with_tensorrt else RUNTIMES[1:])
+        return ["eager", "graphs"]
+    return list(RUNTIMES if not lacking() else RUNTIMES[1:])
+
+
+def lacking() -> list[str]:
+    """The packages that `trt` needs and this machine has not."""
+    return [package for package in ("tensorrt", "torch_tensorrt") if find_spec(package) is None]
 
 
 def choose(name: str, device: str | torch.device) -> Runtime:
-    """The runtime called `name` on `device`, or the fastest slower one there is, aloud. Raises UnknownRuntime."""
+    """The runtime called `name` on `device`, or the best that there is, aloud. Raises UnknownRuntime."""
     here = available(device)
-    wanted = here if check(name) == AUTO else [each for each in RUNTIMES[RUNTIMES.index(name) :] if each in here]
-    if name not in (AUTO, wanted[0]):
-        say_once(f"runtime {name!r} is not to be had on {device}, so {wanted[0]!r} runs there instead")
-    return import_module(f"engines.runtime.{wanted[0]}").on(device, ahead_only=name == AUTO)
+    runs = name if check(name) in here else here[0]
+    if name not in (AUTO, runs):
+        say_once(f"runtime {name!r} is not to be had on {device}, so {runs!r} runs there instead")
+    return import_module(f"engines.runtime.{runs}").on(device, ahead_only=name == AUTO)
 
 
 def check(name: str) -> str:
@@ -120,17 +130,21 @@ def check(name: str) -> str:
     return name
 
 
+def check_precision(name: str) -> str:
+    """`name`, if it is a precision's or "auto". Raises UnknownRuntime."""
+    known = AUTO, *(each.value for each in Precision)
+    if name not in known:
+        raise UnknownRuntime(f"no precision is called {name!r}; there are: {', '.join(known)}")
+    return name
+
+
 def chosen_precision(name: str, device: str | torch.device) -> Precision:
     """The precision called `name`; "auto" is half precision on a GPU and float32 on a CPU. Raises UnknownRuntime."""
     import torch
 
-    if name == AUTO:
+    if check_precision(name) == AUTO:
         return Precision.FLOAT16 if torch.device(device).type == "cuda" else Precision.FLOAT32
-    try:
-        return Precision(name)
-    except ValueError:
-        known = ", ".join((AUTO, *(each.value for each in Precision)))
-        raise UnknownRuntime(f"no precision is called {name!r}; there are: {known}") from None
+    return Precision(name)
 
 
 _said: set[str] = set()

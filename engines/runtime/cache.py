@@ -11,10 +11,11 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 
 
@@ -61,6 +62,17 @@ class Entry:
         return f"{self.key.name}-{self.sha256[:16]}.engine"
 
 
+class Standing(Enum):
+    """What an entry is worth on this machine, today."""
+
+    READY = "ready"
+    STALE = "stale"
+    "For this GPU, but for another network, TensorRT or driver than it would run with now."
+    FOREIGN = "foreign"
+    "For another GPU."
+    DAMAGED = "damaged"
+
+
 class Cache:
     """A folder of entries; several processes may use it."""
 
@@ -77,13 +89,20 @@ class Cache:
             raise NotKept(f"the note {note.name} is damaged")
         return self._whole(entry)
 
-    def check(self, entry: Entry) -> str | None:
-        """What is wrong with an entry's engine; None if nothing."""
+    def standing(self, entry: Entry, wanted: Collection[Key]) -> tuple[Standing, str]:
+        """How an entry stands where `wanted` are the engines of use, and why; reads all of it."""
         try:
             self._whole(entry)
         except NotKept as fault:
-            return str(fault)
-        return None
+            return Standing.DAMAGED, str(fault)
+        if entry.key in wanted:
+            return Standing.READY, ""
+        differences = [_differences(entry.key, key) for key in wanted if key.stage == entry.key.stage]
+        if not differences:
+            return Standing.FOREIGN, "nothing on this machine asks for it"
+        fewest = min(differences, key=len)
+        standing = Standing.FOREIGN if {"gpu", "capability"} & set(fewest) else Standing.STALE
+        return standing, f"built for another {', '.join(fewest)}"
 
     def write(self, key: Key, engine: bytes) -> Entry:
         """Keep `engine` for `key`, in place of what was kept for it before. Raises OSError."""
@@ -123,11 +142,7 @@ class Cache:
 
     def _nearest(self, key: Key) -> str:
         """Why nothing fits: how the likeliest entry of this stage differs."""
-        differences = [
-            [part.name for part in fields(Key) if getattr(entry.key, part.name) != getattr(key, part.name)]
-            for entry in self.entries()
-            if entry.key.stage == key.stage
-        ]
+        differences = [_differences(entry.key, key) for entry in self.entries() if entry.key.stage == key.stage]
         if not differences:
             return f"no engine was built for {key.stage}"
         return f"the engine built for {key.stage} was for another {', '.join(min(differences, key=len))}"
@@ -137,6 +152,11 @@ class Cache:
         with (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _differences(one: Key, other: Key) -> list[str]:
+    """Names of the parts in which they differ."""
+    return [part.name for part in fields(Key) if getattr(one, part.name) != getattr(other, part.name)]
 
 
 def _entry(note: Path) -> Entry | None:

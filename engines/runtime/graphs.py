@@ -1,5 +1,7 @@
 """Graphs: a stage compiled, recorded into a CUDA graph at fixed shapes, and replayed from fixed buffers by one launch.
 
+A CPU has no graphs, so there a replay calls what would have been recorded; all else is the same, and can be tested there.
+
 Lifetimes. A recording reads and writes the same memory every time, and several threads and streams may use it. So a call takes
 its turn on the host (a lock) and on the device (each turn waits there for the one before), copies its inputs in, replays, and
 copies the result out, to where the caller wants it or into memory of its own. That one copy makes the result the caller's: it
@@ -66,7 +68,9 @@ def on(device: str | torch.device, ahead_only: bool = False) -> Graphs:
 def whole(device: str | torch.device) -> torch.device:
     """The device with its number: "cuda" alone is the calling thread's."""
     device = torch.device(device)
-    return device if device.index is not None else torch.device(device.type, torch.cuda.current_device())
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def compiled(stage: Stage) -> Callable[..., Tensor]:
@@ -102,6 +106,8 @@ class Recording:
 def recorded(run: Callable[..., Tensor], example: tuple[Tensor, ...], device: torch.device) -> Recording:
     """`run` as a CUDA graph with memory of its own."""
     inputs = tuple(tensor.clone() for tensor in example)
+    if device.type != "cuda":
+        return _called(run, inputs)
     with torch.no_grad(), torch.cuda.device(device):
         aside = torch.cuda.Stream(device)  # torch's own recording stream stays on the device that was first
         aside.wait_stream(torch.cuda.current_stream())
@@ -114,6 +120,12 @@ def recorded(run: Callable[..., Tensor], example: tuple[Tensor, ...], device: to
         with _recording, torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
             output = run(*inputs)
     return Recording(inputs, output, graph.replay)
+
+
+def _called(run: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Recording:
+    with torch.no_grad():
+        output = run(*inputs)
+    return Recording(inputs, output, lambda: output.copy_(run(*inputs)))
 
 
 class Turn:

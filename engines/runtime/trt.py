@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,7 +47,7 @@ class Trt:
         self._instead = Graphs(device)
 
     def prepare(self, stage: Stage) -> Run:
-        if not (stage.network and stage.often):
+        if not ahead(stage):
             return self._instead.prepare(stage)
         try:
             return Replayed(loaded(self._engine(stage), stage.example()), Turn(self._device), self.name)
@@ -72,6 +73,11 @@ class Trt:
 
 def on(device: str | torch.device, ahead_only: bool = False) -> Trt:
     return Trt(whole(device), ahead_only, Cache(folder()))
+
+
+def ahead(stage: Stage) -> bool:
+    """Whether an engine is built for it: a network, and one that every frame wants."""
+    return stage.network and stage.often
 
 
 @dataclass(frozen=True)
@@ -168,6 +174,11 @@ class _Replay:
     def __call__(self) -> None:
         if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
             raise RuntimeError("TensorRT could not enqueue an engine; its log says why")
+
+
+def keys(stages: Iterable[Stage], device: torch.device) -> list[Key]:
+    """Of all engines that `stages` want on `device`."""
+    return [key_of(stage, exported(stage), device) for stage in stages if ahead(stage)]
 
 
 def key_of(stage: Stage, program: ExportedProgram, device: torch.device) -> Key:

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from engines.runtime import Precision, Run, Runtime, Stage, Staged, available, choose
+from engines.weights import Progress
 
 REPEATS = {"cpu": 1, "cuda": 10}
+DEFINES = ("eager", Precision.FLOAT32)
+"What all others are held against."
 
 
 @dataclass(frozen=True)
@@ -38,31 +41,42 @@ class Verdict:
 
 
 def verify(
-    engine: Staged, device: torch.device, runtimes: Sequence[str] | None = None, precisions: Sequence[Precision] = ()
+    engine: Staged,
+    device: torch.device,
+    runtimes: Sequence[str] | None = None,
+    precisions: Sequence[Precision] = (),
+    progress: Progress = lambda *_: None,
 ) -> Iterator[Verdict]:
     """A verdict for each stage, runtime and precision; float32 eager, which defines correct, first and against itself.
 
     By default every runtime that the device can have, in every precision that some stage states an agreement for.
     """
     defining = engine.stages(device, Precision.FLOAT32)
+    stated = [each for each in Precision if any(each in stage.agreement for stage in defining)]
+    ways = [
+        (name, precision)
+        for precision in precisions or stated
+        for name in runtimes or reversed(available(device))
+        if (name, precision) != DEFINES
+    ]
+    done, of = 0, len(defining) * (1 + len(ways))
     expected = {}
-    for stage in defining:
+    for done, stage in enumerate(defining):
+        progress(f"{stage.name} by eager, float32", done, of)
         verdict, expected[stage.name] = _defined(stage, choose("eager", device))
         yield verdict
-    stated = [each for each in Precision if any(each in stage.agreement for stage in defining)]
-    for precision in precisions or stated:
-        for name in runtimes or reversed(available(device)):
-            if (name, precision) == ("eager", Precision.FLOAT32):
-                continue
-            runtime = choose(name, device)
-            for stage in engine.stages(device, precision):
-                yield compared(stage, runtime, precision, expected[stage.name])
+    for name, precision in ways:
+        runtime = choose(name, device)
+        for stage in engine.stages(device, precision):
+            done += 1
+            progress(f"{stage.name} by {name}, {precision.value}", done, of)
+            yield compared(stage, runtime, precision, expected[stage.name])
 
 
 def _defined(stage: Stage, eager: Runtime) -> tuple[Verdict, Tensor]:
     """The reference itself: what it costs, and that it is finite and the same twice."""
-    verdict = compared(stage, eager, Precision.FLOAT32, reference := eager.prepare(stage)(*stage.example()))
-    return verdict, reference
+    reference = eager.prepare(stage)(*stage.example())
+    return compared(stage, eager, Precision.FLOAT32, reference), reference
 
 
 def compared(stage: Stage, runtime: Runtime, precision: Precision, reference: Tensor) -> Verdict:

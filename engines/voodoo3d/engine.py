@@ -13,10 +13,11 @@ import torch
 from display.optics import Cameras
 from display.views import ViewSet
 from engines.contract import FaceObservation, Footprint, Needs, WeightsMissing
-from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, choose, chosen_precision
+from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, check_precision, choose, chosen_precision
 from engines.shared_volume import Sampling
 from engines.triplane import TriplaneField
 from engines.voodoo3d import checkpoint, stages, synthetic
+from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.carry import SUPERRESOLVED, Carry, Resolved, chosen_views
 from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, enrol
@@ -64,10 +65,9 @@ class Voodoo3d:
         self.noise = os.environ.get(SYNTHETIC) == "1" if noise is None else noise
         self.samples, self.sampling = samples, sampling
         self._runtime = check(runtime or os.environ.get(RUNTIME, AUTO))
-        self._precision = precision or os.environ.get(PRECISION, AUTO)
+        self._precision = check_precision(precision or os.environ.get(PRECISION, AUTO))
         self._views_at_once = views_at_once
         self.resolved = resolved or chosen_views(os.environ.get(SUPERRESOLVED, Resolved.EVERY.value))
-        chosen_precision(self._precision, "cpu")  # a name that does not exist shows now
         self._given = network
         self._loading: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
         self._on: dict[torch.device, Voodoo3D] = {} if network is None else {network.device: network}
@@ -75,6 +75,13 @@ class Voodoo3d:
             wanted = checkpoint.PUBLISHED
             needs = Needs(f"{wanted.file} ({wanted.where})", str(wanted.place), wanted.command)
             raise WeightsMissing(self.name, needs)
+
+    @classmethod
+    def on_trial(cls, small: bool = False) -> Voodoo3d:
+        """With invented weights, to try runtimes with; `small`: the same code at a fraction of its size."""
+        if not small:
+            return cls(noise=True)
+        return cls(synthetic.network(Architecture(image=64, thin=16)), noise=True, samples=Samples(12, 12))
 
     def warm_up(self) -> None:
         """Reads the weights and prepares what every frame needs: minutes, the first time that a GPU's kernels are compiled."""
