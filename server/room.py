@@ -14,10 +14,15 @@ RETRY_SECONDS = 5
 "When somebody turned away may try again."
 
 
+def cores() -> int:
+    """Of the processor, that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class Room:
     def __init__(self, settings: Settings) -> None:
         self._most = settings.max_channels
-        self._capacity = Capacity(settings.frames_per_second, cores=len(os.sched_getaffinity(0)))
+        self._capacity = Capacity(settings.frames_per_second, cores())
 
     def check(self, live: Sequence[Load], engine: str, devices: Sequence[DeviceReport]) -> None:
         """Raises Problem 503 unless one more caller of `engine`, whose devices do as reported, can be served beside `live`."""
@@ -28,7 +33,7 @@ class Room:
         estimate = self._capacity.with_another(live, engine)
         if not estimate.fits:
             raise _full(
-                f"every place is taken: one caller more would keep {estimate.fullest} and make everybody's picture late. "
+                f"every place is taken: one caller more would make everybody's picture late ({estimate.fullest} of its time). "
                 "Try again when somebody has left",
                 utilisation=estimate.utilisation,
             )

@@ -191,9 +191,15 @@ async function endCall(words = "") {
   driver.stop();
   setOnAir(false);
   clearReport();
-  say(part("start-problem"), words);
+  sayAtStart(words);
   await ending?.stop();
   recorder.leave(); // last: with the call its recording ends, and is complete
+}
+
+/** @param {string} words why there is no call; the button that was pressed may be at the window's lower edge */
+function sayAtStart(words) {
+  say(part("start-problem"), words);
+  if (words) part("start-problem").scrollIntoView({ block: "nearest" });
 }
 
 /** @param {string} channel */
@@ -236,10 +242,10 @@ async function startOrStop() {
   try {
     if (session) return await endCall();
     const lacking = await missing();
-    if (lacking) return say(part("start-problem"), lacking);
+    if (lacking) return sayAtStart(lacking);
     await startCall();
   } catch (failure) {
-    say(part("start-problem"), inWords(failure));
+    sayAtStart(inWords(failure));
   } finally {
     button.disabled = false;
     button.textContent = session ? "Stop" : "Start";
