@@ -7,7 +7,8 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from display.lenticular import Tiling, interlace
 from display.screen import screen
 from server.settings import Settings
 from tests.bridges import fake_module, misbehaving, running, saying
-from tests.browsing import PLENTY, Visit, launch, served, write_film
+from tests.browsing import PLENTY, Visit, launch, served, write_calm
 from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, fill_screen, free_port, off
 from tests.live import painted_studio
+from tests.test_pages import WITHOUT_WEBGL
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PLENTY)
@@ -75,7 +77,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def browser(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    film = write_film(tmp_path_factory.mktemp("film") / "camera.mjpeg", "mjpeg", "mjpeg", "yuvj420p")
+    film = write_calm(tmp_path_factory.mktemp("film") / "camera.y4m")
     with sync_playwright() as playwright:
         running_browser = launch(
             playwright, film, SCREENS, f"--host-resolver-rules=MAP localhost:33334 127.0.0.1:{port}"
@@ -188,11 +190,13 @@ def test_only_where_every_pixel_fits_is_it_shown(visit: Visit, painted: str, rec
     page = hologram(visit, painted)
     page.locator("#glass-file").set_input_files(record)
     expect_wrong(page, "on a screen of 1024 × 720 pixels; the Looking Glass has 640 × 480")
-    fill_screen(visit, page, MAIN)
-    expect_wrong(page, "on a screen of 1024 × 720 pixels")
     fill_screen(visit, page, SCALED)
     expect_wrong(page, "scaled to 125 %")
     expect(page.locator("#glass-faults")).to_contain_text("Set the scale of the Looking Glass to 100 %")
+    fill_screen(visit, page, GLASS)
+    expect_right(page)
+    fill_screen(visit, page, MAIN)  # where windows go whose screen is unplugged
+    expect_wrong(page, "on a screen of 1024 × 720 pixels")
     fill_screen(visit, page, GLASS)
     expect_right(page)
 
@@ -238,6 +242,10 @@ def test_without_bridge_a_file_does_and_is_remembered(visit: Visit, painted: str
     (tmp_path / "huge.json").write_bytes(b" " * ((1 << 20) + 1))
     page.locator("#glass-file").set_input_files(tmp_path / "huge.json")
     expect(problem).to_contain_text("larger than")
+    (tmp_path / "boast.json").write_text(json.dumps(RECORD | {"screenW": 16384, "screenH": 16384}))
+    page.locator("#glass-file").set_input_files(tmp_path / "boast.json")
+    expect_wrong(page, "the Looking Glass has 16384 × 16384")
+    assert page.evaluate("document.querySelector('.panel').width") <= 1024, "nothing is set up for what does not fit"
 
     page.locator("#glass-file").set_input_files(record)
     expect(page.locator("#glass-found")).to_have_text("LKG-T00001, 640 × 480 pixels, from its calibration file.")
@@ -247,6 +255,7 @@ def test_without_bridge_a_file_does_and_is_remembered(visit: Visit, painted: str
     expect(page.locator("#glass-found")).to_contain_text("from its calibration file")
     page.get_by_role("button", name="Forget this file").click()
     expect(page.locator("#glass-found")).to_have_text("No display yet.")
+    expect(page.get_by_role("button", name="Look again")).to_be_focused()
 
     dropped = page.evaluate_handle(
         """(text) => {
@@ -258,6 +267,15 @@ def test_without_bridge_a_file_does_and_is_remembered(visit: Visit, painted: str
     )
     page.dispatch_event("#setup", "drop", {"dataTransfer": dropped})
     expect(page.locator("#glass-found")).to_contain_text("LKG-T00001")
+
+
+def test_a_browser_that_cannot_draw_it_says_so_at_once(browser: Browser, painted: str, record: Path) -> None:
+    visit = Visit(browser, WITHOUT_WEBGL)
+    page = hologram(visit, painted)
+    expect(page.locator("#glass-problem")).to_contain_text("no WebGL 2 with full precision. Switch on graphics")
+    page.locator("#glass-file").set_input_files(record)
+    expect(page.locator("#glass-faults")).to_contain_text("no WebGL 2 with full precision")
+    visit.context.close()
 
 
 def test_one_button_brings_the_page_onto_the_display(visit: Visit, painted: str, record: Path) -> None:
@@ -319,6 +337,12 @@ def test_bridge_without_a_looking_glass(visit: Visit, painted: str, port: int) -
         expect(page.locator("#glass-found")).to_contain_text("told by Looking Glass Bridge")
 
 
+def in_turn(*answers: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    """For `misbehaving`: the last answer again and again."""
+    left = list(answers)
+    return lambda peer: (left.pop(0) if len(left) > 1 else left[0])(peer)
+
+
 def envelope(payload: object, status: object = "Completion") -> bytes:
     return json.dumps({"payload": {"value": payload}, "status": {"value": status}}).encode()
 
@@ -340,6 +364,7 @@ HOSTILE = {
     "an error": saying(b"oops", READABLE.replace("200 OK", "500 Oops")),
     "half an answer": saying(b"{", READABLE, length=500),
     "nothing": lambda peer: None,
+    "gone in the middle": in_turn(*[saying(envelope("token"), READABLE)] * 2, lambda peer: None),
     "silence": lambda peer: peer.recv(1),  # until the page has had enough
 }
 
@@ -355,7 +380,7 @@ def test_whatever_answers_in_bridges_place_is_told_in_plain_words(
             expect(page.get_by_role("button", name="Look again")).to_be_enabled()
             said[name] = page.locator("#glass-problem").inner_text()
             expect(page.locator("#glass-found")).to_have_text("No display yet.")
-    absent = {"redirect", "not for us", "an error", "half an answer", "nothing", "silence"}
+    absent = {"redirect", "not for us", "an error", "half an answer", "nothing", "gone in the middle", "silence"}
     for name, words in said.items():
         assert ("does not answer on this computer" if name in absent else "is not Looking Glass Bridge") in words, (
             name,

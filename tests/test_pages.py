@@ -395,4 +395,7 @@ def test_pages_fit_every_width(browser: Browser, painted: tuple[str, FastAPI], w
         page = visit.open(painted[0] + path)
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for mode in ("Window", "Quilt", "Video"):
+        page.get_by_role("radio", name=mode).check(force=True)
+        expect(page.get_by_text("Waiting for the caller")).to_be_in_viewport(ratio=1)
     visit.context.close()

@@ -47,6 +47,7 @@ function deleteButton(film, channel) {
     if (dialog.returnValue !== "delete") return;
     const failure = await api.deleteRecording(film.name).then(() => null, (problem) => problem);
     await showFilms(channel);
+    part("films").querySelector("summary").focus(); // the button that had it is gone
     if (failure && failure.status !== 404) say(part("films-problem"), inWords(failure));
   });
   return button;

@@ -70,7 +70,6 @@ export class Interlacer {
   #program = null;
   #numbers = null;
   #holds = false;
-  /** Why nothing can be drawn here, ever; empty while it can. */
   #failure = "";
 
   /** @param {HTMLCanvasElement} canvas */
@@ -85,6 +84,11 @@ export class Interlacer {
     canvas.addEventListener("webglcontextlost", (event) => event.preventDefault()); // asks for it back
     canvas.addEventListener("webglcontextrestored", () => this.#build());
     void this.#load();
+  }
+
+  /** Why nothing can be drawn here, whatever the display; or nothing. */
+  get failure() {
+    return this.#failure;
   }
 
   /**

@@ -55,7 +55,8 @@ export class LookingGlass {
     this.#surface.append(this.#canvas);
     this.#told = "";
     this.#tick();
-    void this.#find();
+    if (this.#interlacer.failure) this.#say("This browser cannot draw for a Looking Glass.", this.#interlacer.failure);
+    else void this.#find();
   }
 
   leave() {
@@ -117,6 +118,7 @@ export class LookingGlass {
   #forget() {
     forgetFile(this.#chosen.calibration.serial);
     this.#offer(this.#displays.filter((one) => one !== this.#chosen), 0, "");
+    part("glass-again").focus(); // the button that had it is gone
   }
 
   /** @param {import("./bridge.js").Display[]} displays @param {number} first which to choose, -1 for none @param {string} problem */
@@ -172,7 +174,6 @@ export class LookingGlass {
   /** Looks anew at every frame, so that not one is shown where it does not fit. */
   #tick() {
     this.#pending = requestAnimationFrame(() => this.#tick());
-    if (this.#chosen) this.#aim();
     const wrong = this.#chosen ? this.#faults() : [];
     const right = this.#chosen !== null && wrong.length === 0;
     this.#tell(wrong, right);
@@ -187,13 +188,9 @@ export class LookingGlass {
     this.#stale = false;
   }
 
-  /** The canvas takes the size of the panel, the shader its numbers. */
-  #aim() {
-    const { calibration } = this.#chosen;
-    const { tiling } = this.#stage;
-    this.#canvas.style.width = `${calibration.width / devicePixelRatio}px`;
-    this.#canvas.style.height = `${calibration.height / devicePixelRatio}px`;
-    if (!tiling || (this.#aimed?.tiling === tiling && this.#aimed.calibration === calibration)) return;
+  /** The pixels of the canvas become those of the panel, which may be many; the shader gets its numbers. */
+  #aim(tiling, calibration) {
+    if (this.#aimed?.tiling === tiling && this.#aimed.calibration === calibration) return;
     this.#interlacer.aim(tiling, calibration);
     this.#aimed = { tiling, calibration };
     this.#stale = true;
@@ -201,10 +198,14 @@ export class LookingGlass {
 
   /** @returns {import("./panel.js").Fault[]} */
   #faults() {
+    if (this.#interlacer.failure) return [{ what: this.#interlacer.failure, mend: "" }];
     const { calibration } = this.#chosen;
+    this.#canvas.style.width = `${calibration.width / devicePixelRatio}px`;
+    this.#canvas.style.height = `${calibration.height / devicePixelRatio}px`;
     const found = faults(calibration, measure(this.#canvas, this.#dots));
     const { tiling, state, video } = this.#stage;
     if (found.length || !tiling) return found;
+    this.#aim(tiling, calibration);
     const trouble = this.#interlacer.trouble(tiling, calibration);
     if (trouble) return [{ what: trouble, mend: "" }];
     const expected = [even(tiling.width), even(tiling.height)];
