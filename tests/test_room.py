@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -34,7 +35,7 @@ CPU, PAPER = preset("cpu"), preset("paper").on_cpu()
 class Slow(PaintedEngine):
     """In the place of the default engine. Takes so many seconds for each view, and leaves the processor to others meanwhile."""
 
-    name = "relief"
+    name: ClassVar[str] = "relief"
 
     def __init__(self, per_view: float) -> None:
         self.per_view = per_view
@@ -54,8 +55,8 @@ def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def server(folder: Path, engine: PaintedEngine, placement: Placement = CPU):
-    settings = settings_for(folder, max_channels=16, frames_per_second=RATE)
+async def server(folder: Path, engine: PaintedEngine, placement: Placement = CPU, rate: int = RATE):
+    settings = settings_for(folder, max_channels=16, frames_per_second=rate)
     async with (
         serving(settings, lambda settings: painted_studio(settings, engine, placement)) as (base, app),
         httpx.AsyncClient(base_url=base, timeout=30) as http,
@@ -118,7 +119,7 @@ async def test_the_same_callers_fit_on_more_renderers(tmp_path: Path):
 
 async def test_a_second_caller_of_a_quick_engine_comes_in(tmp_path: Path):
     async with (
-        server(tmp_path, Slow(0.0)) as (http, app),
+        server(tmp_path, Slow(0.0), rate=1) as (http, app),
         Client(http) as first,
         Client(http) as viewer,
         Client(http) as second,
