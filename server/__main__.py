@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from display.lenticular import CellTable
 from display.screen import screen as named
+from engines.runtime import PRECISION, RUNTIME, UnknownRuntime, check, check_precision
 from engines.weights import SYNTHETIC
 from server import bridge, engines, show, weights
 from server.settings import Settings, default_data_dir, is_loopback
@@ -42,6 +43,43 @@ SyntheticWeights = Annotated[
         "--synthetic-weights",
         callback=_use_synthetic_weights,
         help="For benchmarks and tests: run a neural engine without its weights. What it shows is noise, and says so.",
+    ),
+]
+
+
+def _for_engines(variable: str, check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+    """An option's callback: what it says is checked and put where engines look for it."""
+
+    def use(value: str | None) -> str | None:
+        if value is not None:
+            try:
+                os.environ[variable] = check(value)
+            except UnknownRuntime as unknown:
+                raise typer.BadParameter(str(unknown)) from None
+        return value
+
+    return use
+
+
+NETWORKS = "How networks are run (docs/hardware.md)"
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        callback=_for_engines(RUNTIME, check),
+        help="eager, graphs, trt, or auto: the best that is ready here; `engines` explains them.",
+        show_default="auto",
+        rich_help_panel=NETWORKS,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        callback=_for_engines(PRECISION, check_precision),
+        help="float32, bfloat16, float16, or auto: float16 on a GPU, float32 on a processor.",
+        show_default="auto",
+        rich_help_panel=NETWORKS,
     ),
 ]
 
@@ -77,6 +115,8 @@ def serve(
         ),
     ] = None,
     synthetic_weights: SyntheticWeights = False,
+    runtime: Runtime = None,
+    precision: Precision = None,
     display: Annotated[
         bool,
         typer.Option(
@@ -102,10 +142,11 @@ def serve(
     if not display and (channel or calibration or monitor or preview):
         raise typer.BadParameter("--channel, --calibration, --monitor and --preview go with --display")
     flags = {"host": host, "port": port, "token": token, "data_dir": data_dir, "engine": engine, "screen": screen}
-    flags["placement"] = placement
+    flags |= {"placement": placement, "runtime": runtime, "precision": precision}
     settings = _settings({name: value for name, value in flags.items() if value is not None})
     _check_placement(settings)
-    os.environ["TELEQUILT_DATA_DIR"] = str(settings.data_dir)  # engines look for their weights there
+    os.environ["TELEQUILT_DATA_DIR"] = str(settings.data_dir)  # engines, which know no settings, look there
+    os.environ[RUNTIME], os.environ[PRECISION] = settings.runtime, settings.precision
     _log_readably()
     typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
     from server.app import create_app  # heavy: --help should answer at once
@@ -152,6 +193,8 @@ def render(
     depth: Annotated[float, typer.Option(min=0.1, max=2, help="Less than 1 is flatter, more is deeper.")] = 1.0,
     mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
     synthetic_weights: SyntheticWeights = False,
+    runtime: Runtime = None,
+    precision: Precision = None,
 ) -> None:
     """Render a film: a photo, driven by the face in a video, as a quilt for a Looking Glass (with the video's sound).
 
@@ -211,6 +254,8 @@ def mesh(
     driver: Annotated[Path | None, typer.Option(help="A photo whose expression it takes on.")] = None,
     side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of the volume.")] = 256,
     synthetic_weights: SyntheticWeights = False,
+    runtime: Runtime = None,
+    precision: Precision = None,
 ) -> None:
     """Write an avatar's head as a mesh with colours, for engines that hold a volume (weights list says what they want)."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn

@@ -11,6 +11,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from display.screen import PRODUCT, screen
+from engines.runtime import AUTO as AUTO_RUNTIME
+from engines.runtime import check, check_precision
 from pipeline.placement import AUTO, named
 from server.portraits import MOST_PIXELS
 
@@ -62,6 +64,10 @@ class Settings(BaseSettings):
     placement: str = Field(
         default=AUTO, description="Which stage runs on which device: a preset, a .json file, or auto for what is there."
     )
+    runtime: str = Field(default=AUTO_RUNTIME, description="How networks are run: eager, graphs, trt or auto.")
+    precision: str = Field(
+        default=AUTO_RUNTIME, description="What networks compute in: float32, bfloat16, float16 or auto."
+    )
     mark: bool = Field(default=True, description="The visible 'AI avatar' mark in every view.")
     bitrate: int | None = Field(
         default=None, ge=200_000, le=200_000_000, description="Bits per second of a stream; by size if unset."
@@ -98,6 +104,16 @@ class Settings(BaseSettings):
         if value != AUTO:
             named(value)
         return value
+
+    @field_validator("runtime")
+    @classmethod
+    def _runtime_exists(cls, value: str) -> str:
+        return check(value)
+
+    @field_validator("precision")
+    @classmethod
+    def _precision_exists(cls, value: str) -> str:
+        return check_precision(value)
 
     @field_validator("ice_servers")
     @classmethod
