@@ -97,17 +97,20 @@ class Carrying(nn.Module):
         assert len(sharp) == len(self.chosen), (sharp.shape, len(self.chosen))
         side = sharp.shape[-1]
         enlarged = F.interpolate(raw, size=(side, side), mode="bilinear", align_corners=False)
-        places = _places(depth[self.between], cam2world[self.between], intrinsics[self.between], side)
+        seen = depth, cam2world, intrinsics
+        places = _places(*(part.index_select(0, self.between) for part in seen), side)
 
         def carried_from(neighbour: Tensor) -> tuple[Tensor, Tensor]:
-            of_view = self.chosen[neighbour]
-            where, same = _looked_up(places, depth[of_view], cam2world[of_view], intrinsics[of_view])
-            return _sampled(sharp[neighbour], where, "bicubic"), same  # bilinear would blur what was made sharp
+            view = self.chosen.index_select(0, neighbour)
+            where, same = _looked_up(places, *(part.index_select(0, view) for part in seen))
+            return _sampled(
+                sharp.index_select(0, neighbour), where, "bicubic"
+            ), same  # bilinear would blur what was made sharp
 
         (before, sees), (after, sees_too) = carried_from(self.after - 1), carried_from(self.after)
         weight, weight_too = (1 - self.share) * sees, self.share * sees_too
         mixed = (weight * before + weight_too * after) / (weight + weight_too + 1e-6)
-        carried = torch.lerp(enlarged[self.between], mixed, torch.maximum(sees, sees_too))
+        carried = torch.lerp(enlarged.index_select(0, self.between), mixed, torch.maximum(sees, sees_too))
         return enlarged.index_copy(0, self.chosen, sharp).index_copy(0, self.between, carried)
 
 
