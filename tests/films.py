@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
 import numpy as np
+import pytest
 
 from server.encode import AccessUnit, Encoder, form_for
 
@@ -79,6 +84,28 @@ def playable(path: Path) -> int:
         for _ in file.decode(video=0):
             shown += 1
     return shown
+
+
+def probed(path: Path) -> dict[str, Any]:
+    """What FFmpeg's own program says of the pictures: codec, size and how many it decodes. Nothing in the file may displease it."""
+    if shutil.which("ffprobe") is None:
+        pytest.skip("no ffprobe found: apt-get install ffmpeg")
+    asked = "stream=codec_name,profile,width,height,nb_read_frames"
+    command = [
+        "ffprobe",
+        "-v",
+        "warning",
+        "-count_frames",
+        "-select_streams",
+        "v",
+        "-show_entries",
+        asked,
+        "-of",
+        "json",
+    ]
+    done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return json.loads(done.stdout)["streams"][0]
 
 
 def nal_units(annex_b: bytes) -> bytes:

@@ -4,7 +4,6 @@ panel pictures may differ."""
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 import numpy as np
@@ -65,11 +64,6 @@ def off(shown: np.ndarray, right: np.ndarray, calibration: Calibration, views: i
     across = np.stack([places(x, y, calibration, channel, CellTable.BRIDGE) for channel in range(3)], axis=-1)
     apart = np.abs(shown.astype(int) - right)
     return np.where(np.minimum(across, 1 - across) * views < SEAM, 0, apart)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 def fill_screen(visit: Visit, page: Page, left: int) -> None:

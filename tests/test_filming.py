@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import shutil
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,10 +27,11 @@ from display.screen import Screen, fan_yaws
 from pipeline.stages import Picture
 from server.archive import CUT_SHORT, Archive
 from server.encode import AccessUnit
+from server.film import FRAGMENT_SECONDS
 from server.filming import png
 from server.settings import Settings
-from tests.films import Content, content, nal_units, playable
-from tests.live import Client, Clip, serving, settings_for, until
+from tests.films import Content, content, nal_units, playable, probed
+from tests.live import Client, Clip, free_port, serving, settings_for, until
 from tests.test_access import TOKEN
 from tests.test_whep import Tone, red
 from tests.test_whip import problem
@@ -117,6 +119,25 @@ async def test_a_recording_is_every_picture_that_was_encoded_while_it_went_on(li
     assert film.keyframes == [number for number, unit in enumerate(held) if unit.keyframe]
     assert film.times == pytest.approx([unit.captured - held[0].captured for unit in held], abs=1e-3)
     assert film.times == sorted(set(film.times))
+    assert int(probed(tmp_path / "film.mp4")["nb_read_frames"]) == facts["frames"]
+
+
+async def test_two_channels_are_recorded_at_once_each_by_itself(live, http):
+    other = "/api/channels/other/recording"
+    async with Client(http) as one, Client(http) as two:
+        await one.publish("room")
+        await two.publish("other")
+        names = [(await http.post(path)).json()["name"] for path in (RECORDING, other)]
+        await recorded_for(http, 0.4)
+        first = (await http.delete(RECORDING)).json()
+        assert (await http.get(other)).json()["recording"]["name"] == names[1], "goes on"
+        await one.hang_up()
+        second = (await http.delete(other)).json()
+        await two.hang_up()
+    assert [first["name"], second["name"]] == names
+    for facts in (first, second):
+        assert playable(live.films / facts["name"]) == facts["frames"] > 0
+        assert (facts["lost"], facts["ended"]) == (0, "asked to")
 
 
 async def test_the_film_shows_every_view_in_its_place(http, tmp_path):
@@ -241,20 +262,73 @@ async def test_when_the_caller_leaves_the_film_is_finished(live, http, leave: Ca
     assert playable(live.films / name) == facts.frames > 0
 
 
-async def test_when_the_server_stops_the_film_is_finished_and_when_it_is_killed_it_plays(tmp_path):
-    server = serving(settings_for(tmp_path / "data", min_free_bytes=0))
+async def test_when_the_server_stops_the_film_is_finished(tmp_path):
+    server = serving(settings_for(tmp_path, min_free_bytes=0))
     async with httpx.AsyncClient(timeout=30) as http, Client(http) as caller, server as (base, app):
         http.base_url = base
         await caller.publish()
         name = (await http.post(RECORDING)).json()["name"]
-        await recorded_for(http, 2.4)
-        films = app.state.archive.folder
-        shutil.copytree(films, tmp_path / "killed")  # the disk as a kill at this moment would leave it
-    assert Archive(films).get(name).ended == "the server stops"
-    assert playable(films / name) == Archive(films).get(name).frames
-    killed = Archive(tmp_path / "killed")
-    assert killed.get(name).ended == CUT_SHORT
-    assert playable(tmp_path / "killed" / name) == killed.get(name).frames > 0
+        await recorded_for(http, 0.4)
+    films = Archive(app.state.archive.folder)
+    assert films.get(name).ended == "the server stops"
+    assert playable(films.film(name)) == films.get(name).frames > 0
+
+
+SERVER = """
+import sys
+from pathlib import Path
+import uvicorn
+from server.app import create_app
+from tests.live import painted_studio, settings_for
+settings = settings_for(Path(sys.argv[1]), min_free_bytes=0)
+uvicorn.run(create_app(settings, painted_studio), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+"""
+
+
+@asynccontextmanager
+async def another_process(data: Path) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
+    """A client of a warm server that can be killed, and the server."""
+    port = str(free_port())
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, str(data), port, cwd=Path(__file__).parents[1]
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            deadline = time.monotonic() + 120
+            while not await ready(http):
+                assert server.returncode is None
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.1)
+            yield http, server
+    finally:
+        if server.returncode is None:
+            server.kill()
+        await server.wait()
+
+
+async def ready(http: httpx.AsyncClient) -> bool:
+    try:
+        return (await http.get("/readyz")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def test_of_a_server_that_is_killed_a_film_remains_that_plays(tmp_path):
+    films = Archive(tmp_path / "recordings")
+    async with another_process(tmp_path) as (http, server), Client(http) as caller:
+        await caller.publish()
+        name = (await http.post(RECORDING)).json()["name"]
+        reached = (await recorded_for(http, 2.4))["seconds"]
+        assert films.get(name).ended is None, "a server that lives is not meddled with"
+        server.send_signal(signal.SIGKILL)
+        await server.wait()
+    assert playable(films.folder / name) > 0, "as it lies there"
+    facts = films.get(name)
+    assert (facts.ended, facts.lost) == (CUT_SHORT, 0)
+    assert facts.seconds > reached - 2 * FRAGMENT_SECONDS
+    told = probed(films.film(name))
+    assert (told["codec_name"], told["width"], told["height"]) == ("h264", 1536, 1024)
+    assert int(told["nb_read_frames"]) == facts.frames > 0
 
 
 async def test_it_ends_by_itself_when_its_time_is_over(tmp_path):

@@ -23,8 +23,8 @@ from display.screen import screen
 from server.settings import Settings
 from tests.bridges import fake_module, misbehaving, running, saying
 from tests.browsing import PLENTY, Visit, launch, served, write_calm
-from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, fill_screen, free_port, off
-from tests.live import painted_studio
+from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, fill_screen, off
+from tests.live import free_port, painted_studio
 from tests.test_pages import WITHOUT_WEBGL
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]

@@ -17,13 +17,21 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from server.settings import Settings
 from tests.browsing import PLENTY, Visit, launch, served, write_calm
 from tests.films import playable
-from tests.glasses import GLASS, RECORD, SCREENS, fill_screen, free_port
-from tests.live import painted_studio
+from tests.glasses import GLASS, RECORD, SCREENS, fill_screen
+from tests.live import free_port, painted_studio
 from tests.test_access import TOKEN
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PLENTY)
 QUILT_FILM = re.compile(r"ruby-wren-42-\d{8}T\d{6}Z(-\d+)?_qs6x4a1\.(mp4|png)")
+
+
+PLAYED = """async (address) => {
+  const video = Object.assign(document.createElement("video"), { src: address, muted: true, playbackRate: 8 });
+  await video.play();
+  await new Promise((done, fail) => { video.onended = done; video.onerror = () => fail(video.error); });
+  return [video.videoWidth, video.currentTime];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +100,9 @@ def test_one_begins_it_another_ends_it_all_are_told_and_may_fetch_it(browser: Br
         assert QUILT_FILM.fullmatch(coming.value.suggested_filename)
         (facts,) = app.state.archive.listing()
         assert playable(coming.value.path()) == facts.frames > 0
+        width, seconds = viewer.evaluate(PLAYED, f"../api/recordings/{facts.name}")
+        assert width == 1536
+        assert seconds == pytest.approx(facts.seconds, abs=0.1)
 
         page.locator("#films summary").click()
         expect(page.locator("#film-list li")).to_have_count(1)
