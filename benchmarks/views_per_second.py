@@ -15,11 +15,11 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -35,7 +35,7 @@ from display.label import mark
 from display.optics import fan
 from display.quilt import compose
 from display.screen import Screen
-from engines.runtime import AUTO, PRECISION, RUNTIME, Runtime, available, choose, chosen_precision, graphs
+from engines.runtime import AUTO, PRECISION, RUNTIME, Run, Runtime, Stage, available, choose, chosen_precision, graphs
 from engines.shared_volume import Sampling
 from engines.voodoo3d import checkpoint, synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -48,7 +48,7 @@ from pipeline.transfer import Landing
 
 WHOLES = ("drive", "render", "frame")
 "Parts of a frame that hold others."
-KERNELS, COMPILER = "kernels", "compiled"
+KERNELS, COMPILER, TORCH = "kernels", "compiled", "torch"
 
 
 @dataclass(frozen=True)
@@ -103,36 +103,44 @@ def main() -> None:
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     what = f"voodoo3d, {target.views} views of {target.tile_width}x{target.tile_height}, {machine}"
     result: dict[str, Any] = {"what": what, "frames": wanted.frames, "warm_up": wanted.warm_up, "views": target.views}
-    frames: list[OneFrame] = []
-    begun = time.monotonic()
     name = f"views_per_second_{target.name}_{Path(wanted.placement).stem}" + ("_small" if wanted.small else "")
-    for way in _ways(wanted, device):
-        if time.monotonic() - begun > wanted.budget:
-            print(f"{wanted.budget:g} s are over; left out: {way} and what follows", flush=True)
-            break
-        try:
-            frames.append(one_frame(way, target, device, wanted))
-        except (RuntimeError, torch.OutOfMemoryError) as failure:  # one way that fails must not take the others along
-            print(f"{way}: {type(failure).__name__}: {failure}".splitlines()[0], flush=True)
-            continue
-        print(f"{way}: {frames[-1].parts_ms['frame'].p50:.1f} ms a frame", flush=True)
-        path = write(name, result | {"ways": frames, "costs_ms": frames[0].costs_ms}, wanted.out)
+    path = wanted.out / f"{name}.json"
+    frames: list[OneFrame] = []
+    for frame in _measured(wanted, target, device):
+        frames.append(frame)  # written at once: who is cut off by a time box has had the rest
+        quickest = min(frames, key=lambda one: one.parts_ms["frame"].p50)
+        result |= {"ways": frames, "costs_ms": quickest.costs_ms}
+        write(name, result, wanted.out)
     assert frames, "nothing could be measured"
     _show_frames(what, frames)
     best = [min(group, key=lambda one: one.parts_ms["frame"].p50) for group in _by_kind(frames)]
-    result |= {"ways": frames, "costs_ms": min(best, key=lambda one: one.parts_ms["frame"].p50).costs_ms}
-    several = [
-        several_callers(one.way, callers, target, wanted)
-        for one in best
-        for callers in wanted.callers
-        if callers and one.way.seams == KERNELS
-    ]
-    if several:
-        _show_calls(what, several)
-    path = write(name, result | {"calls": several}, wanted.out)
-    print(path)
     if _picture(what, best, path.with_suffix(".png")):
         print(path.with_suffix(".png"))
+    several: list[dict[str, Any]] = []
+    for way in [one.way for one in best if one.way.seams == KERNELS]:
+        for fared in several_callers(way, [callers for callers in wanted.callers if callers], target, wanted):
+            several.append(fared)
+            print(f"{fared['callers']} callers, {way}: {fared['fps']:.1f} fps", flush=True)
+            write(name, result | {"calls": several}, wanted.out)
+    if several:
+        _show_calls(what, several)
+    print(path)
+
+
+def _measured(wanted: argparse.Namespace, target: Screen, device: torch.device) -> Iterator[OneFrame]:
+    """Every way that can be measured within the budget; one that fails does not take the others along."""
+    begun = time.monotonic()
+    for way in _ways(wanted, device):
+        if time.monotonic() - begun > wanted.budget:
+            print(f"{wanted.budget:g} s are over; left out: {way} and what follows", flush=True)
+            return
+        try:
+            frame = one_frame(way, target, device, wanted)
+        except (RuntimeError, torch.OutOfMemoryError) as failure:
+            print(f"{way}: {type(failure).__name__}: {failure}".splitlines()[0], flush=True)
+            continue
+        print(f"{way}: {frame.parts_ms['frame'].p50:.1f} ms a frame", flush=True)
+        yield frame
 
 
 def _parsed() -> argparse.Namespace:
@@ -144,7 +152,7 @@ def _parsed() -> argparse.Namespace:
     add("--at-once", nargs="+", type=int, default=[0], help="views super-resolved together; 0: what suits the device")
     add("--resolved", nargs="+", default=[Resolved.EVERY.value], choices=[each.value for each in Resolved],
         help="which views are super-resolved; the others are carried over")  # fmt: skip
-    add("--seams", nargs="+", default=[KERNELS], choices=[KERNELS, COMPILER],
+    add("--seams", nargs="+", default=[KERNELS], choices=[KERNELS, COMPILER, TORCH],
         help="what does the pointwise steps of super-resolution in graphs")  # fmt: skip
     add("--callers", nargs="+", type=int, default=[1], help="how many at once; 0 leaves the sessions out")
     add("--placement", default="one-gpu" if torch.cuda.is_available() else "cpu", help="where the sessions' stages run")
@@ -166,16 +174,29 @@ def _ways(wanted: argparse.Namespace, device: torch.device) -> Iterator[Way]:
     runtimes = available(device) if "all" in wanted.runtime else [choose(name, device).name for name in wanted.runtime]
     precisions = [chosen_precision(name, device).value for name in wanted.precision]
     batches: list[int] = wanted.at_once
-    choices = product(batches, runtimes, precisions, wanted.sampling, wanted.resolved, wanted.seams)
-    for at_once, runtime, precision, sampling, resolved, seams in dict.fromkeys(choices):
-        if seams == KERNELS or runtime == "graphs":
-            yield Way(runtime, precision, sampling, at_once, resolved, seams)
+    choices = dict.fromkeys(product(runtimes, precisions, wanted.sampling, wanted.resolved, wanted.seams))
+    for at_once in dict.fromkeys(batches):
+        for runtime, precision, sampling, resolved, seams in choices:
+            if seams == KERNELS or runtime == "graphs":
+                yield Way(runtime, precision, sampling, at_once, resolved, seams)
 
 
 def _runtime(way: Way, device: torch.device) -> Runtime:
     if way.seams == COMPILER:
         return graphs.Graphs(graphs.whole(device), graphs.COMPILED | {"superresolution"})
-    return choose(way.runtime, device)
+    return Unfused(choose(way.runtime, device)) if way.seams == TORCH else choose(way.runtime, device)
+
+
+class Unfused:
+    """Graphs that do super-resolution without kernels of our own."""
+
+    name: ClassVar[str] = "graphs"
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def prepare(self, stage: Stage) -> Run:
+        return self._runtime.prepare(replace(stage, fused=None) if stage.name == "superresolution" else stage)
 
 
 def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.Namespace) -> OneFrame:
@@ -268,8 +289,12 @@ def _costs(parts: dict[str, Spread], quarter_ms: float, views: int, few: int) ->
     }
 
 
-def several_callers(way: Way, callers: int, target: Screen, wanted: argparse.Namespace) -> dict[str, Any]:
-    """`callers` at once through the product's sessions, as fast as it goes; the median of the repeats."""
+def several_callers(
+    way: Way, numbers: Sequence[int], target: Screen, wanted: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Each number of callers at once through the product's sessions, as fast as it goes; the median of the repeats."""
+    if not numbers:
+        return
     os.environ[RUNTIME], os.environ[PRECISION] = way.runtime, way.precision
     cpu = torch.device("cpu")
     engine = _engine(way, cpu, True, choose(way.runtime, cpu)) if wanted.small else _for_all_devices(way)
@@ -278,15 +303,16 @@ def several_callers(way: Way, callers: int, target: Screen, wanted: argparse.Nam
     setting = Setting(
         engine, engine.enrol(invented(0)), Inventing, target, placement, blank_frames(wanted.frames), "invented"
     )
-    calls.run(setting, callers, setting.frames[: max(4, wanted.warm_up)], live=False, encoded=False)
-    runs = sorted(
-        (calls.run(setting, callers, setting.frames, live=False, encoded=False) for _ in range(wanted.repeats)),
-        key=lambda run: run.fps,
-    )
-    middle = runs[len(runs) // 2]
-    facts = {field: getattr(middle, field) for field in middle.__dataclass_fields__}
-    spread = {"fps_spread": [runs[0].fps, runs[-1].fps]}
-    return {"way": way, "callers": callers, "placement": placement.name} | facts | spread
+    for callers in numbers:
+        calls.run(setting, callers, setting.frames[: max(4, wanted.warm_up)], live=False, encoded=False)
+        runs = sorted(
+            (calls.run(setting, callers, setting.frames, live=False, encoded=False) for _ in range(wanted.repeats)),
+            key=lambda run: run.fps,
+        )
+        middle = runs[len(runs) // 2]
+        facts = {field: getattr(middle, field) for field in middle.__dataclass_fields__}
+        spread = {"fps_spread": [runs[0].fps, runs[-1].fps]}
+        yield {"way": way, "callers": callers, "placement": placement.name} | facts | spread
 
 
 def _for_all_devices(way: Way) -> Voodoo3d:
