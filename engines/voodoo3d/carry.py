@@ -98,7 +98,7 @@ class Carrying(nn.Module):
         side = sharp.shape[-1]
         enlarged = F.interpolate(raw, size=(side, side), mode="bilinear", align_corners=False)
         seen = depth, cam2world, intrinsics
-        places = _places(*(part.index_select(0, self.between) for part in seen), side)
+        places = _places(side, *(part.index_select(0, self.between) for part in seen))
 
         def carried_from(neighbour: Tensor) -> tuple[Tensor, Tensor]:
             view = self.chosen.index_select(0, neighbour)
@@ -114,7 +114,7 @@ class Carrying(nn.Module):
         return enlarged.index_copy(0, self.chosen, sharp).index_copy(0, self.between, carried)
 
 
-def _places(depth: Tensor, cam2world: Tensor, intrinsics: Tensor, side: int) -> Tensor:
+def _places(side: int, depth: Tensor, cam2world: Tensor, intrinsics: Tensor) -> Tensor:
     """[N, side, side, 3]: where in the world the pixels of N enlarged views are."""
     origins, directions = triplane.rays(cam2world, intrinsics, side)
     smooth, near = (
