@@ -28,8 +28,9 @@ NAME = "telequilt"
 STEPS_OF_A_CAST = ("insert_playlist_entry", "play_playlist")
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 "Seconds between tries to reach a Bridge that has gone."
-TILING = re.compile(r"qs(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)", re.IGNORECASE)
-"In a quilt's file name: columns, rows, aspect."
+TILING = re.compile(r"(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)", re.IGNORECASE)
+"Columns, rows, aspect."
+IN_A_NAME = re.compile(f"qs{TILING.pattern}", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -58,17 +59,19 @@ class Hologram:
 
 
 def hologram(where: str, tiling: str = "") -> Hologram:
-    """The quilt in a file or behind a URL, tiled as its name says (`_qs6x4a1`) or as `tiling` does. Raises NotAQuilt."""
+    """The quilt in a file or behind a URL, tiled as its name says (`_qs6x4a1`) or as `tiling` does (`6x4a1`). Raises NotAQuilt."""
     web = urlsplit(where).scheme in ("http", "https")
     path = Path(unquote(urlsplit(where).path) if web else where)
     if not web and not path.is_file():
         raise NotAQuilt(f"{where} is neither a file on this PC nor an http(s) URL")
-    said = TILING.fullmatch(tiling) if tiling else TILING.search(path.stem)
+    said = TILING.fullmatch(tiling.lower().removeprefix("qs")) if tiling else IN_A_NAME.search(path.stem)
     if said is None and tiling:
-        raise NotAQuilt(f"{tiling!r} is no tiling: write qs, columns, x, rows, a, aspect, e.g. qs6x4a1")
+        raise NotAQuilt(
+            f"{tiling!r} is no tiling: columns, x, rows, a, aspect of a view, for instance 6x4a1 or 8x6a0.75"
+        )
     if said is None:
         raise NotAQuilt(
-            f"the name {path.name!r} does not say how the quilt is tiled, as ..._qs6x4a1 does: give its tiling"
+            f"the name {path.name!r} does not say how the quilt is tiled, as ..._qs6x4a1 does: say it with --tiling 6x4a1"
         )
     return Hologram(where if web else path.resolve().as_posix(), int(said[1]), int(said[2]), float(said[3]))
 

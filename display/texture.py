@@ -126,7 +126,9 @@ class SharedTexture:
             copy.set_dst_array(mapping.array(0, 0))
             copy.width_in_bytes = copy.src_pitch = 4 * width
             copy.height = height
-            copy(True)  # aligned: rows of 32-bit pixels
+            copy(
+                False
+            )  # "unaligned": the other call may refuse rows that torch has not padded, and is no quicker elsewhere
         finally:
             mapping.unmap()
         pixels.record_stream(stream)

@@ -96,7 +96,7 @@ def calibration(
 def cast(
     what: Annotated[list[str], typer.Argument(help="Quilt files on the display's PC, or http(s) URLs of some.")],
     tiling: Annotated[
-        str, typer.Option(help="Columns, rows, aspect, e.g. qs6x4a1.", show_default="as the names say")
+        str, typer.Option(help="Columns, rows and aspect of a view, e.g. 6x4a1.", show_default="as the names say")
     ] = "",
     which: Which = FIRST_DISPLAY,
     address: Address = ADDRESS,

@@ -116,17 +116,17 @@ def opened(wanted: Wanted, aspect: float, tell: Callable[[str], None]) -> Iterat
     with Desktop() as desktop:
         if wanted.preview:
             monitor = for_preview(desktop.monitors(), wanted.monitor)
-            tell(f"Preview on {monitor.name}. The pointer chooses the view, space shows all of them, Esc or q ends it.")
             window = desktop.preview(monitor, aspect)
+            tell(f"Preview on {monitor.name}. The pointer chooses the view, space shows all of them, Esc or q ends it.")
         else:
             found = optics(wanted.calibration, wanted.bridge)
             tell(
                 f"Calibration of {found.calibration.serial or 'a display without a serial number'} from {found.source}."
             )
             monitor = for_hologram(desktop.monitors(), found.calibration, wanted.monitor, found.corner)
-            tell(f"Hologram on {monitor}. Esc or q ends it.")
             how = Hologram(found.calibration, wanted.cells, wanted.focus, wanted.depth)
             window = desktop.hologram(monitor, how)
+            tell(f"Hologram on {monitor}. Esc or q ends it.")
         with window:
             yield window
 

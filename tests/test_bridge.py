@@ -113,6 +113,12 @@ def test_a_file_is_cast_by_its_full_path(fake: Running, tmp_path, monkeypatch) -
     assert entry["uri"] == (tmp_path / "a b_qs6x4a1.png").as_posix()
 
 
+def test_a_tiling_is_said_as_names_say_it_or_without_their_two_letters() -> None:
+    for said in ("6x4a.75", "qs6x4a0.75", "QS6x4a0.75"):
+        one = hologram("http://studio.example/film.mp4", said)
+        assert (one.columns, one.rows, one.aspect) == (6, 4, 0.75)
+
+
 @pytest.mark.parametrize(
     ("where", "tiling", "words"),
     [

@@ -17,6 +17,7 @@ from PIL import Image
 
 from display.calibration import CalibrationRejected
 from display.lenticular import Tiling
+from display.screen import screen
 from server import glass, watching
 from server.client import Refused
 from server.clips import ClipUnreadable
@@ -256,3 +257,14 @@ def test_bridge_tells_the_optics_and_the_place():
         glass.optics(None, bridge.http, [])
     with bridges.running(desk) as bridge, pytest.raises(glass.GlassMissing, match="sees no Looking Glass"):
         glass.optics(None, bridge.http, [])
+
+
+def test_the_quilt_asked_for_is_the_displays_own_word_and_else_its_kinds(tmp_path):
+    display, plugged = bridges.fake_module().display, volume(tmp_path / "usb")
+    own = (2048, 2048, 8, 8, 0.75)
+    with bridges.running(display(), display(RECORD, own, "portrait", "LKG1")) as bridge:
+        told = glass.asked_for(bridge.http, [plugged])
+    assert (told.quilt_width, told.quilt_height, told.columns, told.rows, told.aspect) == own
+    assert glass.asked_for(NOBODY, [plugged]) == screen("portrait")
+    with pytest.raises(glass.GlassMissing, match="Plug in its USB cable"):
+        glass.asked_for(NOBODY, [])

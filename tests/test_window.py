@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from display.desktop import Desktop, DisplayMissing
 from display.lenticular import CellTable, Tiling, interlace, places
 from display.monitors import MonitorRefused, for_hologram, for_preview
 from display.screen import PRODUCT, screen
+from display.texture import QuiltTexture
 from display.window import Hologram, Window
 from tests import desktops
 
@@ -188,6 +192,31 @@ def test_a_key_closes_it_and_nothing_is_left(desk, key):
     assert threading.active_count() == threads
 
 
+def held() -> tuple[int, int]:
+    """(sockets, threads of any library) of this process."""
+    sockets = 0
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the listing's own
+            sockets += os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+    return sockets, len(os.listdir("/proc/self/task"))
+
+
+def test_windows_that_were_closed_leave_no_connection_thread_or_context(desk):
+    import glfw
+
+    before, after = held(), []
+    for _ in range(4):
+        with Desktop() as desktop:
+            with desktop.hologram(desktop.monitors()[0], Hologram(STRIPES)) as window:
+                window.show(quilt(), TILING)
+                window.step()
+                assert held()[0] > before[0]  # to the X server
+            assert not glfw.get_current_context()
+        after.append(held())
+    assert [sockets for sockets, _ in after] == [before[0]] * 4
+    assert after[1:] == [after[0]] * 3  # a driver may keep threads of its own for good, but not more for each window
+
+
 def test_it_stops_when_it_is_told_to(window):
     answers = iter([True, True, False])
     window.run(lambda: next(answers))
@@ -254,6 +283,22 @@ def test_no_desktop_and_no_packages_are_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "glfw", None)
     with pytest.raises(DisplayMissing, match=r'glfw: pip install -c constraints.txt -e "\.\[display\]"'), Desktop():
         pass
+
+
+def test_where_cuda_cannot_write_quilts_take_the_way_through_the_host_and_one_warning_says_so(
+    window, monkeypatch, caplog
+):
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    given = quilt(components=4)
+    texture = QuiltTexture(window._gl)
+    for _ in range(3):  # refused before anything is asked of the device, so that it need not be a GPU's tensor
+        texture.write(torch.from_numpy(given), cast(torch.cuda.Event, object()))
+    assert texture.way == "host"
+    assert np.array_equal(np.frombuffer(texture._texture.read(), np.uint8).reshape(given.shape), given)
+    texture.close()
+    (warning,) = caplog.messages
+    assert "slow way through the host" in warning
+    assert "CUDA_ENABLE_GL = True" in warning
 
 
 @pytest.mark.gpu
