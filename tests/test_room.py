@@ -101,7 +101,7 @@ async def test_a_caller_too_many_is_told_when_to_come_again_and_comes_in_once_an
 
 async def test_the_same_callers_fit_on_more_renderers(tmp_path: Path):
     async with (
-        server(tmp_path, Slow(HALF_FULL), PAPER) as (http, app),
+        server(tmp_path, Slow(RATE * HALF_FULL), PAPER, rate=1) as (http, app),
         Client(http) as first,
         Client(http) as viewer,
         Client(http) as second,
@@ -114,7 +114,7 @@ async def test_the_same_callers_fit_on_more_renderers(tmp_path: Path):
         assert [place["name"] for place in answer["places"]] == ["paper on cpu"]
         assert {one["device"] for one in answer["places"][0]["devices"]} == set(PAPER.devices)
         renderers = [answer["utilisation"][device] for device in PAPER.render]
-        assert 0.3 <= sum(renderers) / len(renderers) < 0.8, "two callers, each 0.6 of one renderer"
+        assert 0.3 <= sum(renderers) / len(renderers) < 0.85, "two callers, each 0.6 of one renderer"
 
 
 async def test_a_second_caller_of_a_quick_engine_comes_in(tmp_path: Path):

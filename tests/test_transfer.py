@@ -10,11 +10,24 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from display.screen import Screen, fan_yaws
+from engines.shared_volume import Sampling
+from engines.voodoo3d import synthetic
+from engines.voodoo3d.architecture import Architecture
+from engines.voodoo3d.engine import Voodoo3d
+from engines.voodoo3d.enrol import Samples
 from pipeline import timing
 from pipeline.clock import StageClock
+from pipeline.executors.inline import Inline
+from pipeline.flow import Work
+from pipeline.frame import Frame
+from pipeline.placement import preset
+from pipeline.stages import Picture, Stages
 from pipeline.timing import Stint
 from pipeline.transfer import Carried, Landing, fence
+from tests.painted import StillObserver, still_face
 
 
 @dataclass(frozen=True)
@@ -108,15 +121,71 @@ def test_times_are_written_down_when_a_frame_has_gone_by():
 
 ROOT = Path(__file__).parents[1]
 HOT = [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "display" / name for name in ("quilt.py", "colour.py", "label.py"))]
+WAITS = {"cpu", "item", "tolist", "synchronize", "pin_memory", "nonzero", "masked_select"}
+
+
+def waits(source: str) -> set[str]:
+    """The calls in `source` for which the host waits for a device, or copies from one."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    methods = [(node.func.attr, node.args) for node in calls if isinstance(node.func, ast.Attribute)]
+    to = [arguments[0] for name, arguments in methods if name == "to" and arguments]
+    to_host = {"to" for first in to if isinstance(first, ast.Constant) and first.value == "cpu"}
+    return {name for name, _ in methods if name in WAITS} | to_host
 
 
 @pytest.mark.parametrize("path", sorted(HOT), ids=lambda path: str(path.relative_to(ROOT)))
 def test_nobody_else_waits_for_a_device_or_copies_from_it(path: Path):
-    """A hidden wait costs every caller of that GPU: `.item()`, `.cpu()`, synchronizing, pinning."""
-    called = {
-        node.func.attr
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args
-    }
-    waits = called & {"cpu", "item", "synchronize", "pin_memory"}
-    assert bool(waits) == (path.name == "transfer.py"), waits
+    """A hidden wait costs every caller of that GPU."""
+    found = waits(path.read_text())
+    assert bool(found) == (path.name == "transfer.py"), found
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["x.cpu()", "x.item()", "x.to('cpu')", "torch.cuda.synchronize(d)", "x.tolist()", "y = x.sum().item() + 1"],
+)
+def test_waits_are_found(source: str):
+    assert waits(source)
+
+
+class Asking(TorchDispatchMode):
+    """Notes every operation that needs a tensor's values on the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = str(func).removeprefix("aten.")
+        by_mask = name.startswith("index") and any(one is not None and one.dtype is torch.bool for one in args[1])
+        if by_mask or name.startswith(("_local_scalar_dense", "nonzero", "masked_select", "_unique2")):
+            self.asked.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_whatever_asks_is_noted():
+    mode, x = Asking(), torch.ones(3)
+    with mode:
+        float(x.sum())
+        x[x > 0]
+        x.nonzero()
+        x[[0, 2]]
+    assert len(mode.asked) == 3, mode.asked
+
+
+def test_a_whole_frame_asks_no_tensor_for_its_values():
+    """From the observation to the marked quilt in the encoder's colours, of a neural engine. What a shared volume does on
+    a GPU, which skips less than a CPU can, is in tests/test_launches.py."""
+    network = synthetic.network(Architecture(64, 16))
+    engine = Voodoo3d(network, noise=False, samples=Samples(4, 4), sampling=Sampling.EXACT, runtime="eager")
+    target = Screen("four", 2, 2, 320, 320, 1.0, fan_yaws(4))
+    avatar, pictures, mode = engine.enrol(still_face()), list[Picture](), Asking()
+    stages = Stages(engine, avatar, StillObserver(), preset("cpu"), pictures.append, lambda: 0.0)
+    for number in range(2):  # what the first frame makes and keeps may ask
+        frame = Frame(np.zeros((4, 4, 3), np.uint8), captured=0.0, sequence=number)
+        work = Work(frame, StageClock(0.0), screens=(target,), parts={target: {}})
+        mode.asked.clear()
+        with mode:
+            Inline().submit(stages.steps(work), lambda failure: None)
+    assert len(pictures) == 2
+    assert mode.asked == []
