@@ -128,11 +128,12 @@ def _legend(figure: Any, plot: Any, panels: Sequence[Panel]) -> None:
     present = {span.stage for panel in panels for span in panel.spans}
     stages = [stage for stage in COLOURS if stage in present]
     handles = [plot.Rectangle((0, 0), 1, 1, color=COLOURS[stage]) for stage in stages]
+    handles.append(plot.Rectangle((0, 0), 1, 1, facecolor="white", edgecolor=INK, linewidth=1.4))
     figure.legend(
         handles,
-        stages,
+        [*stages, "one frame's way; A60 is caller A's frame 60"],
         loc="outside lower center",
-        ncols=len(stages),
+        ncols=len(handles),
         frameon=False,
         fontsize=9,
         handlelength=1.1,

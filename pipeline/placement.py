@@ -51,10 +51,12 @@ class Placement:
         return {device: [stage for stage in STAGES if device in where[stage]] for device in self.devices}
 
     def on_cpu(self) -> Placement:
-        """The same shape on CPU devices: every GPU becomes a CPU thread of its own."""
+        """The same shape on CPU devices: every GPU becomes a CPU thread of its own, numbered before those that were one."""
+        beyond = max((int(device.partition(":")[2]) + 1 for device in self.gpus), default=0)
 
         def cpu(device: str) -> str:
-            return device.replace("cuda:", "cpu:") if device.startswith("cuda:") else f"cpu:1{device.partition(':')[2]}"
+            kind, _, number = device.partition(":")
+            return f"cpu:{int(number) + beyond * (kind == 'cpu')}"
 
         return replace(
             self,

@@ -78,6 +78,14 @@ def test_more_gpus_are_never_slower_for_one_caller():
     assert rates[-1] > 2 * rates[0]
 
 
+def test_more_than_ten_gpus_are_told_apart():
+    placement = planned(16, 24)
+    outcome = simulated(placement, assumed(0.5), Load(callers=2, camera_rate=30, seconds=1))
+    assert len(placement.gpus) > 10
+    assert set(outcome.busy) == set(placement.devices)
+    assert outcome.fps == 30
+
+
 def test_the_same_question_has_the_same_answer():
     load = Load(callers=2, camera_rate=33, seconds=2)
     assert simulated(PAPER, COSTS, load) == simulated(PAPER, COSTS, load)
