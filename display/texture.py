@@ -15,8 +15,11 @@ import torch
 _log = logging.getLogger(__name__)
 
 GL_TEXTURE_2D, GL_LINEAR = 0x0DE1, 0x2601
-BUILD = "echo CUDA_ENABLE_GL = True >> ~/.aksetup-defaults.py && pip install --force-reinstall --no-deps pycuda"
-"pip cannot hand a switch to pycuda's build; this file can."
+BUILD = (
+    "echo CUDA_ENABLE_GL = True >> ~/.aksetup-defaults.py && "
+    "pip install --force-reinstall --no-cache-dir --no-deps pycuda"
+)
+"pip cannot hand a switch to pycuda's build; this file can. A wheel that pip has kept was built without it."
 
 
 class QuiltTooLarge(RuntimeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import window_rate
 from display.calibration import Calibration
 from display.desktop import Desktop, DisplayMissing
 from display.lenticular import CellTable, Tiling, interlace, places
@@ -273,6 +275,18 @@ def settle(window: Window) -> None:
     """Let every event that is on its way arrive."""
     for _ in range(20):
         assert window.step(0.01)
+
+
+def test_its_benchmark_tells_what_came_of_each_quilt(desk, tmp_path, monkeypatch):
+    monkeypatch.setattr(window_rate, "WARM_UP", 0.2)
+    window_rate.main(None, PRODUCT, 1.0, 1, False, tmp_path)
+    (path,) = tmp_path.iterdir()
+    facts = json.loads(path.read_text())
+    assert (facts["way"], facts["monitor"]["width"]) == ("host", STRIPES.width)
+    fast, live = facts["median"]["fast"], facts["median"]["live"]
+    assert fast["lost"] == 0 < fast["shown"]
+    assert live["shown"] + live["lost"] == 25
+    assert 0 < fast["upload_ms"]["p50"] < fast["whole_ms"]["p50"] <= fast["age_ms"]["p50"]
 
 
 def test_no_desktop_and_no_packages_are_explained(monkeypatch):
