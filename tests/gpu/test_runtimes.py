@@ -1,0 +1,134 @@
+"""Every runtime against eager on a CUDA device, stage by stage and through the whole network; with the full-size network too."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from engines.runtime import RUNTIMES, Precision, available, choose
+from engines.runtime import trt as tensorrt
+from engines.runtime.cache import Cache, Standing
+from engines.runtime.eager import Eager
+from engines.runtime.graphs import Graphs
+from engines.runtime.verify import Verdict, verify
+from engines.voodoo3d import stages, synthetic
+from engines.voodoo3d.architecture import Architecture
+from engines.voodoo3d.engine import Voodoo3d
+from engines.voodoo3d.network import Voodoo3D
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+
+SMALL = Architecture(image=64, thin=16)
+HERE = available("cuda") if torch.cuda.is_available() else list(RUNTIMES)
+with_tensorrt = pytest.mark.skipif("trt" not in HERE, reason="TensorRT is not installed")
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines that are built for a test stay out of the operator's folder."""
+    monkeypatch.setenv("TELEQUILT_DATA_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def device() -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+@pytest.fixture
+def unwaiting() -> Iterator[None]:
+    """Any wait for the device is an error while this is on."""
+    torch.cuda.set_sync_debug_mode("error")
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+def small(device: torch.device, precision: Precision = Precision.FLOAT32) -> Voodoo3D:
+    return synthetic.network(SMALL, device, precision.dtype)
+
+
+def agree(found: list[Verdict]) -> None:
+    assert found
+    assert not [one for one in found if not one.passed]
+
+
+@pytest.mark.parametrize("precision", list(Precision), ids=lambda precision: precision.value)
+@pytest.mark.parametrize("name", HERE)
+def test_a_runtime_agrees_with_eager(device: torch.device, name: str, precision: Precision) -> None:
+    agree(list(verify(Voodoo3d.on_trial(small=True), device, [name], [precision])))
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_a_runtime_runs_what_every_frame_wants_itself(device: torch.device, name: str) -> None:
+    found = list(verify(Voodoo3d.on_trial(small=True), device, [name], [Precision.FLOAT16]))
+    ran = {one.stage: one.by for one in found if one.precision is Precision.FLOAT16}
+    for stage in ("lift", "expression", "superresolution"):
+        assert ran[stage].startswith(name), ran
+
+
+@pytest.mark.parametrize("name", [name for name in HERE if name != "trt"])
+def test_a_runtime_agrees_with_eager_at_full_size(device: torch.device, name: str) -> None:
+    """Half precision, as `serve` takes it. TensorRT's engines take minutes to build: `python -m server engines verify`."""
+    agree(list(verify(Voodoo3d.on_trial(), device, [name], [Precision.FLOAT16])))
+
+
+def test_a_recording_waits_for_nothing(device: torch.device, request: pytest.FixtureRequest) -> None:
+    stage = stages.superresolution(small(device, Precision.FLOAT16))
+    run, inputs = Graphs(device, ()).prepare(stage), stage.example()
+    assert run.by != "eager"
+    out = torch.empty_like(run(*inputs))
+    torch.cuda.synchronize()
+    request.getfixturevalue("unwaiting")
+    run(*inputs, out=out)
+
+
+def test_a_recording_is_shared_by_threads_on_streams_of_their_own(device: torch.device) -> None:
+    stage = stages.lift(small(device))
+    run, eager = Graphs(device, ()).prepare(stage), Eager().prepare(stage)
+    (example,) = stage.example()
+    wrong: list[int] = []
+
+    def calling(number: int) -> None:
+        with torch.cuda.stream(torch.cuda.Stream(device)):
+            results: list[tuple[Tensor, Tensor]] = []
+            for k in range(20):
+                given = (example + 0.03 * number + 0.001 * k).clamp(0, 1)
+                results.append((given, run(given)))
+            torch.cuda.current_stream().synchronize()
+            if any(not torch.allclose(result, eager(given), rtol=0, atol=2e-4) for given, result in results):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=calling, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@with_tensorrt
+def test_an_engine_is_built_once_kept_and_found(device: torch.device, tmp_path: Path) -> None:
+    stage, cache = stages.lift(small(device, Precision.FLOAT16)), Cache(tmp_path / "engines")
+    assert tensorrt.build(stage, device, cache).anew
+    again = tensorrt.build(stage, device, cache)
+    assert not again.anew
+    assert cache.standing(again.entry, tensorrt.keys([stage], device)) == (Standing.READY, "")
+    assert tensorrt.Trt(device, True, cache).prepare(stage).by == "trt"
+
+
+@with_tensorrt
+def test_an_engine_that_was_tampered_with_is_built_anew(device: torch.device, tmp_path: Path) -> None:
+    stage, cache = stages.lift(small(device, Precision.FLOAT16)), Cache(tmp_path / "engines")
+    entry = tensorrt.build(stage, device, cache).entry
+    (cache.folder / entry.file).write_bytes(b"no engine")
+    assert tensorrt.build(stage, device, cache).anew
+
+
+def test_auto_takes_the_best_there_is(device: torch.device) -> None:
+    assert choose("auto", device).name == HERE[0]
+    assert ("trt" in HERE) == (find_spec("tensorrt") is not None and find_spec("torch_tensorrt") is not None)
