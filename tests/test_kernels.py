@@ -12,8 +12,13 @@ from torch import Tensor
 from display import optics
 from engines import shared_volume, triplane
 from engines.kernels.presence import available
+from engines.runtime.graphs import channels_last
 from engines.shared_volume import Budget
 from engines.triplane import Decoder, TriplaneField
+from engines.voodoo3d import stages, synthetic
+from engines.voodoo3d.architecture import Architecture
+from engines.voodoo3d.fused import FusedSuperResolution
+from engines.voodoo3d.stages import Look
 from tests.heads import planes_and_decoder
 
 kernels = pytest.importorskip("engines.kernels.march", reason="Triton is not installed")
@@ -24,7 +29,8 @@ pytestmark = pytest.mark.skipif(not available(DEVICE), reason="needs an NVIDIA G
 
 WIDE = Tuning(tile=(16, 16), steps=8)
 "Few programs, each of which costs the interpreter the same."
-LEAST_DB = {torch.float32: 85.0, torch.float16: 55.0}
+FLOAT32, FLOAT16, BFLOAT16 = torch.float32, torch.float16, torch.bfloat16
+LEAST_DB = {FLOAT32: 85.0, FLOAT16: 55.0}
 "Of pictures of the restless random field below. Seen with the interpreter: 112..121 dB and 78..89 dB."
 
 
@@ -74,8 +80,10 @@ def same(seen: tuple[Tensor, Tensor], twin: tuple[Tensor, Tensor], least_db: flo
 
 
 class TestExactMarch:
-    @pytest.mark.parametrize("dtype", list(LEAST_DB))
-    @pytest.mark.parametrize(("coarse", "fine", "colours"), [(12, 10, 3), (14, 0, 3), (9, 12, 32)])
+    @pytest.mark.parametrize(
+        ("dtype", "coarse", "fine", "colours"),
+        [(FLOAT32, 12, 10, 3), (FLOAT16, 12, 10, 3), (FLOAT32, 14, 0, 3), (FLOAT16, 9, 12, 32)],
+    )
     def test_agrees_with_the_plain_twin(self, dtype: torch.dtype, coarse: int, fine: int, colours: int) -> None:
         planes, decoder = random_field()
         seen = kernels.march(kernels.prepare(planes, decoder, dtype), *cameras(14.0), 11, coarse, fine, colours, WIDE)
@@ -85,7 +93,7 @@ class TestExactMarch:
             LEAST_DB[dtype],
         )
 
-    @pytest.mark.parametrize(("name", "least_db"), [("soft", 60), ("haired", 50), ("spectacled", 42)])
+    @pytest.mark.parametrize(("name", "least_db"), [("haired", 50), ("spectacled", 42)])
     def test_half_precision_planes_keep_surfaces_in_place(self, name: str, least_db: float) -> None:
         planes, decoder = head_field(name)
         seen = kernels.march(kernels.prepare(planes, decoder), *cameras(-9.0), 16, 24, 24, 3, WIDE)
@@ -93,9 +101,9 @@ class TestExactMarch:
 
     def test_views_are_the_same_alone_together_and_in_parts(self) -> None:
         field, (cam2world, intrinsics) = kernels.prepare(*random_field()), cameras(-17.5, 0.0, 17.5)
-        together = kernels.march(field, cam2world, intrinsics, 7, 6, 5, 3, WIDE)
-        in_parts = kernels.march(field, cam2world, intrinsics, 7, 6, 5, 3, Tuning((16, 16), 8, samples_at_once=1))
-        alone = kernels.march(field, cam2world[1:2], intrinsics[1:2], 7, 6, 5, 3, WIDE)
+        together = kernels.march(field, cam2world, intrinsics, 5, 4, 4, 3, WIDE)
+        in_parts = kernels.march(field, cam2world, intrinsics, 5, 4, 4, 3, Tuning((16, 16), 8, samples_at_once=1))
+        alone = kernels.march(field, cam2world[1:2], intrinsics[1:2], 5, 4, 4, 3, WIDE)
         for whole, parts, one in zip(together, in_parts, alone, strict=True):
             assert torch.equal(whole, parts)
             assert torch.equal(whole[1:2], one)
@@ -103,8 +111,8 @@ class TestExactMarch:
     @pytest.mark.parametrize("tuning", [Tuning((8, 8), 4), Tuning((16, 4), 5)])
     def test_tiles_that_do_not_divide_the_picture_change_nothing(self, tuning: Tuning) -> None:
         field = kernels.prepare(*random_field())
-        whole = kernels.march(field, *cameras(5.0), 11, 7, 6, 3, WIDE)
-        tiled = kernels.march(field, *cameras(5.0), 11, 7, 6, 3, tuning)
+        whole = kernels.march(field, *cameras(5.0), 9, 5, 4, 3, WIDE)
+        tiled = kernels.march(field, *cameras(5.0), 9, 5, 4, 3, tuning)
         for one, other in zip(whole, tiled, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
@@ -112,8 +120,8 @@ class TestExactMarch:
     def test_extreme_densities_are_nothing_and_a_wall(self, logit: float) -> None:
         planes, decoder = random_field(density=0.0)
         decoder.out_bias[0] = logit
-        seen = kernels.march(kernels.prepare(planes, decoder), *cameras(0.0), 6, 12, 8, 3, WIDE)
-        twin = triplane.march(TriplaneField(planes, decoder), *cameras(0.0), 6, 12, 8, 3)
+        seen = kernels.march(kernels.prepare(planes, decoder), *cameras(0.0), 6, 12, 4, 3, WIDE)
+        twin = triplane.march(TriplaneField(planes, decoder), *cameras(0.0), 6, 12, 4, 3)
         for one, other in zip(seen, twin, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=5e-3)
         assert ((seen[1] > triplane.FAR) if logit < 0 else (seen[1] < triplane.NEAR + 0.1)).all()
@@ -133,8 +141,10 @@ class TestExactMarch:
 
 
 class TestSharedMarch:
-    @pytest.mark.parametrize("dtype", list(LEAST_DB))
-    @pytest.mark.parametrize(("budget", "colours"), [(Budget(12, 14, 10), 3), (Budget(9, 9, 11), 32)])
+    @pytest.mark.parametrize(
+        ("dtype", "budget", "colours"),
+        [(FLOAT32, Budget(12, 14, 10), 3), (FLOAT16, Budget(12, 14, 10), 3), (FLOAT16, Budget(9, 9, 11), 32)],
+    )
     def test_agrees_with_the_plain_twin(self, dtype: torch.dtype, budget: Budget, colours: int) -> None:
         planes, decoder = random_field()
         views = cameras(14.0, -3.0)
@@ -143,7 +153,7 @@ class TestSharedMarch:
 
     def test_what_is_empty_to_the_twin_is_empty(self) -> None:
         planes, decoder = head_field("plain")
-        budget, tuning = Budget(16, 16, 8), Tuning((8, 8), 8)
+        budget, tuning = Budget(10, 12, 6), Tuning((8, 8), 6)
         seen = kernels.shared_march(kernels.prepare(planes, decoder), *cameras(0.0), 16, budget, 3, tuning)
         twin = shared_volume.march(TriplaneField(planes, decoder), *cameras(0.0), 16, budget, 3)
         same(seen, twin, 45)
@@ -162,8 +172,10 @@ class TestSharedMarch:
 
 class TestModulated:
     @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["rows", "channels last"])
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-    def test_finish_is_what_its_docstring_says(self, layout: torch.memory_format, dtype: torch.dtype) -> None:
+    @pytest.mark.parametrize(("dtype", "within"), [(FLOAT32, 2e-6), (FLOAT16, 4e-3), (BFLOAT16, 2e-2)])
+    def test_finish_is_what_its_docstring_says(
+        self, layout: torch.memory_format, dtype: torch.dtype, within: float
+    ) -> None:
         from engines.kernels.modulated import finish
 
         draw = torch.Generator().manual_seed(3)
@@ -183,18 +195,47 @@ class TestModulated:
         x = picture.double() * demodulation[:, :, None, None].double() * 2**0.5 + (strength * noise + bias).double()
         plain = torch.nn.functional.leaky_relu(x, 0.2)
         bent = torch.cat((plain[:, :35], plain[:, 35:] * scale + shift), 1) * style[:, :, None, None]
-        within = 2e-6 if dtype == torch.float32 else 4e-3
         for wanted, given in ((plain, (None, None)), (bent, ((scale, shift), style))):
             made = finish(picture.clone(), demodulation, noise, strength, bias, *given)
             assert made.is_contiguous(memory_format=layout)
             torch.testing.assert_close(made.double(), wanted, rtol=within, atol=within)
 
-    def test_super_resolution_is_the_same(self) -> None:
-        from engines.voodoo3d import synthetic
-        from engines.voodoo3d.architecture import Architecture
-        from engines.voodoo3d.fused import FusedSuperResolution
-
+    @pytest.mark.parametrize(("dtype", "least_db"), [(FLOAT32, 110), (FLOAT16, 55), (BFLOAT16, 35)])
+    def test_super_resolution_is_the_same(self, dtype: torch.dtype, least_db: float) -> None:
+        """Seen with the interpreter: 138, 64 and 43 dB; the twin itself in half precision comes to 63 and 45."""
         network = synthetic.network(Architecture(image=32, thin=16), DEVICE).superresolution
         rgb = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(4)).to(DEVICE)
         twin = network(rgb)
-        assert psnr(FusedSuperResolution(network)(rgb) / twin.std(), twin / twin.std()) > 110
+        made = FusedSuperResolution(network.to(dtype))(rgb.to(dtype)).float()
+        assert psnr(made / twin.std(), twin / twin.std()) > least_db
+
+    def test_pictures_stay_laid_out_as_tensor_cores_read_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What a convolution leaves is finished in place and read by the next: nothing is turned around in between."""
+        from engines.kernels import modulated
+
+        seen: list[bool] = []
+
+        def look(_: object, __: object, picture: Tensor, *___: object, **____: object) -> None:
+            seen.append(picture.is_contiguous(memory_format=torch.channels_last))
+
+        monkeypatch.setattr(modulated, "launch", look)
+        network = synthetic.network(Architecture(image=32, thin=16), DEVICE).superresolution
+        channels_last(network)
+        FusedSuperResolution(network)(torch.randn(2, 3, 8, 8).to(DEVICE))
+        assert len(seen) == 7
+        assert all(seen)
+
+
+class TestStage:
+    def test_a_gpu_is_given_kernels_and_a_processor_torch(self) -> None:
+        network = synthetic.network(Architecture(image=32, thin=16), DEVICE)
+        for stage in (stages.superresolution(network), stages.march(network, Look(2, 8, (6, 6), 3))):
+            assert (stage.fused is not None) == (DEVICE.type == "cuda")
+
+    def test_a_gpu_without_triton_is_given_torch_aloud(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(stages, "available", lambda _: False)
+        monkeypatch.setattr("engines.runtime._said", set())
+        assert not stages._kernels_run_on(torch.device("cuda", 0))
+        assert "pip install triton" in caplog.text
