@@ -28,29 +28,28 @@ class Places:
 
     def __init__(self, plan: Callable[[AnyEngine], Planned], start: Callable[[Placement], Executor] = Threads) -> None:
         self._plan, self._start = plan, start
-        self._lock = threading.Lock()
+        self._placing = threading.Lock()
+        "Held while GPUs are looked at. Who only reads does not wait for that: dictionaries are read whole."
         self._of: dict[str, Place] = {}
         self._places: dict[Placement, Place] = {}
 
     def of(self, engine: AnyEngine) -> Place:
         """Raises UnknownPlacement or PlacementImpossible, again each time: memory may be free later."""
-        with self._lock:
+        with self._placing:
             if engine.name not in self._of:
-                planned = self._plan(engine)
-                if planned.placement not in self._places:
-                    self._places[planned.placement] = Place(planned.placement, self._start(planned.placement))
-                self._of[engine.name] = self._places[planned.placement]
+                placement = self._plan(engine).placement
+                if placement not in self._places:
+                    self._places[placement] = Place(placement, self._start(placement))
+                self._of[engine.name] = self._places[placement]
             return self._of[engine.name]
 
     def all(self) -> list[Place]:
-        """Those in use."""
-        with self._lock:
-            return list(self._places.values())
+        """Those in use. Never waits."""
+        return list(self._places.values())
 
     def reports(self, engine: str) -> list[DeviceReport]:
-        """How the devices of the engine of that name are doing; none before it was wanted."""
-        with self._lock:
-            place = self._of.get(engine)
+        """How the devices of the engine of that name are doing; none before it was wanted. Never waits."""
+        place = self._of.get(engine)
         return place.executor.devices() if place else []
 
     def warm_up(self, engine: AnyEngine) -> None:

@@ -26,6 +26,7 @@ from pipeline.executors.threads import Threads
 from pipeline.flow import LEFT, REPLACED
 from pipeline.frame import Frame
 from pipeline.placement import Placement, preset
+from pipeline.roster import LEAST_PATIENCE
 from pipeline.session import Session
 from pipeline.stages import Picture
 from tests.painted import PaintedEngine, PaintedState, StillObserver, still_face
@@ -213,6 +214,34 @@ def test_a_renderer_that_hangs_stops_nobody_for_long_and_costs_no_frame(threads)
         assert [picture.sequence for picture in caller.pictures] == list(range(15))
         assert caller.session.report().drops == {}
         caller.session.close()
+
+
+class Compiling(PaintedEngine):
+    """Slow on each thread's first batch, as a neural engine is that has to be loaded there."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+
+    def render(self, state: PaintedState, cameras: Cameras) -> ViewSet:
+        here = threading.current_thread().name
+        if here not in self.known:
+            self.known.add(here)
+            time.sleep(3 * LEAST_PATIENCE)
+        return super().render(state, cameras)
+
+
+def test_a_renderer_that_is_slow_at_first_is_not_taken_for_one_that_hangs(threads, caplog):
+    engine, executor = Compiling(), threads(PAPER)
+    callers = [Caller(engine, PAPER, executor) for _ in range(2)]
+    for number in range(4):
+        for caller in callers:
+            caller.shows(number)
+    for caller in callers:
+        assert caller.session.report().drops == {}
+        caller.session.close()
+    assert len(engine.known) == len(PAPER.render)
+    assert [one.drops for one in executor.devices()] == [0] * len(PAPER.devices)
+    assert caplog.text == ""
 
 
 def test_a_session_ends_once_and_says_why_when_nobody_is_left_to_render(threads, caplog):
