@@ -62,9 +62,18 @@ class Running:
 
     def close(self) -> None:
         self.stop()
+        self.do(_hang_up())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _hang_up() -> None:
+    """End whoever still talks to a client that keeps its connection."""
+    talking = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in talking:
+        task.cancel()
+    await asyncio.gather(*talking, return_exceptions=True)
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""Screenshots: takes the pictures for docs/, with the puppet driving the public-domain sample avatar: both pages, and a
-sweep through the views of a quilt.
+"""Screenshots: takes the pictures for docs/, with the puppet driving the public-domain sample avatar: both pages, the viewer's
+modes, and a sweep through the views of a quilt.
 
 Run `python -m tests.screenshots` on an otherwise idle machine: the figures in the picture are the machine's own.
 """
@@ -7,12 +7,13 @@ Run `python -m tests.screenshots` on an otherwise idle machine: the figures in t
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import FilePayload, Page, ViewportSize, expect, sync_playwright
 
 from display.label import mark
 from display.optics import fan
@@ -23,11 +24,17 @@ from pipeline.preprocess.observer import observe_portrait
 from pipeline.puppet import blink, mouth, puppet_portrait, scripted
 from server.settings import Settings
 from tests.browsing import PLENTY, Visit, launch, served
+from tests.glasses import RECORD, fill_screen
 
 ADDRESS = "http://localhost:8000/"
 DOCS = Path(__file__).parents[1] / "docs"
 SETTLING = 8_000
 "Milliseconds until the figures of a call that has just begun are those of a running one."
+
+WATCHED: ViewportSize = {"width": 1200, "height": 760}
+LEFT_OF_GLASS, GLASS = 1360, (570, 760)
+"Where the Looking Glass begins on the desktop, and its pixels: few, so that its slices can be seen in a picture."
+SCREENS = f"--screen-info={{1360x860 label='Main'}}{{{GLASS[0]}x{GLASS[1]} label='{RECORD['serial']}'}}"
 
 SWEEP_SIZE, SWEEP_RATE, SWEEP_FROM = 400, 15, 1.2
 "Pixels, pictures a second, and seconds into the puppet's script."
@@ -69,6 +76,60 @@ def sweep(name: str) -> None:
     )
 
 
+def on_air(visit: Visit) -> Page:
+    """The caller's page, which the puppet drives."""
+    page = visit.open(ADDRESS)
+    page.set_viewport_size({"width": 1360, "height": 860})
+    expect(page.get_by_role("radio", name="Grace Hopper")).to_be_checked()
+    page.get_by_role("textbox", name="Channel").fill("ruby-wren-42")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
+    page.mouse.move(1000, 450)
+    page.wait_for_timeout(SETTLING)
+    page.evaluate("document.activeElement.blur()")
+    return page
+
+
+def watching(visit: Visit, mode: str) -> Page:
+    page = visit.open(f"{ADDRESS}view/ruby-wren-42")
+    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
+    page.get_by_role("radio", name=mode).check(force=True)
+    return page
+
+
+def viewers(visit: Visit, driver: Page) -> None:
+    """docs/viewer*.png: the viewer's modes on an ordinary screen, and the way onto a Looking Glass."""
+    for mode, name in (("Window", "viewer.png"), ("Quilt", "viewer_quilt.png")):
+        page = watching(visit, mode)
+        page.set_viewport_size(WATCHED)
+        page.mouse.move(800, 380)
+        page.wait_for_timeout(SETTLING)
+        take(page, name, driver)
+        page.close()
+    page = watching(visit, "Hologram")
+    page.set_viewport_size(WATCHED)
+    page.locator("#glass-file").set_input_files(calibration_file())
+    expect(page.locator("#glass-faults")).to_contain_text("570 × 760")
+    take(page, "viewer_setup.png", driver)
+    page.close()
+
+
+def glass(visit: Visit, driver: Page) -> None:
+    """docs/viewer_hologram.png: what the page draws on a Looking Glass, here a small one."""
+    page = watching(visit, "Hologram")
+    page.locator("#glass-file").set_input_files(calibration_file())
+    fill_screen(visit, page, LEFT_OF_GLASS)
+    expect(page.locator("body")).to_have_attribute("data-glass", "right")
+    page.wait_for_timeout(SETTLING)
+    take(page, "viewer_hologram.png", driver)
+    page.close()
+
+
+def calibration_file() -> FilePayload:
+    record = RECORD | {"screenW": GLASS[0], "screenH": GLASS[1]}
+    return {"name": "visual.json", "mimeType": "application/json", "buffer": json.dumps(record).encode()}
+
+
 def main() -> None:
     sweep("sweep.webp")
     expect.set_options(timeout=PLENTY)
@@ -77,24 +138,12 @@ def main() -> None:
         served(Settings(data_dir=Path(data), port=8000)),
         sync_playwright() as playwright,
     ):
-        visit = Visit(launch(playwright, film=None))
-        page = visit.open(ADDRESS)
-        page.set_viewport_size({"width": 1360, "height": 860})
-        expect(page.get_by_role("radio", name="Grace Hopper")).to_be_checked()
-        page.get_by_role("textbox", name="Channel").fill("ruby-wren-42")
-        page.get_by_role("button", name="Start").click()
-        expect(page.locator("#stage")).to_have_attribute("data-state", "live")
-        page.mouse.move(1000, 450)
-        page.wait_for_timeout(SETTLING)
-        page.evaluate("document.activeElement.blur()")
+        browser = launch(playwright, None, SCREENS)
+        visit = Visit(browser)
+        page = on_air(visit)
         take(page, "caller.png", page)
-
-        viewer = visit.open(f"{ADDRESS}view/ruby-wren-42")
-        viewer.set_viewport_size({"width": 1200, "height": 760})
-        expect(viewer.locator("#stage")).to_have_attribute("data-state", "live")
-        viewer.mouse.move(800, 380)
-        viewer.wait_for_timeout(SETTLING)
-        take(viewer, "viewer.png", page)
+        viewers(visit, page)
+        glass(Visit(browser, no_viewport=True), page)
 
 
 if __name__ == "__main__":

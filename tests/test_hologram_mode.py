@@ -9,6 +9,7 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from display.screen import screen
 from server.settings import Settings
 from tests.bridges import fake_module, misbehaving, running, saying
 from tests.browsing import PLENTY, Visit, launch, served, write_calm
-from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, fill_screen, off
+from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, as_record, fill_screen, off
 from tests.live import free_port, painted_studio
+from tests.panels import CELLS
 from tests.test_pages import WITHOUT_WEBGL
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -148,13 +150,28 @@ def expect_wrong(page: Page, words: str) -> None:
     assert page.evaluate("drawn") == before
 
 
+def frozen(page: Page) -> tuple[np.ndarray, np.ndarray]:
+    """The newest quilt as the browser decoded it [H, W, 4], and the panel's picture [480, 640, 3]; both uint8. Draws no more."""
+    page.evaluate("document.querySelector('video').play()")
+    page.evaluate("kept = null, keeps = true")
+    page.wait_for_function("() => kept !== null")
+    page.evaluate("document.querySelector('video').pause()")
+    page.wait_for_timeout(500)
+    panel, quilt, (width, height) = page.evaluate(KEPT)
+    assert (width, height) == (TILING.width, TILING.height)
+    drawn = np.frombuffer(base64.b64decode(panel), np.uint8).reshape(480, 640, 4)[::-1, :, :3]
+    return np.frombuffer(base64.b64decode(quilt), np.uint8).reshape(height, width, 4), drawn
+
+
 def test_the_panel_shows_what_the_plain_twin_makes_of_the_decoded_quilt(
     browser: Browser, visit: Visit, port: int, tmp_path: Path
 ) -> None:
-    """The whole way: a caller, the relief engine, H.264, WebRTC, and the fake Bridge's calibration."""
+    """The whole way: a caller, the relief engine, H.264, WebRTC, and the fake Bridge's calibration; then that of a panel of cells."""
+    cells, cell_file = as_record(replace(CELLS, width=640, height=480)), tmp_path / "visual.json"
+    cell_file.write_text(cells)
     with (
         running(fake_module().display(), glass(), http_port=port) as bridge,
-        served(Settings(data_dir=tmp_path, port=0)) as (address, _),
+        served(Settings(data_dir=tmp_path / "data", port=0)) as (address, _),
     ):
         publish(browser, address)
         page = hologram(visit, f"{address}view/glass")
@@ -164,26 +181,24 @@ def test_the_panel_shows_what_the_plain_twin_makes_of_the_decoded_quilt(
         assert bridge.fake.errors == []
         assert bridge.fake.names() == ["enter_orchestration", "available_output_devices", "exit_orchestration"]
 
-        page.evaluate("keeps = true")
-        page.wait_for_function("kept !== null")
-        page.evaluate("document.querySelector('video').pause()")
-        page.wait_for_timeout(500)
-        panel, quilt, (width, height) = page.evaluate(KEPT)
+        striped = frozen(page)
         expect(page.locator(".controls")).to_have_css("opacity", "0")
         seen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
 
-    assert (width, height) == (TILING.width, TILING.height)
-    decoded = np.frombuffer(base64.b64decode(quilt), np.uint8).reshape(height, width, 4)
-    drawn = np.frombuffer(base64.b64decode(panel), np.uint8).reshape(480, 640, 4)[::-1, :, :3]
-    assert decoded[..., :3].std() > 20, "a face is no even grey"
-    assert np.array_equal(seen, drawn), "what is on the screen is the canvas, pixel by pixel"
-    calibration = parse(RECORD)
-    assert off(drawn, interlace(decoded, TILING, calibration), calibration, TILING.views).max() <= 2
-    assert (
-        off(drawn, interlace(decoded, Tiling.of(screen("telequilt")), calibration), calibration, TILING.views).max()
-        > 20
-    )
-    assert visit.complaints == []
+        page.locator("#glass-file").set_input_files(cell_file)
+        expect(page.locator("#glass-found")).to_contain_text(
+            "Looking Glass, 640 × 480 pixels, from its calibration file"
+        )
+        celled = frozen(page)
+        assert visit.complaints == []
+
+    assert np.array_equal(seen, striped[1]), "what is on the screen is the canvas, pixel by pixel"
+    for record, (decoded, drawn) in ((RECORD, striped), (cells, celled)):
+        calibration = parse(record)
+        assert decoded[..., :3].std() > 20, "a face is no even grey"
+        assert off(drawn, interlace(decoded, TILING, calibration), calibration, TILING.views).max() <= 2
+        other = interlace(decoded, Tiling.of(screen("telequilt")), calibration)
+        assert off(drawn, other, calibration, TILING.views).max() > 20
 
 
 def test_only_where_every_pixel_fits_is_it_shown(visit: Visit, painted: str, record: Path) -> None:
@@ -293,7 +308,7 @@ def test_one_button_brings_the_page_onto_the_display(visit: Visit, painted: str,
         "Browser.grantPermissions", {"permissions": ["windowManagement"], "browserContextId": owner["browserContextId"]}
     )
     page.get_by_role("button", name="Show on the Looking Glass").click()
-    page.wait_for_function("asked.length > 0")
+    page.wait_for_function("() => asked.length > 0")
     assert page.evaluate("asked") == ["LKG-T00001"]
     page.keyboard.press("f")
     page.locator("#setup-title").dblclick()

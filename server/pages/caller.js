@@ -123,7 +123,7 @@ navigator.mediaDevices?.addEventListener?.("devicechange", () => void showCamera
 
 /* ---- step 2: who they see ---- */
 
-/** Settles once the shelf has been filled. @type {Promise<void>} */
+/** Settles once what can be chosen is there, and chosen as far as it can be without asking. @type {Promise<void>} */
 let stocked = Promise.resolve();
 
 function showChosen() {
@@ -146,6 +146,12 @@ for (const source of [recorder, shelf]) {
 
 /* ---- step 3: the call ---- */
 
+async function stock() {
+  await shelf.load("sample");
+  await showEngines();
+  if ((await showCameras()) === 0) selectKind("puppet");
+}
+
 async function showEngines() {
   const loadable = (await withToken(api.engines).catch(() => [])).filter((engine) => !engine.failure);
   part("engine").replaceChildren(...loadable.map((engine) => new Option(engine.name, engine.name, engine.default, engine.default)));
@@ -158,7 +164,7 @@ async function missing() {
     part("channel").focus();
     return "Give the channel a name of letters, digits, - and _.";
   }
-  await stocked; // who starts at once means the avatar that is about to be chosen
+  await stocked; // who starts at once means what is about to be chosen
   if (!shelf.chosen) return "Choose an avatar in step 2, or make one.";
   await voiceSet;
   if (!driver.on && !(await startDriver(driverKind()))) return "Nothing drives the avatar yet: see step 1.";
@@ -267,8 +273,6 @@ api.takeTokenFromAddress();
 part("channel").value = suggestedChannel();
 selectKind("camera");
 showDriver();
-stocked = shelf.load("sample");
+stocked = stock();
 await stocked;
-await showEngines();
-if ((await showCameras()) === 0) selectKind("puppet");
 await showFilms(part("channel").value);
