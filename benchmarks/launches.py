@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,8 +24,12 @@ from torch.utils._pytree import tree_flatten
 
 from benchmarks.harness import RESULTS, show, write
 from display import optics
+from display.colour import Layout, converted
+from display.label import mark
 from display.optics import fan
+from display.quilt import on_device
 from display.screen import PRODUCT, screen
+from display.views import ViewSet
 from engines.contract import CROP, FaceObservation
 from engines.runtime import Run, Runtime, Stage
 from engines.runtime.eager import Called, Eager
@@ -55,12 +59,17 @@ class Launches:
     "Recorded graphs, one launch each."
     sent: int
     "Arrays from the host."
+    fetched: int
+    "Arrays to the host."
     waits: int
     "Numbers that the host has to have before it can go on."
 
     @property
     def total(self) -> int:
-        return self.kernels + self.copies + self.replays + self.sent
+        return self.kernels + self.copies + self.replays + self.sent + self.fetched
+
+    def __add__(self, other: Launches) -> Launches:
+        return Launches(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Counting(TorchDispatchMode):
@@ -81,12 +90,14 @@ class Counting(TorchDispatchMode):
 
     @property
     def launches(self) -> Launches:
-        return Launches(**{kind: self.seen[kind] for kind in ("kernels", "copies", "replays", "sent", "waits")})
+        return Launches(**{kind.name: self.seen[kind.name] for kind in fields(Launches)})
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kind = _kind(func, tree_flatten((args, kwargs))[0])
         if kind:
             self.seen[kind] += 1
+        if kind == "fetched":
+            return args[0]  # there is nothing to be copied
         return func(*args, **(kwargs or {}))
 
 
@@ -114,6 +125,8 @@ def _kind(func: Any, given: list[Any]) -> str | None:
     if func.is_view or name in _FREE:
         return None
     tensors = [each for each in given if isinstance(each, Tensor)]
+    if name == "copy_" and tensors[0].device != META and tensors[1].device == META:
+        return "fetched"
     there = META in given or any(tensor.device == META for tensor in tensors)
     if any(tensor.device != META and tensor.dim() for tensor in tensors):
         return "sent" if there else None  # else: the host's own affair
@@ -161,6 +174,26 @@ def rendered(
     return _network(runtime, arch)(lambda network: render(network, [(state, cameras)], samples, sampling))
 
 
+def pictured() -> Launches:
+    """Of the views of our own quilt, composed, marked, converted for an encoder and brought to the host."""
+    target = screen(PRODUCT)
+    its_mark = mark(target, META.type)
+    shape = target.views, target.tile_height, target.tile_width, 4
+    views = ViewSet(torch.empty(shape, dtype=torch.uint8, device=META), 0)
+    with torch.no_grad(), Counting() as counting:
+        picture = converted(on_device([views], target, its_mark), Layout.NV12)
+        torch.empty_like(picture, device="cpu").copy_(picture)  # as pipeline/transfer.py lands it
+    return counting.launches
+
+
+def frame(
+    runtime: str, sampling: Sampling, arch: Architecture = Architecture(), samples: Samples = Samples()
+) -> Launches:
+    """Of a whole driven frame on one GPU: driven, every view of our own quilt rendered, the quilt brought to the host."""
+    views = screen(PRODUCT).views
+    return driven(runtime, arch, samples) + rendered(views, runtime, sampling, arch, samples) + pictured()
+
+
 def _network(runtime: str, arch: Architecture) -> Callable[[Callable[[Voodoo3D], object]], Launches]:
     with META:
         network = Voodoo3D(arch)
@@ -196,12 +229,15 @@ def main() -> None:
         for sampling in Sampling:
             work = f"render, {sampling.value}"
             rows += [(runtime, work, views, rendered(views, runtime, sampling)) for views in (1, 6, 24)]
+            rows.append((runtime, f"whole frame, {sampling.value}", 24, frame(runtime, sampling)))
+        rows.append((runtime, "quilt", 24, pictured()))
     kinds = [part.name for part in fields(Launches)]
     show(
         "Launches of a driven frame",
         ("work", "runtime", "views", *kinds, "launches"),
-        [(work, runtime, views, *vars(found).values(), found.total) for runtime, work, views, found in rows],
-        "VOODOO 3D at full size, counted by shape; views super-resolved six at a time",
+        [(work, runtime, views, *astuple(found), found.total) for runtime, work, views, found in rows],
+        "VOODOO 3D at full size, counted by shape: kernels of torch's operations (its fused kernels are fewer), copies on the device,"
+        " graphs replayed, arrays sent there and fetched, waits; views super-resolved six at a time",
     )
     counted = [
         {"runtime": r, "work": work, "views": v, **vars(found), "launches": found.total} for r, work, v, found in rows

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -166,18 +167,17 @@ def _shown(opened: Staged, device: torch.device, runtimes: list[str], precisions
             progress.update(bar, description=what, completed=done, total=of)
 
         found.extend(verdicts(opened, device, runtimes or None, precisions, told))
-    table = _table("stage", "run by", "precision", "agrees to", "must", "max error", "ms", "", title=_named(device))
-    for verdict in found:
-        table.add_row(*_row(verdict))
+    table = _table("", "by way of", "agrees to", "must", "max error", "ms", "", title=f"\n[bold]{_named(device)}[/]")
+    for (by, in_precision), group in groupby(found, lambda one: (one.runtime, one.precision.value)):
+        table.add_row(f"[bold]{by}, {in_precision}[/]")
+        for verdict in group:
+            table.add_row(*_row(verdict))
     Console().print(table)
     return found
 
 
 def _conclude(found: list[Verdict]) -> None:
     wrong = [one for one in found if not one.passed]
-    instead = sorted({f"{one.stage} by {one.runtime}" for one in found if not one.by.startswith(one.runtime)})
-    if instead:
-        typer.echo(f"run by something slower, for the reasons said above: {', '.join(instead)}")
     if wrong:
         names = ", ".join(f"{one.stage} by {one.by} in {one.precision.value}" for one in wrong)
         typer.echo(f"telequilt: {len(wrong)} of {len(found)} disagree with eager: {names}", err=True)
@@ -191,7 +191,8 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
     must = f"{verdict.least:.0f} dB" if math.isfinite(verdict.least) else "exactly"
     sign = "[green]✓[/]" if verdict.passed else "[red]✗[/]"
     time_taken = f"{verdict.milliseconds:.1f}"
-    return verdict.stage, verdict.by, verdict.precision.value, level, must, f"{verdict.worst:.1e}", time_taken, sign
+    by = verdict.by.removeprefix(verdict.runtime).removeprefix(", ")
+    return f"  {verdict.stage}", by, level, must, f"{verdict.worst:.1e}", time_taken, sign
 
 
 class NothingToBuild(RuntimeError):
@@ -263,7 +264,11 @@ def _named(device: torch.device) -> str:
 def _table(*columns: str, title: str | None = None) -> Table:
     from rich.table import Table
 
-    return Table(*columns, title=title, title_justify="left", box=None, show_edge=False, pad_edge=False)
+    table = Table(
+        *columns, title=title, title_justify="left", title_style="", box=None, show_edge=False, pad_edge=False
+    )
+    table.columns[0].no_wrap = True
+    return table
 
 
 def _progress() -> Progress:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.launches import META, Counting, driven, rendered
+from benchmarks.launches import META, Counting, driven, frame, pictured, rendered
 from engines.shared_volume import Sampling
 from engines.voodoo3d.architecture import Architecture
+from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import VIEWS_AT_ONCE
 
 SMALL = Architecture(image=64, thin=16)
@@ -22,6 +23,16 @@ def test_a_frame_waits_for_no_number_and_sends_one_array_a_stage(runtime: str) -
     for found in (driven(runtime, SMALL), *(rendered(BATCH, runtime, sampling, SMALL) for sampling in Sampling)):
         assert found.waits == 0
         assert found.sent == 1  # the face; the cameras
+
+
+@pytest.mark.parametrize("runtime", ["eager", "graphs"])
+def test_a_whole_frame_sends_two_arrays_and_fetches_one(runtime: str) -> None:
+    found = frame(runtime, Sampling.SHARED_VOLUME, SMALL, Samples(8, 8))
+    assert (found.sent, found.fetched, found.waits) == (2, 1, 0)
+
+
+def test_a_quilt_costs_the_same_few_launches_whatever_its_views() -> None:
+    assert pictured().total < 40
 
 
 @pytest.mark.parametrize("sampling", list(Sampling))
@@ -57,8 +68,9 @@ def test_a_recorded_drive_is_lift_march_and_expression() -> None:
         (lambda x: x + torch.arange(3.0).to(META), "sent"),
         (lambda x: x[[0, 2]], "sent"),
         (lambda x: torch.tensor([1.0, 2.0], device=x.device), "sent"),
+        (lambda x: torch.empty(3).copy_(x), "fetched"),
     ],
-    ids=["kernel", "copy", "cast", "array", "list as an index", "list as a tensor"],
+    ids=["kernel", "copy", "cast", "array", "list as an index", "list as a tensor", "into the host's memory"],
 )
 def test_what_is_counted_as_what(work: Callable[[Tensor], Tensor], kind: str) -> None:
     with Counting() as counting:
