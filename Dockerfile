@@ -3,9 +3,10 @@
 FROM nvidia/cuda:13.0.1-runtime-ubuntu24.04
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# Compilers and Python's headers: Triton and torch.compile build what launches their kernels where it first runs.
 # hadolint ignore=DL3008
 RUN apt-get update -qq \
- && apt-get install -y -qq --no-install-recommends make python3.12 python3.12-venv \
+ && apt-get install -y -qq --no-install-recommends gcc g++ make python3.12 python3.12-dev python3.12-venv \
  && rm -rf /var/lib/apt/lists/*
 
 RUN useradd --create-home --uid 10001 telequilt

@@ -24,8 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""How neural engines run on this machine's GPUs: as they are (eager), recorded (graphs), or built ahead (trt).
 
-    The first time: `engines build`, some minutes; then `engines verify`, which holds every way against eager.
-    Where TensorRT is not installed there is nothing to build, and `engines verify` does on its own.
+    The first time: `engines build`, some minutes, if TensorRT is installed; then `engines verify`, which holds every way
+    against eager. Which one runs is chosen with `serve --runtime` and `--precision`; docs/hardware.md says more.
     """,
 )
 
@@ -214,7 +214,7 @@ def _why_not() -> str | None:
     if absent := lacking():
         return (
             f"{' and '.join(absent)} cannot be imported, so there is nothing to build, and graphs run all networks; "
-            "for TensorRT: pip install -c constraints.txt -e '.[gpu]'"
+            "for TensorRT: pip install -c constraints.txt tensorrt torch-tensorrt"
         )
     return None
 

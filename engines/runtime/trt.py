@@ -143,6 +143,7 @@ def loaded(engine: bytes, example: tuple[Tensor, ...]) -> Recording:
         writes = [name for name in names if name not in reads]
         names = reads + writes
         inputs = tuple(tensor.float().contiguous().clone() for tensor in example)
+        # a Dims counts and indexes, and so can be gone through, although its signature does not say so
         shapes = [list(map(int, network.get_tensor_shape(name))) for name in names]  # pyright: ignore[reportArgumentType]
         if shapes[:-1] != [list(tensor.shape) for tensor in inputs] or len(writes) != 1:
             raise BuildFailed(f"an engine of other shapes: {dict(zip(names, shapes, strict=True))}")
