@@ -120,7 +120,7 @@ def _one(wanted: argparse.Namespace, costs: Costs, source: str) -> None:
         panel(f"{callers} caller{'s' * (callers > 1)}: {one.fps:.1f} fps each", placement, one)
         for callers, one in zip(wanted.callers[:2], outcomes, strict=False)
     ]
-    length = 3.2 * outcomes[0].age.p50 / 1e3
+    length = max(3.2 * outcomes[0].age.p50, *(2.2 * one.age.p50 for one in outcomes[:2])) / 1e3  # a whole frame in each
     if draw(panels, SETTLED_AFTER, length, title, path.with_suffix(".png")):
         print(path.with_suffix(".png"))
 

@@ -114,6 +114,7 @@ def main() -> None:
     assert frames, "nothing could be measured"
     _show_frames(what, frames)
     best = [min(group, key=lambda one: one.parts_ms["frame"].p50) for group in _by_kind(frames)]
+    _show_parts(best)
     if _picture(what, best, path.with_suffix(".png")):
         print(path.with_suffix(".png"))
     several: list[dict[str, Any]] = []
@@ -332,23 +333,24 @@ def _by_kind(frames: list[OneFrame]) -> list[list[OneFrame]]:
 
 
 def _show_frames(what: str, frames: list[OneFrame]) -> None:
-    networks = list(dict.fromkeys(_column(part) for one in frames for part in one.parts_ms if part not in WHOLES))
     rows = []
     for one in frames:
-        share = "-" if one.share_of_floor is None else f"{one.share_of_floor:.0%}"
-        parts = {_column(name): part for name, part in one.parts_ms.items()}
-        cells = (parts.get(name) for name in (*networks, "frame"))
-        rows.append(
-            [
-                str(one.way),
-                *(f"{cell.p50:.1f} / {cell.p95:.1f}" if cell else "-" for cell in cells),
-                f"{one.fps:.1f}",
-                share,
-                f"{one.peak_mib:.0f}",
-            ]
-        )
-    headings = ["a frame at a time", *networks, "frame", "fps", "of floor", "MiB"]
-    show(what, headings, rows, "milliseconds: p50 / p95; 'frame' from the host's side, the rest on the device")
+        frame, share = one.parts_ms["frame"], "-" if one.share_of_floor is None else f"{one.share_of_floor:.0%}"
+        times = (f"{frame.p50:.1f} / {frame.p95:.1f}", f"{one.fps:.1f}", share)
+        rows.append([str(one.way), *times, f"{one.peak_mib:.0f}", f"{one.prepared_s:.0f}"])
+    headings = ["a frame at a time", "ms p50 / p95", "fps", "of floor", "MiB", "prepared in s"]
+    show(what, headings, rows, "milliseconds from the host's side, the device waited for; nothing overlaps")
+
+
+def _show_parts(best: list[OneFrame]) -> None:
+    """Where the time goes in the quickest way of each kind."""
+    parts = [{_column(name): part for name, part in one.parts_ms.items()} for one in best]
+    rows = []
+    for name in (*PART_COLOURS, *WHOLES):
+        cells = [one.get(name) for one in parts]
+        if any(cells):
+            rows.append([name, *(f"{cell.p50:.2f} / {cell.p95:.2f}" if cell else "-" for cell in cells)])
+    show("where the time goes", ["milliseconds: p50 / p95", *(str(one.way) for one in best)], rows)
 
 
 def _column(part: str) -> str:
@@ -376,7 +378,18 @@ def _show_calls(what: str, several: list[dict[str, Any]]) -> None:
     show(f"{what}, {several[0]['placement']}", headings, rows)
 
 
-NETWORK_COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#f0e442", "#999999")
+PART_COLOURS = {
+    "lift": "#0072b2",
+    "driver's march": "#56b4e9",
+    "expression": "#009e73",
+    "march": "#e69f00",
+    "superresolution": "#d55e00",
+    "carry": "#882255",
+    "compose": "#cc79a7",
+    "colour": "#f0e442",
+    "landing": "#999999",
+}
+"In the order of a frame's way."
 
 
 def _picture(what: str, best: list[OneFrame], path: Path) -> bool:
@@ -385,14 +398,15 @@ def _picture(what: str, best: list[OneFrame], path: Path) -> bool:
     if plot is None:
         return False
     figure, axis = plot.subplots(figsize=(10.5, 1.6 + 0.8 * len(best)), layout="constrained")
-    names = list(dict.fromkeys(_column(part) for one in best for part in one.parts_ms if part not in WHOLES))
+    present = {_column(part) for one in best for part in one.parts_ms}
+    names = [name for name in PART_COLOURS if name in present]
     for row, one in enumerate(best):
         left = 0.0
         parts = {_column(part): spread for part, spread in one.parts_ms.items()}
-        for number, name in enumerate(names):
+        for name in names:
             width = parts[name].p50 if name in parts else 0.0
-            colour = NETWORK_COLOURS[number % len(NETWORK_COLOURS)]
-            axis.barh(row, width, left=left, height=0.55, color=colour, label=name if row == 0 else None)
+            label = name if row == 0 else None
+            axis.barh(row, width, left=left, height=0.55, color=PART_COLOURS[name], label=label)
             left += width
         whole = one.parts_ms["frame"].p50
         axis.barh(
