@@ -45,8 +45,14 @@ class Device:
 @dataclass(frozen=True)
 class Planned:
     placement: Placement
-    explanation: tuple[str, ...]
+    reasons: tuple[str, ...] = ()
     "Sentences."
+    roles: tuple[str, ...] = ()
+    "Who does what, in sentences."
+
+    @property
+    def explanation(self) -> tuple[str, ...]:
+        return self.reasons + self.roles
 
 
 def chosen(choice: str, devices: Sequence[Device], engine: str, needs: Footprint | None, views: int) -> Planned:
@@ -57,7 +63,7 @@ def chosen(choice: str, devices: Sequence[Device], engine: str, needs: Footprint
     _check(placement, devices, engine, needs)
     if needs is None and placement.gpus:
         return _on_the_processor(devices, engine, needs)
-    return Planned(placement, (f"Placement {placement.name}, as chosen.", *_roles(placement, views)))
+    return Planned(placement, (f"Placement {placement.name}, as chosen.",), _roles(placement, views))
 
 
 def plan(devices: Sequence[Device], engine: str, needs: Footprint | None, views: int) -> Planned:
@@ -70,14 +76,12 @@ def plan(devices: Sequence[Device], engine: str, needs: Footprint | None, views:
         (fit if device.free_bytes >= least else left_out).append(device)
     notes = [f"{device} is left out: rendering needs about {least / GIB:.1f} GiB." for device in left_out]
     if not fit:
-        found = _on_the_processor([], engine, needs)
-        return Planned(found.placement, (*notes, *found.explanation))
+        return _on_the_processor([], engine, needs, notes)
     gpus = [device.name for device in fit]
     best = _preset_on(gpus, views, needs) or _balanced(fit, needs, views)
     if best is None:
-        found = _on_the_processor([], engine, needs)
-        return Planned(found.placement, (*notes, *found.explanation))
-    return Planned(best, (_present(fit), *notes, *_roles(best, views), *_why(best, gpus, needs, views)))
+        return _on_the_processor([], engine, needs, notes)
+    return Planned(best, (_present(fit), *notes, *_why(best, gpus, needs, views)), _roles(best, views))
 
 
 def bytes_needed(stages: Sequence[str], needs: Footprint) -> int:
@@ -153,21 +157,24 @@ def _check(placement: Placement, devices: Sequence[Device], engine: str, needs: 
             )
 
 
-def _on_the_processor(devices: Sequence[Device], engine: str, needs: Footprint | None) -> Planned:
+def _on_the_processor(
+    devices: Sequence[Device], engine: str, needs: Footprint | None, notes: Sequence[str] = ()
+) -> Planned:
     if needs is None:
         why = f"Engine {engine} works on the processor" + (
             f"; {len(devices)} GPU{'s' * (len(devices) > 1)} stay free." if devices else "."
         )
     else:
         why = f"No GPU can be used, so the processor does everything: {engine} will be far from real time."
-    return Planned(preset("cpu"), (why, "Threads cpu:0 observes and drives, cpu:1 renders, cpu:2 composes and codes."))
+    roles = "Threads cpu:0 observes and drives, cpu:1 renders, cpu:2 composes and codes."
+    return Planned(preset("cpu"), (*notes, why), (roles,))
 
 
 def _present(fit: Sequence[Device]) -> str:
     return f"{len(fit)} GPU{'s' * (len(fit) > 1)}: {', '.join(map(str, fit))}."
 
 
-def _roles(placement: Placement, views: int) -> list[str]:
+def _roles(placement: Placement, views: int) -> tuple[str, ...]:
     """Who does what, a sentence for all devices that do the same."""
     one = {"preprocess": "observes", "drive": "drives", "display": "composes", "encode": "codes"}
     share = -(-views // len(placement.render))
@@ -176,7 +183,7 @@ def _roles(placement: Placement, views: int) -> list[str]:
     for device, stages in placement.stages.items():
         does = [one[stage] for stage in stages]
         sentences.setdefault(" and ".join([", ".join(does[:-1]), does[-1]] if does[:-1] else does), []).append(device)
-    return [_sentence(devices, what) for what, devices in sentences.items()]
+    return tuple(_sentence(devices, what) for what, devices in sentences.items())
 
 
 def _sentence(devices: Sequence[str], what: str) -> str:

@@ -113,6 +113,13 @@ def test_an_engine_that_needs_no_gpu_gets_none():
     assert "2 GPUs stay free" in said(found.explanation)
 
 
+def test_a_chosen_placement_on_gpus_is_for_engines_that_can_use_them():
+    found = chosen("paper", cards(7), "relief", None, 24)
+    assert found.placement == preset("cpu")
+    assert "7 GPUs stay free" in said(found.explanation)
+    assert chosen("cpu", cards(7), "engine", NEEDS, 24).placement == preset("cpu")
+
+
 def test_the_neural_engine_says_what_it_needs():
     needs = catalogue.footprint("voodoo3d")
     assert needs is not None
