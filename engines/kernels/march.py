@@ -6,8 +6,9 @@ Four kernels a part of the views, nothing waits for the device, shapes are fixed
     bounds > fill_grid > read_grid > find_depths > look (drawn samples, tiles that meet something) > composite
 
 Why not one kernel: a ray's colours must be kept until its weights are known, 1.5 kB a ray or 200 kB a tile, which is what a
-multiprocessor has. Through memory they cost 2.1 GB for 24 views with 96 + 96 samples, 0.5 ms of an H200's 4.3 TB/s; sampling
-and decoding take 75 million points x 128 ex2/lg2 = 2.7 ms at its 16 a clock, x 1500 other instructions = 4 ms.
+multiprocessor has. Computed, not measured: through memory they cost 2.1 GB for 24 views with 96 + 96 samples, 0.5 ms of an
+H200's 4.3 TB/s; sampling and decoding take 75 million points x 128 ex2/lg2 = 2.7 ms at its 16 a clock, x 1500 other
+instructions = 4 ms.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Tuning:
 
     @property
     def warps(self) -> int:
-        """16 rays each: twice as many need more registers than there are (benchmarks/kernel_resources.py)."""
+        """16 rays each: with twice as many, float32 planes spill (compiled for sm_90; see benchmarks/kernel_resources.py)."""
         return self.rays // 16
 
 

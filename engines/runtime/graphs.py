@@ -26,7 +26,7 @@ WARM_UPS = 3
 "Runs before a recording: compiling, choosing algorithms and first allocations must not be recorded."
 COMPILED = frozenset({"lift", "expression"})
 "Stages whose many pointwise steps between convolutions are worth fusing. Super-resolution has kernels that do (Stage.fused), ready"
-"in seconds where compiling takes minutes; which is faster has not been measured: benchmarks.views_per_second --compiled does."
+"in seconds where compiling takes minutes; which is faster has not been measured: benchmarks.views_per_second --seams does."
 
 _recording = threading.Lock()
 "One at a time in a process, on whatever device: torch's rule (torch.cuda.graph)."
