@@ -227,7 +227,7 @@ def _sheet(strips: list[tuple[str, Resolved, Views, Tensor]], path: Path) -> boo
             _draw(axes[row, column], picture, f"{name}: {title}" if column == 0 else title)
         off = (third[view] - known.sharp[view]).abs().amax(0).cpu()
         axes[row, 4].imshow(off, vmin=0, vmax=0.5, cmap="magma")
-        axes[row, 4].set_title("every third: off by, black 0 .. white 1/4 of the range", fontsize=9)
+        axes[row, 4].set_title("from every third: off by (white: a quarter of the range)", fontsize=8.5)
         axes[row, 4].axis("off")
     figure.savefig(path, dpi=110)
     plot.close(figure)

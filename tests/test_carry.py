@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +215,17 @@ class TestEngine:
     def test_batches_are_not_filled_up_with_parts_of_other_frames(self, network: Voodoo3D) -> None:
         assert self.engine(network, SECOND).views_at_once == 1
         assert self.engine(network, Resolved.EVERY).views_at_once == network.views_at_once
+
+
+def test_the_benchmark_writes_its_figures_and_their_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import carry as benchmark
+
+    options = ["--cpu", "--heads", "plain", "--views", "4", "--side", "96", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["carry", *options])
+    benchmark.main()
+    found = json.loads((tmp_path / "carry.json").read_text())
+    assert [row["pictures"] for row in found["work"]] == [24, 13, 9]
+    for row in found["quality"]:
+        assert min(row["psnr_db"]) > max(row["enlarged_psnr_db"])
+        assert min(row["ssim"]) > max(row["enlarged_ssim"])
+    assert (tmp_path / "carry.png").read_bytes()[:4] == b"\x89PNG"
