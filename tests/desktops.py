@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -90,10 +91,14 @@ def _set_mode(environment: dict[str, str], output: str, size: tuple[int, int], x
 
 @contextmanager
 def _server(command: list[str]) -> Iterator[dict[str, str]]:
-    """Start an X server on a free display and end it."""
+    """Start an X server on a display that nobody else will choose, and end it.
+
+    Left to itself it takes the first free one, and a server that is just being ended takes its successor's socket along.
+    """
     reading, writing = os.pipe()
+    words = [command[0], f":{secrets.randbelow(50_000) + 1000}", *command[1:], "-displayfd", str(writing)]
     with tempfile.TemporaryFile() as complaints:
-        process = subprocess.Popen([*command, "-displayfd", str(writing)], pass_fds=(writing,), stderr=complaints)
+        process = subprocess.Popen(words, pass_fds=(writing,), stderr=complaints)
         os.close(writing)
         try:
             with os.fdopen(reading) as pipe:

@@ -94,7 +94,7 @@ async def test_serve_shows_a_call_and_outlives_its_window(tmp_path):
                 assert live["session"]["frames"] > 0
                 process.send_signal(signal.SIGINT)
                 rest = await asyncio.wait_for(process.stderr.read(), PLENTY)  # type: ignore[union-attr]
-                assert await process.wait() == 0
+                assert await process.wait() == 0, rest.decode()
         finally:
             if process.returncode is None:
                 process.kill()
