@@ -134,9 +134,10 @@ class TestWriting:
         def full(_: int) -> None:
             raise OSError("no space left on device")
 
-        with monkeypatch.context() as patched, pytest.raises(OSError, match="no space"):
+        with monkeypatch.context() as patched:
             patched.setattr(os, "fsync", full)
-            cache.write(KEY, ENGINE[::-1])
+            with pytest.raises(OSError, match="no space"):
+                cache.write(KEY, ENGINE[::-1])
         assert cache.read(KEY) == ENGINE
         assert sorted(cache.folder.iterdir()) == before
 
