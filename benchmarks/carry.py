@@ -1,7 +1,7 @@
 """Carry: what super-resolving every second or third view costs in picture quality, and what it saves in work.
 
     python -m benchmarks.carry                     writes benchmarks/results/carry.json and a sheet of pictures beside it
-    python -m benchmarks.carry --heads plain --views 7 --side 256      to see that it works
+    python -m benchmarks.carry --heads plain --views 4 --side 128      to see that it works
 
 A stand-in takes the place of super-resolution, since nobody here has trained weights: heads built in code, whose every view is
 known sharp (marched at full side, with a pattern on their surface finer than a march's pixels). It makes what a network would
@@ -97,7 +97,7 @@ def main() -> None:
 def _parsed() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--heads", nargs="+", default=["plain", "haired", "spectacled"], choices=list(HEADS))
-    options.add_argument("--views", type=int, default=7, help="neighbours out of a quilt's 24, from its middle")
+    options.add_argument("--views", type=int, default=4, help="neighbours out of a quilt's 24, from its middle")
     options.add_argument("--side", type=int, default=512, help="of a sharp view; a march's is a quarter")
     options.add_argument("--cpu", action="store_true", help="leave a GPU alone")
     options.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON and the pictures")
