@@ -359,7 +359,7 @@ def _explained() -> Iterator[None]:
     except (
         *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused),
         *(UnknownScreen, UnknownEngine, WeightsMissing, Refused, Unreachable, FileNotFoundError),
-        *(MeshingMissing, NoSurface, CalibrationRejected, GlassMissing, PlacementImpossible),
+        *(MeshingMissing, NoSurface, CalibrationRejected, GlassMissing, PlacementImpossible, UnknownRuntime),
     ) as error:
         typer.echo(f"telequilt: {error}", err=True)
         raise typer.Exit(2) from None

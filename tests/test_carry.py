@@ -20,10 +20,11 @@ from display import optics
 from display.optics import Cameras, fan
 from display.screen import PRODUCT, screen
 from engines import shared_volume, triplane
+from engines.runtime import UnknownRuntime
 from engines.shared_volume import Budget, Sampling
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
-from engines.voodoo3d.carry import Carry, Carrying, Resolved, UnknownChoice, chosen_views, picked
+from engines.voodoo3d.carry import Carry, Carrying, Resolved, chosen_views, picked
 from engines.voodoo3d.drive import Voodoo3dState
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
@@ -152,7 +153,7 @@ class TestChoice:
 
     def test_a_name_that_does_not_exist_is_told_with_those_that_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TELEQUILT_SUPERRESOLVED", "fourth")
-        with pytest.raises(UnknownChoice, match=r"'fourth'.*every, second, third"):
+        with pytest.raises(UnknownRuntime, match=r"'fourth'.*every, second, third"):
             Voodoo3d(noise=True)
         assert chosen_views("second") is SECOND
 

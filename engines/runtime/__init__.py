@@ -30,7 +30,7 @@ RUNTIME, PRECISION = "TELEQUILT_RUNTIME", "TELEQUILT_PRECISION"
 
 
 class UnknownRuntime(ValueError):
-    """The operator named a runtime or a precision that does not exist; the message lists those that do."""
+    """The operator named a way of running networks that does not exist; the message lists those that do."""
 
 
 class Precision(Enum):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines import triplane
+from engines.runtime import UnknownRuntime
 
 SAME = 0.06
 "World units (a head is 0.4 deep) by which two depths of one place may differ; the more they do the less it counts."
@@ -24,10 +25,6 @@ JUMP = 0.05
 
 SUPERRESOLVED = "TELEQUILT_SUPERRESOLVED"
 "The variable by which an operator chooses."
-
-
-class UnknownChoice(ValueError):
-    """The operator named a choice of views that does not exist; the message lists those that do."""
 
 
 class Resolved(Enum):
@@ -47,12 +44,12 @@ class Resolved(Enum):
 
 
 def chosen_views(name: str) -> Resolved:
-    """The choice called `name`. Raises UnknownChoice."""
+    """The choice called `name`. Raises UnknownRuntime."""
     try:
         return Resolved(name)
     except ValueError:
         known = ", ".join(each.value for each in Resolved)
-        raise UnknownChoice(f"{SUPERRESOLVED} is {name!r}; views are super-resolved: {known}") from None
+        raise UnknownRuntime(f"{SUPERRESOLVED} is {name!r}; views are super-resolved: {known}") from None
 
 
 @dataclass(frozen=True)

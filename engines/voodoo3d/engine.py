@@ -60,7 +60,7 @@ class Voodoo3d:
 
         `runtime` and `precision` are names from engines/runtime, by default the operator's choice, as is which views are
         super-resolved (`resolved`); `views_at_once` is how many pictures are super-resolved together.
-        Raises WeightsMissing, UnknownRuntime, carry.UnknownChoice.
+        Raises WeightsMissing, UnknownRuntime.
         """
         self.noise = os.environ.get(SYNTHETIC) == "1" if noise is None else noise
         self.samples, self.sampling = samples, sampling
