@@ -7,6 +7,7 @@ of the border between two, and float32 may choose the other: at most one in ten 
 from __future__ import annotations
 
 import base64
+import ctypes
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -86,6 +87,7 @@ def opengl() -> Iterator[Shader]:
 
     yield draw
     context.release()
+    ctypes.CDLL("libEGL.so.1").eglReleaseThread()  # else it stays current, and no window of this thread can have one
 
 
 BEGIN = """

@@ -212,9 +212,11 @@ def test_a_dropped_renderer_is_tried_with_work_that_does_not_count_and_comes_bac
     assert four.finished(number=next(frames)).by["cpu:2"] == 0, "tried, and failed again"
     until(lambda: [device for device, _ in four.batches].count("cpu:2") == 1)
     until(lambda: four.executor.devices()[1].retry_in == 2.0)
-    four.behaviour.clear()
+    shown = threading.Event()
+    four.behaviour["cpu:2"] = lambda parts: shown.wait(10)
     clock.now += 2.01
-    assert four.finished(number=next(frames)).by["cpu:2"] == 0
+    assert four.finished(number=next(frames)).by["cpu:2"] == 0, "the frame does not wait for the trial"
+    shown.set()
     until(lambda: "cpu:2" in four.up())
     assert "renderer cpu:2 is up again" in caplog.text
     until(lambda: four.finished(number=next(frames)).by["cpu:2"])
