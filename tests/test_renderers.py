@@ -312,7 +312,7 @@ def test_a_device_that_nobody_can_stand_in_for_ends_the_frames_it_holds(bench):
     assert behind.ended.wait(1.0)
     until(lambda: told)
     assert all(isinstance(failure.error, DeviceGone) for failure in (*told, *behind.told) if failure)
-    assert "cpu:0 has not answered for 11 s; only a restart frees its thread" in str(told[0])
+    assert f"cpu:0 has not answered for {LAST_PATIENCE + 1:.0f} s; only a restart frees its thread" in str(told[0])
     assert not able(four.executor.devices())
     assert isinstance(four.finished("b").told[0].error, DeviceGone), "at once"
     release.set()

@@ -82,7 +82,7 @@ async def test_a_caller_drives_a_volume_that_a_viewer_sees(tmp_path: Path) -> No
     assert_a_hologram_of_noise(await called(tmp_path, small, pictures=6, seconds=20))
 
 
-@pytest.mark.golden
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_the_full_size_network_on_the_same_way(tmp_path: Path) -> None:
     """Few samples along a ray, but every layer at its published size: a quilt takes minutes without a GPU."""
