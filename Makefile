@@ -11,7 +11,7 @@ help:
 	@echo "make test        run the test suite (a headless Chromium is used where there is one)"
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
 	@echo "make golden      the full-size networks against golden outputs, where ../shared is at hand (minutes)"
-	@echo "make soak        a hundred callers who come and go, and one ten-minute call"
+	@echo "make soak        a hundred callers who come and go, one ten-minute call, the full network in a call"
 	@echo "make doctor      what this machine has and lacks, with the command that mends it"
 	@echo "make benchmarks  measure stage times and glass-to-glass latency on this machine"
 	@echo "make clean       remove the virtual environment and caches"
