@@ -74,12 +74,10 @@ class Flow:
         self._under_way.append(work)
         return [work]
 
-    def settle(self, work: Work, failed_in: str | None = None, overtaken: bool = False) -> None:
-        """`work` is finished, a stage failed on it, or a newer frame was rendered in its place."""
+    def settle(self, work: Work, failed_in: str | None = None) -> None:
+        """`work` is finished, or a stage failed on it."""
         self._under_way.remove(work)
-        if overtaken:
-            self.dropped[REPLACED] += 1
-        elif failed_in is not None:
+        if failed_in is not None:
             self.dropped[f"failed in {failed_in}"] += 1
 
     def close(self) -> None:

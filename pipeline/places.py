@@ -61,7 +61,7 @@ class Places:
             engine.warm_up()
             return
         ended: SimpleQueue[Failure | None] = SimpleQueue()
-        place.executor.submit([[Task("warm-up", device, engine.warm_up, engine) for device in gpus]], ended.put)
+        place.executor.submit([[Task("warm-up", device, engine.warm_up, lambda: engine) for device in gpus]], ended.put)
         failure = ended.get()
         if failure is not None:
             raise failure.error

@@ -22,8 +22,8 @@ FIRST_PATIENCE = 600.0
 "Seconds while it is unknown what is usual: weights are read and kernels compiled, and a neural engine without a GPU takes minutes."
 NEW_SIZE_PATIENCE = 20.0
 "Seconds at least for a number of views that an engine has not rendered there: CUDA graphs are recorded for each (engines/runtime)."
-LAST_PATIENCE = 60.0
-"Seconds at least where nobody can take over: suspecting then only ends calls, and a face that is not seen costs nothing to drive."
+LAST_PATIENCE = 10.0
+"Seconds at least where nobody can take over: suspecting then only ends calls."
 MOST_IN_A_ROW = 10
 "Failures, with no success between, after which the last renderer is given up."
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0

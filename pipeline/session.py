@@ -16,7 +16,7 @@ from display.quilt import Quilt
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
 from pipeline.clock import Cost, Percentiles, StageClock, StageTimes
-from pipeline.executors import DeviceGone, Executor, Failure, Overtaken
+from pipeline.executors import DeviceGone, Executor, Failure
 from pipeline.flow import Flow, Work
 from pipeline.frame import Frame
 from pipeline.placement import Placement
@@ -151,16 +151,15 @@ class Session:
                 self._executor.submit(self._stages.steps(work), partial(self._settle, work))
 
     def _settle(self, work: Work, failure: Failure | None) -> None:
-        overtaken = failure is not None and isinstance(failure.error, Overtaken)
         gone = None
         with self._lock:
-            self._flow.settle(work, failure.stage if failure else None, overtaken)
+            self._flow.settle(work, failure.stage if failure else None)
             if failure is None:
                 mark_times(work.clock, work.stints)
                 self._times.add(work.clock, sum(screen.views for screen in work.screens))
                 self._frames += 1
                 self._presence = work.seen.presence
-            elif not overtaken:
+            else:
                 gone = self._note(failure)
             late = self._left_behind and self._flow.idle
             self._lock.notify_all()

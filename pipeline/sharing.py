@@ -1,6 +1,9 @@
-"""Sharing: whose views a free renderer takes next. Callers take fair turns, the newest frame wins, frames come out in order.
+"""Sharing: whose views a free renderer takes next. Callers take fair turns, and their frames come out in order.
 
 Decides without a thread and without a clock: no torch, asyncio, threading or time here.
+
+What is in this line was driven for it, and is rendered. Frames that come too fast wait before that, in the one place where a
+newer one replaces them (pipeline/flow.py), and few of a caller's are under way: so the line is short.
 
 Fairness is self-clocked fair queueing (S. J. Golestani, INFOCOM 1994): a frame's place in the line is where its caller's last
 frame ended plus its own number of views, so that equal callers take turns by the frame and one who shows more views gets
@@ -34,19 +37,12 @@ class Wanted:
     "Views that no renderer has taken, or whose renderer failed."
     out: int = 0
     "Views that renderers are busy with."
-    failures: int = 0
-    called: bool = False
-    "A free renderer was on its way when it came: it is as good as begun."
     alone: bool = False
     "A batch that held it failed: until it is known who is to blame it shares none."
 
     @property
     def place(self) -> float:
         return self.start + self.views
-
-    @property
-    def begun(self) -> bool:
-        return self.called or self.out > 0 or sum(map(len, self.waiting)) < self.views or self.failures > 0
 
     @property
     def complete(self) -> bool:
@@ -97,22 +93,12 @@ class Sharing:
         self._ahead: dict[Hashable, float] = {}
         "Where a caller's last frame ended, if it was served before its turn to fill up a batch."
 
-    def offer(self, wanted: Wanted, renderers: int, free: bool = False) -> Wanted | None:
-        """Put `wanted` in the line, for that many renderers, of which one is `free` and will take it at once.
-
-        What it overtakes, an older frame of its caller that nobody began, comes back.
-        """
-        frames = self._callers.setdefault(wanted.caller, [])
+    def offer(self, wanted: Wanted, renderers: int) -> None:
+        """Put `wanted` in the line, for that many renderers."""
         wanted.waiting, wanted.share = [range(wanted.views)], share_of(wanted.views, renderers)
-        wanted.called = free and not self.waiting
-        overtaken = frames.pop() if frames and not frames[-1].begun else None
-        if overtaken is not None:
-            wanted.start = overtaken.start  # its turn comes no later for being newer
-        else:
-            wanted.start = max(self._now, self._ahead.get(wanted.caller, 0.0))
-        frames.append(wanted)
+        wanted.start = max(self._now, self._ahead.get(wanted.caller, 0.0))
+        self._callers.setdefault(wanted.caller, []).append(wanted)
         self._ahead[wanted.caller] = wanted.place
-        return overtaken
 
     def take(self, at_once: Callable[[Hashable], int | None]) -> Batch | None:
         """What a free renderer does next: its share of the frame whose turn it is, in full batches.
@@ -145,7 +131,6 @@ class Sharing:
         for part in batch.parts:
             part.wanted.out -= len(part.views)
             part.wanted.waiting.insert(0, part.views)
-            part.wanted.failures += 1
             part.wanted.alone = True
 
     def lost(self, wanted: Wanted) -> list[Wanted]:

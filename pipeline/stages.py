@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -70,7 +70,7 @@ class Stages:
         steps: list[Step] = [[self._task("preprocess", place.preprocess, work, self._observe)]]
         if work.screens:
             steps += [
-                [self._task("drive", place.drive, work, self._drive)],
+                [self._task("drive", place.drive, work, self._drive, lambda: (self.engine, work.seen.presence > 0))],
                 self._spread(work),
                 [self._task("compose", place.display, work, self._compose)],
                 [self._task("encode", place.encode, work, self._present)],
@@ -95,13 +95,20 @@ class Stages:
             keep=views.keep,
         )
 
-    def _task(self, stage: str, device: str, work: Work, run: Callable[[Work], None]) -> Task:
+    def _task(
+        self,
+        stage: str,
+        device: str,
+        work: Work,
+        run: Callable[[Work], None],
+        kind: Callable[[], Hashable] | None = None,
+    ) -> Task:
         def timed() -> None:
             begun = instant(device, self.now)
             run(work)
             work.stints.append(Stint(stage, device, begun, instant(device, self.now)))
 
-        return Task(stage, device, timed, self.engine)
+        return Task(stage, device, timed, kind or (lambda: self.engine))
 
     def _observe(self, work: Work) -> None:
         work.seen = self.observer.observe(work.frame)

@@ -50,14 +50,6 @@ def test_a_failed_frame_is_counted_under_its_stage():
     assert flow.idle
 
 
-def test_a_frame_that_was_overtaken_at_the_renderers_counts_as_replaced():
-    flow = Flow()
-    flow.offer(*frame(0))
-    (work,) = flow.ready(now=0.0)
-    flow.settle(work, failed_in="render", overtaken=True)
-    assert flow.dropped == {REPLACED: 1}
-
-
 def test_a_caller_who_left_starts_nothing_more():
     flow = Flow()
     flow.offer(*frame(0))

@@ -53,34 +53,6 @@ def test_shares_are_as_few_as_can_be_and_bounded(views: int, renderers: int):
     assert (share - 1) * renderers * rounds < views  # and none holds more than its even part, rounded up
 
 
-def test_a_newer_frame_takes_the_place_of_one_that_nobody_began():
-    sharing = Sharing()
-    sharing.offer(wanted("a", item=1), 1)
-    sharing.offer(wanted("b"), 1)
-    overtaken = sharing.offer(wanted("a", item=2), 1)
-    assert overtaken is not None
-    assert overtaken.item == 1
-    batch = sharing.take(alone)
-    assert batch is not None
-    assert batch.parts[0].wanted.item == 2  # still before b
-
-
-def test_a_frame_that_a_free_renderer_is_about_to_take_is_not_overtaken():
-    sharing = Sharing()
-    sharing.offer(wanted("a", item=1), 1, free=True)
-    assert sharing.offer(wanted("a", item=2), 1, free=True) is None
-    overtaken = sharing.offer(wanted("a", item=3), 1, free=True)
-    assert overtaken is not None, "the renderer that is free is free for one frame only"
-    assert overtaken.item == 2
-
-
-def test_a_frame_that_was_begun_is_not_overtaken():
-    sharing = Sharing()
-    sharing.offer(wanted("a"), 4)
-    sharing.take(alone)
-    assert sharing.offer(wanted("a"), 4) is None
-
-
 def test_frames_of_a_caller_come_out_in_order_even_where_the_newer_is_ready_first():
     sharing = Sharing()
     sharing.offer(wanted("a", 2, item=1), renderers=2)
@@ -147,9 +119,7 @@ class World:
         caller %= len(self.callers)
         frame = Wanted(caller, ENGINE, self.callers[caller], self.offered[caller])
         self.offered[caller] += 1
-        overtaken = self.sharing.offer(frame, self.renderers)
-        if overtaken is not None:
-            self.ended.setdefault(caller, []).append(overtaken.item)
+        self.sharing.offer(frame, self.renderers)
 
     def take(self, _: int) -> None:
         if len(self.out) < self.renderers and (batch := self.sharing.take(self.at_once)) is not None:

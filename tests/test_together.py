@@ -14,7 +14,7 @@ import pytest
 from display.optics import Cameras
 from display.screen import Screen, screen
 from display.views import ViewSet
-from engines.contract import SharesBatches
+from engines.contract import FaceObservation, SharesBatches
 from engines.shared_volume import Sampling
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -22,11 +22,11 @@ from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
 from pipeline import session as session_module
 from pipeline.executors.inline import Inline
-from pipeline.executors.threads import Threads
+from pipeline.executors.threads import LOOK_EVERY, Threads
 from pipeline.flow import LEFT, REPLACED
 from pipeline.frame import Frame
 from pipeline.placement import Placement, preset
-from pipeline.roster import LEAST_PATIENCE
+from pipeline.roster import LAST_PATIENCE, LEAST_PATIENCE
 from pipeline.session import Session
 from pipeline.stages import Picture
 from tests.painted import PaintedEngine, PaintedState, StillObserver, still_face
@@ -43,12 +43,17 @@ class SharedPaint(PaintedEngine):
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.drives = 0
         self.gate = threading.Event()
         self.gate.set()
 
     @property
     def views_at_once(self) -> int:
         return 8
+
+    def drive(self, avatar: str, seen: FaceObservation) -> PaintedState:
+        self.drives += 1
+        return super().drive(avatar, seen)
 
     def render_many(self, requests: Sequence[tuple[PaintedState, Cameras]]) -> list[ViewSet]:
         self.batches.append([state.tint for state, _ in requests])
@@ -90,11 +95,11 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 @pytest.fixture
-def threads() -> Iterator[Callable[[Placement], Threads]]:
+def threads() -> Iterator[Callable[..., Threads]]:
     made: list[Threads] = []
 
-    def make(placement: Placement) -> Threads:
-        made.append(Threads(placement))
+    def make(placement: Placement, **more: Any) -> Threads:
+        made.append(Threads(placement, **more))
         return made[-1]
 
     yield make
@@ -290,20 +295,63 @@ def test_the_next_frame_is_driven_while_this_one_is_rendered(threads):
     assert caller.session.report().drops == {}
 
 
-def test_a_frame_overtaken_at_the_renderers_is_counted_and_no_failure(threads, caplog):
+class SlowToMove(PaintedEngine):
+    """Drives a face that is not seen in no time, as a neural engine does, and one that is seen when it is let."""
+
+    def __init__(self) -> None:
+        self.driving, self.let = threading.Event(), threading.Event()
+
+    def drive(self, avatar: str, seen: FaceObservation) -> PaintedState:
+        if seen.presence:
+            self.driving.set()
+            assert self.let.wait(20)
+        return super().drive(avatar, seen)
+
+
+class ComesLate(StillObserver):
+    """Sees nobody in the first ten frames."""
+
+    def observe(self, frame: Frame) -> FaceObservation:
+        return replace(super().observe(frame), presence=float(frame.sequence >= 10))
+
+
+def test_the_first_face_to_be_seen_is_not_taken_for_a_hang_since_none_was_driven_in_no_time(threads):
+    now, engine, placement = [0.0], SlowToMove(), preset("cpu")
+    caller = Caller(engine, placement, threads(placement, now=lambda: now[0]), observer=ComesLate())
+    for number in range(10):
+        caller.shows(number)
+    caller.offer(10)
+    assert engine.driving.wait(10)
+    now[0] += 10 * LAST_PATIENCE
+    time.sleep(3 * LOOK_EVERY)
+    engine.let.set()
+    until(lambda: len(caller.pictures) == 11)
+    assert caller.gone == []
+    now[0] += 1
+    engine.let.clear()
+    engine.driving.clear()
+    caller.offer(11)
+    assert engine.driving.wait(10)
+    now[0] += 10 * 10 * LAST_PATIENCE + 1
+    until(lambda: caller.gone)
+    engine.let.set()
+    caller.session.close()
+
+
+def test_newer_frames_wait_in_one_place_and_what_was_taken_up_is_shown(threads, caplog):
     engine = SharedPaint()
-    caller = Caller(engine, preset("cpu"), executor := threads(preset("cpu")), depth=3)
+    caller = Caller(engine, preset("cpu"), executor := threads(preset("cpu")), depth=2)
     engine.gate.clear()
-    for number in range(3):
+    for number in range(5):
         caller.offer(number)
         until(lambda: engine.batches)
         until(lambda number=number: executor._renderers._sharing.shares_waiting == min(number, 1))
-        until(lambda number=number: caller.session.report().drops.get(REPLACED, 0) == max(number - 1, 0))
+    assert caller.session.report().drops == {REPLACED: 2}
     engine.gate.set()
-    until(lambda: len(caller.pictures) == 2)
+    until(lambda: len(caller.pictures) == 3)
     caller.session.close()
-    assert [picture.sequence for picture in caller.pictures] == [0, 2]
-    assert caller.session.report().drops == {REPLACED: 1}
+    assert [picture.sequence for picture in caller.pictures] == [0, 1, 4]
+    assert engine.drives == 3, "none for nothing"
     assert caplog.text == ""
 
 

@@ -19,8 +19,8 @@ class Task:
     stage: str
     device: str
     run: Callable[[], None]
-    kind: Hashable = None
-    "Tasks of one stage and kind take about as long on one device: the engine they work with."
+    kind: Callable[[], Hashable] = lambda: None
+    "Tasks of one stage and kind take about as long on one device. Asked when its turn has come: what there is to do is known then."
 
 
 Step = Sequence[Task]
@@ -38,7 +38,7 @@ class Spread(Sequence[Task]):
 
     tasks: tuple[Task, ...]
     caller: Hashable
-    "Whose frame: callers take fair turns, and a newer frame takes the place of one that nobody has begun."
+    "Whose frame: callers take fair turns."
     kind: Hashable
     "Views of the same kind may be rendered together."
     views: int
@@ -78,10 +78,6 @@ class Rendered:
     "What was made of each part, in their order."
     fence: Fence | None
     "When it is there; None where it is."
-
-
-class Overtaken(Exception):
-    """Nobody had begun this frame when the caller's next one came."""
 
 
 class DeviceGone(RuntimeError):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from pipeline.executors import DeviceGone, Failure, Overtaken, Rendered, Spread
+from pipeline.executors import DeviceGone, Failure, Rendered, Spread
 from pipeline.executors.lane import Lane
 from pipeline.roster import DeviceReport, Roster
 from pipeline.sharing import Batch, Part, Sharing, Wanted
@@ -48,14 +48,14 @@ class Renderers:
     def offer(self, spread: Spread, ended: Ended, here: str | None) -> None:
         """Render `spread`, and say so when all of it is there. `here`: the device whose thread this is, if it is free."""
         wanted, now = Wanted(spread.caller, spread.kind, spread.views, _Asked(spread, ended)), self._now()
-        overtaken, working, tried = None, [], []
+        working: list[str] = []
+        tried: list[str] = []
         with self._lock:
             gone = self._roster.gone(now)
             if gone is None:
                 tried = self._try_again(now)
                 working = self._roster.works
-                free = any(not self._roster.busy(device) for device in working)
-                overtaken = self._sharing.offer(wanted, len(working), free)
+                self._sharing.offer(wanted, len(working))
         if gone is not None:
             ended(Failure(spread.stage, DeviceGone(f"no renderer is left ({gone})")), here)
             return
@@ -64,8 +64,6 @@ class Renderers:
         for device in tried:
             self._lanes[device].put(partial(self._try, device, wanted))
         self._call(here)
-        if overtaken is not None:
-            overtaken.item.ended(Failure(spread.stage, Overtaken()), None)
 
     def check(self) -> None:
         """Drop whoever does not answer, so that others do its work. To be called several times a second."""

@@ -21,10 +21,8 @@ class Owed:
     run: Run
     begun: float | None = None
     "None while it waits its turn, be it behind minutes of compiling: that proves nothing about its device."
-
-    @property
-    def what(self) -> Hashable:
-        return self.task.stage, self.task.device, self.task.kind
+    what: Hashable = None
+    "Others of which take about as long; known when it has begun."
 
 
 class UnderWay:
@@ -62,8 +60,9 @@ class UnderWay:
 
     def begin_task(self, owed: Owed) -> None:
         """The lane has come to it."""
+        what = owed.task.stage, owed.task.device, owed.task.kind()
         with self._lock:
-            owed.begun = self._now()
+            owed.begun, owed.what = self._now(), what
 
     def paid(self, owed: Owed) -> None:
         """The lane has done it, whatever came of it."""
