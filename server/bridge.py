@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from display.bridge import FIRST_DISPLAY, Bridge, hologram
+from display.bridge import FIRST_DISPLAY, Bridge, NotAQuilt, hologram
 from display.bridge_displays import Display
 from display.bridge_wire import ADDRESS, BridgeFailure
+from display.calibration import CalibrationRejected
+from server.terminal import explained
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,11 +22,13 @@ app = typer.Typer(
 Address = Annotated[str, typer.Option(help="Where Bridge listens.")]
 Which = Annotated[int, typer.Option("--display", help="Which display, by Bridge's index.", show_default="the first")]
 
+MENDABLE = (BridgeFailure, NotAQuilt, CalibrationRejected, OSError)
+
 
 @app.command()
 def status(address: Address = ADDRESS) -> None:
     """Whether Bridge runs, its version, and what is wrong with the displays it sees."""
-    with _explained():
+    with explained(*MENDABLE):
         bridge = Bridge(address)
         version, displays = bridge.version(), bridge.displays()
         typer.echo(f"Looking Glass Bridge {version} at {address} sees {_counted(displays)}.")
@@ -42,9 +45,7 @@ def displays(address: Address = ADDRESS) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from display.calibration import CalibrationRejected
-
-    with _explained():
+    with explained(*MENDABLE):
         found = Bridge(address).displays()
     table = Table("", "display", "serial", "panel", "at", "its quilt", box=None, pad_edge=False)
     for one in found:
@@ -71,7 +72,7 @@ def calibration(
     from rich.console import Console
     from rich.table import Table
 
-    with _explained():
+    with explained(*MENDABLE):
         chosen = _chosen(Bridge(address).displays(), which)
         known = chosen.calibration
         if save is not None:
@@ -105,7 +106,7 @@ def cast(
 
     python -m server bridge cast ruby-wren-42-20260314T150926Z_qs6x4a1.mp4
     """
-    with _explained():
+    with explained(*MENDABLE):
         Bridge(address).cast([hologram(one, tiling) for one in what], which)
     typer.echo("Casting. To end it: python -m server bridge stop")
 
@@ -113,7 +114,7 @@ def cast(
 @app.command()
 def stop(which: Which = FIRST_DISPLAY, address: Address = ADDRESS) -> None:
     """End what was cast, and close Bridge's window on the display."""
-    with _explained():
+    with explained(*MENDABLE):
         Bridge(address).stop(which)
     typer.echo("Nothing is cast any more.")
 
@@ -135,7 +136,7 @@ def events(
         details = " ".join(f"{name}={value}" for name, value in event.fields.items())
         typer.echo(" ".join(word for word in (f"{event.name}:", event.message, details) if word))
 
-    with _explained():
+    with explained(*MENDABLE):
         listener = Listener(Bridge(address), tell, events_address)
         try:
             threading.Event().wait(seconds)
@@ -159,16 +160,3 @@ def _name(one: Display) -> str:
 
 def _counted(found: list[Display]) -> str:
     return {0: "no Looking Glass", 1: "one Looking Glass"}.get(len(found), f"{len(found)} Looking Glass displays")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn an error that somebody can mend into one line."""
-    from display.bridge import NotAQuilt
-    from display.calibration import CalibrationRejected
-
-    try:
-        yield
-    except (BridgeFailure, NotAQuilt, CalibrationRejected, OSError) as error:
-        typer.echo(f"telequilt: {error}", err=True)
-        raise typer.Exit(2) from None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server import terminal
+
 if TYPE_CHECKING:
     import torch
-    from rich.progress import Progress
     from rich.table import Table
 
     from engines.runtime import Precision, Staged
@@ -92,16 +93,15 @@ def build(
         opened = _opened(engine, synthetic_weights)
         precisions = {device: chosen_precision(precision, device) for device in _devices()}
     cache, table, failed = Cache(trt.folder()), _table("stage", "GPU", "precision", "outcome"), 0
-    with _progress() as progress:
+    with _progress() as told:
         todo = [
             (stage, device)
             for device, each in precisions.items()
             for stage in opened.stages(device, each)
             if trt.ahead(stage)
         ]
-        bar = progress.add_task("", total=len(todo))
-        for stage, device in todo:
-            progress.update(bar, description=f"building {stage.name} for {_named(device)}")
+        for done, (stage, device) in enumerate(todo):
+            told(f"building {stage.name} for {_named(device)}", done, len(todo))
             begun = time.monotonic()
             try:
                 made = trt.build(stage, device, cache)
@@ -113,7 +113,6 @@ def build(
                 failed += 1
                 outcome = f"[red]failed[/]: {str(failure).splitlines()[0] if str(failure) else type(failure).__name__}"
             table.add_row(stage.name, _named(device), precisions[device].value, outcome)
-            progress.advance(bar)
     Console().print(table)
     if failed:
         typer.echo(f"telequilt: {failed} could not be built; graphs run those", err=True)
@@ -159,14 +158,8 @@ def _shown(opened: Staged, device: torch.device, runtimes: list[str], precisions
 
     from engines.runtime.verify import verify as verdicts
 
-    found: list[Verdict] = []
-    with _progress() as progress:
-        bar = progress.add_task("", total=None)
-
-        def told(what: str, done: int, of: int) -> None:
-            progress.update(bar, description=what, completed=done, total=of)
-
-        found.extend(verdicts(opened, device, runtimes or None, precisions, told))
+    with _progress() as told:
+        found = list(verdicts(opened, device, runtimes or None, precisions, told))
     table = _table("", "by way of", "agrees to", "must", "max error", "ms", "", title=f"\n[bold]{_named(device)}[/]")
     for (by, in_precision), group in groupby(found, lambda one: (one.runtime, one.precision.value)):
         table.add_row(f"[bold]{by}, {in_precision}[/]")
@@ -271,21 +264,14 @@ def _table(*columns: str, title: str | None = None) -> Table:
     return table
 
 
-def _progress() -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _progress() -> AbstractContextManager[Callable[[str, int, int], None]]:
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, transient=True)
+    return terminal.progress(MofNCompleteColumn(), TimeElapsedColumn())
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn an error that somebody can mend into one line."""
+def _explained() -> AbstractContextManager[None]:
     from engines.contract import UnknownEngine, WeightsMissing
     from engines.runtime import UnknownRuntime
 
-    try:
-        yield
-    except (NothingToBuild, UnknownEngine, UnknownRuntime, WeightsMissing) as error:
-        typer.echo(f"telequilt: {error}", err=True)
-        raise typer.Exit(2) from None
+    return terminal.explained(NothingToBuild, UnknownEngine, UnknownRuntime, WeightsMissing)

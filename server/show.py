@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ import typer
 import uvicorn
 
 from display.lenticular import CellTable
+from server import terminal
 
 DISPLAY = "The display"
 Calibration = Annotated[
@@ -95,7 +96,7 @@ def show(
             raise typer.BadParameter("say what to show: either --channel NAME or --file PATH")
         wanted = glass.Wanted(calibration, monitor, preview, cells, focus, depth)
         if file is not None:
-            shown = watching.tiling_of(file, *watching.size_of(file), tiling)
+            shown = watching.tiling_of(file, *watching.size_of(file), tiling, watching.note_of(file))
             run(wanted, shown.aspect, lambda window, stop: watching.play(file, shown, window, stop))
         else:
             assert channel is not None
@@ -195,9 +196,8 @@ def _watch(server: str, channel: str, token: str | None, window: Any, stop: Even
     asyncio.run(until_stopped())
 
 
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turn an error that somebody can mend into one line."""
+def explained() -> AbstractContextManager[None]:
+    """What somebody can mend about a display, and what it is to show, is said in one line."""
     from display.calibration import CalibrationRejected
     from display.desktop import DisplayMissing
     from display.monitors import MonitorRefused
@@ -207,11 +207,7 @@ def explained() -> Iterator[None]:
     from server.glass import GlassMissing
     from server.watching import TilingUnknown
 
-    try:
-        yield
-    except (
+    return terminal.explained(
         *(CalibrationRejected, DisplayMissing, MonitorRefused, GlassMissing, QuiltTooLarge),
         *(ClipUnreadable, Refused, TilingUnknown),
-    ) as error:
-        typer.echo(f"telequilt: {error}", err=True)
-        raise typer.Exit(2) from None
+    )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from server.terminal import explained, progress
+
 app = typer.Typer(no_args_is_help=True, help="Published weights, for the engines that want some.")
 
 
@@ -21,21 +23,14 @@ def import_weights(
 
     Nothing in the file is ever run. What does not fit is refused in one line, and nothing is left behind.
     """
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import TaskProgressColumn
 
     from engines import catalogue
     from engines.contract import UnknownEngine
     from engines.weights import CheckpointRejected
 
-    try:
-        with Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), transient=True) as progress:
-            bar = progress.add_task("", total=None)
-            place = catalogue.bring_weights(
-                file, engine, lambda what, done, of: progress.update(bar, description=what, completed=done, total=of)
-            )
-    except (CheckpointRejected, UnknownEngine, OSError) as refused:
-        typer.echo(f"telequilt: {refused}", err=True)
-        raise typer.Exit(2) from None
+    with explained(CheckpointRejected, UnknownEngine, OSError), progress(TaskProgressColumn()) as told:
+        place = catalogue.bring_weights(file, engine, told)
     typer.echo(f"{place} is ready:  python -m server serve --engine {place.stem}")
 
 

@@ -1,0 +1,63 @@
+"""Options that several commands take: how networks are run, and with which weights. What they say is put where engines look."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from engines.runtime import PRECISION, RUNTIME, UnknownRuntime, check, check_precision
+from engines.weights import SYNTHETIC
+
+
+def _use_synthetic_weights(wanted: bool) -> None:
+    if wanted:
+        os.environ[SYNTHETIC] = "1"
+
+
+def _for_engines(variable: str, check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+    """An option's callback: what it says is checked and put where engines look for it."""
+
+    def use(value: str | None) -> str | None:
+        if value is not None:
+            try:
+                os.environ[variable] = check(value)
+            except UnknownRuntime as unknown:
+                raise typer.BadParameter(str(unknown)) from None
+        return value
+
+    return use
+
+
+SyntheticWeights = Annotated[
+    bool,
+    typer.Option(
+        "--synthetic-weights",
+        callback=_use_synthetic_weights,
+        help="For benchmarks and tests: run a neural engine without its weights. What it shows is noise, and says so.",
+    ),
+]
+
+NETWORKS = "How networks are run (docs/hardware.md)"
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        callback=_for_engines(RUNTIME, check),
+        help="eager, graphs, trt, or auto: the best that is ready here; `engines` explains them.",
+        show_default="auto",
+        rich_help_panel=NETWORKS,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        callback=_for_engines(PRECISION, check_precision),
+        help="float32, bfloat16, float16, or auto: float16 on a GPU, float32 on a processor.",
+        show_default="auto",
+        rich_help_panel=NETWORKS,
+    ),
+]

@@ -1,0 +1,47 @@
+"""Terminal: what commands say there: how far their work has come, and what somebody can mend, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from pydantic import ValidationError
+
+from server.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
+
+@contextmanager
+def explained(*mendable: type[Exception]) -> Iterator[None]:
+    """Turn an error that somebody can mend into one line; whatever is left is ours and keeps its trace."""
+    try:
+        yield
+    except mendable as error:
+        typer.echo(f"telequilt: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def settings_of(given: dict[str, Any]) -> Settings:
+    """Settings from what was `given` as flags, and the environment; ends here where they are wrong."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            where = ".".join(str(part) for part in problem["loc"])
+            what = problem["msg"].removeprefix("Value error, ")
+            typer.echo(f"telequilt: {where + ': ' if where else ''}{what}", err=True)
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def progress(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that is gone at the end. Yields what to tell (what is done now, how many are done, of how many; 0: unknown)."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), *columns, transient=True) as bars:
+        bar = bars.add_task("", total=None)
+        yield lambda what, done, of: bars.update(bar, description=what, completed=done, total=of or None)
