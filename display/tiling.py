@@ -1,12 +1,23 @@
-"""Tiling: how a quilt picture holds its views, whoever made it. A screen's quilts have one, and so has a file by its name."""
+"""Tiling: how a quilt picture holds its views, whoever made it. A screen's quilts have one, and so has a file by its name.
+
+Names do not tell which cameras there were, so our own files say it in a note, which every program may ignore.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from display.optics import intrinsics
 from display.screen import Screen
+
+OFF_AXIS = "telequilt: off-axis"
+"The note of a file whose views are off-axis."
+ORBIT = re.compile(r"telequilt: orbit (\d{1,2}(?:\.\d+)?) (perspective|parallel)")
+"The note of one whose cameras orbited: by how many degrees from the first to the last, and how they projected."
+
+NOTED = "Comment"
+"Under which keyword a PNG has its note; an MP4 has it as its comment."
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,20 @@ class Tiling:
             screen.yaws_degrees[-1] - screen.yaws_degrees[0],
             parallel,
         )
+
+    @property
+    def note(self) -> str:
+        """What a file with such views says of its cameras."""
+        if not self.fan_degrees:
+            return OFF_AXIS
+        return f"telequilt: orbit {self.fan_degrees:.6g} {'parallel' if self.parallel else 'perspective'}"
+
+    def noted(self, note: str) -> Tiling:
+        """This tiling with the cameras that a file's `note` tells. Without one, or with another program's, they are as they were."""
+        orbit = ORBIT.fullmatch(note)
+        if orbit is not None:
+            return replace(self, fan_degrees=float(orbit[1]), parallel=orbit[2] == "parallel")
+        return replace(self, fan_degrees=0.0, parallel=False) if note == OFF_AXIS else self
 
     @property
     def tile_width(self) -> int:

@@ -28,6 +28,8 @@ class ClipFacts:
     frames: int
     "How many; 0 where the file does not say and its length does not tell."
     has_sound: bool
+    comment: str
+    "What its maker noted; mostly nothing."
 
 
 def facts(path: Path) -> ClipFacts:
@@ -36,7 +38,14 @@ def facts(path: Path) -> ClipFacts:
         video = container.streams.video[0]
         rate = video.average_rate or video.guessed_rate or Fraction(25)
         frames = video.frames or int(rate * Fraction(container.duration or 0, av.time_base))
-        return ClipFacts(video.width, video.height, rate, frames, bool(container.streams.audio))
+        return ClipFacts(
+            video.width,
+            video.height,
+            rate,
+            frames,
+            bool(container.streams.audio),
+            container.metadata.get("comment", ""),
+        )
 
 
 def frames(path: Path) -> Iterator[Frame]:

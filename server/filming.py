@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import cv2
-import numpy as np
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from display.colour import Layout
 from display.screen import Screen, screen
+from display.tiling import NOTED, Tiling
 from pipeline.stages import Picture
 from server.archive import Archive
 from server.lobby import Channel, Lobby
@@ -58,11 +61,13 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/channels/{channel}/still")
     async def still(request: Request, channel: ChannelName) -> Response:
-        whole = screen(settings.screen)
-        picture = await _still(lobby_of(request).live(channel), whole)
+        whole, lobby = screen(settings.screen), lobby_of(request)
+        live = lobby.live(channel)
+        note = Tiling.of(whole, lobby.parallel(live)).note
+        picture = await _still(live, whole)
         name = f"{channel}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{whole.file_suffix}.png"
         headers = PRIVATE | {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(await asyncio.to_thread(png, picture), media_type="image/png", headers=headers)
+        return Response(await asyncio.to_thread(png, picture, note), media_type="image/png", headers=headers)
 
     @routes.get("/recordings")
     async def listing(
@@ -118,7 +123,8 @@ async def _begin(lobby: Lobby, settings: Settings, channel: Channel) -> Recordin
             raise Problem(
                 507, "cannot-write", f"recordings cannot be written here: {failure.strerror}; the operator can mend it"
             ) from failure
-        recording = Recording(archive, facts, file, lobby.form(whole), limits, sound=channel.voice is not None)
+        note = Tiling.of(whole, lobby.parallel(channel)).note
+        recording = Recording(archive, facts, file, lobby.form(whole), limits, channel.voice is not None, note)
         channel.recording = recording
         if lobby.channels.get(channel.name) is not channel:  # the caller left meanwhile, so nobody else would end it
             await recording.finish("the caller left")
@@ -164,12 +170,14 @@ async def _still(channel: Channel, whole: Screen) -> Picture:
         session.unwatch(whole)
 
 
-def png(picture: Picture) -> bytes:
-    """A quilt as PNG, without the row and column that encoders are given to make its sides even."""
-    code = cv2.COLOR_YUV2BGR_I420 if picture.layout is Layout.I420 else cv2.COLOR_YUV2BGR_NV12
+def png(picture: Picture, note: str) -> bytes:
+    """A quilt as PNG with Tiling.note, without the row and column that encoders are given to make its sides even."""
+    code = cv2.COLOR_YUV2RGB_I420 if picture.layout is Layout.I420 else cv2.COLOR_YUV2RGB_NV12
     pixels = cv2.cvtColor(picture.yuv, code)
     padding = picture.screen.quilt_height % 2
-    whole = np.ascontiguousarray(pixels[padding:, : picture.screen.quilt_width])
-    done, encoded = cv2.imencode(".png", whole, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    assert done
-    return encoded.tobytes()
+    said = PngInfo()
+    said.add_text(NOTED, note)
+    file = io.BytesIO()
+    whole = pixels[padding:, : picture.screen.quilt_width]
+    Image.fromarray(whole).save(file, "PNG", compress_level=3, pnginfo=said)
+    return file.getvalue()

@@ -199,7 +199,7 @@ class Lobby:
             name=channel.name,
             avatar=channel.avatar if self._settings.private else "",  # an id is the key to a face
             engine=channel.engine,
-            parallel=self._parallel(channel),
+            parallel=self.parallel(channel),
             since=channel.since,
             viewers=len(channel.viewers),
             frames_received=channel.ingest.received if channel.ingest else 0,
@@ -246,6 +246,10 @@ class Lobby:
         channel = Channel(name, avatar, engine, time.time(), Presenter(self.form, self._codec))
         self.channels[name] = channel
         return channel
+
+    def parallel(self, channel: Channel) -> bool:
+        """Whether its views are parallel projections."""
+        return getattr(self._studio.engine(channel.engine), "parallel", False)
 
     def form(self, screen: Screen) -> Form:
         """How `screen` is sent. Raises ValueError where it is larger than H.264 goes."""
@@ -342,11 +346,8 @@ class Lobby:
             return
         for channel in self.channels.values():
             if channel.session is not None and channel.ingest is not None and self._attached.wants(channel.name):
-                self._attached.watch(channel.name, channel.session, self._parallel(channel))
+                self._attached.watch(channel.name, channel.session, self.parallel(channel))
                 return
-
-    def _parallel(self, channel: Channel) -> bool:
-        return getattr(self._studio.engine(channel.engine), "parallel", False)
 
     def _still_there(self, channel: Channel) -> None:
         """Raises Problem 404 where the channel ended while we were waiting, its caller's patience for one."""

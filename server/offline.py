@@ -19,6 +19,7 @@ from av.container import OutputContainer
 from display import offaxis
 from display.optics import Cameras, fan
 from display.screen import PRODUCT, Screen, nearest_views, screen
+from display.tiling import OFF_AXIS
 from display.views import ViewSet
 from engines import catalogue
 from engines.contract import AnyEngine, ProjectsInParallel
@@ -176,6 +177,8 @@ def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Ite
     part = out.with_name(f".{out.name}.part")
     try:
         with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            if target.views > 1:
+                container.metadata["comment"] = OFF_AXIS
             film = container.add_stream("libx264", rate=clip.rate)
             film.width, film.height = (
                 target.quilt_width + target.quilt_width % 2,

@@ -68,8 +68,12 @@ class _Sound:
 class Recording:
     """Event loop only, but for the writer's thread, which alone touches the film."""
 
-    def __init__(self, archive: Archive, facts: Facts, file: BinaryIO, form: Form, limits: Limits, sound: bool) -> None:
-        self._archive, self._file, self._form, self._limits, self._has_sound = archive, file, form, limits, sound
+    def __init__(
+        self, archive: Archive, facts: Facts, file: BinaryIO, form: Form, limits: Limits, sound: bool, note: str
+    ) -> None:
+        """`sound`: whether there may be any. `note`: Tiling.note of the quilts."""
+        self._archive, self._file, self._form, self._limits = archive, file, form, limits
+        self._has_sound, self._note = sound, note
         self.facts = facts
         "With their end once there is one."
         self.release: Callable[[], None] = lambda: None
@@ -169,7 +173,7 @@ class Recording:
                     assert film is not None, "sound is taken from the first picture on"
                     film.sound(one.payload, one.position, one.came)
                     continue
-                film = film or Film(self._file, self._form, one, self._has_sound)
+                film = film or Film(self._file, self._form, one, self._has_sound, self._note)
                 film.picture(one)
                 self._written += len(one.data)
                 if one.captured - looked >= LOOK_EVERY_SECONDS:

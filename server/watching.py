@@ -18,7 +18,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from PIL import Image, UnidentifiedImageError
 
 from display.screen import Screen
-from display.tiling import Tiling, named
+from display.tiling import NOTED, Tiling, named
 from pipeline.frame import Frame
 from server import clips
 from server.client import Refused, Unreachable, fetch, playing
@@ -119,9 +119,10 @@ class Watcher:
             self._tell(line)
 
 
-def tiling_of(path: Path, width: int, height: int, said: str | None = None) -> Tiling:
+def tiling_of(path: Path, width: int, height: int, said: str | None = None, note: str = "") -> Tiling:
     """How a quilt file of `width` x `height` is tiled: as `said` ("6x4", "6x4a0.75"), else as its name says.
 
+    Which cameras there were tells its `note`; where that is silent, they are off-axis, as in other programs' files.
     Raises TilingUnknown.
     """
     if said is None:
@@ -130,7 +131,7 @@ def tiling_of(path: Path, width: int, height: int, said: str | None = None) -> T
             raise TilingUnknown(
                 f"the name {path.name!r} does not say how the quilt is tiled, as ..._qs6x4a1 does: say it with --tiling 6x4"
             )
-        return found
+        return found.noted(note)
     read = TILING.fullmatch(said)
     if read is None:
         raise TilingUnknown(f"{said!r} is no tiling: columns, x, rows, for instance 6x4, or with the aspect 6x4a0.75")
@@ -139,7 +140,7 @@ def tiling_of(path: Path, width: int, height: int, said: str | None = None) -> T
     found = named(f"qs{columns}x{rows}a{aspect}", width, height)
     if found is None:
         raise TilingUnknown(f"{path.name} has {width}x{height} pixels, which do not make {said} tiles")
-    return found
+    return found.noted(note)
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -151,6 +152,12 @@ def size_of(path: Path) -> tuple[int, int]:
     if not (known.width and known.height):  # FFmpeg believes a name that ends in .png
         raise clips.ClipUnreadable(f"{path} holds no picture that can be read")
     return known.width, known.height
+
+
+def note_of(path: Path) -> str:
+    """What an image or a video says of the cameras it was taken with (Tiling.note), or whatever else. Raises ClipUnreadable."""
+    image = _image(path)
+    return clips.facts(path).comment if image is None else str(image.info.get(NOTED, ""))
 
 
 def play(path: Path, tiling: Tiling, canvas: Canvas, stop: Event) -> None:

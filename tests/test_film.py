@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from display.tiling import OFF_AXIS
 from server.archive import CUT_SHORT, NAME, Archive, StillRecording, UnknownRecording
 from server.encode import AccessUnit
 from server.film import Film, FilmFailed, SoundClock
@@ -22,7 +23,7 @@ SILENCE = b"\xf8\xff\xfe"
 
 def filmed(path: Path, made: list[AccessUnit], file: io.RawIOBase | None = None, sounds: int = 0) -> Path:
     with path.open("wb", buffering=0) as plain:
-        film = Film(file or plain, SMALL, made[0], sound=sounds > 0)  # type: ignore[arg-type]
+        film = Film(file or plain, SMALL, made[0], sound=sounds > 0, note=OFF_AXIS)  # type: ignore[arg-type]
         for number, unit in enumerate(made):
             film.picture(unit)
             for packet in range(number * 2, min(number * 2 + 2, sounds)):
@@ -102,7 +103,7 @@ def test_a_disk_that_takes_little_at_a_time_gets_it_all(tmp_path: Path) -> None:
 def test_a_full_disk_fails_with_its_reason(tmp_path: Path) -> None:
     made = units(60)
     with open("/dev/full", "wb", buffering=0) as full:
-        film = Film(full, SMALL, made[0], sound=False)
+        film = Film(full, SMALL, made[0], sound=False, note=OFF_AXIS)
         with pytest.raises(FilmFailed, match="the disk is full"):
             film.picture(made[0])
         with pytest.raises(FilmFailed, match="the disk is full"):
@@ -159,7 +160,7 @@ def kept(archive: Archive, channel: str = "room", avatar: str = "an-avatar", pic
     facts, file = archive.begin(channel, avatar, "telequilt", SUFFIX)
     with file:
         made = units(pictures)
-        film = Film(file, SMALL, made[0], sound=False)
+        film = Film(file, SMALL, made[0], sound=False, note=OFF_AXIS)
         for unit in made:
             film.picture(unit)
         film.close()
@@ -204,7 +205,7 @@ def test_what_is_being_recorded_can_be_neither_deleted_nor_forgotten(archive: Ar
 def test_after_a_killed_server_a_recording_ends_with_its_last_whole_fragment(archive: Archive) -> None:
     facts, file = archive.begin("room", "a", "telequilt", SUFFIX)
     made = units(90)
-    film = Film(file, SMALL, made[0], sound=False)
+    film = Film(file, SMALL, made[0], sound=False, note=OFF_AXIS)
     for unit in made:
         film.picture(unit)
     later = Archive(archive.folder)

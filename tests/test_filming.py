@@ -23,15 +23,18 @@ from fastapi import FastAPI
 from PIL import Image
 
 from display.colour import Layout, plain
-from display.screen import Screen, fan_yaws
+from display.screen import PRODUCT, Screen, fan_yaws, screen
+from display.tiling import OFF_AXIS, Tiling
 from pipeline.stages import Picture
 from server.archive import CUT_SHORT, Archive
 from server.encode import AccessUnit
 from server.film import FRAGMENT_SECONDS
 from server.filming import png
 from server.settings import Settings
+from server.watching import note_of, size_of, tiling_of
 from tests.films import Content, content, nal_units, playable, probed
 from tests.live import Client, Clip, free_port, serving, settings_for, until
+from tests.painted import PaintedEngine
 from tests.test_access import TOKEN
 from tests.test_whep import Tone, red
 from tests.test_whip import problem
@@ -478,6 +481,21 @@ async def test_forgetting_an_avatar_deletes_the_recordings_that_show_it(live, ht
 # ---- stills ----
 
 
+@pytest.mark.parametrize("parallel", [False, True])
+async def test_films_and_stills_say_which_cameras_they_were_taken_with(http, tmp_path, monkeypatch, parallel: bool):
+    monkeypatch.setattr(PaintedEngine, "parallel", parallel, raising=False)
+    film, still = tmp_path / "film_qs6x4a1.mp4", tmp_path / "still_qs6x4a1.png"
+    async with Client(http) as caller:
+        await caller.publish()
+        await http.post(RECORDING)
+        await recorded_for(http, 0.2)
+        still.write_bytes((await http.post("/api/channels/room/still")).content)
+        await fetched(http, (await http.delete(RECORDING)).json()["name"], film)
+        await caller.hang_up()
+    for file in (film, still):
+        assert tiling_of(file, *size_of(file), note=note_of(file)) == Tiling.of(screen(PRODUCT), parallel)
+
+
 async def test_a_still_is_the_quilt_of_this_moment_and_nothing_is_kept_of_it(live, http):
     async with Client(http) as caller:
         await caller.publish()
@@ -504,7 +522,9 @@ async def test_a_still_leaves_out_what_encoders_were_given_to_make_its_sides_eve
     rgba = np.zeros((21, 31, 4), np.uint8)
     rgba[..., :3] = np.random.default_rng(0).integers(0, 255, (1, 1, 3))
     rgba[:11, :, :3] = (200, 30, 30)
-    decoded = cv2.imdecode(np.frombuffer(png(Picture(odd, plain(rgba, layout), layout, 0, 0.0)), np.uint8), -1)
+    decoded = cv2.imdecode(
+        np.frombuffer(png(Picture(odd, plain(rgba, layout), layout, 0, 0.0), OFF_AXIS), np.uint8), -1
+    )
     assert decoded.shape == (21, 31, 3)
     apart = np.abs(decoded[..., ::-1].astype(int) - rgba[..., :3])
     assert apart[1:].max() <= 8, "but for the top row, which shares its colours with the padding"

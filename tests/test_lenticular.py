@@ -14,7 +14,7 @@ from display.calibration import Calibration
 from display.lenticular import CellTable, Filter, Window, cell_numbers, interlace, places
 from display.optics import fan
 from display.screen import PRODUCT, Screen, fan_yaws, screen
-from display.tiling import Tiling, named
+from display.tiling import OFF_AXIS, Tiling, named
 from tests.panels import CELLS, FLIPPED, PANELS, STRIPES, case, names, noisy, numbered, tile
 from tests.traced import through, traced
 
@@ -232,3 +232,20 @@ def test_our_own_file_names_are_read_back():
         assert found is not None
         assert (found.columns, found.rows, found.views) == (target.columns, target.rows, target.views)
         assert found.aspect == pytest.approx(target.aspect, rel=1e-3)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_note_tells_the_cameras_that_a_name_does_not(parallel: bool):
+    ours = Tiling.of(screen(PRODUCT), parallel)
+    found = named("me_qs6x4a1.mp4", ours.width, ours.height)
+    assert found is not None
+    assert found.noted(ours.note) == ours
+    assert ours.noted(OFF_AXIS) == ours.noted(found.note) == found
+
+
+@pytest.mark.parametrize(
+    "note", ["", "Lavf", "telequilt: orbit 35", "telequilt: orbit 999 parallel", "telequilt: off-axis!"]
+)
+def test_what_other_programs_note_changes_nothing(note: str):
+    ours = Tiling.of(screen(PRODUCT), parallel=True)
+    assert ours.noted(note) == ours

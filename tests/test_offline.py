@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from display import offaxis
 from display.optics import Cameras, fan
 from display.screen import nearest_views, screen
+from display.tiling import OFF_AXIS
 from display.views import ViewSet
 from pipeline.puppet import HEIGHT, WIDTH, Puppet, puppet_portrait
 from server.__main__ import app
@@ -60,6 +61,7 @@ def test_a_quilt_film_holds_every_frame_and_the_sound(material: tuple[Path, Path
     assert film.name in said.replace("\n", "")
     told = facts(film)
     assert (told.width, told.height, told.frames, told.has_sound) == (1536, 1024, COUNT, True)
+    assert told.comment == OFF_AXIS
     assert [path.name for path in tmp_path.iterdir()] == [film.name]
     last = list(frames(film))[-1].pixels
     tiles = [last[top : top + 256, left : left + 256] for left, top in map(screen("telequilt").tile_origin, range(24))]
@@ -73,7 +75,8 @@ def test_one_view_is_ordinary_video(material: tuple[Path, Path], tmp_path: Path)
     photo, clip = material
     code, said = run("render", "--portrait", photo, "--driver", clip, "--out", tmp_path / "one.mp4", "--view", 12)
     assert code == 0, said
-    assert (facts(tmp_path / "one.mp4").width, facts(tmp_path / "one.mp4").height) == (512, 512)
+    told = facts(tmp_path / "one.mp4")
+    assert (told.width, told.height, told.comment) == (512, 512, "")
 
 
 @pytest.mark.parametrize(

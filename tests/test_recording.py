@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from display.tiling import OFF_AXIS
 from server import recording as module
 from server.archive import Archive, Facts
 from server.encode import AccessUnit
@@ -30,7 +31,7 @@ def archive(tmp_path: Path) -> Archive:
 def begin(archive: Archive, limits: Limits = FREE, disk: Callable[[Any], Any] = lambda file: file) -> Recording:
     """`disk` may put itself in front of the file."""
     facts, file = archive.begin("room", "a", "telequilt", "_qs6x4a1")
-    return Recording(archive, facts, disk(file), SMALL, limits, sound=False)
+    return Recording(archive, facts, disk(file), SMALL, limits, sound=False, note=OFF_AXIS)
 
 
 class Slow:

@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from typer.testing import CliRunner
 
 from display.calibration import Calibration, parse
 from display.label import mark
-from display.lenticular import Tiling, interlace
+from display.lenticular import interlace
 from display.optics import fan
 from display.quilt import compose
 from display.screen import PRODUCT, screen
+from display.tiling import NOTED, Tiling
 from server.__main__ import app
 from tests import desktops
 from tests.live import serving, settings_for
@@ -87,16 +89,17 @@ async def ended(process: asyncio.subprocess.Process) -> str:
 
 
 async def test_a_quilt_file_is_on_the_glass_until_escape(tmp_path, record):
-    given, panel = quilt(), parse(RECORD)
-    Image.fromarray(given).save(tmp_path / "me_qs6x4a1.png")
+    given, panel, still = quilt(), parse(RECORD), Tiling.of(SCREEN)
+    note = PngInfo()
+    note.add_text(NOTED, still.note)
+    Image.fromarray(given).save(tmp_path / "me_qs6x4a1.png", pnginfo=note)
     with desktops.one_monitor(panel.width, panel.height) as desk:
         async with showing(desk, "--file", tmp_path / "me_qs6x4a1.png", "--calibration", record) as process:
             picture = await seen(desk, process, lit)
             await asyncio.to_thread(desktops.press, desk, "Escape")
             output = await ended(process)
         assert not desktops.picture(desk).any()
-    film = Tiling(6, 4, 24, 1536, 1024, 1.0)
-    assert_same(picture, interlace(given, film, panel), far_from_boundaries(panel))
+    assert_same(picture, interlace(given, still, panel), far_from_boundaries(panel))
     assert f"Calibration of TEST from {record}." in output
     assert "Hologram on screen: 192x108 at 0,0." in output
     assert "Quilts shown: 1; replaced by newer ones before they were: 0." in output

@@ -21,7 +21,7 @@ from display.screen import screen
 from server import glass, watching
 from server.client import Refused
 from server.clips import ClipUnreadable
-from server.watching import TilingUnknown, Watcher, pause, play, size_of, tiling_of
+from server.watching import TilingUnknown, Watcher, note_of, pause, play, size_of, tiling_of
 from tests import bridges
 from tests.live import Client, serving, settings_for, until
 from tests.test_clips import write_clip
@@ -170,6 +170,14 @@ def test_a_files_tiling_comes_from_its_name_or_is_said():
     ):
         with pytest.raises(TilingUnknown, match=words):
             tiling_of(path, 1536, 1024, said)
+
+
+def test_which_cameras_there_were_a_file_notes_and_a_foreign_one_does_not(tmp_path):
+    orbit = Tiling.of(screen("telequilt"), parallel=True)
+    assert tiling_of(Path("me_qs6x4a1.mp4"), 1536, 1024, note=orbit.note) == orbit
+    assert tiling_of(Path("me.mp4"), 1536, 1024, "6x4", orbit.note) == orbit
+    Image.new("RGB", (60, 40)).save(tmp_path / "me.png")
+    assert note_of(tmp_path / "me.png") == note_of(write_clip(tmp_path / "me.mp4")) == ""
 
 
 def test_an_image_is_shown_and_stays(tmp_path):
