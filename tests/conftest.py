@@ -1,4 +1,4 @@
-"""What several tests share: the folder of test media beside the checkout, the puppet's portrait, the relief engine.
+"""What several tests share: the folder of test media beside the checkout, the puppet's portrait, engines and executors.
 
 Imports nothing beyond pytest, since GPU tests run on machines that have little more (benchmarks/on_gpu.sh).
 """
@@ -6,14 +6,18 @@ Imports nothing beyond pytest, since GPU tests run on machines that have little 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from engines.contract import FaceObservation
     from engines.relief.engine import Relief
+    from pipeline.executors.threads import Threads
+    from pipeline.placement import Placement
 
 _CHECKOUT = Path(__file__).parents[1]
 _PLACES = (os.environ.get("TELEQUILT_SHARED", ""), _CHECKOUT.parent / "shared", _CHECKOUT / "shared")
@@ -51,3 +55,23 @@ def sample_portrait() -> FaceObservation:
     from pipeline.puppet import puppet_portrait
 
     return observe_portrait(puppet_portrait())
+
+
+@pytest.fixture
+def no_gradients() -> Iterator[None]:
+    import torch
+
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[..., Threads]]:
+    """Makes threads executors, which are closed at the end."""
+    from pipeline.executors.threads import Threads
+
+    def make(placement: Placement, **more: Any) -> Threads:
+        return made.enter_context(closing(Threads(placement, **more)))
+
+    with ExitStack() as made:
+        yield make

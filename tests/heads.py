@@ -10,9 +10,11 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from display import optics
 from engines.triplane import Decoder, TriplaneField
 
 SIZE = 256
@@ -103,3 +105,23 @@ def _decoder(count: int, steepness: float) -> Decoder:
         hidden[unit, 29 + channel], hidden_bias[unit] = 1.0, LINEAR
         out[1 + channel, unit], out_bias[1 + channel] = 1.0, -LINEAR
     return Decoder(hidden, hidden_bias, out, out_bias)
+
+
+def random_field(density: float = 8.0) -> tuple[Tensor, Decoder]:
+    """[3, 32, 24, 24] and a decoder: no head, but as restless as a field can be. Of density 0, nearly empty."""
+    draw = torch.Generator().manual_seed(7)
+    planes = torch.randn(3, 32, 24, 24, generator=draw)
+    out = torch.randn(33, HIDDEN, generator=draw) / 4
+    out[0] *= density
+    return planes, Decoder(
+        torch.randn(HIDDEN, 32, generator=draw) / 3,
+        torch.randn(HIDDEN, generator=draw),
+        out,
+        torch.randn(33, generator=draw),
+    )
+
+
+def cameras(*yaws: float) -> tuple[Tensor, Tensor]:
+    """cam2world [V, 4, 4] and intrinsics [V, 3, 3] of cameras that orbit a head, a little above it."""
+    cam2world = torch.from_numpy(np.stack([optics.orbit(yaw, 3) for yaw in yaws]))
+    return cam2world, torch.from_numpy(optics.intrinsics())[None].expand(len(yaws), -1, -1)

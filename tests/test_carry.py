@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,17 +30,13 @@ from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
 from tests.heads import head
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 CPU = torch.device("cpu")
 SECOND, THIRD = Resolved.SECOND, Resolved.THIRD
 RAW, SHARP = 48, 144
 GRAIN = 0.1
 "How far from the surface's colour its finest pattern goes, of -1..1."
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from display import optics
 from engines import shared_volume, triplane
 from engines.kernels.presence import available
 from engines.runtime.graphs import channels_last
@@ -19,50 +15,40 @@ from engines.voodoo3d import stages, synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.fused import FusedSuperResolution
 from engines.voodoo3d.stages import Look
-from tests.heads import planes_and_decoder
+from tests import heads
 
 kernels = pytest.importorskip("engines.kernels.march", reason="Triton is not installed")
 Tuning = kernels.Tuning
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-pytestmark = pytest.mark.skipif(not available(DEVICE), reason="needs an NVIDIA GPU or Triton's interpreter")
+pytestmark = [
+    pytest.mark.usefixtures("no_gradients"),
+    pytest.mark.skipif(not available(DEVICE), reason="needs an NVIDIA GPU or Triton's interpreter"),
+]
 
 WIDE = Tuning(tile=(16, 16), steps=8)
 "Few programs, each of which costs the interpreter the same."
 FLOAT32, FLOAT16, BFLOAT16 = torch.float32, torch.float16, torch.bfloat16
 LEAST_DB = {FLOAT32: 85.0, FLOAT16: 55.0}
-"Of pictures of the restless random field below. Seen with the interpreter: 112..121 dB and 78..89 dB."
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
+"Of pictures of a restless random field. Seen with the interpreter: 123..127 dB and 79..82 dB."
 
 
 def cameras(*yaws: float) -> tuple[Tensor, Tensor]:
-    cam2world = torch.from_numpy(np.stack([optics.orbit(yaw, 3) for yaw in yaws]))
-    lens = torch.from_numpy(optics.intrinsics())[None].expand(len(yaws), -1, -1)
+    cam2world, lens = heads.cameras(*yaws)
     return cam2world.to(DEVICE), lens.to(DEVICE)
 
 
-def random_field(size: int = 24, density: float = 8.0) -> tuple[Tensor, Decoder]:
-    draw = torch.Generator().manual_seed(11)
-    out = torch.randn(33, 64, generator=draw) / 4
-    out[0] *= density
-    planes = torch.randn(3, 32, size, size, generator=draw)
-    layers = (
-        torch.randn(64, 32, generator=draw) / 3,
-        torch.randn(64, generator=draw),
-        out,
-        torch.randn(33, generator=draw),
-    )
-    return planes.to(DEVICE), Decoder(*(layer.to(DEVICE) for layer in layers))
+def moved(planes: Tensor, decoder: Decoder) -> tuple[Tensor, Decoder]:
+    return planes.to(DEVICE), Decoder(*(layer.to(DEVICE) for layer in vars(decoder).values()))
+
+
+def random_field(density: float = 8.0) -> tuple[Tensor, Decoder]:
+    return moved(*heads.random_field(density))
 
 
 def head_field(name: str) -> tuple[Tensor, Decoder]:
-    planes, decoder = planes_and_decoder(name)
-    return planes[0].to(DEVICE), Decoder(*(layer.to(DEVICE) for layer in vars(decoder).values()))
+    planes, decoder = heads.planes_and_decoder(name)
+    return moved(planes[0], decoder)
 
 
 def psnr(one: Tensor, other: Tensor) -> float:

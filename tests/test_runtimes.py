@@ -7,9 +7,9 @@ import math
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -242,20 +242,14 @@ class TestGraphs:
             time.sleep(0.002)
             output.copy_(seen * 10)
 
-        run, wrong = Replayed(Recording(inputs, output, slow), Turn(CPU), "graphs"), []
+        run = Replayed(Recording(inputs, output, slow), Turn(CPU), "graphs")
 
-        def calling(number: int) -> None:
-            for k in range(10):
-                given = torch.tensor([100.0 * number + k])
-                if not torch.equal(run(given), given * 10):
-                    wrong.append(number)
+        def right(number: int) -> bool:
+            given = [torch.tensor([100.0 * number + k]) for k in range(10)]
+            return all(torch.equal(run(one), one * 10) for one in given)
 
-        threads = [threading.Thread(target=calling, args=(number,)) for number in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert not wrong
+        with ThreadPoolExecutor(6) as callers:
+            assert all(callers.map(right, range(6)))
 
     def test_a_failed_call_lets_the_next_one_in(self) -> None:
         failures = iter([RuntimeError("out of memory")])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,32 +9,10 @@ from torch import Tensor
 from benchmarks import plain_field
 from display import optics
 from engines import shared_volume, triplane
-from engines.triplane import Decoder, TriplaneField
-from tests.heads import HEADS, head, planes_and_decoder
+from engines.triplane import TriplaneField
+from tests.heads import HEADS, cameras, head, planes_and_decoder, random_field
 
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
-
-
-def cameras(*yaws: float) -> tuple[Tensor, Tensor]:
-    cam2world = torch.from_numpy(np.stack([optics.orbit(yaw, 3) for yaw in yaws]))
-    return cam2world, torch.from_numpy(optics.intrinsics())[None].expand(len(yaws), -1, -1)
-
-
-def random_field(size: int = 24) -> tuple[Tensor, Decoder]:
-    draw = torch.Generator().manual_seed(7)
-    planes = torch.randn(3, 32, size, size, generator=draw)
-    out = torch.randn(33, 64, generator=draw) / 4
-    out[0] *= 8
-    return planes, Decoder(
-        torch.randn(64, 32, generator=draw) / 3,
-        torch.randn(64, generator=draw),
-        out,
-        torch.randn(33, generator=draw),
-    )
+pytestmark = pytest.mark.usefixtures("no_gradients")
 
 
 def psnr(one: Tensor, other: Tensor) -> float:

@@ -7,31 +7,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from display import optics
 from engines import triplane
 from engines.voodoo3d import checkpoint, synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.blocks import Attention, with_coordinates
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.superres import ModulatedConv
+from tests.heads import cameras
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
 
 SMALL = Architecture(image=64, thin=16)
 SAMPLES = 12
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +40,8 @@ def picture(seed: int, size: int = SMALL.image) -> Tensor:
     return F.interpolate(noise, size=size, mode="bicubic").tanh()
 
 
-def camera(*yaws: float) -> tuple[Tensor, Tensor]:
-    cam2world = torch.from_numpy(np.stack([optics.orbit(yaw) for yaw in yaws]))
-    return cam2world, torch.from_numpy(optics.intrinsics())[None].expand(len(yaws), -1, -1)
-
-
 def reenacted(network: Voodoo3D, source: Tensor, driver: Tensor) -> dict[str, Tensor]:
-    return network.reenact(source, driver, *camera(8.0), SAMPLES, SAMPLES)
+    return network.reenact(source, driver, *cameras(8.0), SAMPLES, SAMPLES)
 
 
 def changed(one: Tensor, other: Tensor) -> float:
@@ -82,7 +72,7 @@ class TestLayout:
 
 class TestReenact:
     def test_shapes_and_that_nothing_blows_up_or_dies(self, network: Voodoo3D) -> None:
-        seen = network.reenact(picture(1), picture(2), *camera(-10.0, 10.0), SAMPLES, SAMPLES)
+        seen = network.reenact(picture(1), picture(2), *cameras(-10.0, 10.0), SAMPLES, SAMPLES)
         assert seen["image_raw"].shape == (2, 3, 16, 16)
         assert seen["image"].shape == (2, 3, 64, 64)
         assert seen["depth"].shape == (2, 1, 16, 16)
@@ -116,7 +106,7 @@ class TestReenact:
         planes = network.transfer(
             network.source_frontal(source, SAMPLES, SAMPLES), network.driver_frontal(driver, SAMPLES, SAMPLES), source
         )
-        features, depth = network.march(planes, *camera(8.0), 16, SAMPLES, SAMPLES)
+        features, depth = network.march(planes, *cameras(8.0), 16, SAMPLES, SAMPLES)
         whole = reenacted(network, picture(1), picture(2))
         torch.testing.assert_close(whole["image_raw"], features[:, :3], rtol=0, atol=2e-4)
         torch.testing.assert_close(whole["depth"], depth, rtol=0, atol=2e-4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,13 +22,9 @@ from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, picture01
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.render import in_heads_world, in_shape
 
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
 SMALL = Architecture(image=64, thin=16)
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module")

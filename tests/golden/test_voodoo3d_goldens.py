@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -17,7 +17,7 @@ from engines.voodoo3d import checkpoint
 from engines.voodoo3d.network import Voodoo3D
 from tests.golden.conftest import FACTS
 
-pytestmark = [pytest.mark.golden, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.golden, pytest.mark.timeout(1800), pytest.mark.usefixtures("no_gradients")]
 
 Networks = Callable[[str], Voodoo3D]
 PRECISIONS = ["float32", "bfloat16", "float16"]
@@ -28,12 +28,6 @@ weights of march_rays: an interval of 2.443 units weighs 2 there, one of 14.471 
 
 ROUNDINGS = 4
 "Weights of one ray that may round the other way; no more than three did in the 37 000 rays of these goldens."
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture

@@ -16,16 +16,11 @@ from engines.voodoo3d.network import Voodoo3D
 pytestmark = [
     pytest.mark.golden,
     pytest.mark.gpu,
+    pytest.mark.usefixtures("no_gradients"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 
 WAYS = [("eager", "float32"), ("eager", "bfloat16"), ("eager", "float16"), ("graphs", "float32"), ("graphs", "float16")]
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=" ".join)

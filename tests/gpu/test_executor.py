@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +22,6 @@ from pipeline import gpus, planner, timing
 from pipeline.clock import StageClock
 from pipeline.executors import Failure, Task
 from pipeline.executors.inline import Inline
-from pipeline.executors.threads import Threads
 from pipeline.frame import Frame
 from pipeline.placement import Placement, preset
 from pipeline.session import Session
@@ -101,19 +100,6 @@ def plain(number: int) -> np.ndarray:
     images[..., 0] = (10 * torch.arange(6)).to(torch.uint8)[:, None, None]
     images[..., 1], images[..., 2] = number, 200
     return converted(compose([ViewSet(images, 0)], SMALL, None).pixels, Layout.I420).numpy()
-
-
-@pytest.fixture
-def threads() -> Iterator[Callable[[Placement], Threads]]:
-    made: list[Threads] = []
-
-    def make(placement: Placement) -> Threads:
-        made.append(Threads(placement))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def opened(engine: GpuPaint, placement: Placement, executor: Any) -> tuple[Session, list[Picture]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -17,14 +15,6 @@ from display.views import ViewSet
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 SCREENS = [screen(PRODUCT), screen(PRODUCT).only(3), Screen("padded", 3, 2, 3 * 120 + 3, 2 * 100 + 1, 1.2, fan_yaws(5))]
-
-
-@pytest.fixture
-def unwaiting() -> Iterator[None]:
-    """Any wait for the device is an error while this is on."""
-    torch.cuda.set_sync_debug_mode("error")
-    yield
-    torch.cuda.set_sync_debug_mode("default")
 
 
 def parts_of(target: Screen, device: str) -> list[ViewSet]:
