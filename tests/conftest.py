@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engines.relief.engine import Relief
     from pipeline.executors.threads import Threads
     from pipeline.placement import Placement
+    from tests.renderer_bench import Bench
 
 _CHECKOUT = Path(__file__).parents[1]
 _PLACES = (os.environ.get("TELEQUILT_SHARED", ""), _CHECKOUT.parent / "shared", _CHECKOUT / "shared")
@@ -72,6 +73,20 @@ def threads() -> Iterator[Callable[..., Threads]]:
 
     def make(placement: Placement, **more: Any) -> Threads:
         return made.enter_context(closing(Threads(placement, **more)))
+
+    with ExitStack() as made:
+        yield make
+
+
+@pytest.fixture
+def bench() -> Iterator[Callable[..., Bench]]:
+    """Makes benches for renderers, which are closed at the end."""
+    from tests.renderer_bench import FOUR, Bench
+
+    def make(placement: Placement = FOUR, at_once: int | None = None, **more: Any) -> Bench:
+        one = Bench(placement, at_once, **more)
+        made.callback(one.executor.close)
+        return one
 
     with ExitStack() as made:
         yield make

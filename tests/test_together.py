@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
 from pipeline import session as session_module
 from pipeline.executors.inline import Inline
-from pipeline.executors.threads import LOOK_EVERY, Threads
+from pipeline.executors.threads import LOOK_EVERY
 from pipeline.flow import LEFT, REPLACED
 from pipeline.frame import Frame
 from pipeline.placement import Placement, preset
@@ -94,19 +94,6 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.005)
 
 
-@pytest.fixture
-def threads() -> Iterator[Callable[..., Threads]]:
-    made: list[Threads] = []
-
-    def make(placement: Placement, **more: Any) -> Threads:
-        made.append(Threads(placement, **more))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
 def alone(engine: Any, number: int, *screens: Screen, **more: Any) -> list[Picture]:
     """What a caller sees with nobody else about and nothing spread."""
     caller = Caller(engine, preset("cpu"), Inline(), *screens, **more)
@@ -167,12 +154,17 @@ class Breaking(PaintedEngine):
     def __init__(self) -> None:
         self.raising: set[str] = set()
         self.hanging: set[str] = set()
+        self.struck = threading.Event()
         self.held = threading.Semaphore(0)
         self.release = threading.Event()
 
     def render(self, state: PaintedState, cameras: Cameras) -> ViewSet:
         here = threading.current_thread().name.removeprefix("stage-")
-        time.sleep(0.002)  # so that every renderer gets its share
+        time.sleep(0.002)
+        if self.raising or self.hanging:  # the others wait for the first, so that it gets its share
+            if here in self.raising | self.hanging:
+                self.struck.set()
+            assert self.struck.wait(10)
         if here in self.raising:
             raise RuntimeError("an illegal memory access was encountered")
         if here in self.hanging:
