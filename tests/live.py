@@ -76,6 +76,18 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         await asyncio.sleep(0.02)
 
 
+@asynccontextmanager
+async def running(*command: str, **how: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`command` at work in the checkout, killed if it is still there at the end. `how`: as create_subprocess_exec takes it."""
+    process = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parents[1], **how)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return listening.getsockname()[1]

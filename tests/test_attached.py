@@ -20,9 +20,9 @@ from display.screen import PRODUCT, screen
 from server.__main__ import app
 from server.attached import Attached
 from tests import desktops
-from tests.live import serving, settings_for, until
+from tests.live import running, serving, settings_for, until
 from tests.painted import PaintedEngine, PaintedState
-from tests.test_show import PLENTY, RECORD, ROOT, dark, lit, seen
+from tests.test_show import PLENTY, RECORD, dark, lit, seen
 from tests.test_watching import Wall, calling
 
 SCREEN = screen(PRODUCT)
@@ -77,13 +77,8 @@ async def test_serve_shows_a_call_and_outlives_its_window(tmp_path):
     record.write_text(json.dumps(RECORD))
     with desktops.one_monitor(RECORD["screenW"], RECORD["screenH"]) as desk:
         words = ("--display", "--calibration", record, "--port", 0, "--data-dir", tmp_path / "data")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "server", "serve", *map(str, words)),
-            env=desk,
-            cwd=ROOT,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
+        command = (sys.executable, "-m", "server", "serve", *map(str, words))
+        async with running(*command, env=desk, stderr=asyncio.subprocess.PIPE) as process:
             said, address = await announced(process)
             async with calling(address):
                 await seen(desk, process, lit)
@@ -95,10 +90,6 @@ async def test_serve_shows_a_call_and_outlives_its_window(tmp_path):
                 process.send_signal(signal.SIGINT)
                 rest = await asyncio.wait_for(process.stderr.read(), PLENTY)  # type: ignore[union-attr]
                 assert await process.wait() == 0, rest.decode()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
     assert f"Calibration of TEST from {record}." in said
     assert "The window is closed; the server goes on. Ctrl-C stops it." in rest.decode()
 

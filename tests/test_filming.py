@@ -33,7 +33,7 @@ from server.filming import png
 from server.settings import Settings
 from server.watching import note_of, size_of, tiling_of
 from tests.films import Content, content, nal_units, playable, probed
-from tests.live import Client, Clip, free_port, serving, settings_for, until
+from tests.live import Client, Clip, free_port, running, serving, settings_for, until
 from tests.painted import PaintedEngine
 from tests.test_access import TOKEN
 from tests.test_whep import Tone, red
@@ -292,21 +292,16 @@ uvicorn.run(create_app(settings, painted_studio), host="127.0.0.1", port=int(sys
 async def another_process(data: Path) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.subprocess.Process]]:
     """A client of a warm server that can be killed, and the server."""
     port = str(free_port())
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SERVER, str(data), port, cwd=Path(__file__).parents[1]
-    )
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-            deadline = time.monotonic() + 120
-            while not await ready(http):
-                assert server.returncode is None
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.1)
-            yield http, server
-    finally:
-        if server.returncode is None:
-            server.kill()
-        await server.wait()
+    async with (
+        running(sys.executable, "-c", SERVER, str(data), port) as server,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http,
+    ):
+        deadline = time.monotonic() + 120
+        while not await ready(http):
+            assert server.returncode is None
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        yield http, server
 
 
 async def ready(http: httpx.AsyncClient) -> bool:

@@ -26,7 +26,7 @@ from server.lobby import ChannelReport, Lobby
 from server.studio import open_studio
 from tests import foreign_page, swaying_face
 from tests.foreign_page import Site, Tab
-from tests.live import Client, serving, settings_for, until
+from tests.live import Client, running, serving, settings_for, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -108,15 +108,8 @@ async def ffmpeg(room: Room, clip: Path) -> AsyncIterator[asyncio.subprocess.Pro
     assert "whip" in av.formats_available
     words = [f"{room.server}/whip/room", TOKEN, str(clip), str(clip.parent)]
     command = [sys.executable, "-m", "tests.foreign_muxer", *words]
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=Path(__file__).parents[1], stdin=asyncio.subprocess.PIPE
-    )
-    try:
+    async with running(*command, stdin=asyncio.subprocess.PIPE) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 def hang_up(process: asyncio.subprocess.Process) -> None:

@@ -10,7 +10,6 @@ from typing import ClassVar
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from display.optics import Cameras
@@ -64,23 +63,23 @@ async def server(folder: Path, engine: PaintedEngine, placement: Placement = CPU
         yield http, app
 
 
-async def measured(app: FastAPI, channel: str) -> None:
-    """Until it is known what the caller costs."""
-    session = app.state.lobby.channels[channel].session
-    await until(lambda: session.cost().frames >= ENOUGH_FRAMES)
+@asynccontextmanager
+async def server_with_one(folder: Path, engine: PaintedEngine, placement: Placement = CPU, rate: int = RATE):
+    """Where "first" is live, somebody watches, and what that costs is known."""
+    async with server(folder, engine, placement, rate) as (http, app), Client(http) as first, Client(http) as viewer:
+        assert (await first.publish("first")).status_code == 201, "whatever he costs: there is nobody to protect"
+        await viewer.view("first")
+        session = app.state.lobby.channels["first"].session
+        await until(lambda: session.cost().frames >= ENOUGH_FRAMES)
+        yield http, first, viewer
 
 
 async def test_a_caller_too_many_is_told_when_to_come_again_and_comes_in_once_another_has_left(tmp_path: Path):
     async with (
-        server(tmp_path, Slow(HALF_FULL)) as (http, app),
-        Client(http) as first,
-        Client(http) as viewer,
+        server_with_one(tmp_path, Slow(HALF_FULL)) as (http, first, viewer),
         Client(http) as second,
         Client(http) as third,
     ):
-        assert (await first.publish("first")).status_code == 201, "whatever he costs: there is nobody to protect"
-        await viewer.view("first")
-        await measured(app, "first")
         refused = await second.publish("second")
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
@@ -101,14 +100,9 @@ async def test_a_caller_too_many_is_told_when_to_come_again_and_comes_in_once_an
 
 async def test_the_same_callers_fit_on_more_renderers(tmp_path: Path):
     async with (
-        server(tmp_path, Slow(RATE * HALF_FULL), PAPER, rate=1) as (http, app),
-        Client(http) as first,
-        Client(http) as viewer,
+        server_with_one(tmp_path, Slow(RATE * HALF_FULL), PAPER, rate=1) as (http, _, _),
         Client(http) as second,
     ):
-        await first.publish("first")
-        await viewer.view("first")
-        await measured(app, "first")
         assert (await second.publish("second")).status_code == 201
         answer = (await http.get("/api/devices")).json()
         assert [place["name"] for place in answer["places"]] == ["paper on cpu"]
@@ -118,15 +112,7 @@ async def test_the_same_callers_fit_on_more_renderers(tmp_path: Path):
 
 
 async def test_a_second_caller_of_a_quick_engine_comes_in(tmp_path: Path):
-    async with (
-        server(tmp_path, Slow(0.0), rate=1) as (http, app),
-        Client(http) as first,
-        Client(http) as viewer,
-        Client(http) as second,
-    ):
-        await first.publish("first")
-        await viewer.view("first")
-        await measured(app, "first")
+    async with server_with_one(tmp_path, Slow(0.0), rate=1) as (http, _, _), Client(http) as second:
         assert (await second.publish("second")).status_code == 201
 
 

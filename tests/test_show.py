@@ -26,12 +26,11 @@ from display.screen import PRODUCT, screen
 from display.tiling import NOTED, Tiling
 from server.__main__ import app
 from tests import desktops
-from tests.live import serving, settings_for
+from tests.live import running, serving, settings_for
 from tests.painted import PaintedEngine, PaintedState
 from tests.test_watching import calling
 from tests.test_window import assert_same, far_from_boundaries, quilt
 
-ROOT = Path(__file__).parents[1]
 RECORD = {"serial": "TEST", "pitch": 8, "slope": -5, "center": 0.1, "DPI": 100, "screenW": 192, "screenH": 108}
 SCREEN = screen(PRODUCT)
 PLENTY = 90
@@ -47,17 +46,10 @@ def record(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def showing(desk: dict[str, str], *words: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command at work, killed if it is still there at the end."""
+    """The command at work, on that desktop."""
     command = [sys.executable, "-m", "server", "show", *map(str, words)]
-    process = await asyncio.create_subprocess_exec(
-        *command, env=desk, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
+    async with running(*command, env=desk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def seen(
