@@ -1,13 +1,16 @@
 """What several tests share: the folder of test media beside the checkout, the puppet's portrait, engines and executors.
 
-Imports nothing beyond pytest, since GPU tests run on machines that have little more (benchmarks/on_gpu.sh).
+Imports nothing beyond pytest, since GPU tests run on machines that have little more (benchmarks/on_gpu.sh). There, files
+that need more are skipped.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,26 @@ if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
     os.environ.setdefault(
         "TRITON_INTERPRET", "1"
     )  # before anything imports Triton: kernels' tests run without a GPU too
+
+BARE = find_spec("aiortc") is None
+"Whether this machine has not what a server needs, so that packages are lacking on purpose."
+OURS = {"benchmarks", "display", "engines", "pipeline", "server", "tests"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A file that cannot be imported for want of a package is an error, but on a bare machine it is skipped."""
+    report = yield
+    call: pytest.CallInfo[Any] = report.__dict__["call"]
+    lacking = call.excinfo and call.excinfo.value.__cause__
+    if BARE and isinstance(lacking, ModuleNotFoundError) and str(lacking.name).partition(".")[0] not in OURS:
+        report.outcome, report.longrepr = (
+            "skipped",
+            (str(collector.path), 0, f"Skipped: {lacking.name} is not installed"),
+        )
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +113,13 @@ def bench() -> Iterator[Callable[..., Bench]]:
 
     with ExitStack() as made:
         yield make
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """The warnings of a test, none of them held back because an earlier test had said it."""
+    from engines import runtime
+
+    monkeypatch.setattr(runtime, "_said", set())
+    caplog.set_level(logging.WARNING)
+    return caplog

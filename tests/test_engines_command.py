@@ -14,7 +14,7 @@ from engines.runtime.cache import Cache
 from server import __main__ as command_line
 from server.engines import app
 from server.settings import Settings
-from tests.test_runtimes import KEY, Trial
+from tests.curves import KEY, Trial
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="says what a machine without a GPU is told")
 
