@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,6 +16,11 @@ import pytest
 from tests.conftest import SHARED
 
 LOOKING_GLASS = SHARED / "lookingglass"
+PORTRAIT = (3360, 3360, 8, 6, 0.75)
+FILM = "http://studio.example/films/me_qs6x4a1.mp4"
+
+SHORT = 0.6
+"Seconds that a call may take here."
 
 
 def fake_module() -> Any:
@@ -85,6 +91,18 @@ def running(*displays: Any, **options: Any) -> Iterator[Running]:
         bridge.close()
 
 
+def portrait(**more: Any) -> Any:
+    """A display of the fake Bridge; `more` takes the place of what it says of itself."""
+    calibration = json.loads((LOOKING_GLASS / "calibrations" / "portrait_lkg-p_real.json").read_text())
+    return fake_module().display(calibration, PORTRAIT, "portrait", "LKG0005", 1920, 40) | more
+
+
+def portrait_beside_a_monitor() -> Iterator[Running]:
+    """For pytest.fixture: a Bridge with an ordinary monitor and a Portrait."""
+    with running(fake_module().display(), portrait()) as bridge:
+        yield bridge
+
+
 @contextmanager
 def misbehaving(answer: Callable[[socket.socket], None], port: int = 0) -> Iterator[str]:
     """The address of a server that reads each request's head and then lets `answer` loose on the connection."""
@@ -136,3 +154,13 @@ def saying(body: bytes, head: str = "200 OK", length: int | None = None) -> Call
         peer.sendall(f"HTTP/1.1 {head}\r\nContent-Length: {announced}\r\n\r\n".encode() + body)
 
     return answer
+
+
+def envelope(value: Any, status: Any = "Completion") -> bytes:
+    """A body for `saying`: an answer of Bridge."""
+    said = {
+        "name": "value",
+        "status": {"name": "status", "type": "WSTRING", "value": status},
+        "payload": {"value": value},
+    }
+    return json.dumps(said).encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,9 @@ from typer.testing import CliRunner
 
 from display.calibration import read
 from server.bridge import app
-from tests.bridges import Running, fake_module, running
-from tests.test_bridge import FILM, portrait
+from tests.bridges import FILM, Running, fake_module, portrait, portrait_beside_a_monitor, running
 
-
-@pytest.fixture
-def fake() -> Iterator[Running]:
-    with running(fake_module().display(), portrait()) as bridge:
-        yield bridge
+fake = pytest.fixture(portrait_beside_a_monitor)
 
 
 def run(*words: object) -> tuple[int, str]:

@@ -22,7 +22,7 @@ from display.calibration import parse
 from display.lenticular import Tiling, interlace
 from display.screen import screen
 from server.settings import Settings
-from tests.bridges import fake_module, misbehaving, running, saying
+from tests.bridges import envelope, fake_module, misbehaving, running, saying
 from tests.browsing import PLENTY, Visit, launch, served, write_calm
 from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, as_record, fill_screen, off
 from tests.live import free_port, painted_studio
@@ -356,10 +356,6 @@ def in_turn(*answers: Callable[[socket.socket], None]) -> Callable[[socket.socke
     """For `misbehaving`: the last answer again and again."""
     left = list(answers)
     return lambda peer: (left.pop(0) if len(left) > 1 else left[0])(peer)
-
-
-def envelope(payload: object, status: object = "Completion") -> bytes:
-    return json.dumps({"payload": {"value": payload}, "status": {"value": status}}).encode()
 
 
 READABLE = "200 OK\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: PUT"
