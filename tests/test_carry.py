@@ -214,6 +214,7 @@ class TestEngine:
 
 
 def test_the_benchmark_writes_its_figures_and_their_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="the picture is drawn by matplotlib")
     from benchmarks import carry as benchmark
 
     options = ["--cpu", "--heads", "plain", "--views", "4", "--side", "96", "--out", str(tmp_path)]

@@ -107,6 +107,7 @@ def test_room_for_rendering_alone_is_not_room_for_everything():
 
 
 def test_an_engine_that_needs_no_gpu_gets_none():
+    pytest.importorskip("cv2", reason="the relief engine needs OpenCV")
     assert catalogue.footprint("relief") is None
     found = plan(cards(2), "relief", None, 24)
     assert found.placement == preset("cpu")

@@ -19,6 +19,7 @@ from engines.voodoo3d import checkpoint
 from engines.voodoo3d.engine import Voodoo3d
 from engines.weights import CheckpointRejected, Manifest, Published
 
+pytest.importorskip("safetensors", reason="weights are kept as safetensors")
 MANIFEST = Manifest(
     used={"net.weight": (4, 3), "net.bias": (4,)},
     dead={"old.weight": (9, 9)},
