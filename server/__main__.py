@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +17,10 @@ from engines.runtime import UnknownRuntime
 from server import bridge, engines, show, terminal, weights
 from server.options import Precision, Runtime, SyntheticWeights
 from server.serve import serve
+
+LEFT_BEHIND = ("stage-", "recording ")
+"""Threads of devices and of films, which closing waits for and leaves behind where their device or disk does not answer. The
+interpreter, as it ends, would tear them out of native code, and C++ ends the process for that with SIGABRT."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -196,7 +204,15 @@ def _explained() -> AbstractContextManager[None]:
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    except SystemExit as ended:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is closed; libraries' own ends are not to be broken off
+        if any(thread.name.startswith(LEFT_BEHIND) for thread in threading.enumerate()):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 from fastapi import FastAPI, Response
@@ -25,6 +26,7 @@ from server.settings import Settings
 from server.studio import Studio, open_studio
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 PAGES = Path(__file__).parent / "pages"
 CONTENT = (
@@ -60,10 +62,12 @@ def create_app(
         finally:
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
-            if app.state.lobby is not None:
-                await app.state.lobby.close()
-            if app.state.studio is not None:
-                await asyncio.to_thread(app.state.studio.close)
+            try:
+                if app.state.lobby is not None:
+                    await app.state.lobby.close()
+            finally:
+                if app.state.studio is not None:
+                    await asyncio.to_thread(app.state.studio.close)
 
     # FastAPI's own documentation pages load scripts from a CDN
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
@@ -87,10 +91,9 @@ async def _warm_up(
     if not settings.mark:
         log.warning("the visible 'AI avatar' mark is switched off", setting="TELEQUILT_MARK")
     try:
-        studio = await asyncio.to_thread(make, settings)
-        app.state.studio = studio
-        codec = await asyncio.to_thread(best_codec)
-        await asyncio.to_thread(studio.warm_up, settings.engine)
+        studio = app.state.studio = await _to_its_end(make, settings)
+        codec = await _to_its_end(best_codec)
+        await _to_its_end(studio.warm_up, settings.engine)
         lobby = Lobby(settings, studio, codec, app.state.archive, attached)
         lobby.form(screen(settings.screen))
     except Exception as failure:  # the operator reads it at /readyz instead of meeting a dead process
@@ -99,6 +102,15 @@ async def _warm_up(
         return
     app.state.lobby = lobby
     log.info("ready", engine=settings.engine, screen=settings.screen, codec=codec)
+
+
+async def _to_its_end(work: Callable[..., T], *given: Any) -> T:
+    """`work` in a thread, which is waited for even by who is cancelled: what it works with is closed next."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *given))
+    try:
+        return await asyncio.shield(working)
+    finally:
+        await asyncio.wait([working])
 
 
 class _Pages(StaticFiles):

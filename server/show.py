@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Annotated, Any
@@ -19,6 +19,8 @@ import uvicorn
 from display.lenticular import CellTable
 from server import terminal
 
+LOOK = 0.1
+"Seconds between two looks at whether somebody asked to end."
 DISPLAY = "The display"
 Calibration = Annotated[
     Path | None,
@@ -118,12 +120,11 @@ def run(wanted: Any, aspect: float, feed: Callable[[Any, Event], None]) -> None:
         finally:
             stop.set()
 
-    with interruptible(), glass.opened(wanted, aspect, typer.echo) as window:
+    with interruptible() as asked, glass.opened(wanted, aspect, typer.echo) as window:
         feeder = Thread(target=fed, args=(window,), name="feeder")
         feeder.start()
         try:
-            with suppress(KeyboardInterrupt):
-                window.run(lambda: not stop.is_set())
+            window.run(lambda: not (stop.is_set() or asked.times))
         finally:
             stop.set()
             feeder.join()
@@ -141,23 +142,25 @@ def beside(wanted: Any, aspect: float, make: Callable[[Any], uvicorn.Server]) ->
     from display.monitors import MonitorRefused
     from server import glass
 
-    with interruptible(), glass.opened(wanted, aspect, _aside) as window:
+    with interruptible() as asked, glass.opened(wanted, aspect, _aside) as window:
         server = make(window)
         thread = Thread(target=server.run, name="the server")
         thread.start()
         try:
-            with suppress(KeyboardInterrupt):
-                try:
-                    window.run(thread.is_alive)
-                except MonitorRefused as refusal:
-                    _aside(f"telequilt: {refusal}")
-                window.close()
-                if thread.is_alive():
-                    _aside("The window is closed; the server goes on. Ctrl-C stops it.")
-                thread.join()
+            try:
+                window.run(lambda: thread.is_alive() and not asked.times)
+            except MonitorRefused as refusal:
+                _aside(f"telequilt: {refusal}")
+            window.close()
+            if thread.is_alive() and not asked.times:
+                _aside("The window is closed; the server goes on. Ctrl-C stops it.")
+            while thread.is_alive() and not asked.times:
+                thread.join(LOOK)
         finally:
             server.should_exit = True
-            thread.join()
+            while thread.is_alive():
+                server.force_exit = asked.times > 1  # as uvicorn does: connections are not waited for
+                thread.join(LOOK)
     return server
 
 
@@ -165,14 +168,26 @@ def _aside(line: str) -> None:
     typer.echo(line, err=True)
 
 
+class Asked:
+    """How often Ctrl-C or SIGTERM came."""
+
+    times = 0
+
+    def again(self, *_: object) -> None:
+        self.times += 1
+
+
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM is taken as Ctrl-C: whoever stops this program finds everything closed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def interruptible() -> Iterator[Asked]:
+    """Ctrl-C and SIGTERM are counted and raise nothing: an exception in the middle of closing would leave threads behind in
+    native code, which the end of the interpreter tears out of it: C++ ends the process for that with SIGABRT."""
+    asked = Asked()
+    before = {number: signal.signal(number, asked.again) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield asked
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(server: str, channel: str, token: str | None, window: Any, stop: Event) -> None:

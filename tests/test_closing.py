@@ -1,0 +1,86 @@
+"""How the server ends: in its own order, wherever it stands when it is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.places import Places
+from server.app import create_app
+from server.lobby import Lobby
+from server.settings import Settings
+from server.studio import Studio
+from tests.live import painted_studio, settings_for
+from tests.painted import PaintedEngine
+
+LEFT_BEHIND = """
+import sys, threading, torch
+from server.__main__ import main
+a = torch.zeros(500, 500)
+def work():
+    while True:
+        torch.mm(a, a)
+for _ in range(3):
+    threading.Thread(target=work, name="stage-cuda:0", daemon=True).start()
+sys.argv = ["telequilt", "bridge", "--help"]
+main()
+"""
+
+
+@pytest.fixture
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What has been done, in its order."""
+    done: list[str] = []
+    close = Places.close
+
+    def closing(places: Places) -> None:
+        done.append("places closed")
+        close(places)
+
+    monkeypatch.setattr(Places, "close", closing)
+    return done
+
+
+async def test_what_is_being_warmed_up_is_not_closed_meanwhile(tmp_path: Path, order: list[str]):
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Slow(PaintedEngine):
+        def warm_up(self) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            time.sleep(0.3)
+            order.append("warm")
+
+    def studio(settings: Settings) -> Studio:
+        return painted_studio(settings, Slow())
+
+    app = create_app(settings_for(tmp_path), studio)
+    async with app.router.lifespan_context(app):
+        await begun.wait()
+    assert order == ["warm", "places closed"]
+    assert app.state.lobby is None
+
+
+async def test_devices_are_let_go_even_where_a_caller_cannot_be(
+    tmp_path: Path, order: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    async def close(lobby: Lobby) -> None:
+        raise OSError("a caller who stays")
+
+    monkeypatch.setattr(Lobby, "close", close)
+    app = create_app(settings_for(tmp_path), painted_studio)
+    with pytest.raises(OSError, match="a caller who stays"):
+        async with app.router.lifespan_context(app):
+            await app.state.warming
+    assert order == ["places closed"]
+
+
+def test_a_thread_that_was_left_behind_in_native_code_aborts_nothing():
+    done = subprocess.run([sys.executable, "-c", LEFT_BEHIND], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    assert "Looking Glass Bridge" in done.stdout
