@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.faces import Inventing, blank_frames, invented
 from benchmarks.harness import RESULTS
+from benchmarks.seats import Seat, drops_of, work_of
 from benchmarks.virtual import Span, Ticket
 from display.colour import Layout
 from display.screen import PRODUCT, Screen, fan_yaws, screen
@@ -26,11 +27,10 @@ from engines import catalogue
 from engines.contract import AnyEngine
 from pipeline import gpus, planner
 from pipeline.clock import Percentiles
-from pipeline.executors import Done, Executor, Failure, Spread, Step
+from pipeline.executors import Done, Executor, Failure, Step
 from pipeline.executors.threads import Threads
 from pipeline.frame import Frame
 from pipeline.placement import Placement
-from pipeline.roster import DeviceReport
 from pipeline.session import Observer, Session, SessionReport
 from pipeline.stages import Picture
 
@@ -243,15 +243,16 @@ class _Caller:
             self.session.offer(replace(frame, captured=due))
 
 
-class Traced:
+class Traced(Seat):
     """One caller's seat at `executor` that writes down what every device did when, by the device's own time."""
 
     def __init__(self, executor: Executor, caller: int, spans: list[Span], begun: float) -> None:
-        self._executor, self._caller, self._spans, self._begun = executor, caller, spans, begun
+        super().__init__(executor)
+        self._caller, self._spans, self._begun = caller, spans, begun
         self._frames = count()
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
-        work = next(step.frame.work for step in steps if isinstance(step, Spread))
+        work = work_of(steps)
         ticket = Ticket.of(self._caller, next(self._frames), steps)
         ticket.captured -= self._begun
 
@@ -263,18 +264,11 @@ class Traced:
                     self._spans.append(ticket.span(stint.stage, stint.device, begun, ended))
             done(failure)
 
-        self._executor.submit(steps, noted)
-
-    def devices(self) -> list[DeviceReport]:
-        return self._executor.devices()
-
-    def close(self) -> None:
-        pass
+        super().submit(steps, noted)
 
 
 def _facts(setting: Setting, reports: list[SessionReport], seconds: float, cpu: float, offered: int) -> Calls:
     finished = sum(report.frames for report in reports)
-    reasons = sorted({reason for report in reports for reason in report.drops})
     return Calls(
         fps=round(finished / seconds, 2),
         each_fps=[round(report.frames / seconds, 2) for report in reports],
@@ -284,5 +278,5 @@ def _facts(setting: Setting, reports: list[SessionReport], seconds: float, cpu: 
         cpu_ms_per_frame=round(1e3 * cpu / max(finished, 1), 2),
         offered=offered,
         finished=finished,
-        drops={reason: sum(report.drops.get(reason, 0) for report in reports) for reason in reasons},
+        drops=drops_of(reports),
     )

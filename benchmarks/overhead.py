@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import RESULTS, parser, show, write
+from benchmarks.seats import Seat, drops_of, work_of
 from benchmarks.simulation import Blank, blank_frame, tiny_screen
 from pipeline.clock import Percentiles, percentiles
-from pipeline.executors import Done, Executor, Failure, Spread, Step
+from pipeline.executors import Done, Executor, Failure, Step
 from pipeline.executors.threads import Threads
 from pipeline.placement import Placement, named
-from pipeline.roster import DeviceReport
 from pipeline.session import Session
 
 VIEWS = 24
@@ -94,8 +94,6 @@ def measured(placement: Placement, callers: int, rate: float, frames: int, warm_
             session.close()
         executor.close()
     counted = [frame for seat in seats for frame in seat.ended[warm_up:]]
-    reports = [session.report() for session in sessions]
-    reasons = sorted({reason for report in reports for reason in report.drops})
     return Overhead(
         placement=placement.name,
         devices=len(placement.devices),
@@ -104,7 +102,7 @@ def measured(placement: Placement, callers: int, rate: float, frames: int, warm_
         stages=percentiles(frame.in_stages for frame in counted),
         hand_over=percentiles(frame.age - frame.in_stages for frame in counted),
         frames=len(counted),
-        drops={reason: sum(report.drops.get(reason, 0) for report in reports) for reason in reasons},
+        drops=drops_of(session.report() for session in sessions),
     )
 
 
@@ -137,28 +135,22 @@ class Ended:
         return total
 
 
-class _Seat:
-    """One caller's at `executor`; keeps when each task of its frames ran."""
+class _Seat(Seat):
+    """Keeps when each task of its caller's frames ran."""
 
     def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+        super().__init__(executor)
         self.ended: list[Ended] = []
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
-        work = next(step.frame.work for step in steps if isinstance(step, Spread))
+        work = work_of(steps)
 
         def noted(failure: Failure | None) -> None:
             if failure is None:
                 self.ended.append(Ended(work.frame.captured, [(one.begun, one.ended) for one in work.stints]))
             done(failure)
 
-        self._executor.submit(steps, noted)
-
-    def devices(self) -> list[DeviceReport]:
-        return self._executor.devices()
-
-    def close(self) -> None:
-        pass
+        super().submit(steps, noted)
 
 
 def _three(found: Percentiles) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.floor import floor_ms
 from benchmarks.harness import RESULTS, parser, show, write
-from benchmarks.views_per_second import Way
+from benchmarks.one_frame import Way
 
 OUT_OF_TIME = (124, 137)
 "What `timeout` exits with: told to end, and killed for not ending."

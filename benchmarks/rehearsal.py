@@ -13,6 +13,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from benchmarks.seats import Seat
 from benchmarks.simulation import Load, Outcome, Shown, blank_frame, open_sessions, outcome
 from benchmarks.virtual import Costs, Span, Ticket
 from pipeline.executors import Done, Executor, Rendered, Spread, Step, Task
@@ -20,7 +21,6 @@ from pipeline.executors.lane import GpuStream, HostStream
 from pipeline.executors.threads import Threads
 from pipeline.frame import Frame
 from pipeline.placement import Placement
-from pipeline.roster import DeviceReport
 from pipeline.session import Session
 
 
@@ -69,21 +69,16 @@ class _Stage:
         return _SleepingGpu(self.now) if real.startswith("cuda") else _SleepingHost(self.now)
 
 
-class _Seat:
+class _Seat(Seat):
     """One caller's; lets every task take what it costs, and writes down when it ran."""
 
     def __init__(self, stage: _Stage, caller: int) -> None:
+        super().__init__(stage.executor)
         self._stage, self._caller, self._frames = stage, caller, count()
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
         ticket = Ticket.of(self._caller, next(self._frames), steps)
-        self._stage.executor.submit([self._paced(step, ticket) for step in steps], done)
-
-    def devices(self) -> list[DeviceReport]:
-        return self._stage.executor.devices()
-
-    def close(self) -> None:
-        pass
+        super().submit([self._paced(step, ticket) for step in steps], done)
 
     def _paced(self, step: Step, ticket: Ticket) -> Step:
         if isinstance(step, Spread):

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from benchmarks.seats import drops_of
 from benchmarks.virtual import Costs, Events, Span, VirtualDevices
 from display.optics import Cameras, orbit
 from display.screen import Screen, fan_yaws
@@ -132,13 +133,11 @@ def outcome(
     end = SETTLED_AFTER + load.seconds
     counted = [picture for picture in shown if SETTLED_AFTER <= picture.at < end]
     rates = [sum(picture.caller == caller for picture in counted) / load.seconds for caller in range(load.callers)]
-    reports = [session.report() for session in sessions]
-    reasons = sorted({reason for report in reports for reason in report.drops})
     return Outcome(
         fps=round(sum(rates) / len(rates), 2),
         slowest_fps=round(min(rates), 2),
         age=percentiles(picture.at - picture.captured for picture in counted),
-        drops={reason: sum(report.drops.get(reason, 0) for report in reports) for reason in reasons},
+        drops=drops_of(session.report() for session in sessions),
         busy=_busy(placement, spans, end),
         spans=spans,
     )
