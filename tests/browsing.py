@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import shutil
 import threading
@@ -17,13 +18,24 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, ViewportSize
+from PIL import Image
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    BrowserType,
+    ConsoleMessage,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from server.app import create_app
 from server.settings import Settings
 from server.studio import Studio, open_studio
+from tests.conftest import SHARED
+from tests.live import painted_studio
 
-SHARED = Path(__file__).parents[1].parent / "shared"
 CLIP = SHARED / "media" / "clips" / "talk_frontal.mp4"
 FILMED_PICTURES = 75
 PLENTY = 45_000
@@ -36,6 +48,13 @@ FLAGS = [
     "--disable-features=WebRtcHideLocalIpsWithMdns",
     "--host-resolver-rules=MAP localhost:33334 127.0.0.1:1",  # no test asks a Looking Glass Bridge that really runs here
 ]
+WITHOUT_WEBGL = """
+const given = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+  return kind.startsWith("webgl") ? null : given.call(this, kind, ...more);
+};
+"""
+"A script for `Visit`."
 
 
 def chromium() -> str:
@@ -49,16 +68,36 @@ def chromium() -> str:
     pytest.skip(reason)
 
 
-def launch(playwright: Playwright, film: Path | None, *more: str) -> Browser:
+def launch(kind: BrowserType, film: Path | None, *more: str) -> Browser:
     """A browser whose camera shows `film`, or that has none; with `more` flags."""
     camera = [
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={film}",
     ]
-    return playwright.chromium.launch(
-        executable_path=chromium(), headless=True, args=[*FLAGS, *(camera if film else []), *more]
-    )
+    return kind.launch(executable_path=chromium(), headless=True, args=[*FLAGS, *(camera if film else []), *more])
+
+
+@contextmanager
+def browsing(film: Path | None, *more: str) -> Iterator[Browser]:
+    """A browser of its own, as of launch()."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright.chromium, film, *more)
+        yield browser
+        browser.close()
+
+
+def filmed_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """For pytest.fixture: its camera films at full speed."""
+    film = write_film(tmp_path_factory.mktemp("film") / "camera.mjpeg", "mjpeg", "mjpeg", "yuvj420p")
+    with browsing(film) as browser:
+        yield browser
+
+
+def painted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, FastAPI]]:
+    """For pytest.fixture: a server whose view i is painted red with 10 x i, so that pixels tell the angle."""
+    with served(Settings(data_dir=tmp_path_factory.mktemp("painted"), port=0), painted_studio) as running:
+        yield running
 
 
 def pictures() -> Iterator[np.ndarray]:
@@ -114,6 +153,22 @@ def served(settings: Settings, studio: Callable[[Settings], Studio] = open_studi
     finally:
         server.should_exit = True
         thread.join()
+
+
+def start(page: Page, channel: str) -> None:
+    """Begin a call from the caller's page."""
+    page.get_by_role("textbox", name="Channel").fill(channel)
+    page.get_by_role("button", name="Start").click()
+
+
+def go_live(page: Page, channel: str) -> None:
+    start(page, channel)
+    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
+
+
+def glass(page: Page) -> np.ndarray:
+    """[H, W, 3] uint8: what is seen on the glass."""
+    return np.asarray(Image.open(io.BytesIO(page.locator(".glass").screenshot())).convert("RGB"))
 
 
 class Visit:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import FilePayload, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import FilePayload, Page, ViewportSize, expect
 
 from display.label import mark
 from display.optics import fan
@@ -23,7 +23,7 @@ from engines import catalogue
 from pipeline.preprocess.observer import observe_portrait
 from pipeline.puppet import blink, mouth, puppet_portrait, scripted
 from server.settings import Settings
-from tests.browsing import PLENTY, Visit, launch, served
+from tests.browsing import PLENTY, Visit, browsing, go_live, served
 from tests.glasses import RECORD, fill_screen
 
 ADDRESS = "http://localhost:8000/"
@@ -81,9 +81,7 @@ def on_air(visit: Visit) -> Page:
     page = visit.open(ADDRESS)
     page.set_viewport_size({"width": 1360, "height": 860})
     expect(page.get_by_role("radio", name="Grace Hopper")).to_be_checked()
-    page.get_by_role("textbox", name="Channel").fill("ruby-wren-42")
-    page.get_by_role("button", name="Start").click()
-    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
+    go_live(page, "ruby-wren-42")
     page.mouse.move(1000, 450)
     page.wait_for_timeout(SETTLING)
     page.evaluate("document.activeElement.blur()")
@@ -136,9 +134,8 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as data,
         served(Settings(data_dir=Path(data), port=8000)),
-        sync_playwright() as playwright,
+        browsing(None, SCREENS) as browser,
     ):
-        browser = launch(playwright, None, SCREENS)
         visit = Visit(browser)
         page = on_air(visit)
         take(page, "caller.png", page)

@@ -3,7 +3,6 @@ it refuses."""
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import re
@@ -16,59 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from display.calibration import parse
 from display.lenticular import Tiling, interlace
 from display.screen import screen
 from server.settings import Settings
 from tests.bridges import envelope, fake_module, misbehaving, running, saying
-from tests.browsing import PLENTY, Visit, launch, served, write_calm
+from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, browsing, go_live, served, write_calm
+from tests.drawn import TILING, WATCHED, expect_right, expect_wrong, frozen
 from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, as_record, fill_screen, off
 from tests.live import free_port, painted_studio
 from tests.panels import CELLS
-from tests.test_pages import WITHOUT_WEBGL
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PLENTY)
-
-TILING = Tiling.of(screen("telequilt"), parallel=True)
-"Of the relief engine's quilts."
-WATCHED = """
-window.drawn = 0;
-window.kept = null;
-window.keeps = false;
-const draw = WebGL2RenderingContext.prototype.drawArrays;
-WebGL2RenderingContext.prototype.drawArrays = function (...how) {
-  draw.apply(this, how);
-  if (this.canvas.className !== "panel") return;
-  window.drawn += 1;
-  if (!window.keeps) return;
-  const read = (width, height) => {
-    const pixels = new Uint8Array(4 * width * height);
-    this.readPixels(0, 0, width, height, this.RGBA, this.UNSIGNED_BYTE, pixels);
-    return pixels;
-  };
-  const panel = read(this.canvas.width, this.canvas.height);
-  const frame = this.createFramebuffer();
-  this.bindFramebuffer(this.FRAMEBUFFER, frame);
-  this.framebufferTexture2D(this.FRAMEBUFFER, this.COLOR_ATTACHMENT0, this.TEXTURE_2D, this.getParameter(this.TEXTURE_BINDING_2D), 0);
-  const { videoWidth, videoHeight } = document.querySelector("video");
-  window.kept = { panel, quilt: read(videoWidth, videoHeight), size: [videoWidth, videoHeight] };
-  this.bindFramebuffer(this.FRAMEBUFFER, null);
-  this.deleteFramebuffer(frame);
-};
-window.asked = [];
-Element.prototype.requestFullscreen = async (options) => window.asked.push(options?.screen?.label ?? "here");
-"""
-KEPT = """async () => {
-  const told = (pixels) => new Promise((done) => {
-    const reader = new FileReader();
-    reader.onload = () => done(reader.result.split(",")[1]);
-    reader.readAsDataURL(new Blob([pixels]));
-  });
-  return [await told(kept.panel), await told(kept.quilt), kept.size];
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +41,14 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def browser(port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     film = write_calm(tmp_path_factory.mktemp("film") / "camera.y4m")
-    with sync_playwright() as playwright:
-        running_browser = launch(
-            playwright, film, SCREENS, f"--host-resolver-rules=MAP localhost:33334 127.0.0.1:{port}"
-        )
+    with browsing(film, SCREENS, f"--host-resolver-rules=MAP localhost:33334 127.0.0.1:{port}") as running_browser:
         yield running_browser
-        running_browser.close()
 
 
 def publish(browser: Browser, address: str) -> None:
     page = Visit(browser).open(address)
     expect(page.get_by_role("radio", name="Grace Hopper")).to_be_checked()
-    page.get_by_role("textbox", name="Channel").fill("glass")
-    page.get_by_role("button", name="Start").click()
-    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
+    go_live(page, "glass")
 
 
 @pytest.fixture(scope="module")
@@ -130,37 +85,6 @@ def hologram(visit: Visit, address: str) -> Page:
     page.get_by_role("radio", name="Hologram").check()
     expect(page.get_by_role("button", name="Look again")).to_be_enabled()
     return page
-
-
-def expect_right(page: Page) -> None:
-    """The panel is drawn, again and again."""
-    expect(page.locator("body")).to_have_attribute("data-glass", "right")
-    before = page.evaluate("drawn")
-    page.wait_for_function("(before) => drawn > before + 2", arg=before)
-    expect(page.locator(".panel")).to_be_visible()
-
-
-def expect_wrong(page: Page, words: str) -> None:
-    """It says what is wrong, and draws nothing."""
-    expect(page.locator("#glass-faults")).to_contain_text(words)
-    expect(page.locator("body")).to_have_attribute("data-glass", "wrong")
-    expect(page.locator(".panel")).to_be_hidden()
-    before = page.evaluate("drawn")
-    page.wait_for_timeout(300)
-    assert page.evaluate("drawn") == before
-
-
-def frozen(page: Page) -> tuple[np.ndarray, np.ndarray]:
-    """The newest quilt as the browser decoded it [H, W, 4], and the panel's picture [480, 640, 3]; both uint8. Draws no more."""
-    page.evaluate("document.querySelector('video').play()")
-    page.evaluate("kept = null, keeps = true")
-    page.wait_for_function("() => kept !== null")
-    page.evaluate("document.querySelector('video').pause()")
-    page.wait_for_timeout(500)
-    panel, quilt, (width, height) = page.evaluate(KEPT)
-    assert (width, height) == (TILING.width, TILING.height)
-    drawn = np.frombuffer(base64.b64decode(panel), np.uint8).reshape(480, 640, 4)[::-1, :, :3]
-    return np.frombuffer(base64.b64decode(quilt), np.uint8).reshape(height, width, 4), drawn
 
 
 def test_the_panel_shows_what_the_plain_twin_makes_of_the_decoded_quilt(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from display import lenticular
 from display.calibration import Calibration, CalibrationRejected, parse
@@ -18,7 +18,7 @@ from display.lenticular import Tiling, interlace
 from display.screen import screens
 from server.app import PAGE_HEADERS, VIEWER_HEADERS
 from server.settings import Settings
-from tests.browsing import Visit, launch, served
+from tests.browsing import Visit, browsing, served
 from tests.glasses import RECORD, as_record, off
 from tests.live import painted_studio
 from tests.panels import CELLS, FACTS, FLIPPED, STRIPES, noisy
@@ -37,12 +37,9 @@ TILINGS = [
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with (
         served(Settings(data_dir=tmp_path_factory.mktemp("data"), port=0), painted_studio) as (address, _),
-        sync_playwright() as running,
+        browsing(None) as browser,
     ):
-        browser = launch(running, None)
-        visit = Visit(browser)
-        yield visit.open(f"{address}view/nobody")
-        browser.close()
+        yield Visit(browser).open(f"{address}view/nobody")
 
 
 def records() -> Iterator[str]:

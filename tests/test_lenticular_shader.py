@@ -137,12 +137,10 @@ async ({ quilt, wanted }) => {
 def webgl() -> Iterator[Shader]:
     """The shader in a page."""
     from PIL import Image
-    from playwright.sync_api import sync_playwright
 
-    from tests.browsing import launch
+    from tests.browsing import browsing
 
-    with sync_playwright() as playwright:
-        browser = launch(playwright, film=None)
+    with browsing(None) as browser:
         page = browser.new_page()
         page.evaluate(BEGIN, {"vertex": vertex_source("300 es"), "fragment": fragment_source("300 es")})
 
@@ -163,7 +161,6 @@ def webgl() -> Iterator[Shader]:
             ]
 
         yield draw
-        browser.close()
 
 
 GPUS = ["opengl", pytest.param("webgl", marks=pytest.mark.browser)]

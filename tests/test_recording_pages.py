@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from server.settings import Settings
-from tests.browsing import PLENTY, Visit, launch, served, write_calm
+from tests.browsing import PLENTY, Visit, browsing, go_live, served, write_calm
 from tests.films import playable
 from tests.glasses import GLASS, RECORD, SCREENS, fill_screen
 from tests.live import free_port, painted_studio
@@ -40,10 +40,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     nowhere = (
         f"--host-resolver-rules=MAP localhost:33334 127.0.0.1:{free_port()}"  # no Bridge of this machine's is asked
     )
-    with sync_playwright() as playwright:
-        running = launch(playwright, film, SCREENS, nowhere)
+    with browsing(film, SCREENS, nowhere) as running:
         yield running
-        running.close()
 
 
 @contextmanager
@@ -56,9 +54,7 @@ def call(browser: Browser, data: Path, **more: Any) -> Iterator[tuple[Page, Page
         try:
             page = visit.open(f"{address}{fragment}")
             expect(page.get_by_role("radio", name="Grace Hopper")).to_be_checked()
-            page.get_by_role("textbox", name="Channel").fill("ruby-wren-42")
-            page.get_by_role("button", name="Start").click()
-            expect(page.locator("#stage")).to_have_attribute("data-state", "live")
+            go_live(page, "ruby-wren-42")
             viewer = visit.open(f"{address}view/ruby-wren-42{fragment}")
             expect(viewer.locator("#stage")).to_have_attribute("data-state", "live")
             yield page, viewer, visit, app

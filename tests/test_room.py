@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from display.optics import Cameras
 from display.views import ViewSet
@@ -19,7 +18,7 @@ from pipeline.placement import Placement, preset
 from pipeline.roster import MOST_IN_A_ROW
 from server import room
 from server.settings import Settings
-from tests.browsing import PLENTY, Visit, launch, served, write_film
+from tests.browsing import PLENTY, Visit, browsing, go_live, served, start, write_calm
 from tests.live import Client, painted_studio, serving, settings_for, until
 from tests.painted import PaintedEngine, PaintedState
 
@@ -153,30 +152,18 @@ async def test_devices_that_have_failed_end_calls_refuse_callers_and_take_them_o
         assert channel.session.report().drops.get("failed in render", 0) <= MOST_IN_A_ROW
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    film = write_film(tmp_path / "camera.mjpeg", "mjpeg", "mjpeg", "yuvj420p")
-    with sync_playwright() as playwright:
-        running = launch(playwright, film)
-        yield running
-        running.close()
-
-
-def start(page: Page, channel: str) -> None:
-    page.get_by_role("textbox", name="Channel").fill(channel)
-    page.get_by_role("button", name="Start").click()
-
-
 @pytest.mark.browser
 @pytest.mark.timeout(240)
-def test_the_callers_page_says_that_every_place_is_taken(tmp_path: Path, browser: Browser):
+def test_the_callers_page_says_that_every_place_is_taken(tmp_path: Path):
     expect.set_options(timeout=PLENTY)
     settings = Settings(data_dir=tmp_path / "data", port=0, frames_per_second=RATE)
-    with served(settings, lambda settings: painted_studio(settings, Slow(HALF_FULL))) as (address, app):
+    with (
+        browsing(write_calm(tmp_path / "camera.y4m")) as browser,
+        served(settings, lambda settings: painted_studio(settings, Slow(HALF_FULL))) as (address, app),
+    ):
         first, second = Visit(browser), Visit(browser)
         page = first.open(address)
-        start(page, "first")
-        expect(page.locator("#stage")).to_have_attribute("data-state", "live")
+        go_live(page, "first")
         session = app.state.lobby.channels["first"].session
         deadline = time.monotonic() + 30
         while session.cost().frames < ENOUGH_FRAMES:

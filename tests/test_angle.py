@@ -1,0 +1,95 @@
+"""The angle that is shown, by pointer and keys, and the two painters that show it; in a real Chromium."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi import FastAPI
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, filmed_browser, glass, go_live, painted_server
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+expect.set_options(timeout=PLENTY)
+browser = pytest.fixture(scope="module")(filmed_browser)
+painted = pytest.fixture(scope="module")(painted_server)
+
+
+@pytest.mark.parametrize(("script", "painter"), [("", "webgl2"), (WITHOUT_WEBGL, "2d")])
+def test_the_shown_angle_follows_pointer_and_keys(
+    browser: Browser, painted: tuple[str, FastAPI], script: str, painter: str
+) -> None:
+    visit = Visit(browser, script)
+    go_live(visit.open(painted[0]), f"angle-{painter}")
+    viewer = visit.open(f"{painted[0]}view/angle-{painter}")
+    expect(viewer.locator("#stage")).to_have_attribute("data-state", "live")
+    expect(viewer.locator("canvas")).to_have_attribute("data-painter", painter)
+
+    def view_at(share: float) -> float:
+        box = viewer.locator("#surface").bounding_box()
+        assert box is not None
+        viewer.mouse.move(box["x"] + 1 + share * (box["width"] - 2), box["y"] + box["height"] / 2)
+        viewer.wait_for_timeout(1200)
+        return _view(viewer)
+
+    shown = [view_at(share) for share in (0, 0.25, 0.5, 0.75, 1)]
+    assert shown == pytest.approx([0, 5.75, 11.5, 17.25, 23], abs=0.7), "between two views both are mixed"
+
+    viewer.keyboard.press("ArrowLeft")
+    viewer.wait_for_timeout(1200)
+    assert _view(viewer) == pytest.approx(22.0, abs=0.8), "a key turns by 1.5 degrees: one view of 35/23"
+    assert visit.complaints == []
+    visit.context.close()
+
+
+def _view(page: Page) -> float:
+    """The painted view's number, from pixels that the mark does not cover."""
+    seen = glass(page)
+    height, width = seen.shape[:2]
+    return float(seen[height // 3 : height // 2, width // 3 : width // 2, 0].mean()) / 10
+
+
+PAINT_EDGES = """async ([odd, slow]) => {
+  const { WebGLPainter, CanvasPainter } = await import("/pages/painters.js");
+  const screen = { columns: 3, rows: 2, quilt_width: 96 + odd, quilt_height: 64 + odd, aspect: 1,
+                   yaws_degrees: [-5, -3, -1, 1, 3, 5] };
+  const source = document.createElement("canvas");
+  source.width = screen.quilt_width + odd, source.height = screen.quilt_height + odd;
+  source.videoWidth = source.width, source.videoHeight = source.height;
+  const brush = source.getContext("2d");
+  brush.fillStyle = "white";
+  brush.fillRect(0, 0, source.width, source.height);
+  for (let view = 0; view < 6; view += 1) {
+    brush.fillStyle = `rgb(${40 * view}, 0, 0)`;
+    brush.fillRect((view % 3) * 32, source.height - (Math.floor(view / 3) + 1) * 32, 32, 32);
+  }
+  const seen = [];
+  for (const kind of [WebGLPainter, CanvasPainter]) {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 77;
+    const painter = new kind(canvas.getContext(kind === WebGLPainter ? "webgl2" : "2d"));
+    painter.take(source);
+    for (let view = 0; view < 6; view += 1) {
+      painter.slow = slow;
+      painter.paint(screen, view / 5);
+      const copy = document.createElement("canvas");
+      copy.width = copy.height = 77;
+      const context = copy.getContext("2d");
+      context.drawImage(canvas, 0, 0);
+      const pixels = context.getImageData(0, 0, 77, 77).data;
+      const worst = pixels.reduce((most, value, at) => at % 4 === 3 ? most
+        : Math.max(most, Math.abs(value - (at % 4 === 0 ? 40 * view : 0))), 0);
+      seen.push([kind.name, view, worst]);
+    }
+  }
+  return seen;
+}"""
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+@pytest.mark.parametrize("slow", [False, True])
+def test_tiles_do_not_bleed_and_both_painters_find_them(
+    browser: Browser, painted: tuple[str, FastAPI], odd: int, slow: bool
+) -> None:
+    page = Visit(browser).open(painted[0])
+    for painter, view, worst in page.evaluate(PAINT_EDGES, [odd, slow]):
+        assert worst <= 1, f"{painter} mixes strangers into view {view}"
