@@ -35,6 +35,7 @@ QUILT = screen("telequilt")
 SMALL = replace(
     QUILT, name="small", columns=3, rows=2, quilt_width=96, quilt_height=64, yaws_degrees=QUILT.yaws_degrees[:6]
 )
+EIGHT = replace(SMALL, name="eight", columns=4, quilt_width=128, yaws_degrees=QUILT.yaws_degrees[:8])
 PAPER = preset("paper").on_cpu()
 
 
@@ -87,7 +88,7 @@ class Caller:
         assert self.pictures[-1].sequence == number
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
@@ -174,13 +175,13 @@ class Breaking(PaintedEngine):
 
 
 def test_a_renderer_that_raises_costs_no_frame(threads, caplog):
-    engine, executor = Breaking(), threads(PAPER)
-    caller = Caller(engine, PAPER, executor)
+    engine, executor = Breaking(), threads(PAPER, now=lambda: 0.0)
+    caller = Caller(engine, PAPER, executor, EIGHT)  # two views for each renderer
     caller.shows(0)
     engine.raising = {"cpu:3"}
     for number in range(1, 12):
         caller.shows(number)
-        assert_same(caller.pictures[-1:], alone(PaintedEngine(), number, SMALL))
+        assert_same(caller.pictures[-1:], alone(PaintedEngine(), number, EIGHT))
     report = caller.session.report()
     caller.session.close()
     assert report.drops == {}
@@ -189,7 +190,8 @@ def test_a_renderer_that_raises_costs_no_frame(threads, caplog):
 
 
 def test_a_renderer_that_hangs_stops_nobody_for_long_and_costs_no_frame(threads):
-    engine, executor = Breaking(), threads(PAPER)
+    now, engine = [0.0], Breaking()
+    executor = threads(PAPER, now=lambda: now[0])
     callers = [Caller(engine, PAPER, executor) for _ in range(2)]
     for number in range(8):
         for caller in callers:
@@ -198,6 +200,9 @@ def test_a_renderer_that_hangs_stops_nobody_for_long_and_costs_no_frame(threads)
     for caller in callers:
         caller.offer(8)
     assert engine.held.acquire(timeout=10)
+    renderers = executor._renderers
+    until(lambda: not renderers._sharing.waiting and sum(map(renderers._roster.busy, PAPER.render)) == 1)
+    now[0] += 1.1 * LEAST_PATIENCE
     until(lambda: all(caller.pictures[-1].sequence == 8 for caller in callers))
     for number in range(9, 15):
         for caller in callers:
