@@ -90,8 +90,8 @@ def acted(setting: Setting, seconds: float) -> list[tuple[Placement, Load]]:
     return [
         (one, Load(1, 60.0, views, seconds=seconds)),
         (one, Load(2, 10.0, views, seconds=seconds)),
-        (preset("cpu"), Load(1, 20.0, views, seconds=seconds)),
-        (two, Load(1, 20.0, views, seconds=seconds)),
+        (preset("cpu"), Load(1, 25.0, views, seconds=seconds)),
+        (two, Load(2, 12.0, views, seconds=seconds)),
     ]
 
 
@@ -119,7 +119,7 @@ def slept(case: Case) -> list[Comparison]:
 def acting(setting: Setting, placement: Placement, load: Load) -> Comparison:
     """What stages cost is measured first, then the load is simulated with that and run."""
     few = calls.square_screen(max(1, setting.target.views // 4), setting.target.tile_width)
-    case = Case(placement, measured_costs(setting, few), load)
+    case = Case(placement, measured_costs(setting, placement, few), load)
     return Comparison(case, simulated(placement, case.costs, load), performed(setting, placement, load))
 
 

@@ -1,6 +1,7 @@
 """Performed: what benchmarks/simulation.py predicts, run for real: an engine's own stages, faces and encoder, on this machine's threads.
 
-What stages cost is read off a run on one thread, where no stage meets another; what then happens under load is the simulation's to say.
+What stages cost is read off an unhurried run on the same threads, where no frame meets another: two renderers that work side by
+side share what their cores share. What then happens under load is the simulation's to say.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pipeline.session import Session
 from pipeline.stages import Picture
 
 MEASURED_AT = 20.0
-"Frames a second at which costs are measured, all stages on one thread: caches as warm as under load, and nothing beside it."
+"Frames a second at which costs are measured: one has left before the next comes, and caches are as warm as under load."
 
 
 def performed(setting: Setting, placement: Placement, load: Load) -> Outcome:
@@ -64,17 +65,16 @@ def _session(
     return session
 
 
-def measured_costs(setting: Setting, few: Screen, seconds: float = 3.0) -> Costs:
-    """What the stages of `setting` cost on this machine; a renderer's as a line through its views and those of `few`."""
-    alone = Placement("alone", "cpu:0", "cpu:0", ("cpu:0",), "cpu:0", "cpu:0")
+def measured_costs(setting: Setting, placement: Placement, few: Screen, seconds: float = 3.0) -> Costs:
+    """What the stages of `setting` cost on these threads; a renderer's as a line through its share of the views and of those of `few`."""
     whole, less = (
         stage_costs(
-            performed(replace(setting, target=target), alone, Load(1, MEASURED_AT, target.views, 2, seconds)).spans
+            performed(replace(setting, target=target), placement, Load(1, MEASURED_AT, target.views, 2, seconds)).spans
         )
         for target in (setting.target, few)
     )
-    views = setting.target.views
-    per_view = max(0.0, (whole["render"] - less["render"]) / (views - few.views))
+    views, fewer = (target.views / len(placement.render) for target in (setting.target, few))
+    per_view = max(0.0, (whole["render"] - less["render"]) / (views - fewer))
     return Costs(
         preprocess=whole["preprocess"],
         drive=whole["drive"],
