@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import socket
 import threading
@@ -11,9 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import pytest
-
-from tests.conftest import SHARED
+from tests.conftest import SHARED, module_at
 
 LOOKING_GLASS = SHARED / "lookingglass"
 PORTRAIT = (3360, 3360, 8, 6, 0.75)
@@ -25,15 +22,7 @@ SHORT = 0.6
 
 def fake_module() -> Any:
     """The module of the fake Bridge; the test is skipped where it is not beside this checkout."""
-    path = LOOKING_GLASS / "bridge_fake.py"
-    if not path.is_file():
-        pytest.skip("../shared/lookingglass is not beside this checkout")
-    spec = importlib.util.spec_from_file_location("bridge_fake", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(LOOKING_GLASS / "bridge_fake.py")
 
 
 class Running:

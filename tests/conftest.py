@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,6 +54,19 @@ def pytest_make_collect_report(
             (str(collector.path), 0, f"Skipped: {lacking.name} is not installed"),
         )
     return report
+
+
+def module_at(path: Path) -> ModuleType:
+    """A module of the folder of test media; whoever asks is skipped where it is absent."""
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    spec = spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

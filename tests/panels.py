@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,7 @@ import pytest
 from display.calibration import Calibration, read
 from display.lenticular import CellTable, Window
 from display.tiling import Tiling
-from tests.conftest import SHARED
+from tests.conftest import SHARED, module_at
 
 FACTS = SHARED / "lookingglass"
 GOLDEN = FACTS / "golden"
@@ -147,9 +146,4 @@ def facts() -> dict[str, Any]:
 @cache
 def inputs() -> ModuleType:
     """What paints the golden quilts."""
-    spec = importlib.util.spec_from_file_location("lookingglass_inputs", GOLDEN / "inputs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_at(GOLDEN / "inputs.py")

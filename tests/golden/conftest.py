@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,15 +11,9 @@ import torch
 
 from engines.voodoo3d import checkpoint
 from engines.voodoo3d.network import Voodoo3D
-from tests.conftest import SHARED
+from tests.conftest import SHARED, module_at
 
 FACTS = SHARED / "voodoo3d"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "golden: full-size equality with the official code; minutes; not part of make test"
-    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,33 +24,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="full size: ask for it with -m golden"))
 
 
-def load(name: str) -> ModuleType:
-    """A module of the facts' folder, by path."""
-    path = FACTS / f"{name}.py"
-    if not path.exists():
-        pytest.skip(f"{FACTS} is not here")
-    spec = importlib.util.spec_from_file_location(f"voodoo3d_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def inputs() -> ModuleType:
-    return load("inputs")
+    return module_at(FACTS / "inputs.py")
 
 
 @pytest.fixture(scope="session")
 def check() -> ModuleType:
-    return load("check")
+    return module_at(FACTS / "check.py")
 
 
 @pytest.fixture(scope="session")
 def tensors() -> dict[str, torch.Tensor]:
-    weights = load("synth_weights").synthesize(FACTS / "manifest.json")
+    weights = module_at(FACTS / "synth_weights.py").synthesize(FACTS / "manifest.json")
     used = checkpoint.manifest().used
     return {name: torch.from_numpy(value) for name, value in weights.items() if name in used}
 
