@@ -10,14 +10,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
 
 from benchmarks import barcode
-from display.colour import Layout
-from display.quilt import Quilt
 from engines.contract import FaceObservation
 from pipeline.frame import Frame
 from pipeline.session import Observer as Observing
@@ -53,16 +51,7 @@ class _Witness:
 
 @dataclass(frozen=True)
 class WitnessedStudio(Studio):
-    def session(
-        self,
-        engine: str,
-        avatar: str,
-        present: Callable[[Picture], None],
-        marked: bool,
-        layout: Layout = Layout.I420,
-        composed: Callable[[Quilt], None] | None = None,
-        gone: Callable[[str], None] = lambda reason: None,
-    ) -> Session:
+    def session(self, engine: str, avatar: str, present: Callable[[Picture], None], *how: Any, **more: Any) -> Session:
         witness = _Witness(self.observer(self.engine(engine).wants))
 
         def witnessed(picture: Picture) -> None:
@@ -70,7 +59,7 @@ class WitnessedStudio(Studio):
             present(picture)
 
         seeing = replace(self, observer=lambda wants: witness)
-        return Studio.session(seeing, engine, avatar, witnessed, marked, layout, composed, gone)
+        return Studio.session(seeing, engine, avatar, witnessed, *how, **more)
 
 
 def _open(settings: Settings) -> Studio:

@@ -135,25 +135,34 @@ async def test_no_file_of_an_upload_touches_the_disk_while_it_is_read(live, monk
     assert (await enrol(live.http, saved(photo((1_200, 1_500))))).status_code == 201
 
 
-async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
-    """Whoever asked was told that it took too long and has no id: what is then still kept, nobody could ever forget."""
-    begun, may_end = threading.Event(), threading.Event()
+class Slow:
+    """Looks for a face until it may end."""
 
-    def slow(frame: Frame) -> FaceObservation:
-        begun.set()
-        assert may_end.wait(20)
+    def __init__(self) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def observe(self, frame: Frame) -> FaceObservation:
+        self.begun.set()
+        assert self.may_end.wait(20)
         return still_face()
 
+    def studio(self, settings: Settings) -> Studio:
+        return replace(painted_studio(settings), observe_portrait=self.observe)
+
+
+async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
+    """Whoever asked was told that it took too long and has no id: what is then still kept, nobody could ever forget."""
+    slow = Slow()
     settings = settings_for(tmp_path, enrol_seconds=1.5)
     async with (
-        serving(settings, lambda settings: replace(painted_studio(settings), observe_portrait=slow)) as (base, _),
+        serving(settings, slow.studio) as (base, _),
         httpx.AsyncClient(base_url=base, timeout=60) as http,
     ):
         before = kept(tmp_path)
         answer = await enrol(http, saved(photo()))
         assert problem(answer, 503, "portrait-took-too-long")["limit"] == 1.5
-        assert begun.is_set()
-        may_end.set()
+        assert slow.begun.is_set()
+        slow.may_end.set()
         keeping = await enrol(http, saved(photo()))  # the turn is the slow one's until its thread has ended
         assert keeping.status_code == 201
         assert (await http.delete(f"/api/avatars/{keeping.json()['id']}")).status_code == 204
@@ -161,26 +170,16 @@ async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
 
 
 async def test_an_avatar_whose_maker_hung_up_is_forgotten(tmp_path: Path):
-    begun, may_end = threading.Event(), threading.Event()
-
-    def slow(frame: Frame) -> FaceObservation:
-        begun.set()
-        assert may_end.wait(20)
-        return still_face()
-
-    settings = settings_for(tmp_path)
-    async with serving(settings, lambda settings: replace(painted_studio(settings), observe_portrait=slow)) as (
-        base,
-        app,
-    ):
+    slow = Slow()
+    async with serving(settings_for(tmp_path), slow.studio) as (base, app):
         before, forgotten = kept(tmp_path), []
         forget = app.state.studio.avatars.forget
         app.state.studio.avatars.forget = lambda avatar: (forget(avatar), forgotten.append(avatar))
         async with httpx.AsyncClient(base_url=base, timeout=60) as http:
             asking = asyncio.create_task(enrol(http, saved(photo())))
-            await until(begun.is_set)
+            await until(slow.begun.is_set)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-        may_end.set()
+        slow.may_end.set()
         await until(lambda: len(forgotten) == 1)
         assert kept(tmp_path) == before

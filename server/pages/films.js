@@ -1,10 +1,17 @@
 // The recordings that are kept, on the caller's page: to download, and to delete.
 
 import * as api from "./api.js";
+import { agreed } from "./asking.js";
 import { inWords, part, say } from "./notices.js";
 import { downloadLink, duration } from "./recording.js";
 
 const MEGABYTE = 1e6;
+const DELETE = {
+  title: "Delete this recording?",
+  words: "It is deleted from this server. This cannot be undone.",
+  yes: "Delete it",
+  no: "Keep it",
+};
 
 /** @typedef {{name: string, channel: string, since: number, seconds: number, bytes: number, ended: string|null}} Film */
 
@@ -40,11 +47,7 @@ function deleteButton(film, channel) {
   const button = Object.assign(document.createElement("button"), { type: "button", className: "text-button", textContent: "Delete" });
   button.ariaLabel = `Delete ${film.name}`;
   button.addEventListener("click", async () => {
-    const dialog = part("delete-dialog");
-    dialog.returnValue = "keep";
-    dialog.showModal();
-    await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-    if (dialog.returnValue !== "delete") return;
+    if (!(await agreed(DELETE))) return;
     const failure = await api.deleteRecording(film.name).then(() => null, (problem) => problem);
     await showFilms(channel);
     part("films").querySelector("summary").focus(); // the button that had it is gone

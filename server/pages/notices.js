@@ -1,6 +1,7 @@
 // Telling people what went wrong, where it went wrong; and asking for the token when the server wants one.
 
 import { hasToken, keepToken, Problem } from "./api.js";
+import { agreed } from "./asking.js";
 
 /** @param {string} id @returns {any} the element that the page is known to have */
 export const part = (id) => {
@@ -59,22 +60,17 @@ let asking = null;
 
 /** @param {boolean} wrong whether one was tried already */
 export function askForToken(wrong) {
-  asking ??= new Promise((done) => {
-    const dialog = part("token-dialog");
-    const field = part("token");
-    field.value = "";
-    dialog.querySelector("h2").textContent = wrong ? "That token was not accepted" : "Access token";
-    dialog.returnValue = "";
-    dialog.addEventListener(
-      "close",
-      () => {
-        asking = null;
-        if (dialog.returnValue === "use") keepToken(field.value.trim());
-        done(dialog.returnValue === "use");
-      },
-      { once: true },
-    );
-    dialog.showModal();
+  const field = Object.assign(document.createElement("label"), { className: "field" });
+  field.innerHTML = '<span>Token</span><input type="password" autocomplete="off" required>';
+  const question = {
+    title: wrong ? "That token was not accepted" : "Access token",
+    words: "This server only answers those who know its token. Whoever runs it, or sent you the link, can tell you.",
+    yes: "Continue",
+  };
+  asking ??= agreed(question, field).then((given) => {
+    asking = null;
+    if (given) keepToken(field.querySelector("input").value.trim());
+    return given;
   });
   return asking;
 }

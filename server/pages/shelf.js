@@ -1,12 +1,19 @@
 // Step 2: the avatars on this server, making one from a portrait, and forgetting it.
 
 import * as api from "./api.js";
+import { agreed } from "./asking.js";
 import { inWords, part, say, withToken } from "./notices.js";
 
 const COUNT_FROM = 3;
 const SECOND_MS = 1000;
 const NEW = "new";
 const PLUS = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 5v14M5 12h14"/></svg>';
+const FORGET = {
+  title: "Forget this avatar?",
+  words: "The face, your consent and everything made from it are deleted from this server, recordings that show it included. This cannot be undone.",
+  yes: "Forget it",
+  no: "Keep it",
+};
 
 /** A file's name as a person would say it. @param {string} filename */
 const stem = (filename) => filename.replace(/\.[^.]*$/, "").replace(/[_-]+/g, " ").trim() || "Portrait";
@@ -121,11 +128,7 @@ export class Shelf extends EventTarget {
   }
 
   async #forget(id) {
-    const dialog = part("forget-dialog");
-    dialog.returnValue = "keep";
-    dialog.showModal();
-    await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-    if (dialog.returnValue !== "forget") return;
+    if (!(await agreed(FORGET))) return;
     await this.#reported(async () => {
       await withToken(() => api.forget(id));
       URL.revokeObjectURL(this.#pictures.get(id) ?? "");
