@@ -10,6 +10,7 @@ import subprocess
 from types import TracebackType
 from typing import Any
 
+from display import connection
 from display.monitors import Monitor, MonitorRefused, Output, outputs
 from display.window import TITLE, Hologram, Preview, Window
 
@@ -41,12 +42,18 @@ class Desktop:
                 f"there is no desktop to open a window on ({_words(failure)}); run this in the desktop session of the machine "
                 "that has the display, or name it: DISPLAY=:0"
             ) from None
+        self._windows: list[Window] = []
+        self._kept = connection.outlive(glfw, self._lost)  # Xlib holds its address until terminate()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._glfw.terminate()
+
+    def _lost(self) -> None:
+        for window in self._windows:
+            window.lose()
 
     def monitors(self) -> list[Monitor]:
         """Every connected monitor, the main one first."""
@@ -61,7 +68,7 @@ class Desktop:
         hints |= dict(zip((glfw.RED_BITS, glfw.GREEN_BITS, glfw.BLUE_BITS), mode.bits, strict=True))
         window = self._open(mode.size.width, mode.size.height, handle, hints)
         glfw.set_input_mode(window, glfw.CURSOR, glfw.CURSOR_HIDDEN)
-        return Window(glfw, window, self._context(window), optics)
+        return self._window(window, optics)
 
     def preview(self, monitor: Monitor, aspect: float = 1.0) -> Window:
         """An ordinary window on `monitor`. Raises DisplayMissing."""
@@ -73,7 +80,7 @@ class Desktop:
             glfw.POSITION_Y: monitor.y + (monitor.height - height) // 2,
         }
         window = self._open(width, height, None, corner)
-        return Window(glfw, window, self._context(window), Preview())
+        return self._window(window, Preview())
 
     def _open(self, width: int, height: int, monitor: Any, hints: dict[int, int]) -> Any:
         glfw = self._glfw
@@ -94,6 +101,11 @@ class Desktop:
                 f"this desktop opens no OpenGL 3.3 window ({_words(failure)}); install its graphics driver, or Mesa: "
                 "apt-get install libgl1-mesa-dri"
             ) from None
+
+    def _window(self, handle: Any, drawing: Hologram | Preview) -> Window:
+        window = Window(self._glfw, handle, self._context(handle), drawing)
+        self._windows.append(window)
+        return window
 
     def _context(self, window: Any) -> Any:
         """The window's OpenGL, current in this thread; each picture waits for the monitor to be done with the one before."""

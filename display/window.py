@@ -97,7 +97,7 @@ class Window:
         self._words: str | None = TITLE
         "What the title bar should say from the next step on; None while it says it."
         self._offered = self._shown = self._lost = 0
-        self._closed = False
+        self._closed = self._lost_desktop = False
         self._stale = True
         "Whether the monitor does not show what it should."
         self._program = gl.program(vertex_source(DIALECT), fragment_source(DIALECT))
@@ -142,13 +142,22 @@ class Window:
         while self.step(LOOK) and going_on():
             pass
 
+    def lose(self) -> None:
+        """The desktop has ended. May be told in the middle of anything else, so it is only noted."""
+        self._lost_desktop = True
+
     def step(self, seconds: float = 0.0) -> bool:
-        """Wait up to `seconds` for something to do, and do it; whether the window is still open."""
+        """Wait up to `seconds` for something to do, and do it; whether the window is still open.
+
+        Raises MonitorRefused where there is no right monitor for it any more.
+        """
         glfw = self._glfw
         if self._stale or self._waiting is not None:
             glfw.poll_events()
         else:
             glfw.wait_events_timeout(max(seconds, 1e-4))
+        if self._lost_desktop:
+            raise MonitorRefused("the desktop of this window has ended; start again on the one that is there now")
         self._take()
         if self._stale and not glfw.window_should_close(self._handle):
             self._stale = False

@@ -7,12 +7,12 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
 import uvicorn
-from fastapi import FastAPI
 
 from display.lenticular import CellTable
 from display.screen import screen as named
@@ -21,6 +21,12 @@ from server import show
 from server.options import Precision, Runtime, SyntheticWeights
 from server.settings import Settings, default_data_dir, is_loopback
 from server.terminal import explained, settings_of
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+LAST_SECONDS = 5
+"How long downloads that are under way may still take when the server is asked to end."
 
 
 def serve(
@@ -120,8 +126,21 @@ class _Announcing(uvicorn.Server):
     """Says where to go once the port is open, be it a free one, and everything behind it is warm."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(uvicorn.Config(app, settings.host, settings.port, log_config=None, access_log=False))
+        config = uvicorn.Config(
+            app,
+            settings.host,
+            settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=LAST_SECONDS,
+        )
+        super().__init__(config)
         self._app, self._settings = app, settings
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Asked a second time uvicorn would cancel everything, closing as well, of which calls then never come to an end."""
+        super().handle_exit(sig, frame)
+        self.force_exit = False
 
     def run(self, sockets: Any = None) -> None:
         try:

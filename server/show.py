@@ -158,9 +158,7 @@ def beside(wanted: Any, aspect: float, make: Callable[[Any], uvicorn.Server]) ->
                 thread.join(LOOK)
         finally:
             server.should_exit = True
-            while thread.is_alive():
-                server.force_exit = asked.times > 1  # as uvicorn does: connections are not waited for
-                thread.join(LOOK)
+            thread.join()
     return server
 
 

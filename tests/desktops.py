@@ -108,7 +108,7 @@ def _server(command: list[str]) -> Iterator[dict[str, str]]:
                 pytest.fail(f"{command[0]} did not start: {complaints.read().decode(errors='replace')[-500:]}")
             software = {"LIBGL_ALWAYS_SOFTWARE": "1", "XDG_SESSION_TYPE": "x11"}
             environment = {name: value for name, value in os.environ.items() if name != "WAYLAND_DISPLAY"}
-            yield environment | software | {"DISPLAY": f":{number}"}
+            yield environment | software | {"DISPLAY": f":{number}", "XSERVER": str(process.pid)}
         finally:
             process.terminate()
             process.wait(10)

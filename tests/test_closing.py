@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pipeline.places import Places
@@ -15,8 +17,11 @@ from server.app import create_app
 from server.lobby import Lobby
 from server.settings import Settings
 from server.studio import Studio
-from tests.live import painted_studio, settings_for
+from tests.live import painted_studio, running, settings_for
 from tests.painted import PaintedEngine
+from tests.test_attached import announced
+from tests.test_show import PLENTY
+from tests.test_watching import calling
 
 LEFT_BEHIND = """
 import sys, threading, torch
@@ -78,6 +83,23 @@ async def test_devices_are_let_go_even_where_a_caller_cannot_be(
         async with app.router.lifespan_context(app):
             await app.state.warming
     assert order == ["places closed"]
+
+
+async def test_a_server_that_is_asked_again_and_again_ends_its_calls_all_the_same(tmp_path: Path):
+    words = (sys.executable, "-m", "server", "serve", "--port", "0", "--data-dir", str(tmp_path))
+    async with running(*words, stderr=asyncio.subprocess.PIPE) as process:
+        _, address = await announced(process)
+        async with calling(address), httpx.AsyncClient(base_url=address) as http:
+            await http.post("/api/channels/room/recording")
+            await asyncio.sleep(0.5)
+            for _ in range(4):
+                process.send_signal(signal.SIGINT)
+                await asyncio.sleep(0.05)
+            said = (await asyncio.wait_for(process.stderr.read(), PLENTY)).decode()  # type: ignore[union-attr]
+            await process.wait()
+    assert '"reason": "the server stops"' in said
+    assert '"why": "the server stops"' in said, "the recording is whole"
+    assert "Traceback" not in said
 
 
 def test_a_thread_that_was_left_behind_in_native_code_aborts_nothing():

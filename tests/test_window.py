@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -275,6 +277,37 @@ def settle(window: Window) -> None:
     """Let every event that is on its way arrive."""
     for _ in range(20):
         assert window.step(0.01)
+
+
+ENDING = """
+import os, signal, sys, threading, time
+from display.desktop import Desktop
+from display.monitors import MonitorRefused, for_preview
+from tests.test_window import TILING, quilt
+with Desktop() as desktop, desktop.preview(for_preview(desktop.monitors()), 1.0) as window:
+    window.show(quilt(), TILING)
+    window.step()
+    os.kill(int(sys.argv[1]), signal.SIGKILL)
+    feeding = threading.Thread(target=lambda: [(window.show(quilt(n), TILING), time.sleep(0.02)) for n in range(50)])
+    feeding.start()
+    try:
+        window.run()
+    except MonitorRefused as refusal:
+        print(refusal)
+    feeding.join()
+print("and all goes on")
+"""
+
+
+def test_a_desktop_that_ends_takes_nobody_along():
+    with desktops.one_monitor(640, 480) as desk:
+        words = (sys.executable, "-c", ENDING, desk["XSERVER"])
+        done = subprocess.run(
+            words, env=desk, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120
+        )
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    assert "the desktop of this window has ended" in done.stdout
+    assert "and all goes on" in done.stdout
 
 
 def test_its_benchmark_tells_what_came_of_each_quilt(desk, tmp_path, monkeypatch):
