@@ -20,7 +20,8 @@ from display.screen import Screen, screen
 from display.tiling import NOTED, Tiling
 from pipeline.stages import Picture
 from server.archive import Archive
-from server.lobby import Channel, Lobby
+from server.channel import Channel
+from server.lobby import Lobby
 from server.problems import Problem
 from server.recording import Limits, Recording
 from server.settings import Settings

@@ -12,7 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from display.screen import screens
 from engines import catalogue
-from server.lobby import ChannelReport, Lobby
+from server.channel import ChannelReport
+from server.lobby import Lobby
 from server.problems import Problem
 from server.settings import Settings
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,18 +17,18 @@ from display.screen import Screen
 from pipeline.capacity import Load
 from pipeline.clock import UNKNOWN
 from pipeline.places import Place
-from pipeline.session import Session, SessionReport
+from pipeline.session import Session
 from server import offers
 from server.archive import Archive, Facts
 from server.attached import Attached
-from server.audio import Voice, VoiceTrack
+from server.audio import Voice
+from server.channel import Channel, ChannelReport, Viewer
 from server.encode import Form, form_for, layout_for
 from server.ingest import Ingest
 from server.offers import Offer
 from server.peers import Peer, deliver_promptly, on_keyframe_request, pace, prefer_h264, tap
-from server.present import Presenter, StreamReport, ViewerTrack
+from server.present import Presenter
 from server.problems import Problem, busy
-from server.recording import Recording, UnderWay
 from server.room import RETRY_SECONDS, Room
 from server.settings import Settings
 from server.studio import Studio
@@ -39,56 +39,6 @@ CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 LIVE_RETRY_SECONDS = 2
 "When to look again for a caller who is not there yet."
-
-
-@dataclass
-class Viewer:
-    peer: Peer
-    track: ViewerTrack
-    screen: Screen
-    voice: VoiceTrack | None = None
-
-
-@dataclass
-class Channel:
-    """One live avatar."""
-
-    name: str
-    avatar: str
-    engine: str
-    since: float
-    "Unix seconds."
-    presenter: Presenter
-    caller: Peer | None = None
-    "None while the caller is still coming in."
-    session: Session | None = None
-    ingest: Ingest | None = None
-    voice: Voice | None = None
-    viewers: dict[str, Viewer] = field(default_factory=dict)
-    recording: Recording | None = None
-    "The newest; it may have ended."
-    beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
-    "Held while a recording begins: there is one at a time."
-
-
-@dataclass(frozen=True)
-class ChannelReport:
-    """A channel as it is shown to people and monitors."""
-
-    name: str
-    avatar: str
-    engine: str
-    parallel: bool
-    "Its views are parallel projections, which a light-field display has to know (engines.contract.ProjectsInParallel)."
-    since: float
-    viewers: int
-    frames_received: int
-    drops_before_session: int
-    session: SessionReport
-    streams: list[StreamReport]
-    recording: UnderWay | None
-    recorded: Facts | None
-    "The newest recording of this call that has ended."
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ import pytest_asyncio
 from display.screen import PRODUCT, screen
 from pipeline.puppet import RATE
 from server import peers
-from server.lobby import ChannelReport, Lobby
+from server.channel import ChannelReport
+from server.lobby import Lobby
 from server.studio import open_studio
 from tests import foreign_page, swaying_face
 from tests.foreign_page import Site, Tab
