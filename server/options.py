@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from engines.runtime import PRECISION, RUNTIME, UnknownRuntime, check, check_precision
-from engines.weights import SYNTHETIC
 
 
 def _use_synthetic_weights(wanted: bool) -> None:
     if wanted:
+        from engines.weights import SYNTHETIC  # brings torch
+
         os.environ[SYNTHETIC] = "1"
 
 
