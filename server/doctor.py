@@ -7,10 +7,12 @@ import platform
 import shutil
 import socket
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -42,7 +44,7 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Every finding, in the order in which an operator would mend them. A check that breaks is itself a finding."""
-    checks: list[Callable[[], Finding]] = [
+    checks: list[Callable[[], Finding | None]] = [
         _python,
         _processor,
         _memory,
@@ -50,6 +52,7 @@ def examine(settings: Settings) -> list[Finding]:
         _tracker,
         *(lambda listed=listed: _engine(listed) for listed in catalogue.listing()),
         _gpu,
+        compiler,
         lambda: _placement(settings),
         _encoder,
         _buffers,
@@ -57,10 +60,10 @@ def examine(settings: Settings) -> list[Finding]:
         lambda: _address(settings.host, settings.port),
         _browser,
     ]
-    return [_safely(check) for check in checks]
+    return [found for check in checks if (found := _safely(check)) is not None]
 
 
-def _safely(check: Callable[[], Finding]) -> Finding:
+def _safely(check: Callable[[], Finding | None]) -> Finding | None:
     try:
         return check()
     except Exception as failure:
@@ -132,6 +135,24 @@ def _gpu() -> Finding:
     return Finding(
         "GPU", Health.FINE, ", ".join(map(str, found)) or "none that PyTorch sees; the relief engine needs none"
     )
+
+
+def compiler() -> Finding | None:
+    """Triton compiles a launcher for each kernel, by the compiler that its runtime/build.py finds. None where it has no GPU."""
+    if not gpus.present() or find_spec("triton") is None:
+        return None
+    chosen = os.environ.get("CC")
+    found = shutil.which(chosen) if chosen else shutil.which("gcc") or shutil.which("clang")
+    if chosen and not found:
+        return Finding(
+            "C compiler", Health.LACKING, f"CC names {chosen}, which is not there", "unset CC, or name one that is"
+        )
+    headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    if found and headers:
+        return Finding("C compiler", Health.FINE, found)
+    lacking = f"{found}, but no Python.h" if found else "none"
+    packages = f"gcc g++ python{sys.version_info.major}.{sys.version_info.minor}-dev"
+    return Finding("C compiler", Health.LACKING, f"{lacking}: Triton's kernels want it", f"apt-get install {packages}")
 
 
 def _placement(settings: Settings) -> Finding:

@@ -13,7 +13,7 @@ from pipeline import gpus
 from pipeline.placement import from_file, preset
 from pipeline.planner import GIB, Device
 from server.__main__ import app
-from server.doctor import Health, examine
+from server.doctor import Health, compiler, examine
 from server.placing import shown
 from server.settings import Settings
 
@@ -121,6 +121,49 @@ def test_the_doctor_examines_the_placement_too(tmp_path: Path):
 
     assert placement() is Health.FINE
     assert placement(placement="one-gpu") is Health.LACKING
+
+
+@pytest.mark.parametrize(
+    ("programs", "cc", "headers", "health", "said"),
+    [
+        (["gcc"], None, True, Health.FINE, "/gcc"),
+        (["clang"], None, True, Health.FINE, "/clang"),
+        (["gcc", "mine"], "mine", True, Health.FINE, "/mine"),
+        (["cc"], None, True, Health.LACKING, "none: Triton's kernels want it; apt-get install gcc g++ python3"),
+        (["gcc"], "icx", True, Health.LACKING, "CC names icx, which is not there; unset CC"),
+        (
+            ["gcc"],
+            None,
+            False,
+            Health.LACKING,
+            "/gcc, but no Python.h: Triton's kernels want it; apt-get install gcc g++",
+        ),
+    ],
+)
+def test_the_doctor_looks_for_the_compiler_that_kernels_on_a_gpu_need(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    programs: list[str],
+    cc: str | None,
+    headers: bool,
+    health: Health,
+    said: str,
+):
+    pytest.importorskip("triton")
+    for program in programs:
+        (tmp_path / program).touch(0o755)
+    if headers:
+        (tmp_path / "Python.h").touch()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CC", cc) if cc else monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(gpus, "present", lambda: cards(1))
+    found = compiler()
+    assert found is not None
+    assert found.health is health
+    assert said in f"{found.detail}; {found.mend}"
+    monkeypatch.setattr(gpus, "present", list)
+    assert compiler() is None
 
 
 def test_presets_are_what_the_settings_accept(tmp_path: Path):
