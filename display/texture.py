@@ -129,9 +129,8 @@ class SharedTexture:
             copy.set_dst_array(mapping.array(0, 0))
             copy.width_in_bytes = copy.src_pitch = 4 * width
             copy.height = height
-            copy(
-                False
-            )  # "unaligned": the other call may refuse rows that torch has not padded, and is no quicker elsewhere
+            # "unaligned": the other call may refuse rows that torch has not padded, and is no quicker elsewhere
+            copy(False)
         finally:
             mapping.unmap()
         pixels.record_stream(stream)

@@ -50,8 +50,7 @@ def _load(name: str) -> AnyEngine | Exception:
 
 def load(name: str = DEFAULT) -> AnyEngine:
     """The engine called `name`, made once per process. Raises UnknownEngine, or what kept it from loading."""
-    if name not in _WHERE:
-        raise UnknownEngine(f"no engine is called {name!r}; there are: {', '.join(_WHERE)}")
+    _check(name)
     loaded = _load(name)
     if isinstance(loaded, Exception):
         raise loaded
@@ -60,9 +59,13 @@ def load(name: str = DEFAULT) -> AnyEngine:
 
 def footprint(name: str) -> Footprint | None:
     """What the engine asks of GPUs; None for one that works on the processor. Raises UnknownEngine."""
+    _check(name)
+    return getattr(import_module(_WHERE[name]).ENGINE, "footprint", None)
+
+
+def _check(name: str) -> None:
     if name not in _WHERE:
         raise UnknownEngine(f"no engine is called {name!r}; there are: {', '.join(_WHERE)}")
-    return getattr(import_module(_WHERE[name]).ENGINE, "footprint", None)
 
 
 def with_networks() -> list[str]:

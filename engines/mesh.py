@@ -59,9 +59,8 @@ def surface(
     if not volume.min() < level < volume.max():
         span = f"{volume.min():.1f} to {volume.max():.1f}"
         raise NoSurface(f"no density of {level:g} in this field, whose density goes from {span}")
-    outside = np.pad(
-        volume, 1, constant_values=min(float(volume.min()), level - 1)
-    )  # closes what the cube cuts through
+    # what the cube cuts through is closed
+    outside = np.pad(volume, 1, constant_values=min(float(volume.min()), level - 1))
     step = 2 * HALF_WIDTH / (side - 1)
     found, faces, _, _ = marching_cubes(outside, level, gradient_direction="ascent")
     vertices = np.clip((found[:, ::-1] - 1) * step - HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH).astype(np.float32)

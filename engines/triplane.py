@@ -200,9 +200,8 @@ def composite(depths: Tensor, order: tuple[Tensor, ...], logits: Tensor, colours
     """
     weights = interval_weights(depths, logits)
     opacity = weights.sum(-1)
-    per_sample = 0.5 * (
-        F.pad(weights, (0, 1)) + F.pad(weights, (1, 0))
-    )  # a midpoint colour is half of either neighbour
+    # a midpoint colour is half of either neighbour
+    per_sample = 0.5 * (F.pad(weights, (0, 1)) + F.pad(weights, (1, 0)))
     parts = [
         (per_sample.gather(-1, rank)[:, None] @ colour(block))[:, 0] for rank, block in zip(order, colours, strict=True)
     ]

@@ -188,7 +188,7 @@ def _explained() -> AbstractContextManager[None]:
     from display.calibration import CalibrationRejected
     from display.screen import UnknownScreen
     from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
-    from engines.mesh import MeshingMissing, NoSurface
+    from engines.mesh import MeshingMissing
     from pipeline.planner import PlacementImpossible
     from server.client import Refused, Unreachable
     from server.clips import ClipUnreadable
@@ -199,7 +199,7 @@ def _explained() -> AbstractContextManager[None]:
     return terminal.explained(
         *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused),
         *(UnknownScreen, UnknownEngine, WeightsMissing, Refused, Unreachable, FileNotFoundError),
-        *(MeshingMissing, NoSurface, CalibrationRejected, GlassMissing, PlacementImpossible, UnknownRuntime),
+        *(MeshingMissing, CalibrationRejected, GlassMissing, PlacementImpossible, UnknownRuntime),
     )
 
 

@@ -37,8 +37,6 @@ QUILT_NAME = re.compile(r"_qs(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)$")
 TIME_BASE = Fraction(1, 90_000)
 PICTURE_QUALITY = 18
 "x264's constant rate factor; 18 is commonly taken as visually lossless."
-
-
 GRID = re.compile(r"(\d{1,2})x(\d{1,2})")
 LARGEST_GRID = 50
 ATTACHED = "attached"
@@ -186,10 +184,8 @@ def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Ite
             )
             film.pix_fmt, film.time_base = "yuv420p", TIME_BASE
             film.codec_context.options = {"crf": str(PICTURE_QUALITY), "preset": "veryfast"}
-            film.codec_context.color_range, film.codec_context.colorspace = (
-                1,
-                6,
-            )  # limited, BT.601: what cv2 converts to
+            # limited, BT.601: what cv2 converts to
+            film.codec_context.color_range, film.codec_context.colorspace = 1, 6
             sound = _copied_sound(container, driver) if clip.has_sound else None
 
             def write(picture: Picture) -> None:

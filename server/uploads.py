@@ -74,9 +74,8 @@ def router(settings: Settings) -> APIRouter:
         lobby = request.app.state.lobby
         if lobby is not None and lobby.uses(avatar):
             raise Problem(409, "avatar-live", "this avatar is live right now; end the call, then forget it")
-        await asyncio.to_thread(
-            request.app.state.archive.forget, avatar
-        )  # first: where this fails, all can be tried again
+        # recordings first: where this fails, all can be tried again
+        await asyncio.to_thread(request.app.state.archive.forget, avatar)
         await asyncio.to_thread(studio.avatars.forget, avatar)
         log.info("avatar forgotten")
         return Response(status_code=204)

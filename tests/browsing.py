@@ -193,7 +193,6 @@ class Visit:
         return page
 
     def _listen(self, message: ConsoleMessage) -> None:
-        if (
-            message.type == "error" and "status of 404" not in message.text
-        ):  # nobody is live yet: Chromium logs the answer
+        # nobody is live yet: Chromium logs the answer
+        if message.type == "error" and "status of 404" not in message.text:
             self.complaints.append(message.text)

@@ -30,10 +30,9 @@ _PLACES = (os.environ.get("TELEQUILT_SHARED", ""), _CHECKOUT.parent / "shared", 
 SHARED = next((Path(place) for place in _PLACES if place and Path(place).is_dir()), _CHECKOUT.parent / "shared")
 "Test media and golden outputs: where TELEQUILT_SHARED says, beside the checkout, or in it."
 
+# before anything imports Triton: kernels' tests run without a GPU too
 if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
-    os.environ.setdefault(
-        "TRITON_INTERPRET", "1"
-    )  # before anything imports Triton: kernels' tests run without a GPU too
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 BARE = find_spec("aiortc") is None
 "Whether this machine has not what a server needs, so that packages are lacking on purpose."

@@ -89,9 +89,8 @@ def test_blended_views_rise_evenly_and_the_last_one_never_meets_the_first(panel:
 @given(st.integers(0, 90), st.integers(0, 50), st.sampled_from(list(PANELS)), st.integers(0, 2), st.integers(1, 3))
 def test_a_lens_sends_one_place_along_its_whole_length(x: int, y: int, name: str, channel: int, steps: int):
     panel = replace(PANELS[name], slope=-5.0, cell_mode=0, flip_image_x=False)
-    here, there = (
-        places(np.array(x + i), np.array(y + 5 * i), panel, channel, CellTable.BRIDGE) for i in (0, steps)
-    )  # a run of one pixel over a rise of five
+    # a run of one pixel over a rise of five
+    here, there = (places(np.array(x + i), np.array(y + 5 * i), panel, channel, CellTable.BRIDGE) for i in (0, steps))
     assert abs(here - there) < 1e-9 or abs(here - there) > 1 - 2e-5
 
 

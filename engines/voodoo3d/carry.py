@@ -21,8 +21,6 @@ SAME = 0.06
 "World units (a head is 0.4 deep) by which two depths of one place may differ; the more they do the less it counts."
 JUMP = 0.05
 "Where a depth picture falls away by this within three pixels a contour is, and the nearer side's depth holds."
-
-
 SUPERRESOLVED = "TELEQUILT_SUPERRESOLVED"
 "The variable by which an operator chooses."
 
@@ -100,9 +98,8 @@ class Carrying(nn.Module):
         def carried_from(neighbour: Tensor) -> tuple[Tensor, Tensor]:
             view = self.chosen.index_select(0, neighbour)
             where, same = _looked_up(places, *(part.index_select(0, view) for part in seen))
-            return _sampled(
-                sharp.index_select(0, neighbour), where, "bicubic"
-            ), same  # bilinear would blur what was made sharp
+            # bilinear would blur what was made sharp
+            return _sampled(sharp.index_select(0, neighbour), where, "bicubic"), same
 
         (before, sees), (after, sees_too) = carried_from(self.after - 1), carried_from(self.after)
         weight, weight_too = (1 - self.share) * sees, self.share * sees_too

@@ -21,6 +21,8 @@ from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.stages import Look
 
+_FROM_FRONTAL = np.linalg.inv(optics.orbit(0))
+
 
 class Marched(NamedTuple):
     """V square pictures before super-resolution, and who saw them."""
@@ -72,7 +74,7 @@ def looking(network: Voodoo3D, views: int, samples: Samples, sampling: Sampling)
 
 def in_heads_world(pose: np.ndarray, cam2world: np.ndarray) -> np.ndarray:
     """[V, 4, 4] float32: the display's cameras as the turned head sees them; the frontal one becomes `pose`."""
-    return (pose @ np.linalg.inv(optics.orbit(0)) @ cam2world).astype(np.float32)
+    return (pose @ _FROM_FRONTAL @ cam2world).astype(np.float32)
 
 
 def in_shape(square: Tensor, cameras: Cameras) -> Tensor:

@@ -74,9 +74,8 @@ def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
     if "norm" in name:
         return 1 + 0.02 * values
     if name.startswith("decoder"):
-        values[0] *= (
-            10 if ".2." in name else 1
-        )  # density with surfaces, not fog; this layer divides by sqrt(fan in) itself
+        if ".2." in name:  # density with surfaces, not fog; this layer divides by sqrt(fan in) itself
+            values[0] *= 10
         return 2 * values
     inputs = shape[2:] if len(shape) == 5 else shape[1:]
     if math.prod(inputs) > 9:  # filters without a mean keep a deep random network from forgetting its input
