@@ -78,7 +78,7 @@ def plan(devices: Sequence[Device], engine: str, needs: Footprint | None, views:
     if not fit:
         return _on_the_processor([], engine, needs, notes)
     gpus = [device.name for device in fit]
-    best = _preset_on(gpus, views, needs) or _balanced(fit, needs, views)
+    best = _preset_on(gpus) or _balanced(fit, needs, views)
     if best is None:
         return _on_the_processor([], engine, needs, notes)
     return Planned(best, (_present(fit), *notes, *_why(best, gpus, needs, views)), _roles(best, views))
@@ -99,7 +99,7 @@ def work_of(placement: Placement, needs: Footprint, views: int) -> dict[str, flo
     return {gpu: sum(of.get(stage, 0.0) for stage in where[gpu]) for gpu in placement.gpus}
 
 
-def _preset_on(gpus: Sequence[str], views: int, needs: Footprint) -> Placement | None:
+def _preset_on(gpus: Sequence[str]) -> Placement | None:
     """The preset made for so many GPUs, on these ones."""
     name = {1: "one-gpu", 7: "paper"}.get(len(gpus))
     if name is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
@@ -35,7 +34,6 @@ from server.studio import Studio
 
 log = structlog.get_logger(__name__)
 
-CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 LIVE_RETRY_SECONDS = 2
 "When to look again for a caller who is not there yet."

@@ -29,10 +29,6 @@ class OneEuro:
         self._speed = np.zeros(())
         self._now = 0.0
 
-    def reset(self) -> None:
-        """Forget the past: the next value is taken as it is."""
-        self._value = None
-
     def update(self, value: np.ndarray, now: float) -> np.ndarray:
         """`value` at time `now` in seconds, smoothed. A time that does not move forward changes nothing."""
         before, step = self._value, now - self._now
