@@ -21,6 +21,8 @@ FILES = {
 def test_files_that_need_more_are_skipped_on_a_bare_machine_and_errors_elsewhere(
     tmp_path: Path, bare: bool, counts: str
 ):
+    if not bare:
+        pytest.importorskip("aiortc", reason="this machine is a bare one")
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
