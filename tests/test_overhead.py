@@ -21,8 +21,8 @@ def test_time_in_stages_counts_once_where_tasks_run_side_by_side():
 
 @pytest.mark.parametrize("name", ["one-gpu", "paper"])
 def test_frames_of_several_callers_go_through_and_are_told_apart_from_their_stages(name: str):
-    found = measured(preset(name).on_cpu(), callers=2, rate=60.0, frames=20, warm_up=5)
-    assert found.frames + found.lost >= 40
+    found = measured(preset(name).on_cpu(), callers=2, rate=15.0, frames=15, warm_up=3)
+    assert found.frames + found.lost >= 30
     assert 0 < found.stages.p50 < found.age.p50
     assert 0 < found.hand_over.p50 < found.age.p50
     assert found.devices == len(preset(name).devices)
