@@ -88,7 +88,7 @@ def acted(setting: Setting, seconds: float) -> list[tuple[Placement, Load]]:
     two = Placement("two renderers", "cpu:0", "cpu:0", ("cpu:1", "cpu:2"), "cpu:3")
     views = setting.target.views
     return [
-        (one, Load(1, 60.0, views, seconds=seconds)),
+        (one, Load(1, 120.0, views, seconds=seconds)),
         (one, Load(2, 10.0, views, seconds=seconds)),
         (preset("cpu"), Load(1, 25.0, views, seconds=seconds)),
         (two, Load(2, 12.0, views, seconds=seconds)),

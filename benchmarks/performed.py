@@ -7,7 +7,6 @@ side share what their cores share. What then happens under load is the simulatio
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
@@ -86,7 +85,14 @@ def measured_costs(setting: Setting, placement: Placement, few: Screen, seconds:
 
 
 def stage_costs(spans: Sequence[Span]) -> dict[str, float]:
-    """Stage -> median seconds that it held its device for, leaving out what ran before things had settled."""
-    counted = [span for span in spans if span.begun >= SETTLED_AFTER]
-    stages = Counter(span.stage for span in counted)
-    return {stage: median(one.ended - one.begun for one in counted if one.stage == stage) for stage in stages}
+    """Stage -> median seconds that it held its device for, leaving out what ran before things had settled.
+
+    Of several renderers the slowest counts, for which a frame waits.
+    """
+    slowest: dict[str, dict[tuple[int, int], float]] = {}
+    for span in spans:
+        if span.begun >= SETTLED_AFTER:
+            frames = slowest.setdefault(span.stage, {})
+            frame = span.caller, span.frame
+            frames[frame] = max(frames.get(frame, 0.0), span.ended - span.begun)
+    return {stage: median(frames.values()) for stage, frames in slowest.items()}
