@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from statistics import median
 
 from benchmarks.calls import Setting, Traced, can_encode, encoder
@@ -66,12 +67,11 @@ def _session(
 
 def measured_costs(setting: Setting, placement: Placement, few: Screen, seconds: float = 3.0) -> Costs:
     """What the stages of `setting` cost on these threads; a renderer's as a line through its share of the views and of those of `few`."""
-    whole, less = (
-        stage_costs(
-            performed(replace(setting, target=target), placement, Load(1, MEASURED_AT, target.views, 2, seconds)).spans
-        )
+    spans, of_few = (
+        performed(replace(setting, target=target), placement, Load(1, MEASURED_AT, target.views, 2, seconds)).spans
         for target in (setting.target, few)
     )
+    whole, less = stage_costs(spans), stage_costs(of_few)
     views, fewer = (target.views / len(placement.render) for target in (setting.target, few))
     per_view = max(0.0, (whole["render"] - less["render"]) / (views - fewer))
     return Costs(
@@ -81,7 +81,23 @@ def measured_costs(setting: Setting, placement: Placement, few: Screen, seconds:
         per_view=per_view,
         compose=whole["compose"],
         encode=whole["encode"],
+        hand_over=_hand_over(placement, spans),
     )
+
+
+def _hand_over(placement: Placement, spans: Sequence[Span]) -> float:
+    """Median seconds of one hand-over to another thread: the time of a frame that it spent in no stage, by how many there were."""
+    frames: dict[tuple[int, int], list[Span]] = {}
+    for span in spans:
+        if span.begun >= SETTLED_AFTER:
+            frames.setdefault((span.caller, span.frame), []).append(span)
+    way = [placement.preprocess, placement.drive, placement.render[0], placement.display, placement.encode]
+    changes = 1 + sum(one != following for one, following in pairwise(way))
+    between = []
+    for way_of_one in frames.values():
+        counted = stage_costs(way_of_one)
+        between.append(max(one.ended for one in way_of_one) - way_of_one[0].captured - sum(counted.values()))
+    return max(0.0, median(between)) / changes
 
 
 def stage_costs(spans: Sequence[Span]) -> dict[str, float]:

@@ -26,7 +26,7 @@ from pipeline.sharing import Batch
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds that each stage holds its device for one frame."""
+    """Seconds that each stage holds its device for one frame, and what lies between two of them."""
 
     preprocess: float
     drive: float
@@ -38,6 +38,8 @@ class Costs:
     encode: float
     at_once: int = 0
     "Views of a full batch, which views of several callers may fill; 0 where each frame is rendered by itself."
+    hand_over: float = 0.0
+    "Until a device's thread takes up what another one gives it."
 
     def of(self, stage: str, views: int = 0) -> float:
         full = max(self.at_once, 1)
@@ -88,7 +90,7 @@ class VirtualDevices:
         on_cpu = placement.on_cpu()
         self._names = dict(zip(on_cpu.devices, placement.devices, strict=True))
         "Stages are told that every device is a CPU: there is no GPU here that could be asked for its time."
-        self.lanes = {name: _lane(real)(events) for name, real in self._names.items()}
+        self.lanes = {name: _lane(real)(events, costs.hand_over) for name, real in self._names.items()}
         lanes: Any = self.lanes  # which do what those of executors/lane.py do
         renderers = _Renderers({name: lanes[name] for name in on_cpu.render}, lambda: events.now)
         renderers.devices = self
@@ -187,8 +189,8 @@ class _HostLane:
 
     ahead = HostStream.ahead
 
-    def __init__(self, events: Events) -> None:
-        self.stream, self._events = self, events
+    def __init__(self, events: Events, hand_over: float) -> None:
+        self.stream, self._events, self._hand_over = self, events, hand_over
         self._jobs: deque[Callable[[], None]] = deque()
         self._busy = False
 
@@ -198,8 +200,11 @@ class _HostLane:
         return self._events.now
 
     def put(self, job: Callable[[], None]) -> None:
-        self._jobs.append(job)
-        self._events.at(self._events.now, self._next)
+        def taken() -> None:
+            self._jobs.append(job)
+            self._next()
+
+        self._events.at(self._events.now + self._hand_over, taken)
 
     def spend(self, seconds: float, told: Callable[[], None], ready: float = 0.0) -> None:
         """Be busy for `seconds`, from when everything is `ready`, and then call `told`, which takes no time."""
@@ -233,8 +238,8 @@ class _GpuLane(_HostLane):
 
     ahead = GpuStream.ahead
 
-    def __init__(self, events: Events) -> None:
-        super().__init__(events)
+    def __init__(self, events: Events, hand_over: float) -> None:
+        super().__init__(events, hand_over)
         self._end = 0.0
         self._rendering = False
 

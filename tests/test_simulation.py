@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.agreement import Case, everyday, sleeping, slept
+from benchmarks.calls import square_screen
 from benchmarks.harness import pyplot
-from benchmarks.performed import performed, stage_costs
+from benchmarks.performed import measured_costs, performed
 from benchmarks.simulate import assumed, main
 from benchmarks.simulation import SETTLED_AFTER, Load, Outcome, planned, simulated
 from benchmarks.timeline import draw, panel
@@ -33,6 +34,14 @@ def test_a_frame_that_meets_no_other_takes_the_sum_of_its_stages():
     assert outcome.fps == 10
     assert outcome.age.p50 == outcome.age.p99 == pytest.approx(1e3 * latency(COSTS, 6))
     assert outcome.drops == {}
+
+
+def test_what_lies_between_stages_is_added_for_each_thread_that_takes_over():
+    handing = replace(COSTS, hand_over=0.001)
+    apart = simulated(SPREAD_OUT, handing, Load(camera_rate=5))
+    assert apart.age.p50 == pytest.approx(1e3 * latency(COSTS, 24) + 5)
+    together = simulated(preset("cpu"), handing, Load(camera_rate=5))
+    assert together.age.p50 == pytest.approx(1e3 * latency(COSTS, 24) + 3)
 
 
 def test_the_slowest_device_sets_the_pace_and_what_comes_too_fast_is_dropped():
@@ -135,9 +144,9 @@ def test_real_stages_are_performed_where_they_are_placed():
         ("compose", "cpu:3"),
         ("encode", "cpu:3"),
     }
-    costs = stage_costs(outcome.spans)
-    assert set(costs) == {"preprocess", "drive", "render", "compose", "encode"}
-    assert all(seconds > 0 for seconds in costs.values())
+    costs = measured_costs(setting, placement, square_screen(6, setting.target.tile_width), seconds=1.0)
+    stages = (costs.preprocess, costs.drive, costs.of("render", 12), costs.compose, costs.encode, costs.hand_over)
+    assert all(seconds > 0 for seconds in stages)
 
 
 def test_a_slower_try_is_the_same_load():
