@@ -45,6 +45,10 @@ class Costs:
         full = max(self.at_once, 1)
         return self.render + self.per_view * (-(-views // full) * full) if stage == "render" else getattr(self, stage)
 
+    def whole(self, views: int) -> float:
+        """Of a frame of which one renderer renders all `views`, and which meets no other."""
+        return self.preprocess + self.drive + self.of("render", views) + self.compose + self.encode
+
 
 @dataclass(frozen=True)
 class Span:

@@ -23,25 +23,19 @@ PAPER = preset("paper")
 SPREAD_OUT = Placement("spread out", "cpu:0", "cpu:1", ("cpu:2",), "cpu:3", "cpu:4")
 
 
-def latency(costs: Costs, views: int) -> float:
-    """Seconds of a frame that meets no other."""
-    whole = costs.preprocess + costs.drive + costs.compose + costs.encode
-    return whole + costs.of("render", views)
-
-
 def test_a_frame_that_meets_no_other_takes_the_sum_of_its_stages():
     outcome = simulated(PAPER, COSTS, Load(camera_rate=10))
     assert outcome.fps == 10
-    assert outcome.age.p50 == outcome.age.p99 == pytest.approx(1e3 * latency(COSTS, 6))
+    assert outcome.age.p50 == outcome.age.p99 == pytest.approx(1e3 * COSTS.whole(6))
     assert outcome.drops == {}
 
 
 def test_what_lies_between_stages_is_added_for_each_thread_that_takes_over():
     handing = replace(COSTS, hand_over=0.001)
     apart = simulated(SPREAD_OUT, handing, Load(camera_rate=5))
-    assert apart.age.p50 == pytest.approx(1e3 * latency(COSTS, 24) + 5)
+    assert apart.age.p50 == pytest.approx(1e3 * COSTS.whole(24) + 5)
     together = simulated(preset("cpu"), handing, Load(camera_rate=5))
-    assert together.age.p50 == pytest.approx(1e3 * latency(COSTS, 24) + 3)
+    assert together.age.p50 == pytest.approx(1e3 * COSTS.whole(24) + 3)
 
 
 def test_the_slowest_device_sets_the_pace_and_what_comes_too_fast_is_dropped():
@@ -58,7 +52,7 @@ def test_the_slowest_device_sets_the_pace_and_what_comes_too_fast_is_dropped():
 
 def test_two_frames_under_way_bound_the_pace_by_the_way_of_a_frame():
     outcome = simulated(SPREAD_OUT, COSTS, Load(camera_rate=200, depth=1))
-    assert outcome.fps == pytest.approx(1 / latency(COSTS, 24), rel=0.15)  # and waits for the next camera picture
+    assert outcome.fps == pytest.approx(1 / COSTS.whole(24), rel=0.15)  # and waits for the next camera picture
 
 
 def test_each_device_does_one_thing_at_a_time_and_each_frame_goes_its_way_in_order():
