@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 MOST_AT_ONCE = 32
@@ -33,6 +34,8 @@ class Wanted:
     share: int = 0
     "The most views that one renderer takes of it at once."
     start: float = 0.0
+    arrival: int = 0
+    "Who came first goes first where places are the same: as they are for equal callers, again and again."
     waiting: list[range] = field(default_factory=list)
     "Views that no renderer has taken, or whose renderer failed."
     out: int = 0
@@ -41,7 +44,11 @@ class Wanted:
     "A batch that held it failed: until it is known who is to blame it shares none."
 
     @property
-    def place(self) -> float:
+    def place(self) -> tuple[float, int]:
+        return self.end, self.arrival
+
+    @property
+    def end(self) -> float:
         return self.start + self.views
 
     @property
@@ -88,6 +95,7 @@ class Sharing:
     def __init__(self) -> None:
         self._callers: dict[Hashable, list[Wanted]] = {}
         "Frames of each caller, oldest first, until they are complete and every older one has gone."
+        self._arrivals = count()
         self._now = 0.0
         "The place in the line that is being served."
         self._ahead: dict[Hashable, float] = {}
@@ -96,9 +104,10 @@ class Sharing:
     def offer(self, wanted: Wanted, renderers: int) -> None:
         """Put `wanted` in the line, for that many renderers."""
         wanted.waiting, wanted.share = [range(wanted.views)], share_of(wanted.views, renderers)
+        wanted.arrival = next(self._arrivals)
         wanted.start = max(self._now, self._ahead.get(wanted.caller, 0.0))
         self._callers.setdefault(wanted.caller, []).append(wanted)
-        self._ahead[wanted.caller] = wanted.place
+        self._ahead[wanted.caller] = wanted.end
 
     def take(self, at_once: Callable[[Hashable], int | None]) -> Batch | None:
         """What a free renderer does next: its share of the frame whose turn it is, in full batches.
@@ -116,8 +125,8 @@ class Sharing:
             if room and fits:
                 parts.append(Part(wanted, _taken(wanted, min(room, _whole(wanted.share, full or 1)))))
                 room -= len(parts[-1].views)
-        self._now = max(self._now, first.place)  # not of those who fill up the batch: they were not at the front
-        self._ahead = {caller: place for caller, place in self._ahead.items() if place > self._now}
+        self._now = max(self._now, first.end)  # not of those who fill up the batch: they were not at the front
+        self._ahead = {caller: end for caller, end in self._ahead.items() if end > self._now}
         return Batch(first.kind, tuple(parts))
 
     def finished(self, batch: Batch) -> list[Wanted]:

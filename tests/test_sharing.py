@@ -53,6 +53,15 @@ def test_shares_are_as_few_as_can_be_and_bounded(views: int, renderers: int):
     assert (share - 1) * renderers * rounds < views  # and none holds more than its even part, rounded up
 
 
+def test_who_came_first_goes_first_where_nobody_is_due_before_the_other():
+    sharing = Sharing()
+    sharing.offer(wanted("a"), 1)
+    sharing.take(alone)
+    sharing.offer(wanted("b"), 1)
+    sharing.offer(wanted("a"), 1)
+    assert [caller for _ in range(2) for caller, _ in taken(sharing.take(alone))] == ["b", "a"]
+
+
 def test_frames_of_a_caller_come_out_in_order_even_where_the_newer_is_ready_first():
     sharing = Sharing()
     sharing.offer(wanted("a", 2, item=1), renderers=2)
