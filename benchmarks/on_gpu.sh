@@ -66,21 +66,19 @@ part() {
 tests() { part "$1" "$2" "$PYTHON" -m pytest -q -p no:cacheprovider -o addopts=-ra "${@:3}"; }
 benchmark() { part "$1" "$2" "$PYTHON" -m "benchmarks.$3" --out "$FOLDER" "${@:4}"; }
 
-# The boxes add up to 460 s. What is needed most comes first; the compiler's cache is warm after "runtimes".
+# The boxes add up to 480 s. What is needed most comes first; the compiler's cache is warm after "runtimes".
 if [ -z "$REHEARSAL" ]; then
-    benchmark machine 20 machine
-    tests gpu-tests 60 -m gpu tests/gpu
-    benchmark runtimes 70 runtimes --synthetic-weights --precision float16
-    benchmark sweep 125 views_per_second --synthetic-weights --runtime graphs --callers 1 2 4 --placement one-gpu \
-        --frames 40 --repeats 1 --budget 60
-    tests kernels 40 tests/test_kernels.py tests/test_triplane.py
-    tests goldens 40 -m "gpu and golden" tests/golden
-    benchmark tuning 50 views_per_second --synthetic-weights --runtime graphs eager --sampling shared-volume \
-        --resolved every second third --seams kernels torch --callers 0 --frames 15 --warm-up 3 --budget 40 --out "$FOLDER/tuning"
-    benchmark stages 25 stage_times --engine voodoo3d --synthetic-weights --placement one-gpu --faces invented \
+    benchmark machine 15 machine
+    tests gpu-tests 70 -m gpu tests/gpu
+    benchmark runtimes 75 runtimes --synthetic-weights --precision float16
+    benchmark sweep 90 views_per_second --synthetic-weights --runtime graphs --sampling shared-volume --callers 1 2 4 \
+        --placement one-gpu --frames 40 --repeats 1 --budget 40
+    benchmark tuning 70 views_per_second --synthetic-weights --runtime graphs --sampling shared-volume \
+        --resolved second third --seams kernels --callers 1 --frames 40 --repeats 1 --budget 60 --out "$FOLDER/tuning"
+    benchmark stages 60 stage_times --engine voodoo3d --synthetic-weights --placement one-gpu --faces invented \
         --views 24 --repeats 1 --frames 60 --warm-up 10
-    benchmark launches 15 launches
-    benchmark simulation 15 simulate --times "$FOLDER/views_per_second_24x512_one-gpu.json"
+    tests goldens 50 -m "gpu and golden" tests/golden
+    tests kernels 50 tests/test_kernels.py -k "TestSharedMarch or TestSeams or seams"
 else
     small=(--small --views 4 --tile 64)
     benchmark machine 60 machine

@@ -119,13 +119,23 @@ def recorded(run: Callable[..., Tensor], example: tuple[Tensor, ...], device: to
         # other threads go on allocating and copying meanwhile, on this device and on others
         with _recording, torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
             output = run(*inputs)
-    return Recording(inputs, output, graph.replay)
+    return Recording(inputs, output, _Replay(graph, run))
 
 
 def _called(run: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Recording:
     with torch.no_grad():
         output = run(*inputs)
     return Recording(inputs, output, lambda: output.copy_(run(*inputs)))
+
+
+class _Replay:
+    """Holds what was recorded alive: a graph knows where its constants lay, and does not keep them from being freed."""
+
+    def __init__(self, graph: torch.cuda.CUDAGraph, run: Callable[..., Tensor]) -> None:
+        self._graph, self._run = graph, run
+
+    def __call__(self) -> None:
+        self._graph.replay()
 
 
 class Turn:

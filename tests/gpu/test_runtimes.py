@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engines.runtime import RUNTIMES, Precision, Runtime, available, choose
 from engines.runtime import trt as tensorrt
 from engines.runtime.cache import Cache, Standing
 from engines.runtime.eager import Eager
-from engines.runtime.graphs import Graphs
+from engines.runtime.graphs import Graphs, recorded
 from engines.runtime.verify import compared, decibels
 from engines.voodoo3d import stages, synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -83,6 +84,25 @@ def test_a_recording_waits_for_nothing(device: torch.device, request: pytest.Fix
     torch.cuda.synchronize()
     request.getfixturevalue("unwaiting")
     run(*inputs, out=out)
+
+
+def test_a_recording_keeps_what_it_reads(device: torch.device) -> None:
+    """A stage is let go once it is recorded, and its constants must not go with it: their memory would be others' by then."""
+
+    class Picking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.chosen = torch.arange(4095, -1, -1, device=device)  # no parameter, no buffer: nobody else holds it
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x.index_select(0, self.chosen)
+
+    given = torch.arange(4096.0, device=device)
+    recording = recorded(Picking(), (given,), device)
+    gc.collect()
+    others = [torch.zeros(4096, dtype=torch.int64, device=device) for _ in range(64)]
+    recording.replay()
+    assert torch.equal(recording.output, given.flip(0)), len(others)
 
 
 def test_a_recording_is_shared_by_threads_on_streams_of_their_own(device: torch.device) -> None:
