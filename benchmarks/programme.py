@@ -89,16 +89,13 @@ def _runtimes(result: dict[str, Any]) -> str:
     return f"{agree} of {len(verdicts)} agree" + (f"; gave way: {', '.join(others)}" if others else "")
 
 
-def _ways(result: dict[str, Any]) -> str:
-    best = min(result["ways"], key=lambda one: one["parts_ms"]["frame"]["p50"])
-    return f"{len(result['ways'])} ways; quickest {_frame(best)}"
-
-
 def _sweep(result: dict[str, Any]) -> str:
+    best = min(result["ways"], key=lambda one: one["parts_ms"]["frame"]["p50"])
     several: dict[str, list[str]] = {}
     for one in result.get("calls", []):
-        several.setdefault(one["way"]["sampling"], []).append(f"{one['fps']:.1f} fps of {one['callers']}")
-    return "; ".join((_ways(result), *(f"callers, {kind}: {', '.join(fps)}" for kind, fps in several.items())))
+        several.setdefault(str(Way(**one["way"])), []).append(f"{one['fps']:.1f} fps of {one['callers']}")
+    ways = f"{len(result['ways'])} ways; quickest {_frame(best)}"
+    return "; ".join((ways, *(f"callers, {way}: {', '.join(fps)}" for way, fps in several.items())))
 
 
 def _frame(one: dict[str, Any]) -> str:
@@ -112,30 +109,18 @@ def _stages(result: dict[str, Any]) -> str:
     )
 
 
-def _launches(result: dict[str, Any]) -> str:
-    return "; ".join(f"{row['work']} {row['views']}: {row['launches']}" for row in result["rows"][-2:])
-
-
-def _simulation(result: dict[str, Any]) -> str:
-    cells = [one for one in result["cells"] if one["callers"] == 1]
-    return "one caller: " + ", ".join(f"{one['gpus']} GPUs {one['fps']:.0f} fps" for one in (cells[0], cells[-1]))
-
-
 _FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str] | None]] = {
     "machine": ("machine.json", _machine),
     "runtimes": ("runtimes_*.json", _runtimes),
     "sweep": ("views_per_second_*.json", _sweep),
-    "tuning": ("tuning/views_per_second_*.json", _ways),
     "stages": ("stage_times_*.json", _stages),
-    "launches": ("launches_*.json", _launches),
-    "simulation": ("simulation.json", _simulation),
 }
 "Part -> its result, and what to say of it; parts that are tests say it themselves."
 
 
 def _show_speeds(results: Path) -> None:
     """Every way that was measured, the quickest first, and how callers fared."""
-    files = [json.loads(path.read_text()) for path in sorted(results.glob("**/views_per_second_*.json"))]
+    files = [json.loads(path.read_text()) for path in sorted(results.glob("views_per_second_*.json"))]
     ways = sorted((one for file in files for one in file["ways"]), key=lambda one: one["parts_ms"]["frame"]["p50"])
     rows = []
     for one in ways:

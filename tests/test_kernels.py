@@ -8,6 +8,7 @@ from torch import Tensor
 
 from engines import shared_volume, triplane
 from engines.kernels.presence import available
+from engines.runtime.eager import whole_float32
 from engines.runtime.graphs import channels_last
 from engines.shared_volume import Budget
 from engines.triplane import Decoder, TriplaneField
@@ -189,6 +190,7 @@ class TestModulated:
     @pytest.mark.parametrize(("dtype", "least_db"), [(FLOAT32, 110), (FLOAT16, 55), (BFLOAT16, 35)])
     def test_super_resolution_is_the_same(self, dtype: torch.dtype, least_db: float) -> None:
         """Seen with the interpreter: 138, 64 and 43 dB; the twin itself in half precision comes to 63 and 45."""
+        whole_float32()  # as every runtime does; with what cuDNN does by default an H200 came to 78 dB
         network = synthetic.network(Architecture(image=32, thin=16), DEVICE).superresolution
         rgb = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(4)).to(DEVICE)
         twin = network(rgb)
