@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.glass_to_glass import PUPPET_FRAMES, call, witnessed_server
-from benchmarks.harness import RESULTS, write
+from benchmarks.lib.harness import RESULTS, write
 from display.screen import PRODUCT
 
 SAMPLE_EVERY = 2.0

@@ -6,7 +6,7 @@
 
 The server runs in one process; a caller (WHIP) and a viewer (WHEP), both aiortc, run in this one, or both in a headless
 Chromium. Every camera picture carries its number, the server draws that number into the quilt made from it
-(benchmarks/witnessed_server.py), and the viewer reads it from the decoded quilt. All of it shares this machine's cores,
+(benchmarks/live/witnessed_server.py), and the viewer reads it from the decoded quilt. All of it shares this machine's cores,
 so caller and viewer cost frames too.
 """
 
@@ -36,11 +36,11 @@ from aiortc import MediaStreamTrack
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import barcode
-from benchmarks.harness import RESULTS, write
+from benchmarks.lib.harness import RESULTS, write
+from benchmarks.live import barcode
 from display.screen import PRODUCT
 from pipeline.clock import percentiles
-from server.client import PictureTrack, playing, publishing
+from server.webrtc.client import PictureTrack, playing, publishing
 
 WARM_UP = 5.0
 "Seconds that are run and not measured: ICE, the first keyframe, bandwidth estimation."
@@ -97,7 +97,7 @@ async def _watch(track: MediaStreamTrack, camera: Camera, seen: Seen) -> None:
 @contextmanager
 def witnessed_server(port: int, placement: str, screen: str) -> Iterator[psutil.Process]:
     """The server in its own process, ready to take a caller."""
-    command = [sys.executable, "-m", "benchmarks.witnessed_server", f"--port={port}", f"--placement={placement}"]
+    command = [sys.executable, "-m", "benchmarks.live.witnessed_server", f"--port={port}", f"--placement={placement}"]
     process = subprocess.Popen([*command, f"--screen={screen}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120

@@ -25,7 +25,7 @@ from unittest.mock import patch
 
 import torch
 
-from benchmarks.harness import RESULTS, parser, show, write
+from benchmarks.lib.harness import RESULTS, parser, show, write
 
 META = torch.device("meta")
 REGISTERS, WARP, MOST_THREADS = 65536, 32, 2048

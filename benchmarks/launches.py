@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from benchmarks.harness import RESULTS, show, write
+from benchmarks.lib.harness import RESULTS, show, write
 from display import optics
 from display.colour import Layout, converted
 from display.label import mark
@@ -182,7 +182,7 @@ def pictured() -> Launches:
     views = ViewSet(torch.empty(shape, dtype=torch.uint8, device=META), 0)
     with torch.no_grad(), Counting() as counting:
         picture = converted(on_device([views], target, its_mark), Layout.NV12)
-        torch.empty_like(picture, device="cpu").copy_(picture)  # as pipeline/transfer.py lands it
+        torch.empty_like(picture, device="cpu").copy_(picture)  # as pipeline/devices/transfer.py lands it
     return counting.launches
 
 

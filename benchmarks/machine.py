@@ -1,4 +1,4 @@
-"""Machine: what this machine is, and how fast each GPU multiplies: the yardstick of benchmarks/floor.py, read off anew."""
+"""Machine: what this machine is, and how fast each GPU multiplies: the yardstick of benchmarks/lib/floor.py, read off anew."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.floor import FLOPS
-from benchmarks.harness import RESULTS, circumstances, parser, show, write
+from benchmarks.lib.floor import FLOPS
+from benchmarks.lib.harness import RESULTS, circumstances, parser, show, write
 
 SIDE = {"cuda": 8192, "cpu": 512}
 "Of the square matrices that are multiplied."

@@ -29,7 +29,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks import plain_field
-from benchmarks.harness import RESULTS, write
+from benchmarks.lib.harness import RESULTS, write
 from display.optics import Cameras, fan, intrinsics, orbit
 from display.screen import PRODUCT, screen
 from engines import shared_volume, triplane

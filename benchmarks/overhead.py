@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness import RESULTS, parser, show, write
-from benchmarks.seats import Seat, drops_of, work_of
-from benchmarks.simulation import Blank, blank_frame, tiny_screen
+from benchmarks.lib.harness import RESULTS, parser, show, write
+from benchmarks.lib.seats import Seat, drops_of, work_of
+from benchmarks.simulation.simulation import Blank, blank_frame, tiny_screen
 from pipeline.clock import Percentiles, percentiles
+from pipeline.devices.placement import Placement, named
 from pipeline.executors import Done, Executor, Failure, Step
 from pipeline.executors.threads import Threads
-from pipeline.placement import Placement, named
 from pipeline.session import Session
 
 VIEWS = 24
@@ -147,7 +147,7 @@ class _Seat(Seat):
 
         def noted(failure: Failure | None) -> None:
             if failure is None:
-                self.ended.append(Ended(work.frame.captured, [(one.begun, one.ended) for one in work.stints]))
+                self.ended.append(Ended(work.frame.captured, [(one.begun, one.ended) for one in work.spans]))
             done(failure)
 
         super().submit(steps, noted)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.harness import RESULTS, parser, show, write
+from benchmarks.lib.harness import RESULTS, parser, show, write
 from engines.runtime import Precision
 from engines.runtime.verify import Verdict, verify
 from engines.voodoo3d.engine import Voodoo3d

@@ -15,14 +15,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.agreement import check
-from benchmarks.floor import DRIVE_MACS, FLOPS, VIEW_MACS
-from benchmarks.harness import RESULTS, parser, pyplot, show, write
-from benchmarks.simulation import GPU, SETTLED_AFTER, Load, Outcome, gpus, planned, simulated
-from benchmarks.timeline import draw, panel
-from benchmarks.virtual import Costs
+from benchmarks.lib.floor import DRIVE_MACS, FLOPS, VIEW_MACS
+from benchmarks.lib.harness import RESULTS, parser, pyplot, show, write
+from benchmarks.simulation.agreement import check
+from benchmarks.simulation.simulation import GPU, SETTLED_AFTER, Load, Outcome, gpus, planned, simulated
+from benchmarks.simulation.timeline import draw, panel
+from benchmarks.simulation.virtual import Costs
 from engines.voodoo3d.engine import Voodoo3d
-from pipeline.planner import chosen
+from pipeline.devices.planner import chosen
 
 OBSERVING, COMPOSING, ENCODING = 0.007, 0.001, 0.004
 """Seconds. Assumed where nothing was measured: MediaPipe as on one EPYC core, a quilt of 24 views of 512 by its bytes, and NVENC."""
@@ -31,7 +31,7 @@ MARKERS = "osD^vP"
 
 
 def assumed(share: float) -> Costs:
-    """An H200 that reaches `share` of its arithmetic's floor (benchmarks/floor.py)."""
+    """An H200 that reaches `share` of its arithmetic's floor (benchmarks/lib/floor.py)."""
     return Costs(
         preprocess=OBSERVING,
         drive=2 * DRIVE_MACS / FLOPS / share,

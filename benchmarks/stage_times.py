@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calls
-from benchmarks.calls import Calls, Setting
-from benchmarks.harness import COLOURS, parser, pyplot, show, write
+from benchmarks.lib import calls
+from benchmarks.lib.calls import Calls, Setting
+from benchmarks.lib.harness import COLOURS, parser, pyplot, show, write
 from pipeline.clock import Percentiles
 
 

@@ -22,17 +22,17 @@ from typing import Any
 
 import torch
 
-from benchmarks import calls
-from benchmarks.calls import Setting, square_screen
-from benchmarks.faces import Inventing, blank_frames, invented
-from benchmarks.floor import floor_ms
-from benchmarks.harness import RESULTS, parser, pyplot, show, write
-from benchmarks.one_frame import COMPILER, KERNELS, TORCH, OneFrame, Way, engine_of, one_frame
+from benchmarks.gpu.one_frame import COMPILER, KERNELS, TORCH, OneFrame, Way, engine_of, one_frame
+from benchmarks.lib import calls
+from benchmarks.lib.calls import Setting, square_screen
+from benchmarks.lib.faces import Inventing, blank_frames, invented
+from benchmarks.lib.floor import floor_ms
+from benchmarks.lib.harness import RESULTS, parser, pyplot, show, write
 from display.screen import Screen
 from engines.runtime import AUTO, PRECISION, RUNTIME, available, choose, chosen_precision
 from engines.shared_volume import Sampling
-from engines.voodoo3d.carry import Resolved
 from engines.voodoo3d.engine import Voodoo3d
+from engines.voodoo3d.warp import Resolved
 from engines.weights import SYNTHETIC
 
 WHOLES = ("drive", "render", "frame")
@@ -97,7 +97,7 @@ def _parsed() -> argparse.Namespace:
     add("--sampling", nargs="+", default=[each.value for each in Sampling], choices=[each.value for each in Sampling])
     add("--at-once", nargs="+", type=int, default=[0], help="views super-resolved together; 0: what suits the device")
     add("--resolved", nargs="+", default=[Resolved.EVERY.value], choices=[each.value for each in Resolved],
-        help="which views are super-resolved; the others are carried over")  # fmt: skip
+        help="which views are super-resolved; the others are warped over")  # fmt: skip
     add("--seams", nargs="+", default=[KERNELS], choices=[KERNELS, COMPILER, TORCH],
         help="what does the pointwise steps of super-resolution in graphs")  # fmt: skip
     add("--callers", nargs="+", type=int, default=[1], help="how many at once; 0 leaves the sessions out")
@@ -191,9 +191,9 @@ def _show_parts(best: list[OneFrame]) -> None:
 
 
 def _column(part: str) -> str:
-    """Marches of every kind stand in two columns, the driver's and the views', and carrying in one."""
-    if part.startswith("carry of"):
-        return "carry"
+    """Marches of every kind stand in two columns, the driver's and the views', and warping in one."""
+    if part.startswith("warp of"):
+        return "warp"
     if "march of" not in part:
         return part
     return "driver's march" if part.endswith("march of 1") else "march"
@@ -221,7 +221,7 @@ PART_COLOURS = {
     "expression": "#009e73",
     "march": "#e69f00",
     "superresolution": "#d55e00",
-    "carry": "#882255",
+    "warp": "#882255",
     "compose": "#cc79a7",
     "colour": "#f0e442",
     "landing": "#999999",

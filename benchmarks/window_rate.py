@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.harness import RESULTS, show, write
+from benchmarks.lib.harness import RESULTS, show, write
 from display.calibration import Calibration
 from display.desktop import Desktop
 from display.lenticular import Tiling

@@ -33,8 +33,8 @@ class Work:
     "Screen -> first view -> ViewSet, filled in any order."
     pictures: list[Any] = field(default_factory=list)
     "One for each screen, after compose."
-    stints: list[Any] = field(default_factory=list)
-    "What each device did when (pipeline/timing.py)."
+    spans: list[Any] = field(default_factory=list)
+    "What each device did when (pipeline/devices/timing.py)."
 
 
 class Flow:

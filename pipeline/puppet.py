@@ -16,11 +16,11 @@ import numpy as np
 from display.optics import Cameras, intrinsics, orbit
 from engines import catalogue
 from engines.contract import AnyEngine, FaceObservation
+from pipeline.devices.transfer import Readback
 from pipeline.frame import Frame
 from pipeline.preprocess import framing
 from pipeline.preprocess.expression import JAW, LIDS, SMILE, Opening
 from pipeline.preprocess.observer import observe_portrait
-from pipeline.transfer import Landing
 
 RATE = 25
 WIDTH, HEIGHT = 640, 480
@@ -156,7 +156,7 @@ class Puppet:
         now = gesture(seconds)
         seen = scripted(self._portrait, now.yaw, now.pitch, now.roll, now.mouth, now.blink, now.smile)
         views = self._engine.render(self._engine.drive(self._avatar, seen), self._camera)
-        pixels = np.ascontiguousarray(Landing(views.images[0, :, :, :3]).array())
+        pixels = np.ascontiguousarray(Readback(views.images[0, :, :, :3]).array())
         return Frame(pixels, captured=seconds, sequence=round(seconds * RATE))
 
     def frames(self) -> Iterator[Frame]:

@@ -12,10 +12,10 @@ from display.optics import Cameras, fan
 from display.screen import Screen
 from display.views import ViewSet
 from engines.contract import AnyEngine, SharesBatches
+from pipeline.devices.timing import Span, instant
+from pipeline.devices.transfer import Replicated, fence
 from pipeline.executors import Rendered
 from pipeline.flow import Work
-from pipeline.timing import Stint, instant
-from pipeline.transfer import Carried, fence
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,16 +43,16 @@ class Views:
     def keep(self, views: range, made: Made) -> None:
         for screen, first, part in made.parts:
             self.work.parts[screen][first] = part
-        self.work.stints.append(made.stint)
+        self.work.spans.append(made.span)
 
 
 @dataclass(frozen=True)
 class Made:
     """What a renderer made of one frame's part of a batch."""
 
-    parts: list[tuple[Screen, int, Carried[ViewSet]]]
+    parts: list[tuple[Screen, int, Replicated[ViewSet]]]
     "Screen, first view, and the views on their way to where they are composed."
-    stint: Stint
+    span: Span
 
 
 def render(device: str, batch: Sequence[tuple[Views, range]]) -> Rendered:
@@ -65,9 +65,9 @@ def render(device: str, batch: Sequence[tuple[Views, range]]) -> Rendered:
     ended = instant(device, now)
     fences, results = [], []
     for frame, count, pieces in asked:
-        parts = [(screen, cameras.first, Carried(next(rendered))) for screen, cameras in pieces]
+        parts = [(screen, cameras.first, Replicated(next(rendered))) for screen, cameras in pieces]
         fences += [part.send(frame.display) for _, _, part in parts]
-        results.append(Made(parts, Stint("render", device, begun, ended, count / total)))
+        results.append(Made(parts, Span("render", device, begun, ended, count / total)))
     return Rendered(results, fence(device, *fences))
 
 

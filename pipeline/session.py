@@ -16,12 +16,12 @@ from display.quilt import Quilt
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
 from pipeline.clock import Cost, Percentiles, StageClock, StageTimes
+from pipeline.devices.placement import Placement
+from pipeline.devices.timing import mark_times
 from pipeline.executors import DeviceGone, Executor, Failure
 from pipeline.flow import Flow, Work
 from pipeline.frame import Frame
-from pipeline.placement import Placement
 from pipeline.stages import Picture, Stages
-from pipeline.timing import mark_times
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Session:
         with self._lock:
             self._flow.settle(work, failure.stage if failure else None)
             if failure is None:
-                mark_times(work.clock, work.stints)
+                mark_times(work.clock, work.spans)
                 self._times.add(work.clock, sum(screen.views for screen in work.screens))
                 self._frames += 1
                 self._presence = work.seen.presence

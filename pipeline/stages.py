@@ -14,13 +14,13 @@ from display.label import mark
 from display.quilt import Quilt, compose
 from display.screen import Screen
 from engines.contract import AnyEngine, FaceObservation
-from pipeline.executors import Spread, Step, Task
+from pipeline.devices.placement import Placement
+from pipeline.devices.timing import Span, instant
+from pipeline.devices.transfer import Readback, Replicated
+from pipeline.executors import FanOut, Step, Task
 from pipeline.flow import Work
 from pipeline.frame import Frame
-from pipeline.placement import Placement
 from pipeline.rendering import Views, at_once, render, split_fan
-from pipeline.timing import Stint, instant
-from pipeline.transfer import Carried, Landing
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class Stages:
     "What `present` takes."
     composed: Callable[[Quilt], None] | None = None
     "Hears of each quilt where and when it was composed, as the display of this machine does: that needs no codec."
-    enrolled: Carried[Any] = field(init=False)
+    enrolled: Replicated[Any] = field(init=False)
     "The avatar on its way to where it is driven, once: it was enrolled wherever there was time."
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "enrolled", Carried(self.avatar))
+        object.__setattr__(self, "enrolled", Replicated(self.avatar))
 
     def steps(self, work: Work) -> list[Step]:
         """The way of `work`. Without a watched screen a face is still observed, so that its calibration goes on."""
@@ -71,16 +71,16 @@ class Stages:
         if work.screens:
             steps += [
                 [self._task("drive", place.drive, work, self._drive, lambda: (self.engine, work.seen.presence > 0))],
-                self._spread(work),
+                self._fan_out(work),
                 [self._task("compose", place.display, work, self._compose)],
                 [self._task("encode", place.encode, work, self._present)],
             ]
         return steps
 
-    def _spread(self, work: Work) -> Spread:
+    def _fan_out(self, work: Work) -> FanOut:
         """Rendering: a task for each renderer, or as the executor shares it out better."""
         views, renderers = Views(self.engine, self.placement.display, self.now, work), self.placement.render
-        return Spread(
+        return FanOut(
             tuple(
                 self._task("render", device, work, partial(self._render, part=part, of=len(renderers)))
                 for part, device in enumerate(renderers)
@@ -106,7 +106,7 @@ class Stages:
         def timed() -> None:
             begun = instant(device, self.now)
             run(work)
-            work.stints.append(Stint(stage, device, begun, instant(device, self.now)))
+            work.spans.append(Span(stage, device, begun, instant(device, self.now)))
 
         return Task(stage, device, timed, kind or (lambda: self.engine))
 
@@ -115,7 +115,7 @@ class Stages:
 
     def _drive(self, work: Work) -> None:
         avatar = self.enrolled.on(self.placement.drive)
-        work.state = Carried(self.engine.drive(avatar, work.seen))
+        work.state = Replicated(self.engine.drive(avatar, work.seen))
 
     def _render(self, work: Work, part: int, of: int) -> None:
         """The plain way: this renderer's even share of each screen."""
@@ -124,7 +124,7 @@ class Stages:
             batches = split_fan(screen, of)
             if part < len(batches):
                 views = self.engine.render(state, batches[part])
-                work.parts[screen][views.first] = Carried(views)
+                work.parts[screen][views.first] = Replicated(views)
 
     def _compose(self, work: Work) -> None:
         for screen in work.screens:
@@ -133,8 +133,8 @@ class Stages:
             if self.composed is not None:
                 self.composed(quilt)
             # converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4
-            work.pictures.append((screen, Landing(converted(quilt.pixels, self.layout))))
+            work.pictures.append((screen, Readback(converted(quilt.pixels, self.layout))))
 
     def _present(self, work: Work) -> None:
-        for screen, landing in work.pictures:
-            self.present(Picture(screen, landing.array(), self.layout, work.frame.sequence, work.frame.captured))
+        for screen, readback in work.pictures:
+            self.present(Picture(screen, readback.array(), self.layout, work.frame.sequence, work.frame.captured))

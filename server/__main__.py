@@ -14,9 +14,9 @@ import typer
 
 from display.screen import screen as named
 from engines.runtime import UnknownRuntime
-from server import bridge, engines, show, terminal, weights
-from server.options import Precision, Runtime, SyntheticWeights
-from server.serve import serve
+from server.commands import bridge, engines, show, terminal, weights
+from server.commands.options import Precision, Runtime, SyntheticWeights
+from server.commands.serve import serve
 
 LEFT_BEHIND = ("stage-", "recording ")
 """Threads of devices and of films, which closing waits for and leaves behind where their device or disk does not answer. The
@@ -66,7 +66,7 @@ def render(
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-    from server import offline
+    from server.commands import render as offline
 
     if view is not None and (fill or focus):
         raise typer.BadParameter("--fill and --focus are for quilts: leave --view out")
@@ -102,7 +102,7 @@ def puppet(
     """
     import asyncio
 
-    from server.puppetry import play
+    from server.commands.puppet import play
 
     with _explained():
         asyncio.run(play(server, channel, avatar, token, seconds, lambda where: typer.echo(f"\n  Watch at {where}\n")))
@@ -122,7 +122,7 @@ def mesh(
     """Write an avatar's head as a mesh with colours, for engines that hold a volume (weights list says what they want)."""
     from rich.progress import TaskProgressColumn
 
-    from server.sculpt import sculpt
+    from server.commands.mesh import sculpt
 
     with _explained(), terminal.progress(TaskProgressColumn()) as told:
         made = sculpt(portrait, out, engine, driver, side, progress=told)
@@ -141,7 +141,7 @@ def doctor() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from server.doctor import Health, examine
+    from server.commands.doctor import Health, examine
 
     with Console(stderr=True).status("looking"):
         findings = examine(terminal.settings_of({}))
@@ -168,8 +168,8 @@ def placement(
     from rich.console import Console
 
     from engines import catalogue
-    from pipeline import gpus, planner
-    from server.placing import shown
+    from pipeline.devices import gpus, planner
+    from server.commands.placement import shown
 
     if as_json and engine is None:
         raise typer.BadParameter("--json writes one placement: name its --engine")
@@ -189,12 +189,12 @@ def _explained() -> AbstractContextManager[None]:
     from display.screen import UnknownScreen
     from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
     from engines.mesh import MeshingMissing
-    from pipeline.planner import PlacementImpossible
-    from server.client import Refused, Unreachable
-    from server.clips import ClipUnreadable
-    from server.glass import GlassMissing
-    from server.offline import OutputRefused
-    from server.portraits import PortraitUnreadable
+    from pipeline.devices.planner import PlacementImpossible
+    from server.commands.render import OutputRefused
+    from server.displays.glass import GlassMissing
+    from server.media.clips import ClipUnreadable
+    from server.media.portraits import PortraitUnreadable
+    from server.webrtc.client import Refused, Unreachable
 
     return terminal.explained(
         *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused),

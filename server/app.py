@@ -16,14 +16,16 @@ from starlette.types import Scope
 
 from display import bridge_wire, lenticular
 from display.screen import screen
-from server import filming, health, peers, problems, puppetry, signalling, uploads
-from server.access import Access
-from server.archive import Archive
-from server.attached import Attached
-from server.encode import best_codec
-from server.lobby import Lobby
+from server import problems
+from server.calls.lobby import Lobby
+from server.calls.services import Services, open_services
+from server.displays.attached import Attached
+from server.media.encode import best_codec
+from server.recordings.archive import Archive
+from server.routes import filming, health, puppet, signalling, uploads
+from server.routes.access import Access
 from server.settings import Settings
-from server.studio import Studio, open_studio
+from server.webrtc import peers
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -49,14 +51,14 @@ VIEWER_HEADERS = PAGE_HEADERS | {
 
 
 def create_app(
-    settings: Settings, studio: Callable[[Settings], Studio] = open_studio, attached: Attached | None = None
+    settings: Settings, services: Callable[[Settings], Services] = open_services, attached: Attached | None = None
 ) -> FastAPI:
-    """The whole server. `studio` makes what calls are made with, in a thread, once the server runs."""
+    """The whole server. `services` makes what calls are made with, in a thread, once the server runs."""
     peers.tune_libraries()
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, studio, attached))
+        warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, services, attached))
         try:
             yield
         finally:
@@ -66,12 +68,12 @@ def create_app(
                 if app.state.lobby is not None:
                     await app.state.lobby.close()
             finally:
-                if app.state.studio is not None:
-                    await asyncio.to_thread(app.state.studio.close)
+                if app.state.services is not None:
+                    await asyncio.to_thread(app.state.services.close)
 
     # FastAPI's own documentation pages load scripts from a CDN
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    app.state.studio = app.state.lobby = app.state.failure = None
+    app.state.services = app.state.lobby = app.state.failure = None
     app.state.archive = Archive(settings.recordings)
     app.add_middleware(Access, settings=settings)
     problems.install(app)
@@ -79,22 +81,22 @@ def create_app(
     app.include_router(uploads.router(settings))
     app.include_router(health.router(settings))
     app.include_router(filming.router(settings))
-    app.include_router(puppetry.router())
+    app.include_router(puppet.router())
     _add_pages(app)
     return app
 
 
 async def _warm_up(
-    app: FastAPI, settings: Settings, make: Callable[[Settings], Studio], attached: Attached | None
+    app: FastAPI, settings: Settings, make: Callable[[Settings], Services], attached: Attached | None
 ) -> None:
     """Make and warm everything, then open the lobby. What goes wrong is shown by /readyz and the log."""
     if not settings.mark:
         log.warning("the visible 'AI avatar' mark is switched off", setting="TELEQUILT_MARK")
     try:
-        studio = app.state.studio = await _to_its_end(make, settings)
+        services = app.state.services = await _to_its_end(make, settings)
         codec = await _to_its_end(best_codec)
-        await _to_its_end(studio.warm_up, settings.engine)
-        lobby = Lobby(settings, studio, codec, app.state.archive, attached)
+        await _to_its_end(services.warm_up, settings.engine)
+        lobby = Lobby(settings, services, codec, app.state.archive, attached)
         lobby.form(screen(settings.screen))
     except Exception as failure:  # the operator reads it at /readyz instead of meeting a dead process
         app.state.failure = f"{type(failure).__name__}: {failure}"
@@ -123,17 +125,17 @@ class _Pages(StaticFiles):
 def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def caller_page() -> FileResponse:
-        return FileResponse(PAGES / "caller.html", headers=PAGE_HEADERS)
+        return FileResponse(PAGES / "caller" / "caller.html", headers=PAGE_HEADERS)
 
     @app.get("/view/{channel}", include_in_schema=False)
     async def viewer_page(channel: signalling.Channel) -> FileResponse:
-        return FileResponse(PAGES / "viewer.html", headers=VIEWER_HEADERS)
+        return FileResponse(PAGES / "viewer" / "viewer.html", headers=VIEWER_HEADERS)
 
-    @app.get("/pages/lenticular.vert", include_in_schema=False)
+    @app.get("/pages/viewer/lenticular.vert", include_in_schema=False)
     async def vertex_shader() -> PlainTextResponse:
         return PlainTextResponse(lenticular.vertex_source("300 es"), headers=PAGE_HEADERS)
 
-    @app.get("/pages/lenticular.frag", include_in_schema=False)
+    @app.get("/pages/viewer/lenticular.frag", include_in_schema=False)
     async def fragment_shader() -> PlainTextResponse:
         return PlainTextResponse(lenticular.fragment_source("300 es"), headers=PAGE_HEADERS)
 

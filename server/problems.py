@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from display.screen import UnknownScreen
 from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
 from pipeline.avatars import UnknownAvatar
-from pipeline.planner import PlacementImpossible
-from server.archive import StillRecording, UnknownRecording
-from server.portraits import PortraitUnreadable
+from pipeline.devices.planner import PlacementImpossible
+from server.media.portraits import PortraitUnreadable
+from server.recordings.archive import StillRecording, UnknownRecording
 
 MEDIA_TYPE = "application/problem+json"
 log = structlog.get_logger(__name__)

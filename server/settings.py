@@ -13,8 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from display.screen import PRODUCT, screen
 from engines.runtime import AUTO as AUTO_RUNTIME
 from engines.runtime import check, check_precision
-from pipeline.placement import AUTO, named
-from server.portraits import MOST_PIXELS
+from pipeline.devices.placement import AUTO, named
+from server.media.portraits import MOST_PIXELS
 
 
 def default_data_dir() -> Path:
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="0 takes a free one.")
     token: SecretStr | None = Field(default=None, description="What clients send as 'Authorization: Bearer ...'.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Web origins besides our own pages that may call us, e.g. https://studio.example."
+        default=(), description="Web origins besides our own pages that may call us, e.g. https://services.example."
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="Where avatars are kept.")
     recordings_dir: Path | None = Field(default=None, description="Where recordings are kept; in data_dir if unset.")

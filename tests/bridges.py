@@ -14,7 +14,7 @@ from tests.conftest import SHARED, module_at
 
 LOOKING_GLASS = SHARED / "lookingglass"
 PORTRAIT = (3360, 3360, 8, 6, 0.75)
-FILM = "http://studio.example/films/me_qs6x4a1.mp4"
+FILM = "http://services.example/films/me_qs6x4a1.mp4"
 
 SHORT = 0.6
 "Seconds that a call may take here."

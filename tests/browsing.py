@@ -31,10 +31,10 @@ from playwright.sync_api import (
 )
 
 from server.app import create_app
+from server.calls.services import Services, open_services
 from server.settings import Settings
-from server.studio import Studio, open_studio
 from tests.conftest import SHARED
-from tests.live import painted_studio
+from tests.live import painted_services
 
 CLIP = SHARED / "media" / "clips" / "talk_frontal.mp4"
 FILMED_PICTURES = 75
@@ -96,7 +96,7 @@ def filmed_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser
 
 def painted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, FastAPI]]:
     """For pytest.fixture: a server whose view i is painted red with 10 x i, so that pixels tell the angle."""
-    with served(Settings(data_dir=tmp_path_factory.mktemp("painted"), port=0), painted_studio) as running:
+    with served(Settings(data_dir=tmp_path_factory.mktemp("painted"), port=0), painted_services) as running:
         yield running
 
 
@@ -138,9 +138,11 @@ def write_calm(path: Path) -> Path:
 
 
 @contextmanager
-def served(settings: Settings, studio: Callable[[Settings], Studio] = open_studio) -> Iterator[tuple[str, FastAPI]]:
+def served(
+    settings: Settings, services: Callable[[Settings], Services] = open_services
+) -> Iterator[tuple[str, FastAPI]]:
     """(address, app) of a warm server in a thread of its own."""
-    app = create_app(settings, studio)
+    app = create_app(settings, services)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=settings.port, log_level="warning"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="the server")
     thread.start()

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from display.screen import Screen, screen
+from pipeline.devices.placement import Placement, preset
 from pipeline.executors.inline import Inline
 from pipeline.frame import Frame
-from pipeline.placement import Placement, preset
 from pipeline.session import Session
 from pipeline.stages import Picture
 from tests.painted import StillObserver

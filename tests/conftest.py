@@ -21,8 +21,8 @@ import pytest
 if TYPE_CHECKING:
     from engines.contract import FaceObservation
     from engines.relief.engine import Relief
+    from pipeline.devices.placement import Placement
     from pipeline.executors.threads import Threads
-    from pipeline.placement import Placement
     from tests.renderer_bench import Bench
 
 _CHECKOUT = Path(__file__).parents[1]

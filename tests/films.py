@@ -15,7 +15,7 @@ import av.error
 import numpy as np
 import pytest
 
-from server.encode import AccessUnit, Encoder, form_for
+from server.media.encode import AccessUnit, Encoder, form_for
 
 SMALL = form_for(128, 96, 25)
 BEGUN = 500.0

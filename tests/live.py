@@ -23,24 +23,24 @@ from fastapi import FastAPI
 
 from engines.contract import AnyEngine
 from pipeline.avatars import Avatars
-from pipeline.placement import Placement, preset
-from pipeline.places import Places
-from pipeline.planner import Planned
+from pipeline.devices.placement import Placement, preset
+from pipeline.devices.planner import Planned
+from pipeline.executors.pools import Pools
 from server.app import create_app
-from server.attached import Attached
+from server.calls.services import Services
+from server.displays.attached import Attached
 from server.settings import Settings
-from server.studio import Studio
 from tests.painted import PaintedEngine, StillObserver, still_face
 
 CPU = preset("cpu")
 SDP = {"Content-Type": "application/sdp"}
 
 
-def painted_studio(settings: Settings, engine: AnyEngine = PaintedEngine(), placement: Placement = CPU) -> Studio:
+def painted_services(settings: Settings, engine: AnyEngine = PaintedEngine(), placement: Placement = CPU) -> Services:
     """Everything real but the face and the engine, which paint their numbers."""
-    return Studio(
+    return Services(
         Avatars(settings.data_dir, still_face),
-        Places(lambda _: Planned(placement, ())),
+        Pools(lambda _: Planned(placement, ())),
         engine=lambda name: engine,
         observer=lambda wants: StillObserver(),
         observe_portrait=lambda frame: still_face(),
@@ -53,10 +53,10 @@ def settings_for(data_dir: Path, **more: Any) -> Settings:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, studio: Callable[[Settings], Studio] = painted_studio, attached: Attached | None = None
+    settings: Settings, services: Callable[[Settings], Services] = painted_services, attached: Attached | None = None
 ) -> AsyncIterator[tuple[str, FastAPI]]:
-    """(address, app) of a warm server, whose studio is painted unless another one is given."""
-    app = create_app(settings, studio, attached)
+    """(address, app) of a warm server, whose services is painted unless another one is given."""
+    app = create_app(settings, services, attached)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     task = asyncio.create_task(server.serve())
     try:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.executors import Failure, Rendered, Spread, Task
+from pipeline.devices.placement import Placement
+from pipeline.executors import Failure, FanOut, Rendered, Task
 from pipeline.executors.threads import Threads
-from pipeline.placement import Placement
 
 FOUR = Placement("four", "cpu:0", "cpu:0", ("cpu:1", "cpu:2", "cpu:3", "cpu:4"), "cpu:5")
 ONE = Placement("one", "cpu:0", "cpu:0", ("cpu:1",), "cpu:2")
@@ -75,7 +75,7 @@ class Bench:
             frame.told.append(failure)
             frame.ended.set()
 
-        spread = Spread(
+        spread = FanOut(
             tuple(Task("render", device, lambda: None) for device in self.placement.render),
             caller=frame.caller,
             kind="engine",

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from display.bridge_wire import ADDRESS
 from server.app import create_app
-from server.signalling import ice_links
-from tests.live import painted_studio, settings_for
+from server.routes.signalling import ice_links
+from tests.live import painted_services, settings_for
 from tests.painted import still_face
 
 TOKEN = "s3cret-of-the-house"
@@ -65,13 +65,13 @@ async def test_a_foreign_name_for_this_machine_is_refused(tmp_path):
 
 
 async def test_foreign_pages_may_not_call_unless_listed(tmp_path):
-    async with client(tmp_path, allowed_origins="https://studio.example") as http:
+    async with client(tmp_path, allowed_origins="https://services.example") as http:
         refused = await http.get("/api/channels", headers={"Origin": "https://evil.example"})
         assert refused.status_code == 403
         assert kind(refused) == "foreign-origin"
         assert "access-control-allow-origin" not in refused.headers
         assert (await http.get("/api/channels", headers={"Origin": "null"})).status_code == 403
-        for origin in ("http://127.0.0.1:8000", "https://studio.example"):
+        for origin in ("http://127.0.0.1:8000", "https://services.example"):
             welcome = await http.get("/api/channels", headers={"Origin": origin})
             assert welcome.status_code == 200
             assert welcome.headers["access-control-allow-origin"] == origin
@@ -79,10 +79,10 @@ async def test_foreign_pages_may_not_call_unless_listed(tmp_path):
 
 async def test_a_preflight_learns_what_whip_clients_need(tmp_path):
     async with client(tmp_path, at="telequilt.example", host="0.0.0.0", token=TOKEN) as http:
-        asked = {"Origin": "https://studio.example", "Access-Control-Request-Method": "POST"}
+        asked = {"Origin": "https://services.example", "Access-Control-Request-Method": "POST"}
         answer = await http.options("/whip/room", headers=asked)
         assert answer.status_code == 204
-        assert answer.headers["access-control-allow-origin"] == "https://studio.example"
+        assert answer.headers["access-control-allow-origin"] == "https://services.example"
         assert "PATCH" in answer.headers["access-control-allow-methods"]
         assert "Authorization" in answer.headers["access-control-allow-headers"]
         assert {"Location", "ETag", "Link"} <= set(answer.headers["access-control-expose-headers"].split(", "))
@@ -111,12 +111,12 @@ async def test_a_strangers_list_of_avatars_holds_the_sample_alone(tmp_path):
     for host, seen in (("127.0.0.1", 2), ("0.0.0.0", 1)):
         settings = settings_for(tmp_path / host, host=host, token=TOKEN)
         app = create_app(settings)
-        app.state.studio = studio = painted_studio(settings)
-        studio.avatars.keep(still_face(), studio.avatars.records()[0].consent, "")
+        app.state.services = services = painted_services(settings)
+        services.avatars.keep(still_face(), services.avatars.records()[0].consent, "")
         base = {"base_url": "http://localhost", "headers": {"Authorization": f"Bearer {TOKEN}"}}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), **base) as http:
             assert len((await http.get("/api/avatars")).json()) == seen
-        studio.close()
+        services.close()
 
 
 async def test_pages_load_nothing_from_outside(tmp_path):
@@ -162,7 +162,7 @@ async def test_ice_servers_are_told_as_links(tmp_path):
 
 
 async def test_a_screen_too_large_to_send_is_said_at_readyz(tmp_path):
-    app = create_app(settings_for(tmp_path, screen="8k"), painted_studio)
+    app = create_app(settings_for(tmp_path, screen="8k"), painted_services)
     async with app.router.lifespan_context(app):
         await app.state.warming
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:

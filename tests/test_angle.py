@@ -49,7 +49,7 @@ def _view(page: Page) -> float:
 
 
 PAINT_EDGES = """async ([odd, slow]) => {
-  const { WebGLPainter, CanvasPainter } = await import("/pages/painters.js");
+  const { WebGLPainter, CanvasPainter } = await import("/pages/shared/painters.js");
   const screen = { columns: 3, rows: 2, quilt_width: 96 + odd, quilt_height: 64 + odd, aspect: 1,
                    yaws_degrees: [-5, -3, -1, 1, 3, 5] };
   const source = document.createElement("canvas");

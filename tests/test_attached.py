@@ -18,7 +18,7 @@ from display.optics import fan
 from display.quilt import compose
 from display.screen import PRODUCT, screen
 from server.__main__ import app
-from server.attached import Attached
+from server.displays.attached import Attached
 from tests import desktops
 from tests.live import running, serving, settings_for, until
 from tests.painted import PaintedEngine, PaintedState

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import barcode
-from benchmarks.harness import write
-from server.encode import Encoder, form_for
+from benchmarks.lib.harness import write
+from benchmarks.live import barcode
+from server.media.encode import Encoder, form_for
 
 
 @pytest.mark.parametrize("number", [0, 1, 1000, 2**19, 2**20 - 1])

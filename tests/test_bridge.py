@@ -63,7 +63,7 @@ def test_a_cast_opens_the_window_plays_and_only_then_takes_the_old_playlist_away
     bridge = Bridge(fake.http)
     bridge.cast([hologram(FILM)])
     first = fake.fake.playing
-    bridge.cast([hologram(FILM), hologram("http://studio.example/still", "qs8x6a0.75")])
+    bridge.cast([hologram(FILM), hologram("http://services.example/still", "qs8x6a0.75")])
     assert fake.fake.errors == []
     assert fake.fake.window == {-1: True}
     assert list(fake.fake.playlists) == [fake.fake.playing]
@@ -71,7 +71,7 @@ def test_a_cast_opens_the_window_plays_and_only_then_takes_the_old_playlist_away
     shown = fake.fake.playlists[fake.fake.playing]["items"]
     assert [(one["uri"], one["cols"], one["rows"], one["view_count"], one["aspect"]) for one in shown] == [
         (FILM, 6, 4, 24, 1.0),
-        ("http://studio.example/still", 8, 6, 48, 0.75),
+        ("http://services.example/still", 8, 6, 48, 0.75),
     ]
     assert fake.fake.names()[-2:] == ["play_playlist", "delete_playlist"]
     bridge.stop()
@@ -89,7 +89,7 @@ def test_a_file_is_cast_by_its_full_path(fake: Running, tmp_path, monkeypatch) -
 
 def test_a_tiling_is_said_as_names_say_it_or_without_their_two_letters() -> None:
     for said in ("6x4a.75", "qs6x4a0.75", "QS6x4a0.75"):
-        one = hologram("http://studio.example/film.mp4", said)
+        one = hologram("http://services.example/film.mp4", said)
         assert (one.columns, one.rows, one.aspect) == (6, 4, 0.75)
 
 
@@ -97,10 +97,10 @@ def test_a_tiling_is_said_as_names_say_it_or_without_their_two_letters() -> None
     ("where", "tiling", "words"),
     [
         ("nowhere_qs6x4a1.mp4", "", "neither a file"),
-        ("http://studio.example/film.mp4", "", "how the quilt is tiled"),
-        ("http://studio.example/film.mp4", "6x4", "no tiling"),
-        ("http://studio.example/film_qs0x4a1.mp4", "", "0x4"),
-        ("http://studio.example/film_qs6x4a0.mp4", "", "no aspect"),
+        ("http://services.example/film.mp4", "", "how the quilt is tiled"),
+        ("http://services.example/film.mp4", "6x4", "no tiling"),
+        ("http://services.example/film_qs0x4a1.mp4", "", "0x4"),
+        ("http://services.example/film_qs6x4a0.mp4", "", "no aspect"),
         ("file:///etc/passwd_qs6x4a1", "", "neither a file"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from display.calibration import read
-from server.bridge import app
+from server.commands.bridge import app
 from tests.bridges import FILM, Running, fake_module, portrait, portrait_beside_a_monitor, running
 
 fake = pytest.fixture(portrait_beside_a_monitor)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.capacity import ENOUGH_FRAMES, PROCESSOR, Capacity, Load
 from pipeline.clock import UNKNOWN, Cost
+from pipeline.devices.capacity import ENOUGH_FRAMES, PROCESSOR, Capacity, Load
 
 
 def load(engine: str = "quick", views: int = 24, frames: int = 250, **busy: float) -> Load:

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from server.clips import ClipUnreadable, facts, frames
+from server.media.clips import ClipUnreadable, facts, frames
 
 
 def write_clip(path: Path, count: int = 10, size: tuple[int, int] = (96, 64), rate: int = 25) -> Path:

@@ -12,12 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.places import Places
+from pipeline.executors.pools import Pools
 from server.app import create_app
-from server.lobby import Lobby
+from server.calls.lobby import Lobby
+from server.calls.services import Services
 from server.settings import Settings
-from server.studio import Studio
-from tests.live import painted_studio, running, settings_for
+from tests.live import painted_services, running, settings_for
 from tests.painted import PaintedEngine
 from tests.test_attached import announced
 from tests.test_show import PLENTY
@@ -41,13 +41,13 @@ main()
 def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What has been done, in its order."""
     done: list[str] = []
-    close = Places.close
+    close = Pools.close
 
-    def closing(places: Places) -> None:
+    def closing(places: Pools) -> None:
         done.append("places closed")
         close(places)
 
-    monkeypatch.setattr(Places, "close", closing)
+    monkeypatch.setattr(Pools, "close", closing)
     return done
 
 
@@ -61,10 +61,10 @@ async def test_what_is_being_warmed_up_is_not_closed_meanwhile(tmp_path: Path, o
             time.sleep(0.3)
             order.append("warm")
 
-    def studio(settings: Settings) -> Studio:
-        return painted_studio(settings, Slow())
+    def services(settings: Settings) -> Services:
+        return painted_services(settings, Slow())
 
-    app = create_app(settings_for(tmp_path), studio)
+    app = create_app(settings_for(tmp_path), services)
     async with app.router.lifespan_context(app):
         await begun.wait()
     assert order == ["warm", "places closed"]
@@ -78,7 +78,7 @@ async def test_devices_are_let_go_even_where_a_caller_cannot_be(
         raise OSError("a caller who stays")
 
     monkeypatch.setattr(Lobby, "close", close)
-    app = create_app(settings_for(tmp_path), painted_studio)
+    app = create_app(settings_for(tmp_path), painted_services)
     with pytest.raises(OSError, match="a caller who stays"):
         async with app.router.lifespan_context(app):
             await app.state.warming

@@ -20,7 +20,7 @@ from display.optics import fan
 from display.quilt import compose, on_device
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from display.views import ViewSet
-from server.encode import Encoder, form_for
+from server.media.encode import Encoder, form_for
 
 LAYOUTS = list(Layout)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.executors import Rendered, Spread, Task
+from pipeline.devices.placement import Placement
+from pipeline.executors import FanOut, Rendered, Task
 from pipeline.executors.threads import Threads
-from pipeline.placement import Placement
 from tests.renderer_bench import FOUR, ONE, fail, held, until
 
 
@@ -86,13 +86,13 @@ def devices():
 
 def spread_on(
     devices: Devices, placement: Placement, work: Callable[[Any], None], caller: object, views: int
-) -> Spread:
+) -> FanOut:
     def run(device: str, parts: Sequence[tuple[Any, range]]) -> Rendered:
         devices.made[device].tell(lambda: work(parts))
         return Rendered([None] * len(parts), devices.made[device].fence())
 
     tasks = tuple(Task("render", device, lambda: None) for device in placement.render)
-    return Spread(tasks, caller, "e", views, lambda: None, lambda d: None, caller, run, lambda views, made: None)
+    return FanOut(tasks, caller, "e", views, lambda: None, lambda d: None, caller, run, lambda views, made: None)
 
 
 def test_a_device_that_works_behind_is_given_two_batches_ahead_and_no_more(devices: Devices):
@@ -154,9 +154,9 @@ def test_what_goes_wrong_behind_counts_like_what_is_raised(devices: Devices):
         devices.made[device].tell(work)
         return Rendered([None] * len(parts), devices.made[device].fence())
 
-    def render(caller: int) -> Spread:
+    def render(caller: int) -> FanOut:
         tasks = tuple(Task("render", device, lambda: None) for device in FOUR.render)
-        return Spread(tasks, caller, "e", 24, lambda: None, lambda d: None, caller, run, lambda views, made: None)
+        return FanOut(tasks, caller, "e", 24, lambda: None, lambda d: None, caller, run, lambda views, made: None)
 
     for caller in range(10):
         executor.submit([render(caller)], told.append)

@@ -11,11 +11,11 @@ from display.optics import Cameras
 from display.views import ViewSet
 from engines.contract import FaceObservation
 from pipeline import session as session_module
+from pipeline.devices.placement import preset
+from pipeline.executors.health import LAST_PATIENCE, LEAST_PATIENCE
 from pipeline.executors.threads import LOOK_EVERY
 from pipeline.flow import LEFT
 from pipeline.frame import Frame
-from pipeline.placement import preset
-from pipeline.roster import LAST_PATIENCE, LEAST_PATIENCE
 from tests.callers import EIGHT, PAPER, SMALL, Caller, alone, assert_same
 from tests.painted import PaintedEngine, PaintedState, StillObserver
 from tests.renderer_bench import until

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from av.error import InvalidDataError
 
-from server.encode import (
+from server.media.encode import (
     BUFFER_SECONDS,
     KEYFRAME_APART,
     KEYFRAME_EVERY,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from engines import catalogue
 from engines.runtime.cache import Cache
 from server import __main__ as command_line
-from server.engines import app
+from server.commands.engines import app
 from server.settings import Settings
 from tests.curves import KEY, Trial
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.devices.placement import Placement, preset
 from pipeline.executors import Executor, Failure, Task
 from pipeline.executors.inline import Inline
 from pipeline.executors.threads import Threads
-from pipeline.placement import Placement, preset
 
 PLACE = Placement("test", "cpu:0", "cpu:0", ("cpu:1", "cpu:2", "cpu:3"), "cpu:4")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from display.tiling import OFF_AXIS
-from server.archive import CUT_SHORT, NAME, Archive, StillRecording, UnknownRecording
-from server.encode import AccessUnit
-from server.film import Film, FilmFailed, SoundClock
-from server.fragments import Whole, examine
+from server.media.encode import AccessUnit
+from server.recordings.archive import CUT_SHORT, NAME, Archive, StillRecording, UnknownRecording
+from server.recordings.film import Film, FilmFailed, SoundClock
+from server.recordings.fragments import Whole, examine
 from tests.films import BEGUN, SMALL, content, nal_units, playable, units
 
 SUFFIX = "_qs6x4a1"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from server.archive import Archive
-from server.encode import AccessUnit
+from server.media.encode import AccessUnit
+from server.recordings.archive import Archive
 from tests.filming import CHANNEL, RECORDING, fetched, http_of, live_server, recorded_for
 from tests.films import Content, content, nal_units, playable, probed
 from tests.live import Client, Clip
@@ -53,7 +53,7 @@ async def test_a_recording_is_every_picture_that_was_encoded_while_it_went_on(li
         await caller.hang_up()
     assert facts["name"] == begun.json()["name"]
     assert facts["name"].startswith("room-")
-    assert facts["name"].endswith("_qs6x4a1.mp4"), "as Looking Glass Studio reads it"
+    assert facts["name"].endswith("_qs6x4a1.mp4"), "as Looking Glass Services reads it"
     film = content(await fetched(http, facts["name"], tmp_path / "film.mp4"))
     assert (film.width, film.height) == (1536, 1024)
     assert film.decoded == facts["frames"] > 5

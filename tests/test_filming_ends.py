@@ -15,8 +15,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from server.archive import CUT_SHORT, Archive
-from server.film import FRAGMENT_SECONDS
+from server.recordings.archive import CUT_SHORT, Archive
+from server.recordings.film import FRAGMENT_SECONDS
 from tests.filming import RECORDING, calling, http_of, live_server, recorded_for
 from tests.films import playable, probed
 from tests.live import Client, free_port, running, serving, settings_for, until
@@ -58,9 +58,9 @@ import sys
 from pathlib import Path
 import uvicorn
 from server.app import create_app
-from tests.live import painted_studio, settings_for
+from tests.live import painted_services, settings_for
 settings = settings_for(Path(sys.argv[1]), min_free_bytes=0)
-uvicorn.run(create_app(settings, painted_studio), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+uvicorn.run(create_app(settings, painted_services), host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
 """
 
 

@@ -21,10 +21,10 @@ import pytest_asyncio
 
 from display.screen import PRODUCT, screen
 from pipeline.puppet import RATE
-from server import peers
-from server.channel import ChannelReport
-from server.lobby import Lobby
-from server.studio import open_studio
+from server.calls.channel import ChannelReport
+from server.calls.lobby import Lobby
+from server.calls.services import open_services
+from server.webrtc import peers
 from tests import foreign_page, swaying_face
 from tests.foreign_page import Site, Tab
 from tests.live import Client, running, serving, settings_for, until
@@ -39,7 +39,7 @@ PATIENCE = 40.0
 
 
 @dataclass(frozen=True)
-class Room:
+class Admission:
     """The one channel of the server under test, seen from within and from without."""
 
     server: str
@@ -72,14 +72,14 @@ def site() -> Iterator[Site]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def room(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
+async def room(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Admission]:
     settings = settings_for(tmp_path_factory.mktemp("data"), token=TOKEN, allowed_origins=(site.origin,))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with (
-        serving(settings, open_studio) as (url, app),
+        serving(settings, open_services) as (url, app),
         httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http,
     ):
-        yield Room(url, app.state.lobby, http)
+        yield Admission(url, app.state.lobby, http)
 
 
 async def sees_quilts(viewer: Client) -> None:
@@ -104,7 +104,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def ffmpeg(room: Room, clip: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def ffmpeg(room: Admission, clip: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """FFmpeg publishing into the room. It hangs up when its standard input ends."""
     assert "whip" in av.formats_available
     words = [f"{room.server}/whip/room", TOKEN, str(clip), str(clip.parent)]
@@ -145,7 +145,7 @@ async def test_ffmpeg_killed_in_the_middle_is_gone_within_five_seconds(room, cli
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def tab(room: Room, site: Site, tmp_path: Path) -> AsyncIterator[Tab]:
+async def tab(room: Admission, site: Site, tmp_path: Path) -> AsyncIterator[Tab]:
     site.put_page()
     swaying_face.write_mjpeg(tmp_path / "camera.mjpeg")
     async with foreign_page.tab(site, room.server, tmp_path / "camera.mjpeg") as tab:

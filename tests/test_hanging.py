@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from pipeline.devices.placement import Placement
 from pipeline.executors import DeviceGone, Failure, Task, threads
-from pipeline.placement import Placement
-from pipeline.roster import LAST_PATIENCE, able
+from pipeline.executors.health import LAST_PATIENCE, able
 from tests.renderer_bench import ONE, Bench, Clock, Frame, until
 
 

@@ -25,7 +25,7 @@ from tests.bridges import envelope, fake_module, misbehaving, running, saying
 from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, browsing, go_live, served, write_calm
 from tests.drawn import TILING, WATCHED, expect_right, expect_wrong, frozen
 from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, as_record, fill_screen, off
-from tests.live import free_port, painted_studio
+from tests.live import free_port, painted_services
 from tests.panels import CELLS
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -54,7 +54,7 @@ def publish(browser: Browser, address: str) -> None:
 @pytest.fixture(scope="module")
 def painted(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A viewer's address with a caller on air; view i is painted red with 10 x i."""
-    with served(Settings(data_dir=tmp_path_factory.mktemp("painted"), port=0), painted_studio) as (address, _):
+    with served(Settings(data_dir=tmp_path_factory.mktemp("painted"), port=0), painted_services) as (address, _):
         publish(browser, address)
         yield f"{address}view/glass"
 

@@ -20,7 +20,7 @@ from server.app import PAGE_HEADERS, VIEWER_HEADERS
 from server.settings import Settings
 from tests.browsing import Visit, browsing, served
 from tests.glasses import RECORD, as_record, off
-from tests.live import painted_studio
+from tests.live import painted_services
 from tests.panels import CELLS, FACTS, FLIPPED, STRIPES, noisy
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -36,7 +36,7 @@ TILINGS = [
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with (
-        served(Settings(data_dir=tmp_path_factory.mktemp("data"), port=0), painted_studio) as (address, _),
+        served(Settings(data_dir=tmp_path_factory.mktemp("data"), port=0), painted_services) as (address, _),
         browsing(None) as browser,
     ):
         yield Visit(browser).open(f"{address}view/nobody")
@@ -52,8 +52,8 @@ def records() -> Iterator[str]:
 
 
 UNIFORMS = """async ([record, tiling]) => {
-  const { parse } = await import("/pages/calibration.js");
-  const { uniforms } = await import("/pages/lenticular.js");
+  const { parse } = await import("/pages/viewer/calibration.js");
+  const { uniforms } = await import("/pages/viewer/lenticular.js");
   return uniforms(tiling, parse(record));
 }"""
 
@@ -77,7 +77,7 @@ def test_numbers_for_the_shader_are_the_servers(page: Page) -> None:
 
 def test_a_channels_tiling_is_the_servers(page: Page) -> None:
     asked = """async () => {
-      const { tilingOf } = await import("/pages/tiling.js");
+      const { tilingOf } = await import("/pages/shared/tiling.js");
       return (await (await fetch("/api/screens")).json()).map((one) => [one.name, tilingOf(one, true)]);
     }"""
     for name, found in page.evaluate(asked):
@@ -111,7 +111,7 @@ BAD: list[tuple[str, Any]] = [
 MISSING = [name for name in RECORD if name not in ("serial", "invView", "viewCone")]
 TEXTS = ["", "  ", "{", "[]", "3", "null", '{"pitch": NaN}', "<!doctype html>"]
 REFUSAL = """async (record) => {
-  const { parse, CalibrationRejected } = await import("/pages/calibration.js");
+  const { parse, CalibrationRejected } = await import("/pages/viewer/calibration.js");
   try { parse(record, "It"); } catch (failure) { return failure instanceof CalibrationRejected ? failure.message : String(failure); }
   return "";
 }"""
@@ -134,8 +134,8 @@ def test_what_the_server_refuses_the_page_refuses_in_the_same_words(page: Page) 
 
 
 INTERLACED = """async ([record, tiling, pixels]) => {
-  const { parse } = await import("/pages/calibration.js");
-  const { Interlacer } = await import("/pages/lenticular.js");
+  const { parse } = await import("/pages/viewer/calibration.js");
+  const { Interlacer } = await import("/pages/viewer/lenticular.js");
   const calibration = parse(record);
   const across = tiling.width + (tiling.width % 2), down = tiling.height + (tiling.height % 2);
   const quilt = new ImageData(across, down);
@@ -196,7 +196,7 @@ FAULTS: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("change", "wanted"), FAULTS)
 def test_one_pixel_beside_is_a_fault_in_words(page: Page, change: dict[str, Any], wanted: list[str]) -> None:
-    asked = "async ([panel, seen]) => (await import('/pages/panel.js')).faults(panel, seen)"
+    asked = "async ([panel, seen]) => (await import('/pages/viewer/alignment.js')).faults(panel, seen)"
     found = page.evaluate(asked, [{"width": 640, "height": 480}, MEASURED | change])
     assert len(found) == len(wanted), found
     for fault, words in zip(found, wanted, strict=True):
@@ -220,7 +220,7 @@ SCREENS: list[tuple[list[dict[str, Any]], int | None]] = [
 @pytest.mark.parametrize(("screens", "wanted"), SCREENS)
 def test_the_screen_that_is_the_display_is_found(page: Page, screens: list[dict[str, Any]], wanted: int | None) -> None:
     asked = """async ([screens, wanted]) => {
-      const found = (await import("/pages/screens.js")).likeliest(screens, wanted);
+      const found = (await import("/pages/viewer/screens.js")).likeliest(screens, wanted);
       return found && screens.indexOf(found);
     }"""
     display = {"calibration": {"width": 640, "height": 480, "serial": "LKG-T00001"}, "place": [640, 0]}

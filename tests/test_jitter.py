@@ -8,7 +8,7 @@ import pytest
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtp import RtpPacket
 
-from server.jitter import PromptJitterBuffer
+from server.webrtc.jitter import PromptJitterBuffer
 
 
 def packets(sizes: list[int], first: int = 65_500, marked: bool = True) -> list[RtpPacket]:

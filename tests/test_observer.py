@@ -16,7 +16,7 @@ from pipeline.preprocess.expression import Opening
 from pipeline.preprocess.landmarks import to_array, to_array_plainly
 from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.puppet import puppet_portrait
-from server import clips, portraits
+from server.media import clips, portraits
 
 MEDIA = Path(__file__).parents[1].parent / "shared" / "media"
 with_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="no shared media beside the checkout")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.programme import Part, read
+from benchmarks.gpu.programme import Part, read
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "on_gpu.sh"

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import overhead
 from benchmarks.overhead import Ended, measured
-from pipeline.placement import preset
+from pipeline.devices.placement import preset
 
 
 def test_time_in_stages_counts_once_where_tasks_run_side_by_side():

@@ -24,7 +24,7 @@ from tests.browsing import (
     start,
     write_film,
 )
-from tests.live import painted_studio
+from tests.live import painted_services
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PLENTY)
@@ -62,7 +62,7 @@ def test_a_call_from_first_visit_to_hanging_up(browser: Browser, real: tuple[str
     expect(page.get_by_alt_text("The portrait you chose")).to_be_visible()
     page.get_by_role("button", name="Make the avatar").click()
     expect(page.get_by_role("alert").filter(has_text="Say whose face it is")).to_be_visible()
-    assert len(app.state.studio.avatars.records()) == 1, "nothing is sent before consent"
+    assert len(app.state.services.avatars.records()) == 1, "nothing is sent before consent"
     page.get_by_role("radio", name="Mine").check()
     page.get_by_role("button", name="Make the avatar").click()
     expect(page.get_by_role("radio", name="Snapshot")).to_be_checked()
@@ -95,7 +95,7 @@ def test_a_call_from_first_visit_to_hanging_up(browser: Browser, real: tuple[str
     page.get_by_role("button", name="Forget Snapshot").click()
     page.get_by_role("button", name="Forget it").click()
     expect(page.get_by_role("radio", name="Snapshot")).to_have_count(0)
-    assert len(app.state.studio.avatars.records()) == 1
+    assert len(app.state.services.avatars.records()) == 1
     assert visit.complaints == []
     assert visit.hosts <= {address.split("/")[2], ""}, "nothing from outside ('' is blob:)"
 
@@ -165,7 +165,7 @@ def test_a_channel_is_taken_once(browser: Browser, painted: tuple[str, FastAPI])
 
 
 def test_a_token_is_asked_for_and_kept_out_of_the_address(browser: Browser, tmp_path: Path) -> None:
-    with served(Settings(data_dir=tmp_path, port=0, token="open sesame"), painted_studio) as (address, _):  # type: ignore[arg-type]
+    with served(Settings(data_dir=tmp_path, port=0, token="open sesame"), painted_services) as (address, _):  # type: ignore[arg-type]
         visit = Visit(browser)
         page = visit.open(address)
         page.get_by_role("textbox", name="Token").fill("wrong")

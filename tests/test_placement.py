@@ -9,9 +9,9 @@ import pytest
 
 from engines import catalogue
 from engines.contract import Footprint
-from pipeline import gpus
-from pipeline.placement import Placement, UnknownPlacement, from_file, names, preset
-from pipeline.planner import GIB, Device, PlacementImpossible, bytes_needed, chosen, plan, work_of
+from pipeline.devices import gpus
+from pipeline.devices.placement import Placement, UnknownPlacement, from_file, names, preset
+from pipeline.devices.planner import GIB, Device, PlacementImpossible, bytes_needed, chosen, plan, work_of
 
 NEEDS = Footprint(GIB, GIB, 4 * GIB, drive_work=3.0, view_work=1.0)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server import portraits
-from server.portraits import LONGEST_SIDE, PortraitUnreadable
+from server.media import portraits
+from server.media.portraits import LONGEST_SIDE, PortraitUnreadable
 
 PHOTO = (files("matplotlib") / "mpl-data" / "sample_data" / "grace_hopper.jpg").read_bytes()
 "A public-domain photograph of one person."

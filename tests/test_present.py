@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from server.encode import AccessUnit
-from server.pacing import Bucket
-from server.present import NO_KEYFRAME, SLOW, Waiting
+from server.media.encode import AccessUnit
+from server.media.present import NO_KEYFRAME, SLOW, SendQueue
+from server.webrtc.pacing import Bucket
 
 
 def unit(number: int, keyframe: bool = False) -> AccessUnit:
     return AccessUnit(bytes([number]), keyframe, number, float(number))
 
 
-def taken(waiting: Waiting) -> list[int]:
+def taken(waiting: SendQueue) -> list[int]:
     units = []
     while (one := waiting.take()) is not None:
         units.append(one.pts)
@@ -19,7 +19,7 @@ def taken(waiting: Waiting) -> list[int]:
 
 
 def test_nothing_is_sent_before_the_first_keyframe():
-    waiting = Waiting()
+    waiting = SendQueue()
     assert waiting.offer(unit(0))
     assert waiting.take() is None
     assert not waiting.offer(unit(1, keyframe=True))
@@ -29,7 +29,7 @@ def test_nothing_is_sent_before_the_first_keyframe():
 
 
 def test_a_slow_viewer_skips_to_the_next_keyframe_and_never_gets_a_picture_without_its_base():
-    waiting = Waiting(most=2)
+    waiting = SendQueue(most=2)
     waiting.offer(unit(0, keyframe=True))
     waiting.offer(unit(1))
     assert waiting.offer(unit(2)), "full: a keyframe is needed"
@@ -42,7 +42,7 @@ def test_a_slow_viewer_skips_to_the_next_keyframe_and_never_gets_a_picture_witho
 
 
 def test_a_keyframe_takes_the_place_of_all_that_waits():
-    waiting = Waiting(most=2)
+    waiting = SendQueue(most=2)
     for number in (0, 1):
         waiting.offer(unit(number, keyframe=number == 0))
     waiting.offer(unit(2, keyframe=True))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from display.tiling import OFF_AXIS
-from server import recording as module
-from server.archive import Archive, Facts
-from server.encode import AccessUnit
-from server.recording import LONG_ENOUGH, NEARLY_FULL, STUCK, TOO_SLOW, Limits, Recording
+from server.media.encode import AccessUnit
+from server.recordings import recording as module
+from server.recordings.archive import Archive, Facts
+from server.recordings.recording import LONG_ENOUGH, NEARLY_FULL, STUCK, TOO_SLOW, Limits, Recording
 from tests.films import SMALL, content, nal_units, units
 from tests.live import until
 

@@ -18,7 +18,7 @@ from server.settings import Settings
 from tests.browsing import PLENTY, Visit, browsing, go_live, served, write_calm
 from tests.films import playable
 from tests.glasses import GLASS, RECORD, SCREENS, fill_screen
-from tests.live import free_port, painted_studio
+from tests.live import free_port, painted_services
 from tests.test_access import TOKEN
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -49,7 +49,7 @@ def call(browser: Browser, data: Path, **more: Any) -> Iterator[tuple[Page, Page
     """A caller's page that is live, a viewer's page that plays, whose visit both are, and the server."""
     fragment = f"#token={TOKEN}" if "token" in more else ""
     settings = Settings(**({"data_dir": data, "port": 0, "min_free_bytes": 0} | more))
-    with served(settings, painted_studio) as (address, app):
+    with served(settings, painted_services) as (address, app):
         visit = Visit(browser)
         try:
             page = visit.open(f"{address}{fragment}")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from pipeline.executors import DeviceGone
-from pipeline.roster import MOST_IN_A_ROW, able
+from pipeline.executors.health import MOST_IN_A_ROW, able
 from tests.renderer_bench import FOUR, ONE, Clock, Frame, fail, until
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from display.screen import screen
+from pipeline.devices.placement import Placement, preset
 from pipeline.executors import Executor
 from pipeline.executors.inline import Inline
 from pipeline.executors.threads import Threads
 from pipeline.flow import REPLACED
 from pipeline.frame import Frame
-from pipeline.placement import Placement, preset
 from pipeline.session import Session
 from pipeline.stages import Picture
 from tests.painted import PaintedEngine, StillObserver

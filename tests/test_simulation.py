@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.agreement import Case, everyday, sleeping, slept
-from benchmarks.calls import square_screen
-from benchmarks.harness import pyplot
-from benchmarks.performed import measured_costs, performed
+from benchmarks.lib.calls import square_screen
+from benchmarks.lib.harness import pyplot
 from benchmarks.simulate import assumed, main
-from benchmarks.simulation import SETTLED_AFTER, Load, Outcome, planned, simulated
-from benchmarks.timeline import draw, panel
-from benchmarks.virtual import Costs, Events
-from pipeline.placement import Placement, preset
+from benchmarks.simulation.agreement import Case, everyday, sleeping, slept
+from benchmarks.simulation.performed import measured_costs, performed
+from benchmarks.simulation.simulation import SETTLED_AFTER, Load, Outcome, planned, simulated
+from benchmarks.simulation.timeline import draw, panel
+from benchmarks.simulation.virtual import Costs, Events
+from pipeline.devices.placement import Placement, preset
 
 COSTS = Costs(preprocess=0.008, drive=0.010, render=0.002, per_view=0.0005, compose=0.003, encode=0.006)
 PAPER = preset("paper")
@@ -112,7 +112,7 @@ def test_events_happen_in_time_and_at_one_time_as_announced():
 
 @pytest.mark.parametrize("case", sleeping(2.0), ids=lambda case: case.name)
 def test_it_predicts_what_real_threads_do(case: Case):
-    """Throughput and age within a tenth: benchmarks/agreement.py says how, on a machine that others use too."""
+    """Throughput and age within a tenth: benchmarks/simulation/agreement.py says how, on a machine that others use too."""
     tries = slept(case)
     assert tries[-1].agrees, [one.off for one in tries]
 

@@ -14,8 +14,8 @@ from display.colour import Layout, plain
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from display.tiling import OFF_AXIS, Tiling
 from pipeline.stages import Picture
-from server.filming import png
-from server.watching import note_of, size_of, tiling_of
+from server.commands.watching import note_of, size_of, tiling_of
+from server.routes.filming import png
 from tests.filming import CHANNEL, RECORDING, fetched, http_of, live_server, recorded_for
 from tests.live import Client
 from tests.painted import PaintedEngine

@@ -17,8 +17,8 @@ from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
+from pipeline.devices.placement import preset
 from pipeline.flow import REPLACED
-from pipeline.placement import preset
 from tests.callers import PAPER, QUILT, SMALL, Caller, alone, assert_same
 from tests.painted import PaintedEngine, PaintedState, still_face
 from tests.renderer_bench import until

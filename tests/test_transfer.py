@@ -18,15 +18,15 @@ from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
-from pipeline import timing
 from pipeline.clock import StageClock
+from pipeline.devices import timing
+from pipeline.devices.placement import preset
+from pipeline.devices.timing import Span
+from pipeline.devices.transfer import Readback, Replicated, fence
 from pipeline.executors.inline import Inline
 from pipeline.flow import Work
 from pipeline.frame import Frame
-from pipeline.placement import preset
 from pipeline.stages import Picture, Stages
-from pipeline.timing import Stint
-from pipeline.transfer import Carried, Landing, fence
 from tests.painted import StillObserver, still_face
 
 
@@ -58,7 +58,7 @@ def state() -> State:
 
 def test_between_threads_of_the_processor_everything_stays_the_same_object():
     made = state()
-    carried = Carried(made)
+    carried = Replicated(made)
     assert carried.send("cpu:3") is None
     assert carried.on("cpu:3") is made
     assert carried.on("cpu:0") is made
@@ -68,7 +68,7 @@ def test_between_threads_of_the_processor_everything_stays_the_same_object():
 
 def test_a_device_gets_one_copy_however_many_renderers_are_there():
     made = state()
-    carried = Carried(made)
+    carried = Replicated(made)
     for _ in range(3):
         carried.send("meta")
         carried.on("meta")
@@ -87,7 +87,7 @@ def test_a_device_gets_one_copy_however_many_renderers_are_there():
 
 def test_parts_that_are_there_already_are_not_copied():
     half = State(torch.ones(2, device="meta"), np.eye(4), state().inner, [], Pair(torch.ones(1, device="meta"), "r"))
-    carried = Carried(half)
+    carried = Replicated(half)
     there = carried.on("meta")
     assert carried.copies == 1
     assert there.planes is half.planes
@@ -98,14 +98,14 @@ def test_parts_that_are_there_already_are_not_copied():
 
 def test_values_without_tensors_go_anywhere():
     for value in (None, 7, "state", {"a": [1, 2]}, np.eye(2)):
-        carried = Carried(value)
+        carried = Replicated(value)
         assert carried.on("meta") is value
         assert carried.copies == 0
 
 
 def test_what_lands_from_the_processor_is_the_same_memory():
     pixels = torch.zeros(4, 4, dtype=torch.uint8)
-    landed = Landing(pixels).array()
+    landed = Readback(pixels).array()
     pixels[0, 0] = 9
     assert landed[0, 0] == 9
 
@@ -113,8 +113,8 @@ def test_what_lands_from_the_processor_is_the_same_memory():
 def test_times_are_written_down_when_a_frame_has_gone_by():
     clock, now = StageClock(captured=0.0), iter([1.0, 1.5, 2.0])
     begun, ended = (timing.instant("cpu:1", lambda: next(now)) for _ in range(2))
-    stints = [Stint("render", "cpu:1", begun, ended, share=0.25), Stint("render", "cpu:2", 1.2, 2.0)]
-    timing.mark_times(clock, stints)
+    spans = [Span("render", "cpu:1", begun, ended, share=0.25), Span("render", "cpu:2", 1.2, 2.0)]
+    timing.mark_times(clock, spans)
     assert clock.spans == {"render": (1.0, 2.0)}
     assert clock.busy == {"cpu:1": pytest.approx(0.125), "cpu:2": pytest.approx(0.8)}
 

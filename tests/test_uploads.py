@@ -19,9 +19,9 @@ from PIL import Image
 from engines.contract import FaceObservation
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import observe_portrait
+from server.calls.services import Services
 from server.settings import Settings
-from server.studio import Studio
-from tests.live import Client, painted_studio, serving, settings_for, until
+from tests.live import Client, painted_services, serving, settings_for, until
 from tests.painted import still_face
 from tests.test_portraits import PHOTO, bomb, photo, saved, turned_by_exif
 from tests.test_whip import problem
@@ -29,16 +29,16 @@ from tests.test_whip import problem
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def seeing_studio(settings: Settings) -> Studio:
+def seeing_services(settings: Settings) -> Services:
     """A painted engine, but faces in portraits are really looked for."""
-    return replace(painted_studio(settings), observe_portrait=observe_portrait)
+    return replace(painted_services(settings), observe_portrait=observe_portrait)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimpleNamespace]:
     data = tmp_path_factory.mktemp("data")
     settings = settings_for(data)
-    async with serving(settings, seeing_studio) as (base, _), httpx.AsyncClient(base_url=base, timeout=60) as http:
+    async with serving(settings, seeing_services) as (base, _), httpx.AsyncClient(base_url=base, timeout=60) as http:
         yield SimpleNamespace(http=http, data=data)
 
 
@@ -146,8 +146,8 @@ class Slow:
         assert self.may_end.wait(20)
         return still_face()
 
-    def studio(self, settings: Settings) -> Studio:
-        return replace(painted_studio(settings), observe_portrait=self.observe)
+    def services(self, settings: Settings) -> Services:
+        return replace(painted_services(settings), observe_portrait=self.observe)
 
 
 async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
@@ -155,7 +155,7 @@ async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
     slow = Slow()
     settings = settings_for(tmp_path, enrol_seconds=1.5)
     async with (
-        serving(settings, slow.studio) as (base, _),
+        serving(settings, slow.services) as (base, _),
         httpx.AsyncClient(base_url=base, timeout=60) as http,
     ):
         before = kept(tmp_path)
@@ -171,10 +171,10 @@ async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
 
 async def test_an_avatar_whose_maker_hung_up_is_forgotten(tmp_path: Path):
     slow = Slow()
-    async with serving(settings_for(tmp_path), slow.studio) as (base, app):
+    async with serving(settings_for(tmp_path), slow.services) as (base, app):
         before, forgotten = kept(tmp_path), []
-        forget = app.state.studio.avatars.forget
-        app.state.studio.avatars.forget = lambda avatar: (forget(avatar), forgotten.append(avatar))
+        forget = app.state.services.avatars.forget
+        app.state.services.avatars.forget = lambda avatar: (forget(avatar), forgotten.append(avatar))
         async with httpx.AsyncClient(base_url=base, timeout=60) as http:
             asking = asyncio.create_task(enrol(http, saved(photo())))
             await until(slow.begun.is_set)

@@ -22,8 +22,8 @@ from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
 from pipeline.frame import Frame
 from pipeline.puppet import Puppet
+from server.calls.services import Services, open_services
 from server.settings import Settings
-from server.studio import Studio, open_studio
 from tests.live import Client, serving, settings_for
 
 
@@ -46,17 +46,17 @@ class PuppetCamera(MediaStreamTrack):
         return picture
 
 
-def studio_with(network: Voodoo3D, samples: Samples) -> Callable[[Settings], Studio]:
+def services_with(network: Voodoo3D, samples: Samples) -> Callable[[Settings], Services]:
     engine = Voodoo3d(network, noise=True, samples=samples)
-    return lambda settings: replace(open_studio(settings), engine=lambda _name: engine)
+    return lambda settings: replace(open_services(settings), engine=lambda _name: engine)
 
 
-async def called(tmp_path: Path, studio: Callable[[Settings], Studio], pictures: int, seconds: float) -> np.ndarray:
+async def called(tmp_path: Path, services: Callable[[Settings], Services], pictures: int, seconds: float) -> np.ndarray:
     """[24, 256, 256, 3] int: the views of the `pictures`th quilt that a viewer of the puppet's call gets, within `seconds`."""
     frames = list(islice(Puppet().frames(), 0, 100, 5))
     settings = settings_for(tmp_path, engine="voodoo3d")
     async with (
-        serving(settings, studio) as (base, _app),
+        serving(settings, services) as (base, _app),
         httpx.AsyncClient(base_url=base, timeout=60) as http,
         Client(http) as caller,
         Client(http) as viewer,
@@ -78,7 +78,7 @@ def assert_a_hologram_of_noise(tiles: np.ndarray) -> None:
 
 
 async def test_a_caller_drives_a_volume_that_a_viewer_sees(tmp_path: Path) -> None:
-    small = studio_with(synthetic.network(Architecture(64, 16)), Samples(12, 12))
+    small = services_with(synthetic.network(Architecture(64, 16)), Samples(12, 12))
     assert_a_hologram_of_noise(await called(tmp_path, small, pictures=6, seconds=20))
 
 
@@ -86,5 +86,5 @@ async def test_a_caller_drives_a_volume_that_a_viewer_sees(tmp_path: Path) -> No
 @pytest.mark.timeout(1800)
 async def test_the_full_size_network_on_the_same_way(tmp_path: Path) -> None:
     """Few samples along a ray, but every layer at its published size: a quilt takes minutes without a GPU."""
-    whole = studio_with(synthetic.network(), Samples(12, 12))
+    whole = services_with(synthetic.network(), Samples(12, 12))
     assert_a_hologram_of_noise(await called(tmp_path, whole, pictures=2, seconds=1500))

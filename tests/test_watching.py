@@ -18,10 +18,11 @@ from PIL import Image
 from display.calibration import CalibrationRejected
 from display.lenticular import Tiling
 from display.screen import screen
-from server import glass, watching
-from server.client import Refused
-from server.clips import ClipUnreadable
-from server.watching import TilingUnknown, Watcher, note_of, pause, play, size_of, tiling_of
+from server.commands import watching
+from server.commands.watching import TilingUnknown, Watcher, note_of, pause, play, size_of, tiling_of
+from server.displays import glass
+from server.media.clips import ClipUnreadable
+from server.webrtc.client import Refused
 from tests import bridges
 from tests.live import Client, serving, settings_for, until
 from tests.test_clips import write_clip

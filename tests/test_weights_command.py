@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from engines.voodoo3d import checkpoint
 from engines.weights import Manifest
-from server.weights import app
+from server.commands.weights import app
 
 
 @pytest.fixture(autouse=True)

@@ -18,11 +18,11 @@ from engines.shared_volume import Sampling
 from engines.triplane import TriplaneField
 from engines.voodoo3d import checkpoint, stages, synthetic
 from engines.voodoo3d.architecture import Architecture
-from engines.voodoo3d.carry import SUPERRESOLVED, Carry, Resolved, chosen_views
 from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, enrol
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.render import looking, render
+from engines.voodoo3d.warp import SUPERRESOLVED, Resolved, Warp, chosen_views
 from engines.weights import SYNTHETIC
 
 VIEWS_OF_A_QUILT = 24
@@ -102,7 +102,7 @@ class Voodoo3d:
 
     @property
     def views_at_once(self) -> int:
-        """Views of a full batch on the device that this thread works on; one where views are carried over from neighbours:
+        """Views of a full batch on the device that this thread works on; one where views are warped over from neighbours:
         a batch filled up with part of another frame would cut neighbours apart, which costs more than it gains."""
         return 1 if self.resolved is not Resolved.EVERY else self._network().views_at_once
 
@@ -124,7 +124,7 @@ class Voodoo3d:
         network = self._made(device, precision)
         marches = ((1, Sampling.EXACT), (VIEWS_OF_A_QUILT, Sampling.EXACT), (VIEWS_OF_A_QUILT, Sampling.SHARED_VOLUME))
         looks = [looking(network, views, self.samples, sampling) for views, sampling in marches]
-        return [*network.stages(looks), stages.carry(network, Carry(VIEWS_OF_A_QUILT, Resolved.SECOND))]
+        return [*network.stages(looks), stages.warp(network, Warp(VIEWS_OF_A_QUILT, Resolved.SECOND))]
 
     def _network(self) -> Voodoo3D:
         """The network on the device that this thread works on; made when first wanted, once per device."""

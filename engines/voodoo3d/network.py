@@ -21,18 +21,18 @@ from engines.runtime.eager import Eager
 from engines.triplane import Decoder, TriplaneField
 from engines.voodoo3d import checkpoint, stages
 from engines.voodoo3d.architecture import COLOURS, PLANE_CHANNELS, Architecture
-from engines.voodoo3d.carry import Carry, Resolved
 from engines.voodoo3d.lift import Lift
 from engines.voodoo3d.stages import Look
 from engines.voodoo3d.superres import SuperResolution
 from engines.voodoo3d.transfer import Transfer
+from engines.voodoo3d.warp import Resolved, Warp
 
 VIEWS_AT_ONCE = {"cpu": 1, "cuda": 6}
 "Pictures super-resolved together. One keeps a CPU's peak at 0.6 GB, and more gain it nothing; of six, 24 views make four, and"
 "six are what each renderer of the paper's placement has."
 LOOKS_PREPARED = 6
 "Different marches that are prepared at most: one a screen's share of views and one for drivers, each with memory of its own."
-"There are as many ways of carrying between views at most."
+"There are as many ways of warping between views at most."
 
 
 class FieldDecoder(nn.Module):
@@ -177,15 +177,15 @@ class Voodoo3D(nn.Module):
                 into.copy_(run(torch.cat((some, filling)))[: len(some)])
         return resolved
 
-    def carry(
+    def warp(
         self, resolved: Resolved, raw: Tensor, depth: Tensor, cam2world: Tensor, intrinsics: Tensor, sharp: Tensor
     ) -> Tensor:
-        """All V neighbouring views [V, 3, 512, 512] of those that were super-resolved (`sharp`, as carry.picked gives them)
+        """All V neighbouring views [V, 3, 512, 512] of those that were super-resolved (`sharp`, as warp.picked gives them)
         and what was marched of all: pictures, depth and whose cameras [V, ...]."""
-        between = Carry(len(raw), resolved)
+        between = Warp(len(raw), resolved)
         if not between.needed:
             return sharp
-        return self._run_few(stages.carry, between)(raw, depth, cam2world, intrinsics, sharp)
+        return self._run_few(stages.warp, between)(raw, depth, cam2world, intrinsics, sharp)
 
     def source_frontal(self, planes: Tensor, coarse: int = 96, fine: int = 96) -> Tensor:
         """The source as the transfer wants to see it: from the front, super-resolved, [1, 3, 512, 512] in about 0..1."""
@@ -220,13 +220,13 @@ class Voodoo3D(nn.Module):
         )
         return {"image_raw": raw, "image": self.superresolve(raw), "depth": depth, "planes": planes}
 
-    def _run_few(self, stage: Callable[..., Stage], of: Look | Carry) -> Run:
+    def _run_few(self, stage: Callable[..., Stage], of: Look | Warp) -> Run:
         """The stage for these shapes, prepared for the first few of its kind."""
         if of not in self._runs and sum(type(key) is type(of) for key in self._runs) >= LOOKS_PREPARED:
             return Eager().prepare(stage(self, of))
         return self._run(stage, of)
 
-    def _run(self, stage: Callable[..., Stage], *of: Look | Carry) -> Run:
+    def _run(self, stage: Callable[..., Stage], *of: Look | Warp) -> Run:
         """The prepared stage; prepared now if nobody wanted it before."""
         key = of[0] if of else stage
         if key not in self._runs:

@@ -15,11 +15,11 @@ from display.optics import Cameras
 from display.views import ViewSet
 from engines.shared_volume import Budget, Sampling
 from engines.staging import onto
-from engines.voodoo3d.carry import Resolved, picked
 from engines.voodoo3d.drive import Voodoo3dState
 from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.stages import Look
+from engines.voodoo3d.warp import Resolved, picked
 
 _FROM_FRONTAL = np.linalg.inv(optics.orbit(0))
 
@@ -45,13 +45,13 @@ def render(
     resolved: Resolved = Resolved.EVERY,
 ) -> list[ViewSet]:
     """Each state from all of its cameras in one march; those that are `resolved` super-resolved together, whoever they belong
-    to, and carried over to the others; put into the screens' shapes on black."""
+    to, and warped over to the others; put into the screens' shapes on black."""
     seen = [marched(network, state, cameras, samples, sampling) for state, cameras in requests]
     if not seen:
         return []
     chosen = [picked(some.raw, resolved) for some in seen]
     sharp = network.superresolve(torch.cat(chosen)).split([len(some) for some in chosen])
-    square = [network.carry(resolved, *some, part) for some, part in zip(seen, sharp, strict=True)]
+    square = [network.warp(resolved, *some, part) for some, part in zip(seen, sharp, strict=True)]
     return [
         ViewSet(in_shape(some, cameras), cameras.first) for some, (_, cameras) in zip(square, requests, strict=True)
     ]

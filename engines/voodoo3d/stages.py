@@ -16,8 +16,8 @@ from engines.kernels.presence import available
 from engines.runtime import Precision, Stage, say_once
 from engines.shared_volume import Budget
 from engines.voodoo3d.architecture import PLANE_CHANNELS
-from engines.voodoo3d.carry import Carry, Carrying
 from engines.voodoo3d.fused import FusedSuperResolution
+from engines.voodoo3d.warp import Warp, Warping
 
 if TYPE_CHECKING:
     from engines.voodoo3d.network import FieldDecoder, Voodoo3D
@@ -26,8 +26,8 @@ NETWORK = {Precision.FLOAT32: 80.0, Precision.FLOAT16: 50.0, Precision.BFLOAT16:
 "How many decibels below its span a network's output must stay; see runtime.Stage.agreement."
 MARCHED = {Precision.FLOAT32: 60.0, Precision.FLOAT16: 50.0, Precision.BFLOAT16: 50.0}
 "A march's; its kernels keep planes in half precision where the networks are."
-CARRIED = dict.fromkeys(Precision, 60.0)
-"Of what is carried between views, float32 throughout: a place on a contour may be seen or not by its last bit."
+WARPED = dict.fromkeys(Precision, 60.0)
+"Of what is warped between views, float32 throughout: a place on a contour may be seen or not by its last bit."
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def march(network: Voodoo3D, look: Look) -> Stage:
     )
 
 
-def carry(network: Voodoo3D, between: Carry) -> Stage:
+def warp(network: Voodoo3D, between: Warp) -> Stage:
     """Marched pictures, depth, cameras, lenses and the super-resolved ones of V views -> all of them [V, 3, S, S]."""
     arch, views = network.arch, between.views
     sharp = len(between.resolved.of(views)), 3, arch.image, arch.image
@@ -120,8 +120,8 @@ def carry(network: Voodoo3D, between: Carry) -> Stage:
         made = raw, optics.ORBIT_RADIUS + 0.1 * depth, *cameras(views), smooth(sharp, 9)
         return tuple(part.to(network.device) for part in made)
 
-    name = f"carry of {views}, {between.resolved.value}"
-    return Stage(name, Carrying(between, network.device), example, network=False, agreement=CARRIED)
+    name = f"warp of {views}, {between.resolved.value}"
+    return Stage(name, Warping(between, network.device), example, network=False, agreement=WARPED)
 
 
 class InPrecision(nn.Module):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from pipeline.roster import DeviceReport
+from pipeline.executors.health import DeviceReport
 
 if TYPE_CHECKING:
-    from pipeline.transfer import Fence
+    from pipeline.devices.transfer import Fence
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ Step = Sequence[Task]
 
 
 @dataclass(frozen=True, eq=False)
-class Spread(Sequence[Task]):
+class FanOut(Sequence[Task]):
     """The step in which renderers share out one frame's views.
 
     It is a step like any other, a task for each renderer, and an executor may run it so: that is what it means. One that knows

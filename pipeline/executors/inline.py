@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.executors import Done, Failure, Step
-from pipeline.roster import DeviceReport
+from pipeline.executors.health import DeviceReport
 
 
 class Inline:

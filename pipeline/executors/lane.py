@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
 
-from pipeline.transfer import Fence, fence, torch_device
+from pipeline.devices.transfer import Fence, fence, torch_device
 
 _log = logging.getLogger(__name__)
 

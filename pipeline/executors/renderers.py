@@ -1,4 +1,4 @@
-"""Renderers: the devices that share out views. What is decided in sharing.py and roster.py, done with threads and a clock."""
+"""Renderers: the devices that share out views. What is decided in sharing.py and health.py, done with threads and a clock."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from pipeline.executors import DeviceGone, Failure, Rendered, Spread
+from pipeline.executors import DeviceGone, Failure, FanOut, Rendered
+from pipeline.executors.fair_queue import Batch, Part, Sharing, Wanted
+from pipeline.executors.health import DeviceReport, Health
 from pipeline.executors.lane import Lane
-from pipeline.roster import DeviceReport, Roster
-from pipeline.sharing import Batch, Part, Sharing, Wanted
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ Ended = Callable[[Failure | None, str | None], None]
 class _Asked:
     """Who waits for the views of one frame."""
 
-    spread: Spread
+    spread: FanOut
     ended: Ended
     raised_on: set[str] = field(default_factory=set)
 
@@ -39,22 +39,22 @@ class Renderers:
         "Held while frames are handed on, so that they go in the order in which they became complete."
         self._lock = threading.Lock()
         "Held for what follows, and never while anything is run."
-        self._sharing, self._roster = Sharing(), Roster(list(lanes), now())
+        self._sharing, self._health = Sharing(), Health(list(lanes), now())
         self._called: Counter[str] = Counter()
         "Device -> calls to take a batch that its lane has not come to."
         self._trials: set[Batch] = set()
         self._full: dict[tuple[str, Hashable], int | None] = {}
 
-    def offer(self, spread: Spread, ended: Ended, here: str | None) -> None:
+    def offer(self, spread: FanOut, ended: Ended, here: str | None) -> None:
         """Render `spread`, and say so when all of it is there. `here`: the device whose thread this is, if it is free."""
         wanted, now = Wanted(spread.caller, spread.kind, spread.views, _Asked(spread, ended)), self._now()
         working: list[str] = []
         tried: list[str] = []
         with self._lock:
-            gone = self._roster.gone(now)
+            gone = self._health.gone(now)
             if gone is None:
                 tried = self._try_again(now)
-                working = self._roster.works
+                working = self._health.works
                 self._sharing.offer(wanted, len(working))
         if gone is not None:
             ended(Failure(spread.stage, DeviceGone(f"no renderer is left ({gone})")), here)
@@ -70,7 +70,7 @@ class Renderers:
         now = self._now()
         with self._handing_on:
             with self._lock:
-                for device, seconds in self._roster.overdue(now).items():
+                for device, seconds in self._health.overdue(now).items():
                     self._drop(device, f"has not answered for {seconds:.1f} s", now)
                 lost = self._lost_if_gone(now)
             _hand_on(lost)
@@ -78,20 +78,20 @@ class Renderers:
 
     def reports(self) -> list[DeviceReport]:
         with self._lock:
-            return self._roster.report(self._now())
+            return self._health.report(self._now())
 
     def hanging(self) -> dict[str, float]:
         """Devices whose threads are still busy with what they were dropped for -> when they were."""
         with self._lock:
-            return self._roster.hanging
+            return self._health.hanging
 
     def _call(self, here: str | None) -> None:
         """Have every renderer that has room look for what waits; this thread at once, if it is one of them."""
         called: list[str] = []
         with self._lock:
             if self._sharing.waiting:
-                for device in self._roster.works:
-                    room = self._lanes[device].stream.ahead - self._roster.busy(device) - self._called[device]
+                for device in self._health.works:
+                    room = self._lanes[device].stream.ahead - self._health.busy(device) - self._called[device]
                     called += [device] * room
                 self._called.update(called)
         at_once = here in called
@@ -107,14 +107,14 @@ class Renderers:
         self._learn_full_batches(device)
         with self._lock:
             self._called[device] -= 1
-            busy = {one: self._roster.busy(one) for one in self._roster.works}
+            busy = {one: self._health.busy(one) for one in self._health.works}
             able = device in busy and busy[device] < self._lanes[device].stream.ahead
             if able and busy[device] and any(not busy[one] and self._called[one] for one in busy):
                 able = False
             batch = self._sharing.take(lambda kind: self._full.get((device, kind))) if able else None
             if batch is None:
                 return
-            self._roster.begin(device, batch, batch.kind, batch.sizes, self._now())
+            self._health.begin(device, batch, batch.kind, batch.sizes, self._now())
             more = bool(self._sharing.waiting)
         if more:
             self._call(None)
@@ -149,8 +149,8 @@ class Renderers:
     def _finished(self, device: str, batch: Batch, rendered: Rendered) -> None:
         with self._handing_on:
             with self._lock:
-                was_up = device in self._roster.up
-                counts = self._roster.ended(device, batch, self._now())
+                was_up = device in self._health.up
+                counts = self._health.ended(device, batch, self._now())
                 trial = batch in self._trials
                 self._trials.discard(batch)
                 complete: list[Wanted] = []
@@ -172,14 +172,14 @@ class Renderers:
         lost: list[tuple[Wanted, Exception | None]] = []
         with self._handing_on:
             with self._lock:
-                if not self._roster.awaits(device, batch):
-                    self._roster.failed(device, batch, reason, now)
+                if not self._health.awaits(device, batch):
+                    self._health.failed(device, batch, reason, now)
                     self._trials.discard(batch)
                     return
-                others = [other for other in self._roster.up if other != device]
+                others = [other for other in self._health.up if other != device]
                 tried = 0 if alone is None else len(alone.item.raised_on - {device}) + 1
                 blameless = tried >= ENOUGH or (tried > 0 and not others)
-                dropped = self._roster.failed(device, batch, reason, now, blameless)
+                dropped = self._health.failed(device, batch, reason, now, blameless)
                 if batch in self._trials:
                     self._trials.discard(batch)
                 else:
@@ -199,27 +199,27 @@ class Renderers:
         if not self._sharing.holds(frame):
             return []
         for device in frame.item.raised_on:
-            self._roster.pardon(device, now)
+            self._health.pardon(device, now)
         return [(frame, error), *((next_one, None) for next_one in self._sharing.lost(frame))]
 
     def _drop(self, device: str, reason: str, now: float) -> None:
-        for batch in self._roster.drop(device, reason, now):
+        for batch in self._health.drop(device, reason, now):
             assert isinstance(batch, Batch), batch
             if batch not in self._trials:
                 self._sharing.returned(batch)
         self._say_dropped(device, reason)
 
     def _say_dropped(self, device: str, reason: str) -> None:
-        left = ", ".join(self._roster.up) or "nobody"
+        left = ", ".join(self._health.up) or "nobody"
         _log.error("renderer %s is dropped: %s. Its views go to %s, and it will be tried again", device, reason, left)
 
     def _lost_if_gone(self, now: float) -> list[tuple[Wanted, Exception | None]]:
-        gone = self._roster.gone(now)
+        gone = self._health.gone(now)
         if gone is None:
             return []
         return [(wanted, DeviceGone(f"no renderer is left ({gone})")) for wanted in self._sharing.all_lost()]
 
-    def _send(self, spread: Spread, device: str) -> None:
+    def _send(self, spread: FanOut, device: str) -> None:
         try:
             spread.send(device)
         except Exception as error:  # rendering there will meet it again, and there it counts
@@ -228,9 +228,9 @@ class Renderers:
     def _try_again(self, now: float) -> list[str]:
         """Renderers that are given a trial beside the others; with no others up, the one that is due does the work instead."""
         tried = []
-        for device in self._roster.due(now):
-            self._roster.retry(device, now)
-            if self._roster.up:
+        for device in self._health.due(now):
+            self._health.retry(device, now)
+            if self._health.up:
                 tried.append(device)
         return tried
 
@@ -239,7 +239,7 @@ class Renderers:
         batch = Batch(wanted.kind, (Part(wanted, range(min(wanted.share, wanted.views))),))
         with self._lock:
             self._trials.add(batch)
-            self._roster.begin(device, batch, batch.kind, batch.sizes, self._now())
+            self._health.begin(device, batch, batch.kind, batch.sizes, self._now())
         self._render(device, batch)
 
 

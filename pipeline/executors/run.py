@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pipeline.executors import DeviceGone, Done, Failure, Spread, Step, Task
+from pipeline.executors import DeviceGone, Done, Failure, FanOut, Step, Task
+from pipeline.executors.health import LAST_PATIENCE, DeviceReport, Patience, State
 from pipeline.executors.lane import Lane
 from pipeline.executors.renderers import Renderers
-from pipeline.roster import LAST_PATIENCE, DeviceReport, Patience, State
 
 
 @dataclass(eq=False)
@@ -168,7 +168,7 @@ class Run:
             return
         step = self._steps[self._next]
         self._next += 1
-        if isinstance(step, Spread):
+        if isinstance(step, FanOut):
             self._under_way.renderers.offer(step, self._rendered, here)
         elif step:
             self._give(step, here)
@@ -208,7 +208,7 @@ class Run:
         """
         following = self._steps[self._next] if self._next < len(self._steps) else ()
         lone = len(self._steps[self._next - 1]) == 1
-        return lone and (isinstance(following, Spread) or (len(following) == 1 and following[0].device == device))
+        return lone and (isinstance(following, FanOut) or (len(following) == 1 and following[0].device == device))
 
     def _ended(self, owed: Owed, here: str | None, error: Exception | None) -> None:
         self._under_way.paid(owed)

@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from pipeline.devices.placement import Placement
 from pipeline.executors import Done, Step
+from pipeline.executors.health import DeviceReport
 from pipeline.executors.lane import Lane, Stream, stream_of
 from pipeline.executors.renderers import Renderers
 from pipeline.executors.run import Run, UnderWay
-from pipeline.placement import Placement
-from pipeline.roster import DeviceReport
 
 _log = logging.getLogger(__name__)
 

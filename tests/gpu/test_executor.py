@@ -18,16 +18,16 @@ from display.quilt import compose
 from display.screen import Screen, fan_yaws
 from display.views import ViewSet
 from engines.contract import FaceObservation, Footprint
-from pipeline import gpus, planner, timing
 from pipeline.clock import StageClock
+from pipeline.devices import gpus, planner, timing
+from pipeline.devices.placement import Placement, preset
+from pipeline.devices.timing import Span
+from pipeline.devices.transfer import Readback, Replicated, fence, working_on
 from pipeline.executors import Failure, Task
 from pipeline.executors.inline import Inline
 from pipeline.frame import Frame
-from pipeline.placement import Placement, preset
 from pipeline.session import Session
 from pipeline.stages import Picture
-from pipeline.timing import Stint
-from pipeline.transfer import Carried, Landing, fence, working_on
 from tests.painted import StillObserver
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -161,17 +161,17 @@ def test_a_value_on_its_way_to_the_host_is_waited_for_and_what_lands_is_whole():
     made = torch.zeros(1 << 20, device="cuda")
     torch.cuda._sleep(CYCLES)
     made += 7
-    carried = Carried({"a": made})
+    carried = Replicated({"a": made})
     assert (carried.on("cpu:3")["a"] == 7).all()
     assert carried.on("cuda:0")["a"] is made
     torch.cuda._sleep(CYCLES)
     made += 1
-    landing = Landing(made)
-    assert (landing.array() == 8).all()
+    readback = Readback(made)
+    assert (readback.array() == 8).all()
 
 
 def test_a_value_of_the_host_goes_to_the_gpu_once_without_a_wait():
-    carried = Carried([torch.arange(1000)])
+    carried = Replicated([torch.arange(1000)])
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -188,10 +188,10 @@ def test_times_are_the_gpus_and_nobody_waits_for_them():
     torch.cuda._sleep(CYCLES)
     ended = timing.instant("cuda:0", time.monotonic)
     clock = StageClock(captured=0.0)
-    timing.mark_times(clock, [Stint("drive", "cuda:0", begun, ended)])
+    timing.mark_times(clock, [Span("drive", "cuda:0", begun, ended)])
     assert clock.spans == {}, "not yet"
     torch.cuda.synchronize()
-    timing.mark_times(clock, [Stint("drive", "cuda:0", begun, ended)])
+    timing.mark_times(clock, [Span("drive", "cuda:0", begun, ended)])
     began, over = clock.spans["drive"]
     assert over - began > 0.005
     assert abs(over - time.monotonic()) < 5, "by the host's clock"
@@ -240,7 +240,7 @@ def test_a_value_is_copied_once_to_another_gpu_which_waits_for_it_by_itself():
         made = torch.zeros(1 << 22, device="cuda")
         torch.cuda._sleep(CYCLES)
         made += 3
-        carried = Carried(made)
+        carried = Replicated(made)
     carried.send("cuda:1")
     with working_on("cuda:1"):
         there = carried.on("cuda:1")

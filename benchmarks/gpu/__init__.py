@@ -1,0 +1,1 @@
+"""One frame on one device, part by part."""

@@ -1,0 +1,1 @@
+"""A server whose pictures carry numbers, and the peers that read them."""

@@ -1,0 +1,1 @@
+"""Sessions in virtual time, and how far that agrees with real ones."""

@@ -1,0 +1,130 @@
+"""Services: what every call is made with: engines, kept avatars, observers of faces, one executor for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import structlog
+
+from display.colour import Layout
+from display.quilt import Quilt
+from display.screen import screen
+from engines import catalogue
+from engines.contract import AnyEngine, FaceObservation, Footprint
+from pipeline.avatars import SAMPLE, AvatarRecord, Avatars, Consent
+from pipeline.devices import gpus, planner
+from pipeline.devices.planner import Planned
+from pipeline.devices.transfer import working_on
+from pipeline.executors.pools import Pools
+from pipeline.frame import Frame
+from pipeline.preprocess.observer import Observer, observe_portrait
+from pipeline.session import Observer as Observing
+from pipeline.session import Session
+from pipeline.stages import Picture
+from server.media import portraits
+from server.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything here may be called from any thread, and most of it takes its time: never from the event loop."""
+
+    avatars: Avatars
+    places: Pools
+    engine: Callable[[str], AnyEngine] = catalogue.load
+    observer: Callable[[frozenset[str]], Observing] = Observer
+    "Makes a caller's observer, given what the engine wants."
+    observe_portrait: Callable[[Frame], FaceObservation] = observe_portrait
+
+    def warm_up(self, engine: str) -> None:
+        """Do once what would make the first caller wait: compile kernels, enrol the sample."""
+        loaded = self.engine(engine)
+        self.places.warm_up(loaded)
+        self._enrolled(SAMPLE, loaded)
+
+    def session(
+        self,
+        engine: str,
+        avatar: str,
+        present: Callable[[Picture], None],
+        marked: bool,
+        layout: Layout = Layout.I420,
+        composed: Callable[[Quilt], None] | None = None,
+        gone: Callable[[str], None] = lambda reason: None,
+    ) -> Session:
+        """A running session, which tells `gone` why no frame can be finished any more.
+
+        Raises UnknownEngine, WeightsMissing, UnknownAvatar, PlacementImpossible.
+        """
+        loaded = self.engine(engine)
+        place = self.places.of(loaded)
+        enrolled = self._enrolled(avatar, loaded)
+        observer = self.observer(loaded.wants)
+        return Session(
+            loaded,
+            enrolled,
+            observer,
+            place.placement,
+            place.executor,
+            present,
+            marked=marked,
+            layout=layout,
+            composed=composed,
+            gone=gone,
+        )
+
+    def enrol(self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str) -> AvatarRecord:
+        """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use. Raises PortraitRejected."""
+        loaded = self.engine(engine)
+        portrait = self.observe_portrait(Frame(pixels, captured=0.0))
+        record = self.avatars.keep(portrait, consent, sha256, name)
+        try:
+            self._enrolled(record.id, loaded)
+        except BaseException:
+            self.avatars.forget(record.id)  # a refused portrait leaves nothing behind
+            raise
+        return record
+
+    def close(self) -> None:
+        self.places.close()
+
+    def _enrolled(self, avatar: str, engine: AnyEngine) -> Any:
+        """The avatar, enrolled on the GPU that drives it, where there is one: another may have no memory for that."""
+        with working_on(self.places.of(engine).placement.drive):
+            return self.avatars.ready(avatar, engine)
+
+
+def sample_portrait() -> FaceObservation:
+    """The built-in avatar's: a public-domain photograph that comes with matplotlib (Grace Hopper, United States Navy)."""
+    photo = files("matplotlib") / "mpl-data" / "sample_data" / "grace_hopper.jpg"
+    return observe_portrait(Frame(portraits.decode(photo.read_bytes(), most_pixels=1_000_000), captured=0.0))
+
+
+def open_services(settings: Settings) -> Services:
+    """The real one. Raises ModelMissing where a face model is configured that is not there."""
+    model = settings.face_landmarker
+    Observer(landmarker=model).close()  # a wrong path shows now, not when the first caller comes
+    return Services(
+        Avatars(settings.data_dir, sample_portrait),
+        Pools(partial(_planned, settings)),
+        observer=partial(Observer, landmarker=model),
+        observe_portrait=partial(observe_portrait, landmarker=model),
+    )
+
+
+def planned(settings: Settings, engine: str, needs: Footprint | None) -> Planned:
+    """Where an engine that asks for `needs` will run. Raises UnknownPlacement, PlacementImpossible."""
+    return planner.chosen(settings.placement, gpus.present(), engine, needs, screen(settings.screen).views)
+
+
+def _planned(settings: Settings, engine: AnyEngine) -> Planned:
+    found = planned(settings, engine.name, getattr(engine, "footprint", None))
+    log.info("placed", engine=engine.name, placement=found.placement.name, why=" ".join(found.explanation))
+    return found

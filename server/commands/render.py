@@ -1,0 +1,224 @@
+"""Offline: a portrait and a clip in, a quilt film out. Every frame is rendered, none is dropped; no network."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+import av
+import av.error
+from av.container import OutputContainer
+
+from display import offaxis
+from display.optics import Cameras, fan
+from display.screen import PRODUCT, Screen, nearest_views, screen
+from display.tiling import OFF_AXIS
+from display.views import ViewSet
+from engines import catalogue
+from engines.contract import AnyEngine, ProjectsInParallel
+from pipeline.clock import StageClock
+from pipeline.devices.placement import preset
+from pipeline.executors import Failure
+from pipeline.executors.inline import Inline
+from pipeline.flow import Work
+from pipeline.preprocess.observer import Observer, observe_portrait
+from pipeline.stages import Picture, Stages
+from server.displays import glass
+from server.media import clips, portraits
+
+QUILT_NAME = re.compile(r"_qs(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)$")
+"How Looking Glass software reads the tiling from a quilt's file name: columns, rows, aspect."
+TIME_BASE = Fraction(1, 90_000)
+PICTURE_QUALITY = 18
+"x264's constant rate factor; 18 is commonly taken as visually lossless."
+GRID = re.compile(r"(\d{1,2})x(\d{1,2})")
+LARGEST_GRID = 50
+ATTACHED = "attached"
+"In place of a screen's name: what the Looking Glass asks for that is attached to this machine."
+
+
+class OutputRefused(ValueError):
+    """The output cannot be written under that name or in that place; the message says what can."""
+
+
+@dataclass(frozen=True)
+class Result:
+    out: Path
+    frames: int
+    seconds: float
+    "Spent on rendering, enrolment not included."
+    unseen: int
+    "Frames in which no face was followed; the avatar rests there."
+
+
+def chosen_screen(name: str = PRODUCT, view: int | None = None, *, focus: float = 0.0, depth: float = 1.0) -> Screen:
+    """The whole quilt of a screen, or one view of it as ordinary video. Raises UnknownScreen, GlassMissing.
+
+    `focus` in tile widths moves the plane of the glass, `depth` moves the cameras together (below 1) or apart.
+    """
+    target = glass.asked_for() if name == ATTACHED else screen(name)
+    target = replace(target.deepened(depth), focus=focus)
+    return target if view is None else target.only(view)
+
+
+def grid(said: str) -> tuple[int, int]:
+    """Columns and rows, out of "8x6". Raises OutputRefused."""
+    found = GRID.fullmatch(said)
+    columns, rows = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (0 < columns <= LARGEST_GRID and 0 < rows <= LARGEST_GRID):
+        raise OutputRefused(f"{said!r} is no grid: columns, x, rows, each from 1 to {LARGEST_GRID}, for instance 8x6")
+    return columns, rows
+
+
+def checked_output(out: Path, target: Screen) -> Path:
+    """`out`, with the tiling in its name if it was not there. Raises OutputRefused."""
+    if out.suffix.lower() != ".mp4":
+        raise OutputRefused(f"{out} would not be an MP4 file: name it {out.stem or 'hologram'}.mp4")
+    if not out.parent.is_dir():
+        raise OutputRefused(f"the folder {out.parent} does not exist: mkdir -p {out.parent}")
+    named = QUILT_NAME.search(out.stem)
+    if target.views == 1:
+        if named:
+            raise OutputRefused(f"{out.name} names a quilt, but a single view is asked for: leave {named[0]} out")
+        return out
+    if named is None:
+        return out.with_name(f"{out.stem}{target.file_suffix}{out.suffix}")
+    columns, rows, aspect = int(named[1]), int(named[2]), float(named[3])
+    if (columns, rows) != (target.columns, target.rows) or abs(aspect - target.aspect) > 0.01:
+        raise OutputRefused(
+            f"{out.name} names another tiling than {target.name} has: end it in {target.file_suffix}{out.suffix}"
+        )
+    return out
+
+
+def render(
+    portrait: Path,
+    driver: Path,
+    out: Path,
+    target: Screen,
+    engine_name: str = catalogue.DEFAULT,
+    *,
+    fill: tuple[int, int] | None = None,
+    marked: bool = True,
+    progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
+) -> Result:
+    """Drive `portrait` by the face in `driver` and write what `target` shows of it, with the driver's sound.
+
+    `fill` (columns, rows) repeats the target's views until they fill that grid, for programs that insist on one.
+    `progress` is told the stage, how many frames are done, and of how many (0 if unknown).
+    Raises PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused, UnknownEngine or WeightsMissing.
+    """
+    film = target if fill is None else target.filled(*fill)
+    out = checked_output(out, film)
+    clip = clips.facts(driver)
+    progress("loading the engine", 0, 0)
+    engine = catalogue.load(engine_name)
+    engine.warm_up()
+    progress("enrolling the portrait", 0, 0)
+    avatar = engine.enrol(observe_portrait(portraits.from_file(portrait)))
+
+    begun, done, unseen = time.monotonic(), 0, 0
+    with _film(out, driver, film, clip) as write, Observer(engine.wants) as observer:
+        executor = Inline()
+        seen = OffAxis(engine, target, film) if film.views > 1 else engine
+        stages = Stages(seen, avatar, observer, preset("cpu"), write, time.monotonic, marked)
+        for frame in clips.frames(driver):
+            work = Work(frame, StageClock(frame.captured), screens=(film,), parts={film: {}})
+            executor.submit(stages.steps(work), _raise)
+            done += 1
+            unseen += work.seen.confidence == 0
+            progress("rendering", done, max(clip.frames, done))
+    return Result(out, done, time.monotonic() - begun, unseen)
+
+
+class OffAxis:
+    """An engine whose views are off-axis, as the programs that play quilt films take them for granted.
+
+    It renders the views of `rendered` and gives those of `film`, of which there may be more: then some are repeated.
+    """
+
+    name: ClassVar[str] = "off-axis"
+    wants: ClassVar[frozenset[str]] = frozenset({"crop", "matte"})
+
+    def __init__(self, engine: AnyEngine, rendered: Screen, film: Screen) -> None:
+        self._engine = engine
+        self.warm_up, self.enrol, self.drive = engine.warm_up, engine.enrol, engine.drive
+        self._shown = list(nearest_views(film.views, rendered.views))
+        orbit = fan(rendered)
+        self._parallel = isinstance(engine, ProjectsInParallel) and engine.parallel
+        self._matrices = offaxis.homographies(orbit, focus=rendered.focus, parallel=self._parallel)
+        self._cameras = offaxis.reframed(orbit, self._matrices) if self._parallel else orbit
+
+    def render(self, state: Any, cameras: Cameras) -> ViewSet:
+        """`cameras` are the film's, all of them; where its views are repeated, those that are rendered are fewer."""
+        assert len(cameras) == len(self._shown), (len(cameras), len(self._shown))
+        views = self._engine.render(state, self._cameras)
+        if not self._parallel:
+            views = offaxis.straightened(views, self._matrices)
+        return views if len(views) == len(self._shown) else ViewSet(views.images[self._shown])
+
+
+def _raise(failure: Failure | None) -> None:
+    if failure is not None:
+        raise failure.error
+
+
+@contextmanager
+def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Iterator[Callable[[Picture], None]]:
+    """Write pictures to `out`, which appears whole or not at all; the driver's sound is copied beside them."""
+    part = out.with_name(f".{out.name}.part")
+    try:
+        with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            if target.views > 1:
+                container.metadata["comment"] = OFF_AXIS
+            film = container.add_stream("libx264", rate=clip.rate)
+            film.width, film.height = (
+                target.quilt_width + target.quilt_width % 2,
+                target.quilt_height + target.quilt_height % 2,
+            )
+            film.pix_fmt, film.time_base = "yuv420p", TIME_BASE
+            film.codec_context.options = {"crf": str(PICTURE_QUALITY), "preset": "veryfast"}
+            # limited, BT.601: what cv2 converts to
+            film.codec_context.color_range, film.codec_context.colorspace = 1, 6
+            sound = _copied_sound(container, driver) if clip.has_sound else None
+
+            def write(picture: Picture) -> None:
+                video = av.VideoFrame.from_ndarray(picture.yuv, format="yuv420p")
+                video.pts, video.time_base = round(picture.captured / TIME_BASE), TIME_BASE
+                container.mux(film.encode(video))
+
+            yield write
+            container.mux(film.encode(None))
+            if sound is not None:
+                sound()
+        os.replace(part, out)
+    except av.error.FFmpegError as failure:
+        raise OutputRefused(f"{out} cannot be written: {clips.at_most(failure)}") from failure
+    except OSError as failure:
+        raise OutputRefused(f"{out} cannot be written: {failure.strerror or failure}") from failure
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copied_sound(container: OutputContainer, driver: Path) -> Callable[[], None] | None:
+    """Announce the driver's sound in `container`; what comes back copies its packets, undecoded."""
+    with av.open(str(driver)) as source:
+        if source.streams.audio[0].codec_context.name not in ("aac", "mp3", "opus", "ac3", "alac"):
+            return None  # MP4 cannot carry it
+        copy = container.add_stream_from_template(source.streams.audio[0])
+
+    def write() -> None:
+        with av.open(str(driver)) as source:
+            for packet in source.demux(source.streams.audio[0]):
+                if packet.dts is not None:
+                    packet.stream = copy
+                    container.mux(packet)
+
+    return write

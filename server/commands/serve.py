@@ -1,0 +1,195 @@
+"""Serve: `python -m server serve`: the server, until Ctrl-C; with `--display` a window of it beside."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import structlog
+import typer
+import uvicorn
+
+from display.lenticular import CellTable
+from display.screen import screen as named
+from engines.runtime import PRECISION, RUNTIME
+from server.commands import show
+from server.commands.options import Precision, Runtime, SyntheticWeights
+from server.commands.terminal import explained, settings_of
+from server.settings import Settings, default_data_dir, is_loopback
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+LAST_SECONDS = 5
+"How long downloads that are under way may still take when the server is asked to end."
+
+
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to listen on. Anything but loopback lets others in and needs a token.",
+            show_default="127.0.0.1",
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="What clients must send as 'Authorization: Bearer ...'.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where avatars are kept.", show_default=str(default_data_dir()))
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine of callers who name none.", show_default="relief")] = None,
+    placement: Annotated[
+        str | None,
+        typer.Option(
+            help="Which stage runs on which device: cpu, one-gpu, paper, a .json file, or auto; `placement` explains it.",
+            show_default="auto",
+        ),
+    ] = None,
+    screen: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose quilt is sent: ours, or a Looking Glass by its preset's name.", show_default="telequilt"
+        ),
+    ] = None,
+    synthetic_weights: SyntheticWeights = False,
+    runtime: Runtime = None,
+    precision: Precision = None,
+    display: Annotated[
+        bool,
+        typer.Option(
+            "--display", help="Show a channel on the Looking Glass attached here.", rich_help_panel=show.DISPLAY
+        ),
+    ] = False,
+    channel: Annotated[
+        str | None, typer.Option(help="Which channel.", show_default="any that is live", rich_help_panel=show.DISPLAY)
+    ] = None,
+    calibration: show.Calibration = None,
+    monitor: show.OnMonitor = None,
+    preview: show.AsPreview = False,
+    focus: show.Focus = 0.0,
+    depth: show.Depth = 1.0,
+    cells: show.Cells = CellTable.BRIDGE,
+) -> None:
+    """Start the server and print the address to open.
+
+    Everything else is set by TELEQUILT_* variables, for instance TELEQUILT_MAX_CHANNELS=2, TELEQUILT_BITRATE=8000000,
+    TELEQUILT_ICE_SERVERS=stun:stun.example.org:3478, TELEQUILT_MARK=false.
+    A flag wins over its variable. Stop with Ctrl-C.
+    """
+    if not display and (channel or calibration or monitor or preview):
+        raise typer.BadParameter("--channel, --calibration, --monitor and --preview go with --display")
+    flags = {"host": host, "port": port, "token": token, "data_dir": data_dir, "engine": engine, "screen": screen}
+    flags |= {"placement": placement, "runtime": runtime, "precision": precision}
+    settings = settings_of({name: value for name, value in flags.items() if value is not None})
+    _check_placement(settings)
+    os.environ["TELEQUILT_DATA_DIR"] = str(settings.data_dir)  # engines, which know no settings, look there
+    os.environ[RUNTIME], os.environ[PRECISION] = settings.runtime, settings.precision
+    _log_readably()
+    typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
+    from server.app import create_app  # heavy: --help should answer at once
+
+    if not display:
+        _Announcing(create_app(settings), settings).run()
+        return
+    from server.displays.attached import Attached
+    from server.displays.glass import Canvas, Wanted
+
+    shown = named(settings.screen)
+
+    def make(canvas: Canvas) -> uvicorn.Server:
+        return _Announcing(create_app(settings, attached=Attached(shown, channel, canvas)), settings)
+
+    with show.explained():
+        server = show.beside(Wanted(calibration, monitor, preview, cells, focus, depth), shown.aspect, make)
+    raise typer.Exit(int(not server.started))
+
+
+def _check_placement(settings: Settings) -> None:
+    """End now, and not once everything has been loaded, where the operator's placement does not fit this machine."""
+    from engines import catalogue
+    from engines.contract import UnknownEngine, WeightsMissing
+    from pipeline.devices.planner import PlacementImpossible
+    from server.calls.services import planned
+
+    with explained(PlacementImpossible, UnknownEngine, WeightsMissing):
+        planned(settings, settings.engine, catalogue.footprint(settings.engine))
+
+
+class _Announcing(uvicorn.Server):
+    """Says where to go once the port is open, be it a free one, and everything behind it is warm."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        config = uvicorn.Config(
+            app,
+            settings.host,
+            settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=LAST_SECONDS,
+        )
+        super().__init__(config)
+        self._app, self._settings = app, settings
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Asked a second time uvicorn would cancel everything, closing as well, of which calls then never come to an end."""
+        super().handle_exit(sig, frame)
+        self.force_exit = False
+
+    def run(self, sockets: Any = None) -> None:
+        try:
+            super().run(sockets)
+        finally:
+            if not self.started:
+                where = f"{self._settings.host}:{self._settings.port}"
+                typer.echo(
+                    f"telequilt: cannot listen on {where}; if the port is taken, choose another with --port", err=True
+                )
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            warming: asyncio.Task[None] = self._app.state.warming
+            warming.add_done_callback(lambda _: self._announce(port))
+
+    def _announce(self, port: int) -> None:
+        failure = self._app.state.failure
+        if failure is not None:
+            typer.echo(
+                f"\n  Telequilt cannot take calls: {failure}\n  `python -m server doctor` says more.\n", err=True
+            )
+        elif not self.should_exit:
+            typer.echo(f"\n  Telequilt is at {address(self._settings, port)}\n", err=True)
+
+
+def address(settings: Settings, port: int) -> str:
+    """What to open in a browser. The token rides in the fragment, which browsers do not send."""
+    host = "localhost" if is_loopback(settings.host) else settings.host
+    host = f"[{host}]" if ":" in host else host
+    fragment = f"#token={settings.token.get_secret_value()}" if settings.token else ""
+    return f"http://{host}:{port}/{fragment}"
+
+
+_JSON = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def _log_readably() -> None:
+    """People get colours, machines get JSON lines; libraries only speak up when something is wrong."""
+    people = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if people else "iso", utc=not people),
+            *([structlog.dev.ConsoleRenderer()] if people else _JSON),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=os.environ.get("TELEQUILT_LOG", "WARNING").upper())

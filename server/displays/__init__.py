@@ -1,0 +1,1 @@
+"""Displays: the Looking Glass that is attached to this machine."""

@@ -1,0 +1,1 @@
+"""Media: codecs, clips and portraits."""

@@ -1,0 +1,218 @@
+"""Present: pictures of one channel, encoded once for each form and fanned out to everyone who watches that form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from aiortc.mediastreams import MediaStreamTrack
+
+from display.screen import Screen
+from pipeline.stages import Picture
+from server.media.encode import AccessUnit, Encoder, Form
+from server.media.rates import CLOCK_RATE
+
+SLOW = "viewer too slow"
+NO_KEYFRAME = "waiting for a keyframe"
+CLOCK = Fraction(1, CLOCK_RATE)
+MOST_WAITING = 3
+"""Access units that may wait for a viewer's sender: 120 ms at 25 fps. With a single place, each hiccup of the event loop
+(Chromium, caller and server on two cores: once a second) cost a keyframe and up to half a second without a picture."""
+
+
+class SendQueue:
+    """What waits for one viewer's sender, told what comes and goes; no clock, no loop.
+
+    Encoded pictures depend on the one before, so the newest cannot simply win: whoever misses one gets nothing more until
+    the next keyframe, and a keyframe takes the place of all that waits.
+    """
+
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._units: deque[AccessUnit] = deque()
+        self._most = most
+        self._lost = True
+        self.skipped: Counter[str] = Counter()
+
+    def offer(self, unit: AccessUnit) -> bool:
+        """Put `unit` here or skip it; whether a keyframe is needed to go on."""
+        if unit.keyframe:
+            self.skipped[SLOW] += len(self._units)
+            self._units.clear()
+            self._lost = False
+        elif self._lost:
+            self.skipped[NO_KEYFRAME] += 1
+            return True
+        elif len(self._units) == self._most:
+            self.skipped[SLOW] += 1
+            self._lost = True
+            return True
+        self._units.append(unit)
+        return False
+
+    def take(self) -> AccessUnit | None:
+        return self._units.popleft() if self._units else None
+
+
+class ViewerTrack(MediaStreamTrack):
+    """What one viewer's sender reads: packets ready to be cut into RTP."""
+
+    kind = "video"
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.stream = stream
+        self.waiting = SendQueue()
+        self.sent = 0
+        self._came = asyncio.Event()
+
+    def put(self, unit: AccessUnit) -> None:
+        if self.waiting.offer(unit):
+            self.stream.ask_keyframe()
+        self._came.set()
+
+    async def recv(self) -> Any:
+        while (unit := self.waiting.take()) is None:
+            self._came.clear()
+            await self._came.wait()
+        self.sent += 1
+        packet = av.Packet(unit.data)
+        packet.pts, packet.time_base = unit.pts, CLOCK
+        return packet
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """How one encoded form of a channel is doing."""
+
+    form: str
+    "The screen's name."
+    width: int
+    height: int
+    codec: str
+    bitrate: int
+    "Bits per second, over the pictures encoded so far."
+    pictures: int
+    keyframes: int
+    viewers: int
+    skipped: dict[str, int]
+    "Reason -> pictures not sent to some viewer."
+
+
+class Stream:
+    """One encoder and its viewers. `encode` runs in the display thread, all else in the event loop."""
+
+    def __init__(self, screen: Screen, form: Form, codec: str) -> None:
+        self.screen, self.form, self._codec = screen, form, codec
+        self._loop = asyncio.get_running_loop()
+        self._encoder: Encoder | None = None
+        self.viewers: set[ViewerTrack] = set()
+        self.recordings: set[Callable[[AccessUnit], None]] = set()
+        "Take every access unit, in the event loop."
+        self._skipped: Counter[str] = Counter()
+        self._bytes = self._pictures = self._keyframes = 0
+        self._first = self._last = 0.0
+
+    def encode(self, picture: Picture) -> None:
+        if self._encoder is None:  # opened here, since opening NVENC takes longer than the event loop may stand still
+            self._encoder = Encoder(self.form, self._codec, picture.layout)
+        unit = self._encoder.encode(picture.yuv, picture.captured)
+        self._loop.call_soon_threadsafe(self._fan_out, unit)
+
+    def ask_keyframe(self) -> None:
+        if self._encoder is not None:  # its first picture is a keyframe anyway
+            self._encoder.ask_keyframe()
+
+    def join(self) -> ViewerTrack:
+        track = ViewerTrack(self)
+        self.viewers.add(track)
+        self.ask_keyframe()
+        return track
+
+    def leave(self, track: ViewerTrack) -> None:
+        self.viewers.discard(track)
+        self._skipped += track.waiting.skipped
+
+    def record(self, put: Callable[[AccessUnit], None]) -> None:
+        self.recordings.add(put)
+        self.ask_keyframe()
+
+    def report(self) -> StreamReport:
+        seconds = self._last - self._first
+        return StreamReport(
+            form=self.screen.name,
+            width=self.form.width,
+            height=self.form.height,
+            codec=self._codec,
+            bitrate=round(8 * self._bytes / seconds) if seconds > 0 else 0,
+            pictures=self._pictures,
+            keyframes=self._keyframes,
+            viewers=len(self.viewers),
+            skipped=dict(sum((track.waiting.skipped for track in self.viewers), Counter(self._skipped))),
+        )
+
+    def _fan_out(self, unit: AccessUnit) -> None:
+        self._first, self._last = self._first or unit.captured, unit.captured
+        self._bytes += len(unit.data)
+        self._pictures += 1
+        self._keyframes += unit.keyframe
+        for put in tuple(self.recordings):  # one may end itself with this very unit
+            put(unit)
+        for track in self.viewers:
+            track.put(unit)
+
+
+class Presenter:
+    """The streams of one channel. `present` runs in the display thread, all else in the event loop."""
+
+    def __init__(self, form: Callable[[Screen], Form], codec: str) -> None:
+        self._form, self._codec = form, codec
+        self._streams: dict[Screen, Stream] = {}
+        self._stills: dict[asyncio.Future[Picture], Screen] = {}
+
+    def present(self, picture: Picture) -> None:
+        for wanting, screen in tuple(self._stills.items()):
+            if screen == picture.screen:
+                wanting.get_loop().call_soon_threadsafe(_give, wanting, picture)
+        stream = self._streams.get(picture.screen)
+        if stream is not None:  # the last viewer may have left while this was rendered
+            stream.encode(picture)
+
+    def stream(self, screen: Screen) -> Stream:
+        """The stream of `screen`, opened if nobody watches it yet."""
+        if screen not in self._streams:
+            self._streams[screen] = Stream(screen, self._form(screen), self._codec)
+        return self._streams[screen]
+
+    def leave(self, track: ViewerTrack) -> None:
+        track.stream.leave(track)
+        self._close_unwatched(track.stream)
+
+    def end_recording(self, stream: Stream, put: Callable[[AccessUnit], None]) -> None:
+        stream.recordings.discard(put)
+        self._close_unwatched(stream)
+
+    async def still(self, screen: Screen) -> Picture:
+        """The next picture of `screen`, as it was before encoding. The session must be told to render that screen."""
+        wanting: asyncio.Future[Picture] = asyncio.get_running_loop().create_future()
+        self._stills[wanting] = screen
+        try:
+            return await wanting
+        finally:
+            del self._stills[wanting]
+
+    def reports(self) -> list[StreamReport]:
+        return [stream.report() for stream in self._streams.values()]
+
+    def _close_unwatched(self, stream: Stream) -> None:
+        if not stream.viewers and not stream.recordings:
+            self._streams.pop(stream.screen, None)
+
+
+def _give(wanting: asyncio.Future[Picture], picture: Picture) -> None:
+    if not wanting.done():
+        wanting.set_result(picture)

@@ -1,0 +1,278 @@
+// The caller's page: puts the three steps together, and runs the call.
+
+import * as api from "../shared/api.js";
+import { cameras, Driver } from "./drivers.js";
+import { showFilms } from "./films.js";
+import { keepChannel, suggestedChannel } from "./names.js";
+import { inWords, part, say, whenWarm, withToken } from "../shared/notices.js";
+import { Recorder } from "../shared/recording.js";
+import { Shelf } from "./gallery.js";
+import { Stage } from "../shared/player.js";
+import { clearReport, showReport } from "./report.js";
+import { publish } from "../shared/whip.js";
+
+const LOOK_EVERY_MS = 1000;
+const driver = new Driver(part("driver-video"));
+const stage = new Stage(part("stage"), part("angle"));
+const recorder = new Recorder(part("stage").querySelector(".glass"));
+const shelf = new Shelf(driver, () => startDriver("camera"), patiently);
+
+/** @type {import("../shared/whip.js").Session|null} */
+let session = null;
+let poll = 0;
+
+/* ---- step 1: who drives ---- */
+
+const WHO_SEES = "Only you see this preview. Viewers see the avatar.";
+/** Beside the preview, by kind of driver: what to know before it is on, while it is being turned on, and after. */
+const HINTS = {
+  camera: [
+    "Your browser asks first. The picture only goes to this server, which reads your expression and keeps nothing.",
+    "Answer your browser’s question about the camera.",
+    WHO_SEES,
+  ],
+  file: ["A clip of one face, looking at the camera. It plays in a loop and is not kept.", "Opening the video…", WHO_SEES],
+  puppet: [
+    "A scripted face that talks, blinks and looks around. No camera needed.",
+    "The puppet is getting dressed. The first time takes a few seconds.",
+    WHO_SEES,
+  ],
+};
+let turningOn = false;
+
+const driverKind = () => document.querySelector('input[name="driver"]:checked').value;
+
+/** @param {string} kind */
+function selectKind(kind) {
+  document.querySelector(`input[name="driver"][value="${kind}"]`).checked = true;
+  for (const panel of document.querySelectorAll("[data-for]")) panel.hidden = panel.dataset.for !== kind;
+  part("mirror").dataset.kind = kind;
+}
+
+/** Turns on what `kind` says. @param {string} kind @returns {Promise<boolean>} whether it runs now */
+async function startDriver(kind) {
+  say(part("driver-problem"), "");
+  selectKind(kind);
+  turningOn = true;
+  showDriver();
+  try {
+    if (kind === "camera") await driver.useCamera(part("camera-choice").value || undefined);
+    else if (kind === "puppet") await patiently(() => driver.usePuppet());
+    else if (part("driver-file").files[0]) await driver.useClip(part("driver-file").files[0]);
+    else say(part("driver-problem"), "Choose a video file first.");
+  } catch (failure) {
+    say(part("driver-problem"), inWords(failure));
+  }
+  turningOn = false;
+  showDriver();
+  return driver.on;
+}
+
+function showDriver() {
+  part("mirror").dataset.on = String(driver.on);
+  part("camera-switch").textContent = driver.on ? "Turn off camera" : "Turn on camera";
+  part("voice").checked = driver.hasVoice;
+  const moment = driver.on ? 2 : Number(turningOn);
+  for (const [kind, words] of Object.entries(HINTS)) part(`${kind}-hint`).textContent = words[moment];
+}
+
+async function showCameras() {
+  const found = await cameras();
+  const named = found.filter((camera) => camera.label);
+  const options = named.map((camera) => new Option(camera.label, camera.deviceId, false, camera.deviceId === driver.deviceId));
+  part("camera-choice").replaceChildren(...options);
+  part("camera-field").hidden = named.length < 2;
+  return found.length;
+}
+
+async function driverChanged() {
+  showDriver();
+  if (driver.on && driverKind() === "camera") await showCameras();
+  if (!driver.on && session) await endCall("The camera stopped, so the call ended. Start again when it is back.");
+}
+
+/** Settles once the microphone is as the switch says. */
+let voiceSet = Promise.resolve();
+
+async function setVoice() {
+  say(part("driver-problem"), "");
+  const wanted = part("voice").checked;
+  if (session) return driver.letVoiceBeHeard(wanted);
+  try {
+    await driver.useVoice(wanted);
+  } catch (failure) {
+    part("voice").checked = false;
+    say(part("driver-problem"), inWords(failure));
+  }
+}
+
+driver.addEventListener("change", () => void driverChanged());
+part("driver-kind").addEventListener("change", () => {
+  driver.stop();
+  say(part("driver-problem"), "");
+  selectKind(driverKind());
+  if (driverKind() === "puppet") void startDriver("puppet");
+});
+part("camera-switch").addEventListener("click", () => (driver.on ? driver.stop() : void startDriver("camera")));
+part("camera-choice").addEventListener("change", () => driver.on && void startDriver("camera"));
+part("driver-file").addEventListener("change", (event) => {
+  if (event.target.files[0]) void startDriver("file");
+});
+part("voice").addEventListener("change", () => (voiceSet = setVoice()));
+navigator.mediaDevices?.addEventListener?.("devicechange", () => void showCameras());
+
+/* ---- step 2: who they see ---- */
+
+/** Settles once what can be chosen is there, and chosen as far as it can be without asking. @type {Promise<void>} */
+let stocked = Promise.resolve();
+
+function showChosen() {
+  part("chosen").hidden = !shelf.picture;
+  if (shelf.picture) part("chosen").src = shelf.picture;
+  part("idle-words").textContent = shelf.chosen
+    ? "Comes alive when you start"
+    : shelf.picture ? "Your portrait" : "Make an avatar, or choose one";
+}
+
+/** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+function patiently(work) {
+  return whenWarm(work, (words) => (words ? (part("idle-words").textContent = words) : showChosen()));
+}
+
+shelf.addEventListener("change", showChosen);
+for (const source of [recorder, shelf]) {
+  for (const kind of ["ended", "forgotten"]) source.addEventListener(kind, () => void showFilms(part("channel").value));
+}
+
+/* ---- step 3: the call ---- */
+
+async function stock() {
+  await shelf.load("sample");
+  await showEngines();
+  if ((await showCameras()) === 0) selectKind("puppet");
+}
+
+async function showEngines() {
+  const loadable = (await withToken(api.engines).catch(() => [])).filter((engine) => !engine.failure);
+  part("engine").replaceChildren(...loadable.map((engine) => new Option(engine.name, engine.name, engine.default, engine.default)));
+  part("engine-field").hidden = loadable.length < 2;
+}
+
+/** What still keeps the call from starting, if anything. */
+async function missing() {
+  if (!part("channel").value || !part("channel").checkValidity()) {
+    part("channel").focus();
+    return "Give the channel a name of letters, digits, - and _.";
+  }
+  await stocked; // who starts at once means what is about to be chosen
+  if (!shelf.chosen) return "Choose an avatar in step 2, or make one.";
+  await voiceSet;
+  if (!driver.on && !(await startDriver(driverKind()))) return "Nothing drives the avatar yet: see step 1.";
+  return "";
+}
+
+async function startCall() {
+  const channel = part("channel").value;
+  const path = new URLSearchParams({ avatar: shelf.chosen });
+  if (part("engine").value) path.set("engine", part("engine").value);
+  session = await patiently(() => publish(`whip/${encodeURIComponent(channel)}?${path}`, driver.stream()));
+  session.connection.addEventListener("connectionstatechange", (event) => {
+    const broken = ["failed", "closed"].includes(event.target.connectionState);
+    if (broken && session?.connection === event.target) void endCall("The connection to the server was lost. Start again.");
+  });
+  keepChannel(channel);
+  showLive(channel);
+  stage.play(channel);
+  recorder.follow(channel);
+  scrollTo(0, 0); // the steps have made room
+  poll = setInterval(() => void look(channel), LOOK_EVERY_MS);
+}
+
+/** @param {string} [words] why, if it was not asked for */
+async function endCall(words = "") {
+  const ending = session;
+  session = null; // first: what stops from here on is meant to
+  clearInterval(poll);
+  stage.stop();
+  driver.stop();
+  setOnAir(false);
+  clearReport();
+  sayAtStart(words);
+  await ending?.stop();
+  recorder.leave(); // last: with the call its recording ends, and is complete
+}
+
+/** @param {string} words why there is no call; the button that was pressed may be at the window's lower edge */
+function sayAtStart(words) {
+  say(part("start-problem"), words);
+  if (words) part("start-problem").scrollIntoView({ block: "nearest" });
+}
+
+/** @param {string} channel */
+function showLive(channel) {
+  setOnAir(true);
+  part("link").value = api.viewerAddress(channel);
+  part("open").href = api.viewerAddress(channel);
+  part("link-hint").hidden = !api.hasToken();
+}
+
+/** @param {boolean} on */
+function setOnAir(on) {
+  part("air").dataset.on = String(on);
+  part("air-words").textContent = on ? "On air" : "Off air";
+  part("start").textContent = on ? "Stop" : "Start";
+  part("start").dataset.live = String(on);
+  part("live").hidden = !on;
+  document.body.dataset.live = String(on);
+  part("start-title").lastChild.textContent = on ? "You are live" : "Go live";
+  part("voice").disabled = on && !driver.hasVoice; // a call that began without sound has no place for it
+  for (const id of ["driver-kind", "camera-choice", "camera-switch", "driver-file", "channel", "engine"]) part(id).disabled = on;
+  shelf.lock(on);
+}
+
+/** @param {string} channel */
+async function look(channel) {
+  const looking = session;
+  const facts = await api.channel(channel).catch((failure) => {
+    if (failure.status === 404 && looking === session) void endCall("The server ended the call. Start again.");
+  }); // else the next look may succeed
+  if (!facts || looking !== session) return;
+  showReport(facts, stage.state === "live" ? 1 : 0);
+}
+
+async function startOrStop() {
+  const button = part("start");
+  button.disabled = true;
+  button.textContent = session ? "Stopping…" : "Starting…";
+  say(part("start-problem"), "");
+  try {
+    if (session) return await endCall();
+    const lacking = await missing();
+    if (lacking) return sayAtStart(lacking);
+    await startCall();
+  } catch (failure) {
+    sayAtStart(inWords(failure));
+  } finally {
+    button.disabled = false;
+    button.textContent = session ? "Stop" : "Start";
+    button.focus({ preventScroll: true });
+  }
+}
+
+part("start").addEventListener("click", () => void startOrStop());
+part("copy").addEventListener("click", async () => {
+  part("link").select();
+  await navigator.clipboard?.writeText(part("link").value).catch(() => undefined); // what is selected can still be copied by hand
+  part("copy").textContent = "Copied";
+  setTimeout(() => (part("copy").textContent = "Copy"), 2000);
+});
+addEventListener("pagehide", () => session?.abandon());
+addEventListener("pageshow", (event) => event.persisted && location.reload()); // a page kept in memory has lost its call
+
+api.takeTokenFromAddress();
+part("channel").value = suggestedChannel();
+selectKind("camera");
+showDriver();
+stocked = stock();
+await stocked;
+await showFilms(part("channel").value);

@@ -1,0 +1,220 @@
+// Step 2: the avatars on this server, making one from a portrait, and forgetting it.
+
+import * as api from "../shared/api.js";
+import { agreed } from "../shared/asking.js";
+import { inWords, part, say, withToken } from "../shared/notices.js";
+
+const COUNT_FROM = 3;
+const SECOND_MS = 1000;
+const NEW = "new";
+const PLUS = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 5v14M5 12h14"/></svg>';
+const FORGET = {
+  title: "Forget this avatar?",
+  words: "The face, your consent and everything made from it are deleted from this server, recordings that show it included. This cannot be undone.",
+  yes: "Forget it",
+  no: "Keep it",
+};
+
+/** A file's name as a person would say it. @param {string} filename */
+const stem = (filename) => filename.replace(/\.[^.]*$/, "").replace(/[_-]+/g, " ").trim() || "Portrait";
+
+/** What stands under the picture. @param {api.AvatarEntry} entry */
+const nameOf = ({ name }) => name.replace(/^Sample: /, "") || "Portrait";
+
+/** Fires "change" when another avatar is chosen. */
+export class Shelf extends EventTarget {
+  #driver;
+  #turnCameraOn;
+  #patiently;
+  /** @type {api.AvatarEntry[]} */
+  #entries = [];
+  #pictures = new Map();
+  /** @type {{blob: Blob, name: string, address: string}|null} the portrait waiting for consent */
+  #portrait = null;
+  #chosen = "";
+
+  /**
+   * @param {import("./drivers.js").Driver} driver whose picture a snapshot takes
+   * @param {() => Promise<boolean>} turnCameraOn for a snapshot, when nothing is on yet
+   * @param {<T>(work: () => Promise<T>) => Promise<T>} patiently asks again while the server warms up
+   */
+  constructor(driver, turnCameraOn, patiently) {
+    super();
+    this.#patiently = patiently;
+    this.#driver = driver;
+    this.#turnCameraOn = turnCameraOn;
+    part("shelf").addEventListener("change", (event) => this.#choose(event.target.value));
+    part("snapshot").addEventListener("click", () => void this.#reported(() => this.#snap()));
+    part("portrait-file").addEventListener("change", (event) => this.#takeFile(event.target));
+    part("make").addEventListener("click", () => void this.#reported(() => this.#make()));
+    part("discard").addEventListener("click", () => this.#setPortrait(null));
+    part("consent-choice").addEventListener("change", () => {
+      part("consent-choice").removeAttribute("aria-invalid");
+      say(part("avatar-problem"), "");
+    });
+    this.#acceptDrops(part("drop"));
+  }
+
+  /** The id of the chosen avatar; empty while a new one is being made. */
+  get chosen() {
+    return this.#chosen === NEW ? "" : this.#chosen;
+  }
+
+  /** The address of the chosen avatar's picture, or of the portrait that may become one; empty if there is neither. */
+  get picture() {
+    return (this.chosen ? this.#pictures.get(this.chosen) : this.#portrait?.address) ?? "";
+  }
+
+  /** Reads the avatars anew. @param {string} [choose] the id to choose then */
+  async load(choose) {
+    await this.#reported(async () => {
+      this.#entries = await this.#patiently(api.avatars);
+      await Promise.all(this.#entries.map((entry) => this.#fetchPicture(entry.id)));
+    });
+    const ids = this.#entries.map((entry) => entry.id);
+    const wanted = [choose, this.#chosen, ids[0]].find((id) => id !== undefined && ids.includes(id));
+    this.#choose(wanted ?? NEW);
+  }
+
+  /** @param {boolean} locked while a call runs on the chosen one */
+  lock(locked) {
+    part("shelf").inert = locked;
+    part("enrol").inert = locked;
+    part("shelf-line").inert = locked;
+  }
+
+  async #fetchPicture(id) {
+    if (this.#pictures.has(id)) return;
+    const picture = await api.avatarPicture(id).catch(() => null); // an avatar without its picture is still an avatar
+    if (picture) this.#pictures.set(id, URL.createObjectURL(picture));
+  }
+
+  #choose(id) {
+    this.#chosen = id;
+    this.#draw();
+    part("enrol").hidden = id !== NEW;
+    if (id !== NEW) say(part("avatar-problem"), "");
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #draw() {
+    const focused = part("shelf").contains(document.activeElement);
+    const faces = this.#entries.map((entry) => this.#face(entry.id, nameOf(entry), this.#pictures.get(entry.id)));
+    part("shelf").replaceChildren(...faces, this.#face(NEW, "New", undefined));
+    if (focused) part("shelf").querySelector("input:checked")?.focus();
+    part("shelf-line").replaceChildren(...this.#line());
+  }
+
+  #face(id, name, picture) {
+    const label = document.createElement("label");
+    label.className = "face";
+    const input = Object.assign(document.createElement("input"), { type: "radio", name: "avatar", value: id, checked: id === this.#chosen });
+    const frame = Object.assign(document.createElement("span"), { className: "frame" });
+    if (id === NEW) frame.innerHTML = PLUS;
+    else if (picture) frame.append(Object.assign(document.createElement("img"), { src: picture, alt: "" }));
+    const words = Object.assign(document.createElement("span"), { className: "name", textContent: name });
+    label.append(input, frame, words);
+    return label;
+  }
+
+  /** What can be said of the chosen one, and done with it. */
+  #line() {
+    const entry = this.#entries.find((one) => one.id === this.#chosen);
+    if (!entry) return [];
+    if (entry.built_in) return ["A public-domain portrait. Choose New to use your own."];
+    const forget = Object.assign(document.createElement("button"), { type: "button", className: "text-button", textContent: `Forget ${nameOf(entry)}` });
+    forget.addEventListener("click", () => void this.#forget(entry.id));
+    return [`${nameOf(entry)} is kept on this server.`, forget];
+  }
+
+  async #forget(id) {
+    if (!(await agreed(FORGET))) return;
+    await this.#reported(async () => {
+      await withToken(() => api.forget(id));
+      URL.revokeObjectURL(this.#pictures.get(id) ?? "");
+      this.#pictures.delete(id);
+      this.dispatchEvent(new Event("forgotten"));
+      await this.load();
+    });
+  }
+
+  async #snap() {
+    if (!this.#driver.on && !(await this.#turnCameraOn())) return;
+    const countdown = part("countdown");
+    part("mirror").scrollIntoView({ block: "nearest", behavior: "smooth" });
+    for (let left = COUNT_FROM; left > 0; left -= 1) {
+      countdown.textContent = String(left);
+      await new Promise((done) => setTimeout(done, SECOND_MS));
+    }
+    countdown.textContent = "";
+    this.#setPortrait({ blob: await this.#driver.snapshot(), name: "Snapshot" });
+  }
+
+  /** @param {HTMLInputElement} input */
+  #takeFile(input) {
+    const file = input.files?.[0];
+    input.value = ""; // so that the same file can be chosen again
+    if (file) this.#setPortrait({ blob: file, name: stem(file.name) });
+  }
+
+  /** @param {{blob: Blob, name: string}|null} portrait */
+  #setPortrait(portrait) {
+    if (this.#portrait) URL.revokeObjectURL(this.#portrait.address);
+    this.#portrait = portrait && { ...portrait, address: URL.createObjectURL(portrait.blob) };
+    part("portrait-sources").hidden = portrait !== null;
+    part("consent").hidden = portrait === null;
+    say(part("avatar-problem"), "");
+    for (const choice of part("consent-choice").elements) choice.checked = false;
+    part("consent-choice").removeAttribute("aria-invalid");
+    if (this.#portrait) part("portrait-preview").src = this.#portrait.address;
+    (portrait ? part("consent-choice").elements[0] : part("snapshot")).focus();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  async #make() {
+    const consent = [...part("consent-choice").elements].find((choice) => choice.checked)?.value;
+    if (!consent) {
+      part("consent-choice").setAttribute("aria-invalid", "true");
+      say(part("avatar-problem"), "Say whose face it is first. Nothing has been sent yet.");
+      part("consent-choice").elements[0].focus();
+      return;
+    }
+    const button = part("make");
+    const words = button.textContent;
+    button.disabled = true;
+    button.textContent = "Making it…";
+    try {
+      const { blob, name } = this.#portrait;
+      const entry = await withToken(() => api.enrol(blob, name, consent));
+      this.#setPortrait(null);
+      await this.load(entry.id);
+    } finally {
+      button.disabled = false;
+      button.textContent = words;
+    }
+  }
+
+  async #reported(work) {
+    say(part("avatar-problem"), "");
+    try {
+      await work();
+    } catch (failure) {
+      say(part("avatar-problem"), inWords(failure));
+    }
+  }
+
+  /** @param {HTMLElement} target */
+  #acceptDrops(target) {
+    const over = (event, is) => {
+      event.preventDefault();
+      target.dataset.over = String(is);
+    };
+    for (const kind of ["dragenter", "dragover"]) target.addEventListener(kind, (event) => over(event, true));
+    target.addEventListener("dragleave", (event) => over(event, false));
+    target.addEventListener("drop", (event) => {
+      over(event, false);
+      const file = event.dataTransfer?.files?.[0];
+      if (file) this.#setPortrait({ blob: file, name: stem(file.name) });
+    });
+  }
+}

@@ -1,0 +1,90 @@
+// The viewer's page: one channel, shown as a window, as the whole quilt, as ordinary video, or on a Looking Glass.
+
+import { hasToken, takeTokenFromAddress } from "../shared/api.js";
+import { LookingGlass } from "./lookingglass.js";
+import { askForToken, part } from "../shared/notices.js";
+import { Recorder } from "../shared/recording.js";
+import { Stage } from "../shared/player.js";
+
+const HIDE_CONTROLS_MS = 3000;
+const AIR_WORDS = {
+  connecting: "Connecting", live: "Live", waiting: "Waiting", warming: "Waiting", full: "Full", lost: "Reconnecting", refused: "Stopped", stopped: "Stopped",
+};
+
+const channel = decodeURIComponent(location.pathname.split("/").pop() ?? "");
+const stage = new Stage(part("stage"), part("angle"), part("surface"));
+const glass = new LookingGlass(stage, part("surface"));
+const recorder = new Recorder(part("stage").querySelector(".glass"));
+let hiding = 0;
+
+async function stateChanged() {
+  document.body.dataset.live = String(stage.state === "live");
+  part("air").dataset.on = String(stage.state === "live");
+  part("air-words").textContent = AIR_WORDS[stage.state];
+  if (stage.state === "live") recorder.follow(channel);
+  if (stage.state === "refused" && stage.problem?.status === 401 && (await askForToken(hasToken()))) stage.play(channel);
+}
+
+function modeChanged() {
+  document.body.dataset.mode = stage.mode;
+  if (stage.mode === "hologram") glass.enter();
+  else glass.leave();
+  document.querySelector(`input[name="mode"][value="${stage.mode}"]`).checked = true;
+}
+
+function toggleSound() {
+  stage.video.muted = !stage.video.muted;
+  stage.video.play().catch(() => undefined); // a browser that held it back for want of a gesture has one now
+  part("sound").setAttribute("aria-pressed", String(!stage.video.muted));
+}
+
+function toggleFullscreen() {
+  if (document.fullscreenElement) void document.exitFullscreen();
+  else void document.documentElement.requestFullscreen().catch(() => undefined); // refused by policy: nothing changes
+}
+
+/** @param {KeyboardEvent} event */
+function fullscreenByKey(event) {
+  const elsewhere = event.ctrlKey || event.metaKey || event.altKey || event.repeat || document.querySelector("dialog[open]");
+  if (event.key.toLowerCase() === "f" && !elsewhere) toggleFullscreen();
+}
+
+async function toggleTilt() {
+  const on = part("tilt").getAttribute("aria-pressed") !== "true";
+  if (!on) stage.hologram.ignoreTilt();
+  const works = on && (await stage.hologram.followTilt());
+  part("tilt").setAttribute("aria-pressed", String(works));
+}
+
+/** In full screen the controls go away while nothing moves. */
+function stir() {
+  clearTimeout(hiding);
+  document.body.dataset.idle = "false";
+  hiding = setTimeout(() => (document.body.dataset.idle = "true"), HIDE_CONTROLS_MS);
+}
+
+stage.addEventListener("state", () => void stateChanged());
+stage.addEventListener("mode", modeChanged);
+part("modes").addEventListener("change", (event) => stage.setMode(event.target.value));
+part("sound").addEventListener("click", toggleSound);
+part("full").addEventListener("click", toggleFullscreen);
+part("tilt").addEventListener("click", () => void toggleTilt());
+document.addEventListener("fullscreenchange", () => part("full").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement))));
+for (const kind of ["pointermove", "keydown", "pointerdown"]) addEventListener(kind, stir);
+addEventListener("keydown", fullscreenByKey);
+part("surface").addEventListener("dblclick", (event) => {
+  if (stage.mode === "hologram" && !event.target.closest("button, label")) toggleFullscreen();
+});
+addEventListener("keydown", (event) => {
+  if (!(event.target instanceof HTMLInputElement) && stage.mode === "window") stage.hologram.turnByKey(event);
+});
+addEventListener("pagehide", () => stage.stop());
+addEventListener("pageshow", (event) => event.persisted && stage.play(channel));
+
+takeTokenFromAddress();
+part("title").textContent = channel;
+document.title = `${channel}: an AI avatar, live on Telequilt`;
+part("full").hidden = !document.documentElement.requestFullscreen;
+part("tilt").hidden = !("DeviceOrientationEvent" in globalThis) || !matchMedia("(pointer: coarse)").matches;
+modeChanged();
+stage.play(channel);

@@ -1,0 +1,1 @@
+"""Recordings: films of calls, and the folder that keeps them."""

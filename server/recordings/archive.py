@@ -1,0 +1,223 @@
+"""Archive: recordings on disk, each a film with its facts beside it, which also say whose avatar it shows."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from server.recordings import fragments
+
+NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-\d{8}T\d{6}Z(-\d+)?_qs\d+x\d+a\d*\.?\d+\.mp4")
+"A channel, when it began (UTC), and the tiling as Looking Glass software reads it."
+CUT_SHORT = "the server was ended in the middle"
+
+
+class UnknownRecording(LookupError):
+    """The caller named a recording that does not exist, or was deleted."""
+
+
+class StillRecording(RuntimeError):
+    """What was asked for has to wait until the recording has ended."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One recording. Written beside the film when it begins and again when it ends."""
+
+    name: str
+    "The film's file name."
+    channel: str
+    avatar: str
+    "Whose face it shows: forgetting this avatar deletes the recording."
+    screen: str
+    since: float
+    "Unix seconds."
+    seconds: float = 0.0
+    bytes: int = 0
+    frames: int = 0
+    "Pictures in the film."
+    lost: int = 0
+    "Pictures that were encoded while recording and are not in the film; only where it ended by a failure."
+    ended: str | None = None
+    "Why; None while it goes on."
+
+
+class Archive:
+    """May be used from any thread. Touches nothing outside `folder`, which comes to be with the first recording."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._under_way: dict[str, Facts] = {}
+        self.ended: Counter[str] = Counter()
+        "Why recordings ended, since the server began."
+
+    def begin(self, channel: str, avatar: str, screen: str, suffix: str) -> tuple[Facts, BinaryIO]:
+        """A new film's facts and its empty file, unbuffered and locked until it is closed. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        since = time.time()
+        stem = f"{channel}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(since))}"
+        with self._lock:
+            for again in range(1, 100):
+                name = f"{stem}{f'-{again}' if again > 1 else ''}{suffix}.mp4"
+                with suppress(FileExistsError):
+                    file = open(self.folder / name, "xb", buffering=0, opener=_private)  # noqa: SIM115
+                    fcntl.flock(file, fcntl.LOCK_EX)  # tells another server on this folder that somebody writes
+                    break
+            else:
+                raise FileExistsError(f"{stem} is taken")
+            facts = self._under_way[name] = Facts(name, channel, avatar, screen, since)
+        try:
+            self._write(facts)
+        except BaseException:
+            file.close()
+            self.abandon(facts)
+            raise
+        return facts, file
+
+    def finish(self, facts: Facts, pictures: int, ended: str) -> Facts:
+        """The facts of a film to which nothing is written any more, of `pictures` that were meant to be in it.
+
+        What a failure cut in the middle is cut off; a film without any picture is not kept. Raises OSError.
+        """
+        done = self._examined(facts, ended)
+        done = replace(done, lost=pictures - done.frames)
+        self.ended[ended] += 1
+        if not done.frames:
+            self.abandon(facts)
+            return done
+        try:
+            self._write(done)
+        finally:
+            with self._lock:
+                del self._under_way[facts.name]
+        return done
+
+    def abandon(self, facts: Facts) -> None:
+        """Keep nothing of it."""
+        self._delete(facts.name)
+        with self._lock:
+            self._under_way.pop(facts.name, None)
+
+    def free(self) -> int:
+        """Bytes that still fit on its disk. Raises OSError."""
+        there = next(folder for folder in (self.folder, *self.folder.parents) if folder.is_dir())
+        return shutil.disk_usage(there).free
+
+    def listing(self, channel: str | None = None) -> list[Facts]:
+        """All that is kept, or all of one channel, the oldest first."""
+        if not self.folder.is_dir():
+            return []
+        kept = []
+        for film in self.folder.glob("*.mp4"):
+            with suppress(UnknownRecording):  # another's file, or deleted since the folder was listed
+                kept.append(self.get(film.name))
+        return sorted((one for one in kept if channel in (None, one.channel)), key=lambda one: one.since)
+
+    def get(self, name: str) -> Facts:
+        """Raises UnknownRecording."""
+        if NAME.fullmatch(name) is None:
+            raise _unknown(name)
+        with self._lock:
+            if name in self._under_way:
+                return self._under_way[name]
+        try:
+            facts = self._read(name)
+            return facts if facts.ended is not None else self._mended(facts)
+        except FileNotFoundError:
+            raise _unknown(name) from None
+
+    def film(self, name: str) -> Path:
+        """Where a finished recording lies. Raises UnknownRecording or StillRecording."""
+        if self.get(name).ended is None:
+            raise StillRecording(f"{name} is still being recorded; stop it first")
+        return self.folder / name
+
+    def delete(self, name: str) -> None:
+        """Raises UnknownRecording or StillRecording."""
+        self.film(name)
+        self._delete(name)
+
+    def shows(self, avatar: str) -> bool:
+        """Whether this avatar is being recorded right now."""
+        return any(one.ended is None for one in self._of(avatar))
+
+    def forget(self, avatar: str) -> int:
+        """Delete every recording that shows `avatar`; how many those were. Raises StillRecording."""
+        if self.shows(avatar):
+            raise StillRecording("this avatar is being recorded; end the recording, then forget it")
+        shown = self._of(avatar)
+        for one in shown:
+            self._delete(one.name)
+        return len(shown)
+
+    def _of(self, avatar: str) -> list[Facts]:
+        return [one for one in self.listing() if one.avatar == avatar]
+
+    def _mended(self, facts: Facts) -> Facts:
+        """Of a film whose server was killed: it ends with its last whole fragment. One that another server writes stays
+        as it is."""
+        with open(self.folder / facts.name, "rb") as film:
+            try:
+                fcntl.flock(film, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return facts
+            mended = self._examined(facts, CUT_SHORT)
+        if not mended.frames:
+            self._delete(facts.name)
+            raise _unknown(facts.name)
+        with suppress(OSError):  # a full disk: the older facts stay, and are mended when next read
+            self._write(mended)
+        return mended
+
+    def _examined(self, facts: Facts, ended: str) -> Facts:
+        film = self.folder / facts.name
+        whole = fragments.examine(film)
+        if whole.bytes < film.stat().st_size:
+            os.truncate(film, whole.bytes)
+        return replace(
+            facts, seconds=round(whole.seconds, 3), bytes=whole.bytes, frames=whole.pictures, lost=0, ended=ended
+        )
+
+    def _read(self, name: str) -> Facts:
+        stored = json.loads(self._beside(name).read_text())
+        return Facts(**{field.name: stored[field.name] for field in fields(Facts)})
+
+    def _write(self, facts: Facts) -> None:
+        """Whole or not at all. Raises OSError."""
+        place = self._beside(facts.name)
+        part = place.with_suffix(".part")
+        try:
+            with open(part, "w", opener=_private) as file:
+                json.dump(asdict(facts), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, place)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _delete(self, name: str) -> None:
+        """The film first: without it nothing can be seen, and what is left is found by nobody."""
+        (self.folder / name).unlink(missing_ok=True)
+        self._beside(name).unlink(missing_ok=True)
+
+    def _beside(self, name: str) -> Path:
+        return (self.folder / name).with_suffix(".json")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _unknown(name: str) -> UnknownRecording:
+    return UnknownRecording(f"no recording is called {name!r}")

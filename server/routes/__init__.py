@@ -1,0 +1,1 @@
+"""Routes: what HTTP asks for. Nothing is decided here."""

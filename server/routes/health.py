@@ -1,0 +1,169 @@
+"""Health: alive, ready, and how it goes, for load balancers, Prometheus and people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from display.screen import screens
+from engines import catalogue
+from server.calls.channel import ChannelReport
+from server.calls.lobby import Lobby
+from server.problems import Problem
+from server.settings import Settings
+
+
+def router(settings: Settings) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @routes.get("/readyz")
+    async def ready(request: Request) -> dict[str, str]:
+        """200 once warm and able to take a caller."""
+        state = request.app.state
+        if state.failure is not None:
+            raise Problem(503, "cannot-start", f"warming up failed: {state.failure}")
+        if state.lobby is None:
+            raise Problem(503, "warming-up", "engine and encoder are being warmed up", {"Retry-After": "2"})
+        state.lobby.check_room(settings.engine)
+        return {"status": "ready"}
+
+    @routes.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        registry = CollectorRegistry()
+        registry.register(_Live(request.app.state.lobby))
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @routes.get("/api/channels")
+    async def channels(request: Request) -> list[dict[str, Any]]:
+        return [asdict(report) for report in _reports(request.app.state.lobby)]
+
+    @routes.get("/api/channels/{channel}")
+    async def channel(request: Request, channel: str) -> dict[str, Any]:
+        lobby: Lobby | None = request.app.state.lobby
+        if lobby is None:
+            raise Problem(503, "warming-up", "the server is still warming up; ask again", {"Retry-After": "2"})
+        return asdict(lobby.report(lobby.live(channel)))
+
+    @routes.get("/api/devices")
+    async def devices(request: Request) -> dict[str, Any]:
+        lobby: Lobby | None = request.app.state.lobby
+        places = lobby.places if lobby is not None else []
+        return {
+            "places": [asdict(one.placement) | {"devices": one.executor.devices()} for one in places],
+            "utilisation": lobby.utilisation if lobby is not None else {},
+        }
+
+    @routes.get("/api/engines")
+    def engines() -> list[dict[str, Any]]:
+        return [asdict(row) | {"default": row.name == settings.engine} for row in catalogue.listing()]
+
+    @routes.get("/api/screens")
+    async def all_screens() -> list[dict[str, Any]]:
+        return [
+            asdict(one) | {"views": one.views, "file_suffix": one.file_suffix, "default": one.name == settings.screen}
+            for one in screens().values()
+        ]
+
+    return routes
+
+
+def _reports(lobby: Lobby | None) -> list[ChannelReport]:
+    if lobby is None:
+        return []
+    return [lobby.report(channel) for channel in lobby.channels.values() if channel.session and channel.caller]
+
+
+class _Live:
+    """Reads the lobby when Prometheus asks; nothing is counted twice."""
+
+    def __init__(self, lobby: Lobby | None) -> None:
+        self._lobby = lobby
+
+    def collect(self) -> Iterator[Metric]:
+        reports = _reports(self._lobby)
+        yield GaugeMetricFamily("telequilt_ready", "1 once warm", value=float(self._lobby is not None))
+        yield GaugeMetricFamily("telequilt_channels", "Live callers", value=len(reports))
+        yield GaugeMetricFamily("telequilt_viewers", "Viewers of all channels", value=sum(r.viewers for r in reports))
+        away = CounterMetricFamily("telequilt_turned_away", "Refused for lack of room", labels=["who"])
+        for who, count in (self._lobby.turned_away if self._lobby else {}).items():
+            away.add_metric([who], count)
+        yield away
+        yield from _of_devices(self._lobby)
+        yield from _of_sessions(reports)
+        yield from _of_streams(reports)
+        yield from _of_recordings(reports, self._lobby.archive.ended if self._lobby else {})
+
+
+def _of_devices(lobby: Lobby | None) -> Iterator[Metric]:
+    labels = ["placement", "device"]
+    up = GaugeMetricFamily("telequilt_device_up", "1 while the device answers", labels=labels)
+    drops = CounterMetricFamily("telequilt_device_drops", "How often it was given no more work", labels=labels)
+    for place in lobby.places if lobby is not None else []:
+        for device in place.executor.devices():
+            up.add_metric([place.placement.name, device.device], float(device.up))
+            drops.add_metric([place.placement.name, device.device], device.drops)
+    taken = GaugeMetricFamily("telequilt_device_utilisation", "0..1, all callers watched", labels=["device"])
+    for name, share in (lobby.utilisation if lobby is not None else {}).items():
+        taken.add_metric([name], share)
+    yield from (up, drops, taken)
+
+
+def _of_sessions(reports: list[ChannelReport]) -> Iterator[Metric]:
+    fps = GaugeMetricFamily("telequilt_fps", "Frames finished a second", labels=["channel"])
+    presence = GaugeMetricFamily("telequilt_presence", "1 while a face is followed", labels=["channel"])
+    frames = CounterMetricFamily("telequilt_frames", "Frames finished", labels=["channel"])
+    drops = CounterMetricFamily("telequilt_drops", "Frames thrown away", labels=["channel", "reason"])
+    stage = GaugeMetricFamily("telequilt_stage_ms", "Milliseconds in a stage", labels=["channel", "stage", "quantile"])
+    age = GaugeMetricFamily("telequilt_age_ms", "Age of the picture when encoded", labels=["channel", "quantile"])
+    for report in reports:
+        fps.add_metric([report.name], report.session.fps)
+        presence.add_metric([report.name], report.session.presence)
+        frames.add_metric([report.name], report.session.frames)
+        for reason, count in report.session.drops.items():
+            drops.add_metric([report.name, reason], count)
+        for name, times in report.session.stages.items():
+            for quantile, value in asdict(times).items():
+                stage.add_metric([report.name, name, quantile], value)
+        for quantile, value in asdict(report.session.age).items():
+            age.add_metric([report.name, quantile], value)
+    yield from (fps, presence, frames, drops, stage, age)
+
+
+def _of_streams(reports: list[ChannelReport]) -> Iterator[Metric]:
+    labels = ["channel", "form"]
+    pictures = CounterMetricFamily("telequilt_pictures", "Pictures encoded", labels=labels)
+    keyframes = CounterMetricFamily("telequilt_keyframes", "Keyframes encoded", labels=labels)
+    bitrate = GaugeMetricFamily("telequilt_bitrate", "Bits per second encoded", labels=labels)
+    skipped = CounterMetricFamily("telequilt_skipped", "Pictures not sent to a viewer", labels=[*labels, "reason"])
+    for report in reports:
+        for stream in report.streams:
+            pictures.add_metric([report.name, stream.form], stream.pictures)
+            keyframes.add_metric([report.name, stream.form], stream.keyframes)
+            bitrate.add_metric([report.name, stream.form], stream.bitrate)
+            for reason, count in stream.skipped.items():
+                skipped.add_metric([report.name, stream.form, reason], count)
+    yield from (pictures, keyframes, bitrate, skipped)
+
+
+def _of_recordings(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterator[Metric]:
+    going = GaugeMetricFamily("telequilt_recording", "1 while the channel is recorded", labels=["channel"])
+    waiting = GaugeMetricFamily(
+        "telequilt_recording_waiting_bytes", "What its disk has yet to take", labels=["channel"]
+    )
+    for report in reports:
+        going.add_metric([report.name], float(report.recording is not None))
+        if report.recording is not None:
+            waiting.add_metric([report.name], report.recording.waiting)
+    ends = CounterMetricFamily("telequilt_recordings_ended", "Recordings that ended", labels=["reason"])
+    for reason, count in ended.items():
+        ends.add_metric([reason], count)
+    yield from (going, waiting, ends)

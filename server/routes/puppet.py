@@ -1,0 +1,54 @@
+"""Puppet: the scripted face (a synthetic source) as a film, for pages without a camera."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from fractions import Fraction
+
+import av
+from fastapi import APIRouter, Response
+
+from pipeline.puppet import HEIGHT, RATE, WIDTH, Puppet
+
+FILM_QUALITY = 23
+"x264's constant rate factor; the film is watched by a face tracker and in a small preview."
+
+
+def router() -> APIRouter:
+    """The film as a route: what a page without a camera plays and sends."""
+    routes, film, making = APIRouter(), Film(), asyncio.Lock()
+
+    @routes.get("/puppet.mp4")
+    async def puppet() -> Response:
+        async with making:  # whoever else asks meanwhile waits here, not in a thread
+            data = await asyncio.to_thread(film.bytes)
+        return Response(data, media_type="video/mp4", headers={"Cache-Control": "private, max-age=3600"})
+
+    return routes
+
+
+class Film:
+    """One period of the puppet as an MP4 that loops without a jump. Made when first asked for, then kept in memory."""
+
+    def __init__(self) -> None:
+        self._bytes: bytes | None = None
+
+    def bytes(self) -> bytes:
+        """May take some seconds the first time."""
+        if self._bytes is None:
+            self._bytes = _encoded(Puppet())
+        return self._bytes
+
+
+def _encoded(puppet: Puppet) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(RATE))
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.options = {"crf": str(FILM_QUALITY), "preset": "veryfast"}
+        for number in range(round(puppet.period * RATE)):
+            picture = av.VideoFrame.from_ndarray(puppet.frame(number / RATE).pixels, format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return file.getvalue()

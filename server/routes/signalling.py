@@ -1,0 +1,141 @@
+"""Signalling: WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) over HTTP. SDP in and out; what is behind it is the lobby's."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as PathParameter
+
+from display.screen import Screen, screen
+from pipeline.avatars import SAMPLE
+from server.calls.lobby import Accepted, Lobby
+from server.problems import Problem
+from server.settings import Settings
+from server.webrtc import offers
+from server.webrtc.peers import Peer
+
+SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
+Channel = Annotated[
+    str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="1 to 64 letters, digits, - and _")
+]
+
+
+def router(settings: Settings) -> APIRouter:
+    """The routes of both protocols; the lobby comes with the running app."""
+    routes = APIRouter()
+
+    @routes.post("/whip/{channel}", status_code=201)
+    async def publish(
+        request: Request, channel: Channel, avatar: str = SAMPLE, engine: str = settings.engine
+    ) -> Response:
+        sdp = await _body(request, SDP)
+        return _created(request, await lobby_of(request).publish(channel, sdp, avatar, engine), settings)
+
+    @routes.post("/whep/{channel}", status_code=201)
+    async def view(
+        request: Request,
+        channel: Channel,
+        form: Annotated[Literal["quilt", "view"], Query(alias="as")] = "quilt",
+        view: int | None = None,
+    ) -> Response:
+        sdp = await _body(request, SDP)
+        shown = _screen(settings, form, view)
+        return _created(request, await lobby_of(request).view(channel, sdp, shown), settings)
+
+    @routes.patch("/whip/{channel}/{session}", status_code=204)
+    async def trickle_caller(request: Request, channel: Channel, session: str) -> Response:
+        return await _trickle(request, lobby_of(request).caller(channel, session))
+
+    @routes.patch("/whep/{channel}/{session}", status_code=204)
+    async def trickle_viewer(request: Request, channel: Channel, session: str) -> Response:
+        return await _trickle(request, lobby_of(request).viewer(channel, session))
+
+    @routes.delete("/whip/{channel}/{session}")
+    async def end(request: Request, channel: Channel, session: str) -> Response:
+        lobby = lobby_of(request)
+        await lobby.leave(channel, lobby.caller(channel, session))
+        return Response()
+
+    @routes.delete("/whep/{channel}/{session}")
+    async def leave(request: Request, channel: Channel, session: str) -> Response:
+        lobby = lobby_of(request)
+        await lobby.leave(channel, lobby.viewer(channel, session))
+        return Response()
+
+    @routes.options("/whip/{channel}")
+    @routes.options("/whep/{channel}")
+    async def endpoint_options(channel: Channel) -> Response:
+        return Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "OPTIONS, POST"})
+
+    @routes.options("/whip/{channel}/{session}")
+    @routes.options("/whep/{channel}/{session}")
+    async def session_options(channel: Channel, session: str) -> Response:
+        return Response(status_code=204, headers={"Accept-Patch": FRAGMENT, "Allow": "OPTIONS, PATCH, DELETE"})
+
+    return routes
+
+
+def lobby_of(request: Request) -> Lobby:
+    """Raises Problem 503 until the server is warm."""
+    lobby: Lobby | None = request.app.state.lobby
+    if lobby is None:
+        raise Problem(503, "warming-up", "the server is still warming up; ask again", {"Retry-After": "2"})
+    return lobby
+
+
+def _screen(settings: Settings, form: str, view: int | None) -> Screen:
+    whole = screen(settings.screen)
+    if form == "quilt":
+        if view is not None:
+            raise Problem(400, "bad-parameter", "view=... goes with as=view", parameter="view")
+        return whole
+    return whole.only(whole.views // 2 if view is None else view)
+
+
+async def _body(request: Request, wanted: str) -> str:
+    given = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if given != wanted:
+        raise Problem(415, "wrong-content-type", f"send {wanted}, not {given or 'nothing'}", accepted=[wanted])
+    try:
+        return (await request.body()).decode()
+    except UnicodeDecodeError:
+        raise Problem(400, "malformed-sdp", "the body is not UTF-8 text") from None
+
+
+async def _trickle(request: Request, peer: Peer) -> Response:
+    """RFC 9725, section 4.3: candidates are taken; restarting ICE is not supported, which 422 says."""
+    fragment = offers.fragment(await _body(request, FRAGMENT))
+    condition = request.headers.get("if-match")
+    if condition is None:
+        raise Problem(428, "if-match-required", "send the session's ETag as If-Match")
+    restarts = fragment.ufrag is not None and fragment.ufrag != peer.ufrag
+    if condition.strip() == "*" or (condition.strip() == peer.etag and restarts):
+        raise Problem(
+            422, "ice-restart-unsupported", "ICE cannot be restarted here; end the session and begin a new one"
+        )
+    if condition.strip() != peer.etag:
+        raise Problem(412, "etag-mismatch", "If-Match is not this session's ETag")
+    await peer.trickle(fragment)
+    return Response(status_code=204)
+
+
+def _created(request: Request, admission: Accepted, settings: Settings) -> Response:
+    headers = {
+        "Location": f"{request.url.path}/{admission.peer.id}",
+        "ETag": admission.peer.etag,
+        "Accept-Patch": FRAGMENT,
+    }
+    response = Response(admission.answer, 201, headers, SDP)
+    for link in ice_links(settings):
+        response.headers.append("Link", link)
+    return response
+
+
+def ice_links(settings: Settings) -> list[str]:
+    """The configured ICE servers as RFC 9725, section 4.6 wants them told."""
+    turn = f'; username="{settings.ice_username}"; credential="{settings.ice_credential.get_secret_value()}"'
+    return [
+        f'<{url}>; rel="ice-server"' + (f'{turn}; credential-type="password"' if url.startswith("turn") else "")
+        for url in settings.ice_servers
+    ]

@@ -1,0 +1,191 @@
+"""Uploads: portraits that people bring, the avatars made from them, and forgetting both."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from pipeline.avatars import SAMPLE, AvatarRecord, Consent
+from server.calls.services import Services
+from server.media import portraits
+from server.problems import Problem, busy
+from server.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+STATED = (Consent.ME, Consent.CONSENTING, Consent.SYNTHETIC)
+WAITING = 4
+"Portraits that may wait while one is being prepared."
+NAME_LENGTH = 80
+
+
+def router(settings: Settings) -> APIRouter:
+    routes = APIRouter(prefix="/api/avatars")
+    queue = _Queue(settings)
+
+    @routes.post("", status_code=201)
+    async def enrol(request: Request, response: Response) -> dict[str, Any]:
+        services = _services(request)
+
+        def prepare(data: bytes, consent: Consent, name: str) -> AvatarRecord:
+            pixels = portraits.decode(data, settings.max_portrait_pixels)
+            return services.enrol(pixels, consent, hashlib.sha256(data).hexdigest(), name, settings.engine)
+
+        async with queue.place():  # before the photo is read: those who must be turned away cost no memory
+            data, consent, name = await _read(request, settings)
+            record = await queue.run(lambda: prepare(data, consent, name), services.avatars.forget)
+        if await _hung_up(request):  # nobody would be told the id, so nobody could ever forget it
+            await asyncio.to_thread(services.avatars.forget, record.id)
+            return {}
+        log.info("avatar kept", consent=record.consent.value)
+        response.headers["Location"] = f"/api/avatars/{record.id}"
+        return _shown(record)
+
+    @routes.get("")
+    async def listing(request: Request) -> list[dict[str, Any]]:
+        """All of them where only this machine's user can ask. Elsewhere the built-in one alone: an avatar belongs to
+        whoever holds its id, and a list would hand every holder of the server's token everybody's face."""
+        records = await asyncio.to_thread(_services(request).avatars.records)
+        return [_shown(record) for record in records if settings.private or record.id == SAMPLE]
+
+    @routes.get("/{avatar}")
+    async def one(request: Request, avatar: str) -> dict[str, Any]:
+        return _shown(await asyncio.to_thread(_services(request).avatars.get, avatar))
+
+    @routes.get("/{avatar}/picture")
+    async def picture(request: Request, avatar: str) -> Response:
+        png = await asyncio.to_thread(_services(request).avatars.picture, avatar)
+        return Response(png, media_type="image/png", headers={"Cache-Control": "private, no-store"})
+
+    @routes.delete("/{avatar}", status_code=204)
+    async def forget(request: Request, avatar: str) -> Response:
+        services = _services(request)
+        if avatar == SAMPLE:
+            raise Problem(403, "built-in", "the built-in sample stays: it is part of the program")
+        await asyncio.to_thread(services.avatars.get, avatar)
+        lobby = request.app.state.lobby
+        if lobby is not None and lobby.uses(avatar):
+            raise Problem(409, "avatar-live", "this avatar is live right now; end the call, then forget it")
+        # recordings first: where this fails, all can be tried again
+        await asyncio.to_thread(request.app.state.archive.forget, avatar)
+        await asyncio.to_thread(services.avatars.forget, avatar)
+        log.info("avatar forgotten")
+        return Response(status_code=204)
+
+    return routes
+
+
+class _Queue:
+    """One portrait at a time off the event loop; few may wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._turn = asyncio.Semaphore(1)
+        self._inside = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Raises Problem 503 where too many wait."""
+        if self._inside > WAITING:
+            raise busy("too-many-portraits", f"{WAITING} portraits are waiting already", 5, limit=WAITING)
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+    async def run(self, work: Callable[[], AvatarRecord], forget: Callable[[str], None]) -> AvatarRecord:
+        """`work()` in a thread. Raises Problem 503 where it takes too long; what it then still keeps is forgotten."""
+        try:
+            async with asyncio.timeout(self._settings.enrol_seconds):
+                await self._turn.acquire()
+                working = asyncio.ensure_future(asyncio.to_thread(work))
+                working.add_done_callback(lambda _: self._turn.release())  # a thread cannot be stopped: the turn is its
+                try:
+                    return await asyncio.shield(working)
+                except asyncio.CancelledError:
+                    working.add_done_callback(lambda late: _forget_late(late, forget))
+                    raise
+        except TimeoutError:
+            limit = self._settings.enrol_seconds
+            raise busy(
+                "portrait-took-too-long", f"{limit:g} s is the limit for preparing a portrait", 10, limit=limit
+            ) from None
+
+
+async def _hung_up(request: Request) -> bool:
+    """uvicorn stops reading behind a large body until it is asked again, and only then learns that the client has gone."""
+    await request.is_disconnected()
+    await asyncio.sleep(0.05)
+    return await request.is_disconnected()
+
+
+def _forget_late(late: asyncio.Future[AvatarRecord], forget: Callable[[str], None]) -> None:
+    """An avatar whose id nobody was told must not stay: nobody could ever forget it."""
+    if not late.cancelled() and late.exception() is None:
+        asyncio.get_running_loop().run_in_executor(None, forget, late.result().id)
+
+
+class _InMemory(MultiPartParser):
+    """Keeps the photo in memory: Starlette's own parser writes files above 1 MB to disk."""
+
+    spool_max_size = 1 << 31
+
+
+async def _read(request: Request, settings: Settings) -> tuple[bytes, Consent, str]:
+    """The photo's bytes, the stated consent and a name. Raises Problem."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise Problem(415, "wrong-content-type", "send multipart/form-data", accepted=["multipart/form-data"])
+    try:
+        async with aclosing(request.stream()) as stream:
+            form = await _InMemory(request.headers, stream, max_files=1, max_fields=8).parse()
+    except (MultiPartException, KeyError) as error:
+        detail = getattr(error, "message", "the boundary is missing")
+        raise Problem(400, "malformed-form", f"the form cannot be read: {detail}") from None
+    try:
+        consent, name, portrait = form.get("consent"), form.get("name"), form.get("portrait")
+        if not isinstance(portrait, UploadFile):
+            raise Problem(400, "portrait-missing", "the form needs a file field called 'portrait'")
+        if consent not in [one.value for one in STATED]:
+            choices = [one.value for one in STATED]
+            raise Problem(
+                400,
+                "consent-missing",
+                f"say whose face it is: consent is one of {', '.join(choices)}",
+                accepted=choices,
+            )
+        data = await portrait.read()
+    finally:
+        await form.close()
+    if not data:
+        raise Problem(400, "portrait-missing", "the file 'portrait' is empty")
+    if len(data) > settings.max_portrait_bytes:
+        limit = settings.max_portrait_bytes
+        raise Problem(413, "body-too-large", f"{limit} bytes is the limit for a portrait", limit=limit)
+    return data, Consent(consent), name[:NAME_LENGTH] if isinstance(name, str) else ""
+
+
+def _services(request: Request) -> Services:
+    services: Services | None = request.app.state.services
+    if services is None:
+        raise Problem(503, "warming-up", "the server is still warming up; ask again", {"Retry-After": "2"})
+    return services
+
+
+def _shown(record: AvatarRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "consent": record.consent.value,
+        "created": record.created,
+        "portrait_sha256": record.portrait_sha256,
+        "built_in": record.id == SAMPLE,
+    }

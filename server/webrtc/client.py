@@ -1,0 +1,139 @@
+"""Client: the other end of our own WHIP and WHEP, for the puppet, the benchmarks and the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from fractions import Fraction
+from typing import Any
+from urllib.parse import urljoin
+
+import av
+import httpx
+import numpy as np
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc.mediastreams import VideoStreamTrack
+
+from server.media.rates import CLOCK_RATE
+from server.webrtc.peers import deliver_promptly
+
+PATIENCE = 30.0
+"Seconds: a server that enrols an avatar first may take its time to answer an offer."
+
+
+class Unreachable(RuntimeError):
+    """Nobody answers there; the message says how to start a server."""
+
+
+class Refused(RuntimeError):
+    """The server said no; the message is its own."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class PictureTrack(VideoStreamTrack):
+    """A camera of ours: `picture(n)` gives picture n, [H, W, 3] uint8 RGB, when its time at `rate` a second has come."""
+
+    def __init__(self, picture: Callable[[int], np.ndarray], rate: float) -> None:
+        super().__init__()
+        self._picture, self._rate = picture, rate
+        self._number, self._begun = 0, time.monotonic()
+
+    async def recv(self) -> av.VideoFrame:
+        await asyncio.sleep(max(0.0, self._begun + self._number / self._rate - time.monotonic()))
+        pixels = await asyncio.to_thread(self._picture, self._number)
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.pts, frame.time_base = round(self._number * CLOCK_RATE / self._rate), Fraction(1, CLOCK_RATE)
+        self._number += 1
+        return frame
+
+
+@asynccontextmanager
+async def publishing(url: str, *tracks: MediaStreamTrack, token: str | None = None) -> AsyncIterator[RTCPeerConnection]:
+    """Send `tracks` to a WHIP endpoint (RFC 9725) for as long as the context lasts. Raises Refused."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    for track in tracks:
+        connection.addTransceiver(track, "sendonly")
+    async with _session(connection, url, token):
+        yield connection
+
+
+@asynccontextmanager
+async def playing(url: str, *kinds: str, token: str | None = None) -> AsyncIterator[dict[str, MediaStreamTrack]]:
+    """The tracks of a WHEP endpoint by kind ("video", "audio") for as long as the context lasts. Raises Refused."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    receivers: dict[str, RTCRtpReceiver] = {}
+    for kind in kinds or ("video",):
+        transceiver = connection.addTransceiver(kind, "recvonly")
+        if kind == "video":
+            known = RTCRtpReceiver.getCapabilities("video")
+            assert known is not None
+            transceiver.setCodecPreferences([one for one in known.codecs if one.mimeType == "video/H264"])
+            deliver_promptly(transceiver.receiver)
+        receivers[kind] = transceiver.receiver
+    async with _session(connection, url, token):
+        yield {kind: receiver.track for kind, receiver in receivers.items()}  # there only once an answer was taken
+
+
+async def fetch(url: str, token: str | None = None) -> Any:
+    """What a GET of `url` answers, out of its JSON. Raises Refused or Unreachable."""
+    async with _http(token) as http:
+        try:
+            answer = await http.get(url)
+        except httpx.TransportError as failure:
+            raise _unreachable(url, failure) from failure
+    if answer.status_code != 200:
+        raise Refused(answer.status_code, _words(answer))
+    return answer.json()
+
+
+@asynccontextmanager
+async def _session(connection: RTCPeerConnection, url: str, token: str | None) -> AsyncIterator[None]:
+    """Offer, take the answer, and leave by DELETE whatever happens."""
+    async with _http(token) as http:
+        location = None
+        try:
+            await connection.setLocalDescription(await connection.createOffer())
+            answer = await _offer(http, url, connection.localDescription.sdp)
+            if answer.status_code != 201:
+                raise Refused(answer.status_code, _words(answer))
+            location = urljoin(url, answer.headers["Location"])
+            await connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
+            yield
+        finally:
+            await connection.close()
+            if location is not None:
+                await _leave(http, location)
+
+
+async def _offer(http: httpx.AsyncClient, url: str, sdp: str) -> httpx.Response:
+    try:
+        return await http.post(url, content=sdp, headers={"Content-Type": "application/sdp"})
+    except httpx.TransportError as failure:
+        raise _unreachable(url, failure) from failure
+
+
+def _http(token: str | None) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.AsyncClient(headers=headers, timeout=PATIENCE, trust_env=False)
+
+
+def _unreachable(url: str, failure: Exception) -> Unreachable:
+    return Unreachable(f"no Telequilt answers at {url} ({failure}); start one: python -m server serve")
+
+
+async def _leave(http: httpx.AsyncClient, location: str) -> None:
+    with suppress(httpx.HTTPError):  # the server is gone already, or will notice our silence
+        await http.delete(location, timeout=5)
+
+
+def _words(answer: httpx.Response) -> str:
+    try:
+        problem: dict[str, Any] = answer.json()
+    except ValueError:
+        return f"HTTP {answer.status_code} {answer.reason_phrase}"
+    return str(problem.get("detail") or problem.get("title") or answer.reason_phrase)
