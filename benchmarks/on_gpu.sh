@@ -92,4 +92,4 @@ else
     tests kernels 300 tests/test_kernels.py -k "seams or TestSharedMarch"
 fi
 
-"$PYTHON" -m benchmarks.programme --parts "$LOGS" --out "$FOLDER" ${REHEARSAL:+--rehearsal}
+"$PYTHON" -m benchmarks.gpu.programme --parts "$LOGS" --out "$FOLDER" ${REHEARSAL:+--rehearsal}

@@ -1,7 +1,7 @@
 """Witnessed server: the real server, except that a number drawn into the caller's picture is drawn into the quilt made
 from it. That number is how glass_to_glass knows which capture a shown picture came from.
 
-    python -m benchmarks.witnessed_server --port 8001
+    python -m benchmarks.live.witnessed_server --port 8001
 """
 
 from __future__ import annotations
