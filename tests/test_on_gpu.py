@@ -87,7 +87,7 @@ def asked_for() -> list[Path]:
     text = SCRIPT.read_text()
     modules = [*re.findall(r"^ +benchmark [\w-]+ \d+ (\w+)", text, re.MULTILINE), "gpu.programme"]
     tests = re.findall(r"\btests/[\w/]+(?:\.py)?", text)
-    files = [ROOT / "benchmarks" / f"{module}.py" for module in dict.fromkeys(modules)]
+    files = [ROOT.joinpath("benchmarks", *module.split(".")).with_suffix(".py") for module in dict.fromkeys(modules)]
     for test in dict.fromkeys(tests):
         files += sorted((ROOT / test).glob("*.py")) if (ROOT / test).is_dir() else [ROOT / test]
     return [*files, ROOT / "tests" / "conftest.py"]
