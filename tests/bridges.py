@@ -1,4 +1,4 @@
-"""Bridges to talk to: the fake Looking Glass Bridge from ../shared in a thread of its own, and servers that misbehave."""
+"""Bridges to talk to: the fake Looking Glass Bridge in a thread of its own, and servers that misbehave."""
 
 from __future__ import annotations
 
@@ -10,31 +10,28 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tests.conftest import SHARED, module_at
+from tests.fake_bridge import FakeBridge, display
+from tests.panels import CALIBRATIONS
 
-LOOKING_GLASS = SHARED / "lookingglass"
 PORTRAIT = (3360, 3360, 8, 6, 0.75)
+"The quilt of a Portrait: width, height, columns, rows, aspect."
 FILM = "http://services.example/films/me_qs6x4a1.mp4"
 
 SHORT = 0.6
 "Seconds that a call may take here."
 
 
-def fake_module() -> Any:
-    """The module of the fake Bridge; the test is skipped where it is not beside this checkout."""
-    return module_at(LOOKING_GLASS / "bridge_fake.py")
-
-
 class Running:
     """A fake Bridge in its own thread and loop, which can be ended and started again at the same address."""
 
-    def __init__(self, displays: list[Any], **options: Any) -> None:
-        self._make = lambda **ports: fake_module().FakeBridge(displays, **options, **ports)
+    def __init__(self, displays: list[Any], **ports: int) -> None:
+        self._displays = displays
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="the fake Bridge")
         self._thread.start()
-        self.fake = self.do(self._make().__aenter__())
-        self.http, self.events = self.fake.http_url, self.fake.ws_url
+        self.fake = FakeBridge(displays, **ports)
+        self.do(self.fake.start())
+        self.http, self.events = self.fake.address, self.fake.events_address
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -48,12 +45,12 @@ class Running:
         return self.do(now())
 
     def stop(self) -> None:
-        self.do(self.fake.__aexit__())
+        self.do(self.fake.stop())
 
     def start(self) -> None:
         """A new process, as it were: it knows nothing of before."""
-        http, events = self.fake.ports
-        self.fake = self.do(self._make(http_port=http, ws_port=events).__aenter__())
+        self.fake = FakeBridge(self._displays, *self.fake.ports)
+        self.do(self.fake.start())
 
     def close(self) -> None:
         self.stop()
@@ -72,8 +69,8 @@ async def _hang_up() -> None:
 
 
 @contextmanager
-def running(*displays: Any, **options: Any) -> Iterator[Running]:
-    bridge = Running(list(displays), **options)
+def running(*displays: Any, **ports: int) -> Iterator[Running]:
+    bridge = Running(list(displays), **ports)
     try:
         yield bridge
     finally:
@@ -82,13 +79,13 @@ def running(*displays: Any, **options: Any) -> Iterator[Running]:
 
 def portrait(**more: Any) -> Any:
     """A display of the fake Bridge; `more` takes the place of what it says of itself."""
-    calibration = json.loads((LOOKING_GLASS / "calibrations" / "portrait_lkg-p_real.json").read_text())
-    return fake_module().display(calibration, PORTRAIT, "portrait", "LKG0005", 1920, 40) | more
+    calibration = json.loads((CALIBRATIONS / "portrait.json").read_text())
+    return display(calibration, PORTRAIT, "portrait", "LKG0005", 1920, 40) | more
 
 
 def portrait_beside_a_monitor() -> Iterator[Running]:
     """For pytest.fixture: a Bridge with an ordinary monitor and a Portrait."""
-    with running(fake_module().display(), portrait()) as bridge:
+    with running(display(), portrait()) as bridge:
         yield bridge
 
 

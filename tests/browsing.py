@@ -30,13 +30,12 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from pipeline.puppet import Puppet
 from server.app import create_app
 from server.calls.services import Services, open_services
 from server.settings import Settings
-from tests.conftest import SHARED
 from tests.live import painted_services
 
-CLIP = SHARED / "media" / "clips" / "talk_frontal.mp4"
 FILMED_PICTURES = 75
 PLENTY = 45_000
 "Milliseconds. Software drawing, encoding and decoding share two cores in CI: only what never comes may fail."
@@ -101,19 +100,10 @@ def painted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[s
 
 
 def pictures() -> Iterator[np.ndarray]:
-    """[H, W, 3] uint8 RGB: a person who talks, or the puppet where the clips are not there."""
-    if CLIP.exists():
-        with av.open(str(CLIP)) as clip:
-            for index, frame in enumerate(clip.decode(video=0)):
-                if index == FILMED_PICTURES:
-                    return
-                yield frame.to_ndarray(format="rgb24")
-    else:
-        from pipeline.puppet import Puppet
-
-        puppet = Puppet()
-        for index in range(FILMED_PICTURES):
-            yield puppet.frame(index / 25).pixels
+    """[H, W, 3] uint8 RGB: the puppet, as it talks and turns."""
+    puppet = Puppet()
+    for index in range(FILMED_PICTURES):
+        yield puppet.frame(index / 25).pixels
 
 
 def write_film(path: Path, codec: str, form: str, pixels: str, rate: int = 25) -> Path:

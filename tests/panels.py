@@ -1,11 +1,12 @@
-"""Panels: small invented displays, quilts whose tiles tell their number, and the folder of facts beside the checkout."""
+"""Panels: small invented displays, quilts whose tiles tell their number, and what panels show: by our own plain definition, and,
+marked golden, by the official shaders where ../shared has their pictures."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
-from types import ModuleType
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from display.calibration import Calibration, read
 from display.lenticular import CellTable, Window
 from display.tiling import Tiling
 from tests.conftest import SHARED, module_at
+from tests.looking_glass import definition
+from tests.looking_glass.definition import CALIBRATIONS, GOLDEN
 
-FACTS = SHARED / "lookingglass"
-GOLDEN = FACTS / "golden"
+OFFICIAL = SHARED / "lookingglass"
 
 STRIPES = Calibration(pitch=8.0, slope=-5.0, center=0.1, dpi=100.0, width=96, height=60)
 FLIPPED = Calibration(
@@ -80,54 +82,70 @@ class Case:
     options: dict[str, Any]
     "Keywords of interlace()."
     facts: dict[str, Any]
+    folder: Path
 
-    @property
+    @cached_property
     def quilt(self) -> np.ndarray:
-        return inputs().make_quilt(self.tiling.columns, self.tiling.rows, self.tiling.width, self.tiling.height)
+        if self.folder == GOLDEN:
+            return definition.CASES[self.name].quilt.pixels()
+        tiling = self.tiling
+        return module_at(self.folder / "inputs.py").make_quilt(tiling.columns, tiling.rows, tiling.width, tiling.height)
 
     def wanted(self) -> list[Wanted]:
-        with np.load(GOLDEN / f"{self.name}.npz") as kept:
+        with np.load(self.folder / f"{self.name}.npz") as kept:
             return [
                 Wanted(
                     window=(int(x), int(y), int(width), int(height)),
                     place=kept[f"s_{index}"],
                     view=kept[f"view_{index}"],
-                    views=self.tiling.views,
                     nearest=kept[f"bilinear_tile_{index}"],
-                    blended=kept[f"blend2_tile_{index}"],
+                    blended=self._without_wrap(kept, index),
                 )
                 for index, (x, y, width, height) in enumerate(kept["rects"])
             ]
 
+    def _without_wrap(self, kept: Any, index: int) -> np.ndarray:
+        """The official blend reaches from the last view round to the first; Bridge's, and ours, stays with the last."""
+        view, blended = kept[f"view_{index}"], kept[f"blend2_tile_{index}"]
+        if self.folder == GOLDEN:
+            return blended
+        return np.where(view == self.tiling.views - 1, kept[f"bilinear_tile_{index}"], blended)
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """A part of the panel as the official shaders show it; [h, w, 3] each, top row first."""
+    """A part of the panel as it should be shown; [h, w, 3] each, top row first."""
 
     window: Window
     place: np.ndarray
     "float32, in views: its floor is the nearest view."
     view: np.ndarray
-    views: int
     nearest: np.ndarray
     blended: np.ndarray
 
-    @property
-    def blended_without_wrap(self) -> np.ndarray:
-        """The official blend reaches from the last view round to the first; Bridge's, and ours, leaves the last alone."""
-        return np.where(self.view == self.views - 1, self.nearest, self.blended)
+
+def cases(fact: str = "derived") -> list[Any]:
+    """For parametrize: the names of our own cases, and of the official ones that tell that fact, which are golden."""
+    official = OFFICIAL / "golden"
+    theirs = [f"official_{name}" for name in told(official, fact)] if official.is_dir() else ["official"]
+    return [*told(GOLDEN, fact), *(pytest.param(name, marks=pytest.mark.golden) for name in theirs)]
 
 
-def names() -> list[str]:
-    """Of the golden cases; one that is skipped where the facts are not beside the checkout."""
-    return list(facts()) if GOLDEN.is_dir() else ["absent"]
+def told(folder: Path, fact: str) -> dict[str, Any]:
+    """Facts of a folder's cases by name; a case is left out where it lacks `fact`."""
+    found = json.loads((folder / "cases.json").read_text())
+    return {name: facts for name, facts in found.items() if fact in facts}
 
 
 def case(name: str) -> Case:
-    if name == "absent":
-        pytest.skip(f"{GOLDEN} is not beside this checkout")
-    found = facts()[name]
-    calibration = read(FACTS / "calibrations" / found["calibration"])
+    """One of cases(). The test is skipped where it is an official one and those are not here."""
+    ours = not name.startswith("official")
+    folder, calibrations = (GOLDEN, CALIBRATIONS) if ours else (OFFICIAL / "golden", OFFICIAL / "calibrations")
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here")
+    name = name.removeprefix("official_")
+    found = told(folder, "derived")[name]
+    calibration = read(calibrations / found["calibration"])
     columns, rows, (width, height), given = found["columns"], found["rows"], found["quilt"], found["args"]
     aspect = given.get("quilt_aspect", calibration.aspect)
     options = {
@@ -135,15 +153,4 @@ def case(name: str) -> Case:
         "overscan": given.get("overscan", False),
         "focus": given.get("focus", 0.0),
     }
-    return Case(name, calibration, Tiling(columns, rows, columns * rows, width, height, aspect), options, found)
-
-
-@cache
-def facts() -> dict[str, Any]:
-    return json.loads((GOLDEN / "cases.json").read_text())
-
-
-@cache
-def inputs() -> ModuleType:
-    """What paints the golden quilts."""
-    return module_at(GOLDEN / "inputs.py")
+    return Case(name, calibration, Tiling(columns, rows, columns * rows, width, height, aspect), options, found, folder)

@@ -12,7 +12,8 @@ import pytest
 from display.bridge import Bridge, NotAQuilt, hologram
 from display.bridge_wire import BridgeRefused, BridgeUnreachable
 from display.calibration import CalibrationRejected
-from tests.bridges import FILM, PORTRAIT, SHORT, Running, fake_module, portrait, portrait_beside_a_monitor, running
+from tests.bridges import FILM, PORTRAIT, SHORT, Running, portrait, portrait_beside_a_monitor, running
+from tests.fake_bridge import variant
 
 fake = pytest.fixture(portrait_beside_a_monitor)
 
@@ -27,7 +28,7 @@ def test_only_looking_glasses_are_listed_with_all_that_bridge_says_of_them(fake:
     assert (one.index, one.hwid, one.hardware, one.state, one.x, one.y) == (1, "LKG0005", "portrait", "ok", 1920, 40)
     wanted = one.screen
     assert (wanted.quilt_width, wanted.quilt_height, wanted.columns, wanted.rows, wanted.aspect) == PORTRAIT
-    assert one.calibration.lens_pitch == pytest.approx(246.973, abs=0.01)
+    assert one.calibration.lens_pitch == pytest.approx(246.992, abs=0.01)
     assert one.problems == ()
     assert fake.fake.errors == []
 
@@ -42,16 +43,15 @@ def test_a_display_without_calibration_is_listed_and_says_so_when_asked() -> Non
 
 
 def test_what_is_wrong_with_a_monitor_is_said_in_words() -> None:
-    var = fake_module().var
     wrong = {
-        "errorType": var("errorType", "invalidResolution"),
-        "expectedX": var("expectedX", 1536, "INT"),
-        "expectedY": var("expectedY", 2048, "INT"),
-        "observeredX": var("observeredX", 768, "INT"),
-        "observeredY": var("observeredY", 1024, "INT"),
+        "errorType": variant("errorType", "invalidResolution"),
+        "expectedX": variant("expectedX", 1536, "INT"),
+        "expectedY": variant("expectedY", 2048, "INT"),
+        "observeredX": variant("observeredX", 768, "INT"),
+        "observeredY": variant("observeredY", 1024, "INT"),
     }
-    nested = {"0": var("displayProblems", {"0": var("0", wrong, "VARIANT_MAP")}, "VARIANT_MAP")}
-    with running(portrait(displayProblems=var("displayProblems", nested, "VARIANT_MAP"))) as fake:
+    nested = {"0": variant("displayProblems", {"0": variant("0", wrong, "VARIANT_MAP")}, "VARIANT_MAP")}
+    with running(portrait(displayProblems=variant("displayProblems", nested, "VARIANT_MAP"))) as fake:
         (one,) = Bridge(fake.http).displays()
         assert one.problems == ("invalidResolution: 768 x 1024 where 1536 x 2048 is wanted",)
 
@@ -68,12 +68,12 @@ def test_a_cast_opens_the_window_plays_and_only_then_takes_the_old_playlist_away
     assert fake.fake.window == {-1: True}
     assert list(fake.fake.playlists) == [fake.fake.playing]
     assert fake.fake.playing != first
-    shown = fake.fake.playlists[fake.fake.playing]["items"]
+    shown = fake.fake.playlists[fake.fake.playing]
     assert [(one["uri"], one["cols"], one["rows"], one["view_count"], one["aspect"]) for one in shown] == [
         (FILM, 6, 4, 24, 1.0),
         ("http://services.example/still", 8, 6, 48, 0.75),
     ]
-    assert fake.fake.names()[-2:] == ["play_playlist", "delete_playlist"]
+    assert fake.fake.calls[-2:] == ["play_playlist", "delete_playlist"]
     bridge.stop()
     assert fake.fake.window == {-1: False}
     assert fake.fake.tokens == {}
@@ -83,7 +83,7 @@ def test_a_file_is_cast_by_its_full_path(fake: Running, tmp_path, monkeypatch) -
     (tmp_path / "a b_qs6x4a1.png").write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
     Bridge(fake.http).cast([hologram("a b_qs6x4a1.png")])
-    (entry,) = fake.fake.playlists[fake.fake.playing]["items"]
+    (entry,) = fake.fake.playlists[fake.fake.playing]
     assert entry["uri"] == (tmp_path / "a b_qs6x4a1.png").as_posix()
 
 
@@ -156,7 +156,7 @@ def test_a_bridge_that_restarts_in_the_middle_of_a_cast_gets_the_whole_cast_agai
     bridge.displays()
     _at(fake, endpoint, happen)
     bridge.cast([hologram(FILM)])
-    assert [one["uri"] for one in fake.fake.playlists[fake.fake.playing]["items"]] == [FILM]
+    assert [one["uri"] for one in fake.fake.playlists[fake.fake.playing]] == [FILM]
 
 
 def _at(fake: Running, endpoint: str, happen: Callable[[], None]) -> None:

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from display.calibration import read
 from server.commands.bridge import app
-from tests.bridges import FILM, Running, fake_module, portrait, portrait_beside_a_monitor, running
+from tests.bridges import FILM, Running, portrait, portrait_beside_a_monitor, running
+from tests.fake_bridge import variant
 
 fake = pytest.fixture(portrait_beside_a_monitor)
 
@@ -29,13 +30,12 @@ def test_status_and_displays_say_what_is_there(fake: Running) -> None:
     assert "mend this" not in said
     code, said = run("displays", "--address", fake.http)
     assert code == 0
-    assert all(word in said for word in ("portrait LKG0005", "LKG-PORT", "1536x2048", "1920,40", "8x6 in 3360x3360"))
+    assert all(word in said for word in ("portrait LKG0005", "LKG-P90006", "1536x2048", "1920,40", "8x6 in 3360x3360"))
 
 
 def test_status_says_what_to_mend_and_what_to_plug_in() -> None:
-    var = fake_module().var
-    scaled = {"0": var("0", {"errorType": var("errorType", "invalidScale")}, "VARIANT_MAP")}
-    with running(portrait(displayProblems=var("displayProblems", scaled, "VARIANT_MAP"), state="hidden")) as fake:
+    scaled = {"0": variant("0", {"errorType": variant("errorType", "invalidScale")}, "VARIANT_MAP")}
+    with running(portrait(displayProblems=variant("displayProblems", scaled, "VARIANT_MAP"), state="hidden")) as fake:
         said = run("status", "--address", fake.http)[1]
         assert "mend this: invalidScale" in said
         assert "'hidden'" in said
@@ -46,10 +46,10 @@ def test_status_says_what_to_mend_and_what_to_plug_in() -> None:
 def test_a_calibration_is_shown_and_saved_as_it_came(fake: Running, tmp_path: Path) -> None:
     code, said = run("calibration", "--address", fake.http)
     assert code == 0
-    assert "246.97" in said
+    assert "246.99" in said
     code, said = run("calibration", "--save", tmp_path / "visual.json", "--address", fake.http)
     assert code == 0, said
-    assert read(tmp_path / "visual.json").lens_pitch == pytest.approx(246.973, abs=0.01)
+    assert read(tmp_path / "visual.json").lens_pitch == pytest.approx(246.992, abs=0.01)
     assert json.loads((tmp_path / "visual.json").read_text())["pitch"], "wrapped values and all"
     assert run("calibration", "--display", 7, "--address", fake.http) == (
         2,

@@ -19,7 +19,8 @@ from display.calibration import (
     read,
     volumes,
 )
-from tests.panels import FACTS, case, names
+from display.presets import devices
+from tests.panels import CALIBRATIONS, case, cases
 
 BARE: dict[str, Any] = {
     "configVersion": "3.0",
@@ -142,7 +143,7 @@ def test_long_nonsense_is_not_repeated_at_length():
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", cases())
 def test_derived_values_are_the_official_ones(name: str):
     one = case(name)
     derived, found = one.facts["derived"], one.calibration
@@ -154,20 +155,15 @@ def test_derived_values_are_the_official_ones(name: str):
     assert (len(found.cells), found.cell_mode) == (derived["cells"], derived["cell_mode"])
 
 
-@pytest.mark.parametrize(
-    ("file", "hardware"),
-    [
-        ("portrait_lkg-p_real", "portrait"), ("go_lkg-e_real", "go_p"), ("go_lkg-e_real_flat", "go_p"),
-        ("16_gen3_landscape_lkg-j_real", "16_gen3_l"), ("16_gen3_portrait_lkg-h_template", "16_gen3_p"),
-        ("32_gen3_landscape_lkg-l_template", "32_gen3_l"), ("32_gen3_portrait_lkg-k_template", "32_gen3_p"),
-        ("65_gen2_lkg-d_template", "65_gen2"), ("16_gen2_lkg-a_template", "4k_gen2"), ("15.6_pro_legacy_real", "pro"),
-        ("32_gen2_lkg-b_template", "8k_gen2"), ("standard_8.9in_legacy_real", "standard"), ("mini_cells_synthetic", ""),
-    ],
-)  # fmt: skip
-def test_every_sample_is_known_by_its_serial_or_its_panel(file: str, hardware: str):
-    if not FACTS.is_dir():
-        pytest.skip(f"{FACTS} is not beside this checkout")
-    assert read(FACTS / "calibrations" / f"{file}.json").hardware == hardware
+@pytest.mark.parametrize("path", sorted(CALIBRATIONS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_kind_of_display_is_known_by_its_serial_or_its_panel(path: Path):
+    kind = path.stem.removesuffix("_bare").removesuffix("_rising")
+    assert read(path).hardware == ("" if kind.startswith("small") else kind)
+
+
+def test_there_is_a_calibration_of_every_kind_that_a_serial_tells():
+    told = {kind["id"] for kind in devices() if kind["serialPrefix"]} - {"proto"}
+    assert told <= {path.stem for path in CALIBRATIONS.glob("*.json")}
 
 
 def test_a_serial_that_no_table_knows_is_no_other_display():

@@ -21,9 +21,10 @@ from display.calibration import parse
 from display.lenticular import Tiling, interlace
 from display.screen import screen
 from server.settings import Settings
-from tests.bridges import envelope, fake_module, misbehaving, running, saying
+from tests.bridges import envelope, misbehaving, running, saying
 from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, browsing, go_live, served, write_calm
 from tests.drawn import TILING, WATCHED, expect_right, expect_wrong, frozen
+from tests.fake_bridge import display, variant
 from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, as_record, fill_screen, off
 from tests.live import free_port, painted_services
 from tests.panels import CELLS
@@ -75,7 +76,7 @@ def record(tmp_path: Path) -> Path:
 
 
 def glass(record: dict[str, Any] = RECORD, **more: Any) -> Any:
-    return fake_module().display(record, (1536, 1024, 6, 4, 1.0), "portrait", record["serial"], GLASS) | more
+    return display(record, (1536, 1024, 6, 4, 1.0), "portrait", record["serial"], GLASS) | more
 
 
 def hologram(visit: Visit, address: str) -> Page:
@@ -94,7 +95,7 @@ def test_the_panel_shows_what_the_plain_twin_makes_of_the_decoded_quilt(
     cells, cell_file = as_record(replace(CELLS, width=640, height=480)), tmp_path / "visual.json"
     cell_file.write_text(cells)
     with (
-        running(fake_module().display(), glass(), http_port=port) as bridge,
+        running(display(), glass(), http_port=port) as bridge,
         served(Settings(data_dir=tmp_path / "data", port=0)) as (address, _),
     ):
         publish(browser, address)
@@ -103,7 +104,7 @@ def test_the_panel_shows_what_the_plain_twin_makes_of_the_decoded_quilt(
         fill_screen(visit, page, GLASS)
         expect_right(page)
         assert bridge.fake.errors == []
-        assert bridge.fake.names() == ["enter_orchestration", "available_output_devices", "exit_orchestration"]
+        assert bridge.fake.calls == ["enter_orchestration", "available_output_devices", "exit_orchestration"]
 
         striped = frozen(page)
         expect(page.locator(".controls")).to_have_css("opacity", "0")
@@ -240,14 +241,13 @@ def test_one_button_brings_the_page_onto_the_display(visit: Visit, painted: str,
 
 
 def test_of_several_displays_one_is_chosen(visit: Visit, painted: str, port: int) -> None:
-    var = fake_module().var
-    scaled = var(
+    scaled = variant(
         "displayProblems",
-        {"0": var("0", {"errorType": var("errorType", "invalidScale")}, "VARIANT_MAP")},
+        {"0": variant("0", {"errorType": variant("errorType", "invalidScale")}, "VARIANT_MAP")},
         "VARIANT_MAP",
     )
     wide = RECORD | {"serial": "LKG-T00002", "screenW": 1024, "screenH": 720}
-    with running(glass(), fake_module().display(), glass(wide, displayProblems=scaled), http_port=port):
+    with running(glass(), display(), glass(wide, displayProblems=scaled), http_port=port):
         page = hologram(visit, painted)
         expect(page.locator("#glass-found")).to_have_text("Several displays are connected. Which one is yours?")
         expect(page.locator("#glass-step")).to_be_hidden()
@@ -261,9 +261,7 @@ def test_of_several_displays_one_is_chosen(visit: Visit, painted: str, port: int
 
 
 def test_bridge_without_a_looking_glass(visit: Visit, painted: str, port: int) -> None:
-    with running(
-        fake_module().display(), glass(calibration=""), glass(calibration='{"pitch": NaN}'), http_port=port
-    ) as bridge:
+    with running(display(), glass(calibration=""), glass(calibration='{"pitch": NaN}'), http_port=port) as bridge:
         page = hologram(visit, painted)
         problem = page.locator("#glass-problem")
         expect(problem).to_contain_text("The calibration that Bridge gives for LKG-T00001 is empty.")

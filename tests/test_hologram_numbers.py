@@ -21,7 +21,7 @@ from server.settings import Settings
 from tests.browsing import Visit, browsing, served
 from tests.glasses import RECORD, as_record, off
 from tests.live import painted_services
-from tests.panels import CELLS, FACTS, FLIPPED, STRIPES, noisy
+from tests.panels import CALIBRATIONS, CELLS, FLIPPED, STRIPES, noisy
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -43,8 +43,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 
 def records() -> Iterator[str]:
-    """Calibrations as files hold them: the vendor's where they are at hand, and invented ones."""
-    yield from (path.read_text() for path in sorted((FACTS / "calibrations").glob("*.json")))
+    """Calibrations as files hold them, of every kind of display, and odd ones."""
+    yield from (path.read_text() for path in sorted(CALIBRATIONS.glob("*.json")))
     yield from (
         as_record(one) for one in (STRIPES, FLIPPED, CELLS, replace(CELLS, cell_mode=3), replace(CELLS, cell_mode=4))
     )

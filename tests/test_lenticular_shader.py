@@ -30,7 +30,7 @@ from display.lenticular import (
     vertex_source,
 )
 from display.tiling import Tiling
-from tests.panels import CELLS, PANELS, STRIPES, case, names, noisy
+from tests.panels import CELLS, PANELS, STRIPES, case, cases, noisy
 from tests.test_lenticular import decided
 
 Options = dict[str, Any]
@@ -167,13 +167,13 @@ GPUS = ["opengl", pytest.param("webgl", marks=pytest.mark.browser)]
 
 
 @pytest.mark.parametrize("gpu", GPUS)
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", cases())
 def test_golden_panels(name: str, gpu: str, request: pytest.FixtureRequest):
     one, shader = case(name), request.getfixturevalue(gpu)
     wanted = [(filter, part) for filter in Filter for part in one.wanted()]
     options = [one.options | {"filter": filter, "window": part.window} for filter, part in wanted]
     for (filter, part), shown in zip(wanted, shader(one.quilt, one.tiling, one.calibration, options), strict=True):
-        agrees(shown, part.nearest if filter is Filter.NEAREST else part.blended_without_wrap, part.place)
+        agrees(shown, part.nearest if filter is Filter.NEAREST else part.blended, part.place)
 
 
 @pytest.mark.parametrize("gpu", GPUS)

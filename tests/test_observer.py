@@ -1,8 +1,8 @@
-"""Observer and observe_portrait with the real models, on a public-domain photo and, where it lies there, the shared media."""
+"""Observer and observe_portrait with the real models, on people of installed packages."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
 import cv2
 import numpy as np
@@ -10,24 +10,21 @@ import pytest
 
 from engines.contract import CROP, FaceObservation, PortraitRejected
 from pipeline.frame import Frame
-from pipeline.preprocess import tracker
+from pipeline.preprocess import suitability, tracker
 from pipeline.preprocess.canonical import CANONICAL
 from pipeline.preprocess.expression import Opening
 from pipeline.preprocess.landmarks import to_array, to_array_plainly
 from pipeline.preprocess.observer import Observer, observe_portrait
-from pipeline.puppet import puppet_portrait
+from pipeline.puppet import scripted
 from server.media import clips, portraits
-
-MEDIA = Path(__file__).parents[1].parent / "shared" / "media"
-with_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="no shared media beside the checkout")
-PORTRAITS = sorted((MEDIA / "portraits").glob("*")) if MEDIA.is_dir() else []
+from tests import people
 
 STEP = 0.04
 
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    return puppet_portrait().pixels
+    return people.hopper()
 
 
 @pytest.fixture
@@ -130,17 +127,38 @@ def test_a_small_bystander_does_not_spoil_a_portrait(photo):
     observe_portrait(Frame(on_canvas((1024, 600), (photo, 1.0, 0, 0), (photo, 0.35, 700, 200)), 0.0))
 
 
-@with_media
-@pytest.mark.parametrize("path", PORTRAITS, ids=lambda path: path.stem)
-def test_every_portrait_of_the_collection_is_accepted(path):
-    found = observe_portrait(portraits.from_file(path))
-    turned = -30 if "threequarter" in path.name else 0
-    assert yaw(found) == pytest.approx(turned, abs=6)
+@pytest.mark.parametrize("picture", [people.hopper, people.astronaut, people.small_hopper])
+def test_people_are_accepted_and_face_the_camera(picture):
+    assert yaw(people.observed(picture())) == pytest.approx(0, abs=6)
 
 
-@with_media
-def test_a_head_turned_away_is_no_portrait():
-    frames = list(clips.frames(MEDIA / "clips" / "head_turns_strong.mp4"))
+@pytest.mark.parametrize("turned", [-30, 30])
+def test_a_portrait_may_be_turned_a_little(relief, sample_portrait, turned):
+    """MediaPipe's yaw is a little small."""
+    seen = people.seen_from_the_front(relief, sample_portrait, scripted(sample_portrait, yaw=turned))
+    assert yaw(people.observed(seen)) == pytest.approx(0.85 * turned, abs=6)
+
+
+def test_a_head_turned_away_is_no_portrait(relief, sample_portrait, monkeypatch):
+    """Rendered heads are seen turned by 40 degrees at the most, so the limit is a lower one here."""
+    monkeypatch.setattr(suitability, "Limits", partial(suitability.Limits, most_turned=28.0))
+    for turned in (-60, 60):
+        seen = people.seen_from_the_front(relief, sample_portrait, scripted(sample_portrait, yaw=turned))
+        with pytest.raises(PortraitRejected) as rejected:
+            people.observed(seen)
+        assert rejected.value.reason == "too_turned"
+
+
+@pytest.mark.golden
+def test_every_portrait_of_the_collection_is_accepted(media):
+    for path in sorted((media / "portraits").iterdir()):
+        turned = -30 if "threequarter" in path.name else 0
+        assert yaw(observe_portrait(portraits.from_file(path))) == pytest.approx(turned, abs=6), path.name
+
+
+@pytest.mark.golden
+def test_a_filmed_head_turned_away_is_no_portrait(media):
+    frames = list(clips.frames(media / "clips" / "head_turns_strong.mp4"))
     with Observer() as observer:
         yaws = [abs(yaw(observer.observe(frame))) for frame in frames]
     with pytest.raises(PortraitRejected) as rejected:
@@ -192,10 +210,10 @@ def test_a_tilted_head_is_seen_tilted_in_an_upright_crop(photo, degrees):
     np.testing.assert_allclose(tilted.landmarks[:468, :2], level.landmarks[:468, :2], atol=8)
 
 
-def test_a_lost_face_eases_to_rest_and_is_taken_up_again(observer, photo):
-    grey_picture = np.full_like(photo, 128)
+@pytest.mark.parametrize("empty", [people.coffee, lambda: np.full((600, 512, 3), 128, np.uint8)], ids=["cup", "grey"])
+def test_a_lost_face_eases_to_rest_and_is_taken_up_again(observer, photo, empty):
     there = watch(observer, photo, 0.0, 15)
-    lost = watch(observer, grey_picture, 0.6, 27)
+    lost = watch(observer, empty(), 0.6, 27)
     back = watch(observer, photo, 1.68, 9)
     assert there[-1].presence == 1.0
     assert lost[2].presence == 1.0
@@ -205,10 +223,10 @@ def test_a_lost_face_eases_to_rest_and_is_taken_up_again(observer, photo):
     assert back[7].presence == pytest.approx(1.0)
 
 
-@with_media
-def test_the_clip_in_which_a_face_leaves_and_returns():
+@pytest.mark.golden
+def test_the_clip_in_which_a_face_leaves_and_returns(media):
     with Observer() as observer:
-        seen = [(f.captured, observer.observe(f)) for f in clips.frames(MEDIA / "clips" / "face_leaves_returns.mp4")]
+        seen = [(f.captured, observer.observe(f)) for f in clips.frames(media / "clips" / "face_leaves_returns.mp4")]
     at = lambda time: next(one.presence for second, one in seen if second >= time)  # noqa: E731
     assert at(2.2) == 1.0
     assert at(3.4) == 0.0

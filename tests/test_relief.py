@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,19 +18,14 @@ from engines.relief import render as relief_render
 from engines.relief.drive import SHUT_EYE, WIDEST_EYE, eye_share
 from engines.relief.engine import Relief
 from engines.relief.topology import EYES, LOWER_LIP_INNER, UPPER_LIP_INNER, beside, face_triangles
-from pipeline.frame import Frame
-from pipeline.preprocess.observer import observe_portrait
 from pipeline.puppet import scripted
+from tests import people
 from tests.face_meter import FaceMeter
 from tests.plain_raster import render_view
 
-PORTRAITS = (
-    "frontal_sharp_woman.jpg",
-    "glasses_cap_navy_officer.jpg",
-    "hair_small_face_astronaut.png",
-    "lowquality_115px_man_glasses.png",
-    "threequarter_man_glasses.jpg",
-)
+PORTRAITS = {"hopper": people.hopper, "astronaut": people.astronaut, "small": people.small_hopper}
+FILES = ("frontal_sharp_woman.jpg", "lowquality_115px_man_glasses.png", "threequarter_man_glasses.jpg")
+"More people, in ../shared/media."
 
 
 def cameras(yaws: list[float], width: int = 256, height: int = 256) -> Cameras:
@@ -48,20 +42,16 @@ def shown(relief: Relief, avatar, seen: FaceObservation, at: Cameras) -> np.ndar
     return relief.render(relief.drive(avatar, seen), at).images.numpy()[..., :3].astype(float)
 
 
-def from_file(path: Path) -> FaceObservation:
-    return observe_portrait(Frame(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), 0.0))
-
-
 @pytest.fixture(scope="module")
 def avatar(relief: Relief, sample_portrait: FaceObservation):
     return relief.enrol(sample_portrait)
 
 
-@pytest.fixture(scope="module", params=["sample", *PORTRAITS])
-def portrait(request: pytest.FixtureRequest, sample_portrait: FaceObservation) -> FaceObservation:
-    if request.param == "sample":
-        return sample_portrait
-    return from_file(request.getfixturevalue("media") / "portraits" / request.param)
+@pytest.fixture(scope="module", params=[*PORTRAITS, *(pytest.param(file, marks=pytest.mark.golden) for file in FILES)])
+def portrait(request: pytest.FixtureRequest) -> FaceObservation:
+    if made := PORTRAITS.get(request.param):
+        return people.observed(made())
+    return people.observed(people.read(request.getfixturevalue("media") / "portraits" / request.param))
 
 
 def test_the_face_is_one_sheet_wound_alike_with_three_holes_and_one_rim():

@@ -14,6 +14,10 @@ from tests.heads import HEADS, cameras, head, planes_and_decoder, random_field
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
+ROUNDING = 1e-4
+"""Of colours (-1..1) and depths where the same points come to BLAS in batches of another size: each processor's kernels sum in an
+order of their own. Seen: 0 with kernels for AVX2 and AVX-512, 3e-5 on another machine."""
+
 
 def psnr(one: Tensor, other: Tensor) -> float:
     """dB, of features that span -1..1."""
@@ -97,24 +101,24 @@ class TestExactMarch:
         monkeypatch.setitem(triplane.SAMPLES_AT_ONCE, "cpu", 24 * 7)
         monkeypatch.setitem(triplane.POINTS_AT_ONCE, "cpu", 113)
         parts = triplane.march(field, cam2world, intrinsics, 20, 12, 12, 3)
-        torch.testing.assert_close(whole[0], parts[0], rtol=0, atol=2e-6)
+        torch.testing.assert_close(whole[0], parts[0], rtol=0, atol=ROUNDING)
         opaque = whole[0].amax(1, keepdim=True) > -0.99
-        torch.testing.assert_close(whole[1][opaque], parts[1][opaque], rtol=0, atol=2e-6)
+        torch.testing.assert_close(whole[1][opaque], parts[1][opaque], rtol=0, atol=ROUNDING)
 
     def test_each_view_of_a_batch_is_what_it_is_alone(self) -> None:
         field, (cam2world, intrinsics) = head("plain"), cameras(-17.5, 0.0, 17.5)
         together, _ = triplane.march(field, cam2world, intrinsics, 16, 12, 12, 3)
         for view in range(3):
             alone, _ = triplane.march(field, cam2world[view, None], intrinsics[:1], 16, 12, 12, 3)
-            torch.testing.assert_close(together[view], alone[0], rtol=0, atol=2e-6)
+            torch.testing.assert_close(together[view], alone[0], rtol=0, atol=ROUNDING)
 
     def test_three_channels_are_the_first_three_of_all(self) -> None:
         planes, decoder = random_field()
         field, view = TriplaneField(planes, decoder), cameras(5.0)
         few, depth = triplane.march(field, *view, 8, 8, 8, 3)
         many, same = triplane.march(field, *view, 8, 8, 8, 32)
-        torch.testing.assert_close(few, many[:, :3], rtol=0, atol=1e-5)
-        torch.testing.assert_close(depth, same)
+        torch.testing.assert_close(few, many[:, :3], rtol=0, atol=ROUNDING)
+        torch.testing.assert_close(depth, same, rtol=0, atol=ROUNDING)
 
     @pytest.mark.parametrize("coarse", [2, 24, 96, 137])
     def test_the_limits_of_depth_are_those_of_the_samples(self, coarse: int) -> None:
@@ -185,7 +189,7 @@ class TestSharedVolume:
         skipped = shared_volume.march(field, *view, 32, skip_empty=True)
         fixed = shared_volume.march(field, *view, 32, skip_empty=False)
         for one, other in zip(skipped, fixed, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
+            torch.testing.assert_close(one, other, rtol=0, atol=ROUNDING)
         assert (skipped[0] == -1).all(1).any()  # there were empty rays
 
     def test_an_empty_field_costs_no_samples_and_is_black(self) -> None:

@@ -24,6 +24,7 @@ from server.displays import glass
 from server.media.clips import ClipUnreadable
 from server.webrtc.client import Refused
 from tests import bridges
+from tests.fake_bridge import display
 from tests.live import Client, serving, settings_for, until
 from tests.test_clips import write_clip
 
@@ -249,7 +250,6 @@ def test_optics_come_from_the_file_then_the_volume_then_bridge(tmp_path):
 
 
 def test_bridge_tells_the_optics_and_the_place():
-    display = bridges.fake_module().display
     desk = display()
     one, other = (display(RECORD | {"serial": f"LKG-P{n}"}, None, "portrait", f"LKG{n}", 1920 * n, 40) for n in (1, 2))
     with bridges.running(desk, one) as bridge:
@@ -269,7 +269,7 @@ def test_bridge_tells_the_optics_and_the_place():
 
 
 def test_the_quilt_asked_for_is_the_displays_own_word_and_else_its_kinds(tmp_path):
-    display, plugged = bridges.fake_module().display, volume(tmp_path / "usb")
+    plugged = volume(tmp_path / "usb")
     own = (2048, 2048, 8, 8, 0.75)
     with bridges.running(display(), display(RECORD, own, "portrait", "LKG1")) as bridge:
         told = glass.asked_for(bridge.http, [plugged])
