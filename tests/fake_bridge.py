@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -95,7 +95,10 @@ class FakeBridge:
         "Entries, by the playlist's name."
         self.window: dict[int, bool] = {}
         "By head index, whether Bridge's window is shown there."
-        self.playing: str | None = None
+        self.playing = ""
+        "Name of the playlist that was played last."
+        self.interruptions: dict[str, Callable[[], None]] = {}
+        "What happens, once, just before an endpoint is handled."
         self._listeners: dict[ServerConnection, str] = {}
         self._talking: set[asyncio.StreamWriter] = set()
         self._soon: set[asyncio.Task[None]] = set()
@@ -172,6 +175,7 @@ class FakeBridge:
     def handle(self, endpoint: str, body: bytes) -> dict[str, Any]:
         """What Bridge answers, as JSON."""
         self.calls.append(endpoint)
+        self.interruptions.pop(endpoint, lambda: None)()
         said = json.loads(body or b"{}")
         if endpoint not in NEEDED:
             self.errors.append(f"{endpoint}: no such endpoint")

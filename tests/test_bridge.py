@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -154,22 +153,9 @@ def test_a_bridge_that_restarts_in_the_middle_of_a_cast_gets_the_whole_cast_agai
 
     bridge = Bridge(fake.http)
     bridge.displays()
-    _at(fake, endpoint, happen)
+    fake.fake.interruptions[endpoint] = happen
     bridge.cast([hologram(FILM)])
     assert [one["uri"] for one in fake.fake.playlists[fake.fake.playing]] == [FILM]
-
-
-def _at(fake: Running, endpoint: str, happen: Callable[[], None]) -> None:
-    """Let something happen once, just before the fake handles `endpoint`."""
-    handle, done = fake.fake.handle, []
-
-    def handling(asked: str, raw: bytes) -> Any:
-        if asked == endpoint and not done:
-            done.append(asked)
-            happen()
-        return handle(asked, raw)
-
-    fake.fake.handle = handling
 
 
 def test_a_bridge_that_is_gone_for_a_moment_is_waited_for_but_not_longer_than_a_call_may_take(fake: Running) -> None:
