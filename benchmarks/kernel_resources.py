@@ -17,13 +17,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from benchmarks.lib.harness import RESULTS, parser, show, write
 
@@ -31,7 +32,7 @@ META = torch.device("meta")
 REGISTERS, WARP, MOST_THREADS = 65536, 32, 2048
 "Of a multiprocessor from compute capability 8.0 to 9.0 (CUDA C++ Programming Guide, technical specifications)."
 TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.int8: "i8"}
-TOLD_APART = ("EVEN", "SPARSE", "COUNT", "FINE", "BENDS", "STYLED")
+TOLD_APART = ("EVEN", "SPARSE", "COUNT", "FINE", "BENDS", "STYLED", "ADDS", "ADDED", "LEAKY")
 "By which of its constants a kernel is named here."
 
 
@@ -133,14 +134,14 @@ def _marching(dtype: torch.dtype, tuning: Any) -> list[Launch]:
         planes, decoder = torch.empty(3, 32, 256, 256), FieldDecoder().requires_grad_(False).scaled()
         cameras = torch.empty(24, 4, 4), torch.empty(24, 3, 3)
     field = march.prepare(planes, decoder, dtype)
-    with _recorded(march, dtype) as found:
+    with _recorded(dtype, march) as found:
         march.march(field, *cameras, channels=3, tuning=tuning)
         march.shared_march(field, *cameras, 128, Budget(), tuning=tuning)
     return found
 
 
 def _super_resolving(dtype: torch.dtype) -> list[Launch]:
-    from engines.kernels import modulated
+    from engines.kernels import convolved, modulated
     from engines.runtime.graphs import channels_last
     from engines.voodoo3d.architecture import Architecture
     from engines.voodoo3d.fused import FusedSuperResolution
@@ -149,20 +150,30 @@ def _super_resolving(dtype: torch.dtype) -> list[Launch]:
     with META, torch.no_grad():
         network = SuperResolution(Architecture()).to(dtype)
         channels_last(network)
-        with _recorded(modulated, dtype) as found:
+        with _recorded(dtype, convolved, modulated) as found, _AsCudnn():
             FusedSuperResolution(network)(torch.empty(6, 3, 128, 128, dtype=dtype))
     return found
 
 
+class _AsCudnn(TorchFunctionMode):
+    """Has convolutions leave their pictures channels last, as cuDNN does; the meta device leaves them row by row."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        return made.contiguous(memory_format=torch.channels_last) if func is torch.conv2d else made
+
+
 @contextmanager
-def _recorded(module: Any, dtype: torch.dtype) -> Iterator[list[Launch]]:
-    """What `module` would launch meanwhile."""
+def _recorded(dtype: torch.dtype, *modules: Any) -> Iterator[list[Launch]]:
+    """What `modules` would launch meanwhile."""
     found: list[Launch] = []
 
     def launch(kernel: Any, grid: tuple[int, ...], *given: object, warps: int, **fixed: object) -> None:
         found.append(Launch(kernel, grid, given, warps, fixed, dtype))
 
-    with patch.object(module, "launch", launch):
+    with ExitStack() as patched:
+        for module in modules:
+            patched.enter_context(patch.object(module, "launch", launch))
         yield found
 
 

@@ -28,7 +28,8 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_every_kernel_compiles_with_planes_of_either_precision(kernels: list[dict[str, Any]]) -> None:
     made = {(kernel["kernel"].partition(" ")[0], kernel["kept"]) for kernel in kernels}
     marching = {"look", "find_depths", "composite", "bounds", "fill_grid", "read_grid"}
-    assert made == {(name, kept) for name in (*marching, "finish") for kept in ("fp16", "fp32")}
+    resolving = {"finish", "settle", "halve", "double"}
+    assert made == {(name, kept) for name in marching | resolving for kept in ("fp16", "fp32")}
 
 
 def test_nothing_spills_and_warps_have_others_to_wait_with(kernels: list[dict[str, Any]]) -> None:

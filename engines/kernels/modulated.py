@@ -19,6 +19,8 @@ from engines.kernels.launch import launch, parts_of
 
 GAIN = tl.constexpr(math.sqrt(2))
 SLOPE = tl.constexpr(0.2)
+Bend = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+"Scale and shift, each [V, C / 2, H, W] as its convolution left it, with the bias [C / 2] of that."
 PIXELS, CHANNELS = 32, 64
 "A program's share of a picture: 128 bytes of each of 32 pixels."
 
@@ -29,7 +31,8 @@ def _finish(picture,               # [V, C, H * W] at any strides, in and out
             noise,                 # [H * W]
             strength,              # [1]
             bias,                  # [C]
-            scale, shift,          # [V, C / 2, H * W] as picture; not read unless BENDS
+            scale, shift,          # [V, C / 2, H * W] as picture, and
+            scale_bias, shift_bias,  # [C / 2], what is yet to be added to them; not read unless BENDS
             style,                 # [V, C]; not read unless STYLED
             channels, pixels, view_stride, channel_stride, pixel_stride, half_view_stride, half_pixel_stride,
             BENDS: tl.constexpr, STYLED: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr):  # fmt: skip
@@ -49,9 +52,13 @@ def _finish(picture,               # [V, C, H * W] at any strides, in and out
     if BENDS:
         upper = inside & (channel >= channels // 2)[None, :]
         bent = view * half_view_stride + pixel[:, None] * half_pixel_stride
-        bent += (channel - channels // 2)[None, :] * channel_stride
-        x *= tl.load(scale + bent, mask=upper, other=1.0).to(tl.float32)
-        x += tl.load(shift + bent, mask=upper, other=0.0).to(tl.float32)
+        of_half = channel - channels // 2
+        bent += of_half[None, :] * channel_stride
+        bends = known & (of_half >= 0)
+        more = tl.load(scale_bias + of_half, mask=bends, other=0.0).to(tl.float32)
+        x *= tl.load(scale + bent, mask=upper, other=1.0).to(tl.float32) + more[None, :]
+        more = tl.load(shift_bias + of_half, mask=bends, other=0.0).to(tl.float32)
+        x += tl.load(shift + bent, mask=upper, other=0.0).to(tl.float32) + more[None, :]
     if STYLED:
         x *= tl.load(style + of_view, mask=known, other=0.0).to(tl.float32)[None, :]
     tl.store(picture + view * view_stride + place, x.to(picture.dtype.element_ty), mask=inside)
@@ -62,19 +69,20 @@ def finish(picture: Tensor,       # [V, C, H, W], what the convolution left
            noise: Tensor,         # [1, 1, H, W]
            strength: Tensor,      # [1], of the noise
            bias: Tensor,          # [1, C, 1, 1]
-           bend: tuple[Tensor, Tensor] | None = None,
+           bend: Bend | None = None,
            style: Tensor | None = None) -> Tensor:  # fmt: skip
     """`picture`, in place: leaky(picture * demodulation * sqrt(2) + strength * noise + bias), then its upper half of channels
-    times and plus `bend` ([V, C / 2, H, W] each), then times `style` [V, C]. Arithmetic is float32."""
+    times and plus `bend`, then times `style` [V, C]. Arithmetic is float32."""
     views, channels, height, width = picture.shape
     alike = torch.channels_last if picture.stride(1) == 1 else torch.contiguous_format
     assert picture.is_contiguous(memory_format=alike), picture.stride()
     assert noise.shape[-2:] == (height, width), noise.shape
-    scale, shift = (part.contiguous(memory_format=alike) for part in bend) if bend else (picture, picture)
+    (scale, scale_bias), (shift, shift_bias) = bend or ((picture, bias), (picture, bias))
+    scale, shift = scale.contiguous(memory_format=alike), shift.contiguous(memory_format=alike)
     grid = parts_of(height * width, PIXELS), parts_of(channels, CHANNELS), views
     launch(
         _finish, grid, picture, demodulation.contiguous(), noise.contiguous(), strength, bias, scale, shift,
-        demodulation if style is None else style.contiguous(),
+        scale_bias, shift_bias, demodulation if style is None else style.contiguous(),
         channels, height * width, picture.stride(0), picture.stride(1), picture.stride(3), scale.stride(0), scale.stride(3),
         BENDS=bend is not None, STYLED=style is not None, PIXELS=PIXELS, CHANNELS=CHANNELS, warps=4,
     )  # fmt: skip

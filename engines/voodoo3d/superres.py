@@ -65,8 +65,11 @@ class ModulatedConv(nn.Module):
 
     def demodulation(self, style: Tensor) -> Tensor:
         """[V, outputs] float32: what brings the outputs of inputs scaled by `style` [V, inputs] back to their variance."""
-        energy = style.float().square() @ self.weight[0].float().square().sum((2, 3)).T
-        return torch.rsqrt(energy + 1e-8)
+        return torch.rsqrt(style.float().square() @ self.energies().T + 1e-8)
+
+    def energies(self) -> Tensor:
+        """[outputs, inputs] float32, of the weights."""
+        return self.weight[0].float().square().sum((2, 3))
 
 
 class StyleConv(nn.Module):
