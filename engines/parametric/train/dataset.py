@@ -1,0 +1,135 @@
+"""Dataset: points of many heads' surfaces and where expressions carry them, drawn as training asks. Knows no networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from engines.parametric.architecture import MILLIMETRES
+from engines.parametric.train.family import Family, areas, barycentric, normals
+
+
+class Heads(Protocol):
+    """What the training loop asks of heads, whether they are meshes, samples in files or formulas."""
+
+    expressions: list[str]
+
+    @property
+    def people(self) -> int: ...
+
+    def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Points and unit normals [B, face + rest, 3] float32 of the heads `who` [B] at rest, those of the face first."""
+        ...
+
+    def pairs(
+        self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points [B, count, 3] float32 of heads `who` at rest, and where expressions `which` [B] carry them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """What a scanner does to a surface."""
+
+    noise: float = 0.1
+    "Millimetres, standard deviation along the normal."
+    holes: int = 3
+    "In each head, of 6 to 16 mm radius."
+
+
+class Crowd:
+    """People of one family, as meshes."""
+
+    def __init__(
+        self,
+        family: Family,
+        identities: np.ndarray,  # [P, S]
+        expressions: list[str],
+        moves: np.ndarray,  # [X, A] shares of actions
+        scanner: Scanner = Scanner(),
+        seed: int = 0,
+    ) -> None:
+        self.family, self.expressions, self.scanner = family, expressions, scanner
+        self.vertices = family.vertices(identities).astype(np.float32)
+        self.displacements = family.displacements(moves).astype(np.float32)
+        self._holes = _holes(np.random.default_rng(seed), scanner, self.vertices)
+
+    @property
+    def people(self) -> int:
+        return len(self.vertices)
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """[P, V, 3] float32."""
+        return np.concatenate([normals(part, self.family.triangles) for part in np.array_split(self.vertices, 16) if len(part)])
+
+    def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        spare = 2 if self.scanner.holes else 1
+        points, facing = [], []
+        for shares, count in ((self._face, face), (~self._face, rest)):
+            corners, share = self._places(shares, len(who) * count * spare, rng)
+            shape = (len(who), count * spare, 3)
+            p = _mixed(self.vertices, who, corners, share, shape)
+            n = _mixed(self.normals, who, corners, share, shape)
+            kept = self._outside_holes(who, p, count)
+            points.append(np.take_along_axis(p, kept, 1))
+            facing.append(np.take_along_axis(n, kept, 1))
+        p, n = np.concatenate(points, 1), np.concatenate(facing, 1)
+        n /= np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-9)
+        noise = rng.standard_normal(p.shape[:2], np.float32)[..., None] * np.float32(self.scanner.noise / MILLIMETRES)
+        return p + n * noise, n
+
+    def pairs(
+        self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        corners, share = self._places(self._moving, len(who) * count, rng)
+        shape = (len(who), count, 3)
+        rest = _mixed(self.vertices, who, corners, share, shape)
+        return rest, rest + _mixed(self.displacements, which, corners, share, shape)
+
+    @cached_property
+    def _areas(self) -> np.ndarray:
+        return areas(self.vertices[: min(32, self.people)].mean(0), self.family.triangles)
+
+    @cached_property
+    def _face(self) -> np.ndarray:
+        return self.family.face
+
+    @cached_property
+    def _moving(self) -> np.ndarray:
+        """[T] float: how often a triangle is shown for expressions, beside its area: five times as often where much moves."""
+        most = np.linalg.norm(self.displacements, axis=-1).max(0)[self.family.triangles].mean(1) * MILLIMETRES
+        return 1 + 4 * (most > 2.0)
+
+    def _places(self, shares: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Corners [count, 3] of random triangles by area times `shares`, and barycentric shares [count, 3]."""
+        cumulated = np.cumsum(self._areas * shares)
+        chosen = np.searchsorted(cumulated, rng.random(count) * cumulated[-1]).clip(0, len(cumulated) - 1)
+        return self.family.triangles[chosen], barycentric(rng, count)
+
+    def _outside_holes(self, who: np.ndarray, points: np.ndarray, count: int) -> np.ndarray:
+        """[B, count, 1] which of the points to keep: those that no hole swallowed, as far as there are enough."""
+        if not self.scanner.holes:
+            return np.broadcast_to(np.arange(count)[None, :, None], (len(who), count, 1))
+        places, radii = (part[who] for part in self._holes)
+        inside = (np.linalg.norm(points[:, :, None] - places[:, None], axis=-1) < radii[:, None]).any(-1)
+        return np.argsort(inside, 1, kind="stable")[:, :count, None]
+
+
+def _mixed(
+    table: np.ndarray, rows: np.ndarray, corners: np.ndarray, shares: np.ndarray, shape: tuple[int, int, int]
+) -> np.ndarray:
+    """Values of `table` [P, V, 3] at places on triangles, each of its own row."""
+    owner = np.repeat(rows, shape[1])
+    return (table[owner[:, None], corners] * shares[..., None]).sum(1).reshape(shape)
+
+
+def _holes(rng: np.random.Generator, scanner: Scanner, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each head: where its holes lie [P, H, 3] and how large they are [P, H]."""
+    people, count, _ = vertices.shape
+    centre = rng.integers(0, count, (people, scanner.holes))
+    return np.take_along_axis(vertices, centre[..., None], 1), rng.uniform(6, 16, centre.shape).astype(np.float32) / MILLIMETRES

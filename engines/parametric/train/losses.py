@@ -1,0 +1,86 @@
+"""Losses of the parametric head in 3D: the thesis' terms with the weights that NPHM published for the same (arXiv 2212.02761)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engines.parametric.network import Identity, gradient
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each term counts. The thesis publishes none."""
+
+    surface: float = 2.0
+    normals: float = 0.3
+    eikonal: float = 0.1
+    empty: float = 0.01
+    "exp(-10 |f|) far from the surface: nothing has a surface there."
+    identity: float = 0.002
+    "|z_id|^2: NPM's, a fifth of NPHM's."
+    planes: float = 0.0
+    "Total variation of the planes, root of the sum of squares; part of the thesis' regularisers."
+    density: float = 0.0
+    "How much the field changes over a thousandth of a unit in the whole cube (the thesis' explicit density regularisation)."
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Points of a step, [B, n, 3]."""
+
+    surface: Tensor
+    normals: Tensor
+    near: Tensor
+    far: Tensor
+
+
+def identity_terms(network: Identity, planes: Tensor, z: Tensor, seen: Sampled) -> dict[str, Tensor]:
+    """Each term of F_id's loss, unweighted, named as in Weights."""
+    points = torch.cat((seen.surface, seen.near, seen.far), 1).requires_grad_(True)
+    values = network.sdf(planes, points)
+    slopes = gradient(values, points, again=True)
+    on, far = seen.surface.shape[1], seen.far.shape[1]
+    return {
+        "surface": values[:, :on].abs().mean(),
+        "normals": (1 - F.cosine_similarity(slopes[:, :on], seen.normals, dim=-1)).mean(),
+        "eikonal": (slopes.norm(dim=-1) - 1).abs().mean(),
+        "empty": torch.exp(-10 * values[:, -far:].abs()).mean(),
+        "identity": z.square().sum(-1).mean(),
+    }
+
+
+def plane_variation(planes: Tensor) -> Tensor:
+    """How restless planes [B, 3, C, S, S] are."""
+    across, down = planes.diff(dim=-1), planes.diff(dim=-2)
+    return (across.square().sum() + down.square().sum()).sqrt() / planes.shape[0]
+
+
+def density_variation(network: Identity, planes: Tensor, count: int = 1000) -> Tensor:
+    """Mean square of how much the field changes between random points of the cube and others beside them."""
+    reach = network.arch.reach
+    points = (torch.rand(planes.shape[0], count, 3, device=planes.device) * 2 - 1) * reach
+    beside = points + 1e-3 * torch.randn_like(points)
+    return F.mse_loss(network.sdf(planes, points), network.sdf(planes, beside))
+
+
+def expression_terms(
+    moved: Tensor, rest: Tensor, posed: Tensor, still: Tensor, codes: Tensor
+) -> dict[str, Tensor]:  # [B, n, 3] thrice, [B, m, 3], [B, E]
+    """Each term of F_ex's loss: the displacement of matched points, that of points far from the face, and |z_ex|^2."""
+    return {
+        "correspondence": (rest + moved - posed).square().sum(-1).mean(),
+        "still": still.square().sum(-1).mean(),
+        "codes": codes.square().sum(-1).mean(),
+    }
+
+
+EXPRESSION_WEIGHTS = {"correspondence": 100.0, "still": 5e-3, "codes": 5e-5}
+"NPHM's, but for points off the face: a hundred times its weight keeps skulls and necks still on our heads."
+
+
+def total(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    return torch.stack([weights[name] * term for name, term in terms.items()]).sum()
