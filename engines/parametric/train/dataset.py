@@ -24,6 +24,10 @@ class Heads(Protocol):
         """Points and unit normals [B, face + rest, 3] float32 of the heads `who` [B] at rest, those of the face first."""
         ...
 
+    def codes(self, numbers: int) -> np.ndarray | None:
+        """[P, numbers] float32 identities to start training from, where the heads say something about each other."""
+        ...
+
     def pairs(
         self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +87,9 @@ class Crowd:
         noise = rng.standard_normal(p.shape[:2], np.float32)[..., None] * np.float32(self.scanner.noise / MILLIMETRES)
         return p + n * noise, n
 
+    def codes(self, numbers: int) -> np.ndarray:
+        return first_codes(self.vertices, numbers)
+
     def pairs(
         self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -133,3 +140,19 @@ def _holes(rng: np.random.Generator, scanner: Scanner, vertices: np.ndarray) -> 
     people, count, _ = vertices.shape
     centre = rng.integers(0, count, (people, scanner.holes))
     return np.take_along_axis(vertices, centre[..., None], 1), rng.uniform(6, 16, centre.shape).astype(np.float32) / MILLIMETRES
+
+
+def first_codes(vertices: np.ndarray, numbers: int) -> np.ndarray:  # [P, V, 3] -> [P, numbers] float32
+    """Codes to start from where heads are registered: their principal components, of length one on average.
+
+    Each has the square root of its own spread, so that the last of them are still told apart. What has no registration starts
+    from noise instead.
+    """
+    people = len(vertices)
+    flat = vertices.reshape(people, -1) - vertices.reshape(people, -1).mean(0)
+    spread, axes = np.linalg.eigh((flat @ flat.T).astype(np.float64) / people)
+    spread, axes = spread[::-1][:numbers].clip(0), axes[:, ::-1][:, :numbers]
+    codes = axes * np.sqrt(people) * spread**0.25
+    codes *= spread > 1e-9 * spread.max()
+    codes /= np.sqrt((codes**2).sum(1).mean())
+    return np.pad(codes, ((0, 0), (0, numbers - codes.shape[1]))).astype(np.float32)

@@ -1,0 +1,247 @@
+"""Loop: trains F_id, then F_ex, on whatever heads it is given. Can be stopped and goes on where it was.
+
+Latents are trained as tables beside the networks (auto-decoders, arXiv 1901.05103); F_ex sees a frozen F_id.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engines.parametric.architecture import SMALL, Architecture
+from engines.parametric.deform import Deformation
+from engines.parametric.network import Identity
+from engines.parametric.train import losses
+from engines.parametric.train.dataset import Heads
+from engines.parametric.train.losses import EXPRESSION_WEIGHTS, Sampled, Weights
+
+Progress = Callable[[str, int, int], None]
+"Told (what is being trained, seconds spent, of how many)."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast."""
+
+    identity_minutes: float = 12.0
+    expression_minutes: float = 6.0
+    people: int = 16
+    "Of a step."
+    face: int = 200
+    "Points of a step on each face, and so on."
+    rest: int = 120
+    near: int = 96
+    far: int = 64
+    pairs: int = 320
+    rate: float = 1.5e-3
+    "AdamW's, of the networks: constant for the first half, then falling to a fiftieth along a cosine."
+    code_rate: float = 3e-3
+    "SparseAdam's, of the latents."
+    clip: float = 1.0
+    z_noise: float = 0.15
+    "Of each latent's spread, added to identities while F_ex learns, so that it bears identities that were fitted."
+    weights: Weights = Weights()
+    seed: int = 0
+
+
+@dataclass
+class Trained:
+    """Networks with the tables of latents that they were trained with."""
+
+    identity: Identity
+    deformation: Deformation
+    people: Tensor
+    "[P, Z]."
+    expressions: Tensor
+    "[X, E], one code for each named expression, the same for everybody."
+    expression_names: list[str] = field(default_factory=list)
+
+
+class Trainer:
+    """One run. `folder`, where given, gets its state every minute or so, and the curves as a table."""
+
+    def __init__(
+        self, heads: Heads, arch: Architecture = SMALL, plan: Plan = Plan(), folder: Path | None = None, device: str = "cpu"
+    ) -> None:
+        torch.manual_seed(plan.seed)
+        self.heads, self.plan, self.folder, self.device = heads, plan, folder, torch.device(device)
+        self.identity, self.deformation = Identity(arch).to(self.device), Deformation(arch).to(self.device)
+        self.people = _table(heads.people, arch.z_id, 0.1, heads.codes(arch.z_id)).to(self.device)
+        self.expressions = _table(len(heads.expressions), arch.z_ex, 0.3).to(self.device)
+        self.rng = np.random.default_rng(plan.seed)
+        self.spent = {"identity": 0.0, "expression": 0.0}
+        self.steps = {"identity": 0, "expression": 0}
+        self._optimisers = {
+            "identity": _optimisers(self.identity, self.people, plan),
+            "expression": _optimisers(self.deformation, self.expressions, plan),
+        }
+
+    @property
+    def trained(self) -> Trained:
+        return Trained(
+            self.identity.eval(),
+            self.deformation.eval(),
+            self.people.weight.detach(),
+            self.expressions.weight.detach(),
+            self.heads.expressions,
+        )
+
+    def run(self, progress: Progress = lambda *_: None) -> Trained:
+        """Both networks to the end of the plan."""
+        for part, minutes, step in (
+            ("identity", self.plan.identity_minutes, self.identity_step),
+            ("expression", self.plan.expression_minutes, self.expression_step),
+        ):
+            for _ in self._until(part, minutes * 60, progress):
+                terms = step()
+                if self.steps[part] % 50 == 0 or self.steps[part] == 1:
+                    self._note(part, terms)
+        self.save()
+        return self.trained
+
+    def identity_step(self) -> dict[str, float]:
+        """One step of F_id and its latents; returns its terms."""
+        plan, self.identity.training = self.plan, True
+        who = self.rng.choice(self.heads.people, min(plan.people, self.heads.people), replace=False)
+        z = self.people(self._tensor(who))
+        planes = self.identity.planes(z)
+        terms = losses.identity_terms(self.identity, planes, z, self._sampled(who))
+        if plan.weights.planes:
+            terms["planes"] = losses.plane_variation(planes)
+        if plan.weights.density:
+            terms["density"] = losses.density_variation(self.identity, planes)
+        self._descend("identity", self.identity, losses.total(terms, asdict(plan.weights)))
+        return {name: term.item() for name, term in terms.items()}
+
+    def expression_step(self) -> dict[str, float]:
+        """One step of F_ex and its latents; returns its terms."""
+        plan = self.plan
+        who = self.rng.choice(self.heads.people, min(plan.people, self.heads.people), replace=False)
+        which = self.rng.integers(0, len(self.heads.expressions), len(who))
+        rest, posed = (self._tensor(part) for part in self.heads.pairs(who, which, plan.pairs, self.rng))
+        still = (torch.rand(len(who), plan.far // 2, 3, device=self.device) * 2 - 1) * self.identity.arch.reach
+        with torch.no_grad():
+            z = self.people.weight[self._tensor(who)]
+            z = z + plan.z_noise * self.people.weight.std(0) * torch.randn_like(z)
+        codes = self.expressions(self._tensor(which))
+        moved = self.deformation.displacement(torch.cat((rest, still), 1), z, codes)
+        terms = losses.expression_terms(moved[:, : plan.pairs], rest, posed, moved[:, plan.pairs :], codes)
+        self._descend("expression", self.deformation, losses.total(terms, EXPRESSION_WEIGHTS))
+        return {name: term.item() for name, term in terms.items()}
+
+    def save(self) -> None:
+        """All that going on needs, to the run's folder."""
+        if self.folder is None:
+            return
+        state = {
+            "networks": [self.identity.state_dict(), self.deformation.state_dict()],
+            "tables": [self.people.state_dict(), self.expressions.state_dict()],
+            "optimisers": {part: [one.state_dict() for one in pair] for part, pair in self._optimisers.items()},
+            "spent": self.spent,
+            "steps": self.steps,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / ".state.part"
+        torch.save(state, part)
+        part.replace(self.folder / "state.pt")
+
+    def resume(self) -> bool:
+        """Go on from the folder's state; False where there is none. Its random numbers are new ones."""
+        path = self.folder and self.folder / "state.pt"
+        if not path or not path.is_file():
+            return False
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for module, tensors in zip((self.identity, self.deformation), state["networks"], strict=True):
+            module.load_state_dict(tensors)
+        for table, tensors in zip((self.people, self.expressions), state["tables"], strict=True):
+            table.load_state_dict(tensors)
+        for part, pair in self._optimisers.items():
+            for one, kept in zip(pair, state["optimisers"][part], strict=True):
+                one.load_state_dict(kept)
+        self.spent, self.steps = state["spent"], state["steps"]
+        self.rng = np.random.default_rng([self.plan.seed, *self.steps.values()])
+        return True
+
+    def _until(self, part: str, seconds: float, progress: Progress) -> Iterator[None]:
+        """Steps until the part's time is spent; sets the rates, tells progress, saves."""
+        saved = time.monotonic()
+        while self.spent[part] < seconds:
+            begun = time.monotonic()
+            self._set_rates(part, self.spent[part] / seconds)
+            self.steps[part] += 1
+            yield
+            now = time.monotonic()
+            self.spent[part] += now - begun
+            progress(part, round(self.spent[part]), round(seconds))
+            if now - saved > 60:
+                self.save()
+                saved = now
+
+    def _set_rates(self, part: str, done: float) -> None:
+        share = 1.0 if done < 0.5 else 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * (done - 0.5) / 0.5))
+        for optimiser, rate in zip(self._optimisers[part], (self.plan.rate, self.plan.code_rate), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * share
+
+    def _descend(self, part: str, network: nn.Module, loss: Tensor) -> None:
+        for optimiser in self._optimisers[part]:
+            optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), self.plan.clip)
+        for optimiser in self._optimisers[part]:
+            optimiser.step()
+
+    def _sampled(self, who: np.ndarray) -> Sampled:
+        plan, reach = self.plan, self.identity.arch.reach
+        surface, facing = (self._tensor(part) for part in self.heads.surface(who, plan.face, plan.rest, self.rng))
+        near = surface[:, :: max(surface.shape[1] // plan.near, 1)][:, : plan.near]
+        near = near + 0.02 * torch.randn_like(near)
+        far = (torch.rand(len(who), plan.far, 3, device=self.device) * 2 - 1) * reach
+        return Sampled(surface, facing, near, far)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        kept = array.astype(np.float32) if array.dtype.kind == "f" else array
+        return torch.from_numpy(np.ascontiguousarray(kept)).to(self.device)
+
+    def _note(self, part: str, terms: dict[str, float]) -> None:
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{part}.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            rows = csv.writer(file)
+            if fresh:
+                rows.writerow(["step", "seconds", *terms])
+            rows.writerow([self.steps[part], round(self.spent[part], 1), *(f"{term:.6g}" for term in terms.values())])
+
+
+def shortened(plan: Plan, share: float) -> Plan:
+    """The same plan in a share of its time."""
+    return replace(
+        plan, identity_minutes=plan.identity_minutes * share, expression_minutes=plan.expression_minutes * share
+    )
+
+
+def _table(rows: int, numbers: int, length: float, start: np.ndarray | None = None) -> nn.Embedding:
+    """Latents, of about this length at first."""
+    table = nn.Embedding(rows, numbers, sparse=True)
+    nn.init.normal_(table.weight, 0, length / numbers**0.5)
+    if start is not None:
+        with torch.no_grad():
+            table.weight.copy_(torch.from_numpy(start))
+    return table
+
+
+def _optimisers(network: nn.Module, table: nn.Embedding, plan: Plan) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    return (
+        torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4),
+        torch.optim.SparseAdam(list(table.parameters()), lr=plan.code_rate),
+    )
