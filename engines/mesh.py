@@ -51,10 +51,6 @@ def surface(
 ) -> Mesh:
     """Where the field's density logit is `level`, from side^3 points taken a slice at a time. Raises NoSurface or
     MeshingMissing."""
-    try:
-        from skimage.measure import marching_cubes
-    except ModuleNotFoundError:
-        raise MeshingMissing("meshes need scikit-image: pip install -c constraints.txt -e '.[mesh]'") from None
     volume = density_volume(field, side, progress)
     if not volume.min() < level < volume.max():
         span = f"{volume.min():.1f} to {volume.max():.1f}"
@@ -62,10 +58,21 @@ def surface(
     # what the cube cuts through is closed
     outside = np.pad(volume, 1, constant_values=min(float(volume.min()), level - 1))
     step = 2 * HALF_WIDTH / (side - 1)
-    found, faces, _, _ = marching_cubes(outside, level, gradient_direction="ascent")
+    found, faces = marched(outside, level)
     vertices = np.clip((found[:, ::-1] - 1) * step - HALF_WIDTH, -HALF_WIDTH, HALF_WIDTH).astype(np.float32)
-    faces = faces.astype(np.int32)[:, ::-1]  # z, y, x became x, y, z, which turns every triangle over
-    return Mesh(vertices, np.ascontiguousarray(faces), _colours(field, vertices))
+    faces = np.ascontiguousarray(faces[:, ::-1])  # z, y, x became x, y, z, which turns every triangle over
+    return Mesh(vertices, faces, _colours(field, vertices))
+
+
+def marched(volume: np.ndarray, level: float, where: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices [N, 3] float32 in the volume's own indices and faces [M, 3] int32, wound so that they face lower values; in cells
+    `where` (bool, like the volume) only. Raises MeshingMissing."""
+    try:
+        from skimage.measure import marching_cubes
+    except ModuleNotFoundError:
+        raise MeshingMissing("meshes need scikit-image: pip install -c constraints.txt -e '.[mesh]'") from None
+    vertices, faces, _, _ = marching_cubes(volume, level, gradient_direction="ascent", mask=where)
+    return vertices.astype(np.float32), faces.astype(np.int32)
 
 
 def density_volume(field: TriplaneField, side: int, progress: Progress = lambda *_: None) -> np.ndarray:

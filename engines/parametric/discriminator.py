@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -62,7 +63,7 @@ class Discriminator(nn.Module):
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         assert len(widths) == len(WIDTHS), widths
-        self.layers = nn.ModuleList(Block(into, out) for into, out in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(Block(into, out) for into, out in pairwise(widths))
         self.fromRGB = nn.ModuleList(Adapter(width) for width in widths)
         self.final_layer = nn.Conv2d(widths[-1], 1, 2)
 

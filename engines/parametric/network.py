@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -33,7 +34,7 @@ class Generator(nn.Module):
         wide, planes = arch.generator, 3 * arch.channels
         widths = (arch.z_id, 8 * wide, 4 * wide, 2 * wide, wide)
         layers: list[nn.Module] = []
-        for k, (into, out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for k, (into, out) in enumerate(pairwise(widths)):
             stride, padding = (1, 0) if k == 0 else (2, 1)
             norm = nn.BatchNorm2d(out) if arch.batch_norm else nn.GroupNorm(GROUPS, out)
             layers += [nn.ConvTranspose2d(into, out, 4, stride, padding, bias=False), norm, nn.ReLU(inplace=True)]
@@ -58,7 +59,7 @@ class Identity(nn.Module):
         self.tp_gen = Generator(arch)
         widths = (3 + arch.channels, *(4 * (arch.hidden,)), 1)
         layers: list[nn.Module] = []
-        for into, out in zip(widths, widths[1:], strict=False):
+        for into, out in pairwise(widths):
             layers += [nn.Linear(into, out), nn.Softplus(beta=SHARPNESS)]
         self.net = nn.Sequential(*layers[:-1])
         self._start_as_a_sphere()

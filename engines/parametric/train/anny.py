@@ -31,7 +31,16 @@ DETAILS = ("asym", "cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "hea
 PAIRED = (("-decr", "-incr"), ("-in", "-out"), ("-down", "-up"), ("-backward", "-forward"), ("-concave", "-convex"),
           ("-compress", "-uncompress"))  # fmt: skip
 "Endings of two targets that are one slider's ends."
-NOT_A_HEAD = ("asymm-", "ears-shape-pointed", "head-trans", "head-angle", "neck-trans", "ear-shape", "head-age", "measure-neck-height")
+NOT_A_HEAD = (
+    "asymm-",
+    "ears-shape-pointed",
+    "head-trans",
+    "head-angle",
+    "neck-trans",
+    "ear-shape",
+    "head-age",
+    "measure-neck-height",
+)
 "Beginnings or parts of names that are left out: breasts, fairies, and what moves the whole head."
 RACES, GENDERS, AGES = ("african", "asian", "caucasian"), ("female", "male"), ("young", "old")
 MUSCLES, WEIGHTS = ("minmuscle", "averagemuscle", "maxmuscle"), ("minweight", "averageweight", "maxweight")
@@ -50,9 +59,12 @@ def load() -> Family:
     root = _root()
     points, quads = _mesh(root / "mpfb2/3dobjs/base.obj")
     sliders = {name: _slider(root / "mpfb2/targets", files, len(points)) for name, files in _slider_files().items()}
-    macros = {name: _target(root / f"mpfb2/targets/macrodetails/{name}.target.gz", len(points)) for name in macro_names()}
+    macros = {
+        name: _target(root / f"mpfb2/targets/macrodetails/{name}.target.gz", len(points)) for name in macro_names()
+    }
     actions = {
-        path.stem: _target(path, len(points)) for path in sorted((root / "faceunits01/targets/faceunits").glob("*.target"))
+        path.stem: _target(path, len(points))
+        for path in sorted((root / "faceunits01/targets/faceunits").glob("*.target"))
     }
     rest = points + macros["caucasian-female-young"] + macros["universal-female-young-averagemuscle-averageweight"]
     triangles = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]]).astype(np.int32)
@@ -156,12 +168,18 @@ def _mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _slider_files() -> dict[str, tuple[str, str | None]]:
     """Of each detail's slider: the targets of its upper and of its lower end."""
     root = _root() / "mpfb2/targets"
-    names = [f"{folder}/{path.name.partition('.')[0]}" for folder in DETAILS for path in sorted((root / folder).glob("*.target.gz"))]
+    names = [
+        f"{folder}/{path.name.partition('.')[0]}"
+        for folder in DETAILS
+        for path in sorted((root / folder).glob("*.target.gz"))
+    ]
     names = [name for name in names if not any(part in name for part in NOT_A_HEAD)]
     sliders: dict[str, tuple[str, str | None]] = {}
     for name in names:
         low = next((low for low, high in PAIRED if name.endswith(low) and name.removesuffix(low) + high in names), None)
-        high = next((high for low, high in PAIRED if name.endswith(high) and name.removesuffix(high) + low in names), None)
+        high = next(
+            (high for low, high in PAIRED if name.endswith(high) and name.removesuffix(high) + low in names), None
+        )
         stem = Path(name).name
         if low:
             partner = dict(PAIRED)[low]

@@ -69,7 +69,9 @@ class Crowd:
     @cached_property
     def normals(self) -> np.ndarray:
         """[P, V, 3] float32."""
-        return np.concatenate([normals(part, self.family.triangles) for part in np.array_split(self.vertices, 16) if len(part)])
+        return np.concatenate(
+            [normals(part, self.family.triangles) for part in np.array_split(self.vertices, 16) if len(part)]
+        )
 
     def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         spare = 2 if self.scanner.holes else 1
@@ -139,7 +141,9 @@ def _holes(rng: np.random.Generator, scanner: Scanner, vertices: np.ndarray) -> 
     """Of each head: where its holes lie [P, H, 3] and how large they are [P, H]."""
     people, count, _ = vertices.shape
     centre = rng.integers(0, count, (people, scanner.holes))
-    return np.take_along_axis(vertices, centre[..., None], 1), rng.uniform(6, 16, centre.shape).astype(np.float32) / MILLIMETRES
+    return np.take_along_axis(vertices, centre[..., None], 1), rng.uniform(6, 16, centre.shape).astype(
+        np.float32
+    ) / MILLIMETRES
 
 
 def first_codes(vertices: np.ndarray, numbers: int) -> np.ndarray:  # [P, V, 3] -> [P, numbers] float32

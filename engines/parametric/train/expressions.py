@@ -24,7 +24,9 @@ SHUT_WITH = frozenset({"jaw", "half jaw", "upper lip", "lower lip", "grin", "fun
 "Expressions that part the lips themselves; in all others they touch."
 
 
-def weights(action_names: tuple[str, ...], closing: float, mixed: int = 12, seed: int = 0) -> tuple[list[str], np.ndarray]:
+def weights(
+    action_names: tuple[str, ...], closing: float, mixed: int = 12, seed: int = 0
+) -> tuple[list[str], np.ndarray]:
     """Names of expressions and [X, A] float32 shares: shut, the named ones, one-sided ones and `mixed` mixtures.
 
     `closing` is the share of jawOpen that heads at rest have and that shut lips lack.

@@ -47,7 +47,7 @@ class Plan:
     clip: float = 1.0
     z_noise: float = 0.15
     "Of each latent's spread, added to identities while F_ex learns, so that it bears identities that were fitted."
-    weights: Weights = Weights()
+    weights: Weights = field(default_factory=Weights)
     seed: int = 0
 
 
@@ -68,7 +68,12 @@ class Trainer:
     """One run. `folder`, where given, gets its state every minute or so, and the curves as a table."""
 
     def __init__(
-        self, heads: Heads, arch: Architecture = SMALL, plan: Plan = Plan(), folder: Path | None = None, device: str = "cpu"
+        self,
+        heads: Heads,
+        arch: Architecture = SMALL,
+        plan: Plan = Plan(),
+        folder: Path | None = None,
+        device: str = "cpu",
     ) -> None:
         torch.manual_seed(plan.seed)
         self.heads, self.plan, self.folder, self.device = heads, plan, folder, torch.device(device)
@@ -240,7 +245,9 @@ def _table(rows: int, numbers: int, length: float, start: np.ndarray | None = No
     return table
 
 
-def _optimisers(network: nn.Module, table: nn.Embedding, plan: Plan) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+def _optimisers(
+    network: nn.Module, table: nn.Embedding, plan: Plan
+) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
     return (
         torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=1e-4),
         torch.optim.SparseAdam(list(table.parameters()), lr=plan.code_rate),

@@ -1,0 +1,153 @@
+"""Fitting: which identity, and which expression, a cloud of points is of. In canonical space; knows no files and no pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engines.parametric.architecture import MILLIMETRES
+from engines.parametric.head import HeadModel
+
+Progress = Callable[[int, int], None]
+"Told (steps done, of how many)."
+
+CLAMPS = (0.1, 0.05, 0.03, 0.02)
+"Of each quarter of the steps: points further than this from the surface, in units, count as outliers then (NPHM's idea)."
+
+
+class CloudRejected(ValueError):
+    """The caller's points cannot be a head; the message says why and what would help."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was found."""
+
+    z_id: Tensor
+    "[1, Z]."
+    coefficients: Tensor
+    "[1, K], in standard deviations of the prior."
+    error: float
+    "Mean distance of the cloud to the surface in millimetres, first order: |f| / |grad f|."
+
+
+@dataclass(frozen=True)
+class Search:
+    """How an identity is looked for: Adam on whitened coefficients, in the span of the identities trained on."""
+
+    steps: int = 160
+    points: int = 1500
+    "Of each step."
+    rate: float = 0.1
+    "Halved each quarter."
+    prior: float = 2e-5
+    "Of |c|^2 against the mean distance in units."
+    seed: int = 0
+
+
+def checked(points: np.ndarray) -> Tensor:
+    """[N, 3] canonical points as a tensor. Raises CloudRejected for what cannot be a head."""
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) < 50:
+        raise CloudRejected(f"a head needs at least 50 points with three coordinates each, not {tuple(points.shape)}")
+    bad = int((~np.isfinite(points)).any(1).sum())
+    if bad:
+        raise CloudRejected(f"{bad} of {len(points)} points are not finite: remove them from the scan")
+    extent = float(np.ptp(points, axis=0).max()) * MILLIMETRES
+    if not 60 < extent < 900:
+        raise CloudRejected(
+            f"these points span {extent:.3g} mm, so they are no head in canonical units (1 unit is 250 mm): say --units"
+        )
+    return torch.from_numpy(np.ascontiguousarray(points, dtype=np.float32))
+
+
+def identity(
+    model: HeadModel, cloud: Tensor, search: Search = Search(), progress: Progress = lambda *_: None
+) -> Fitted:
+    """The identity whose surface at rest the cloud [N, 3] lies on."""
+    draw = torch.Generator().manual_seed(search.seed)
+    found = torch.zeros(1, len(model.basis), requires_grad=True)
+    optimiser = torch.optim.Adam([found], lr=search.rate)
+    for step in range(search.steps):
+        quarter = step * 4 // search.steps
+        optimiser.param_groups[0]["lr"] = search.rate * 0.5**quarter
+        chosen = cloud[torch.randint(len(cloud), (search.points,), generator=draw)][None]
+        off = model.identity.sdf(model.identity.planes(model.z(found)), chosen).abs()
+        near = off[off < CLAMPS[quarter]]
+        loss = (near.mean() if len(near) else off.mean()) + search.prior * found.square().sum()
+        optimiser.zero_grad()
+        loss.backward(inputs=[found])
+        optimiser.step()
+        progress(step + 1, search.steps)
+    z = model.z(found.detach())
+    return Fitted(z, found.detach(), float(distances(model, z, cloud).mean()))
+
+
+def distances(model: HeadModel, z: Tensor, points: Tensor, block: int = 20000) -> Tensor:
+    """[N] millimetres from each point to the head's surface, first order."""
+    far = model.distance(z)
+    return torch.cat([_first_order(far, part[None])[0] for part in points.split(block)]) * MILLIMETRES
+
+
+def _first_order(far: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    with torch.enable_grad():
+        points = points.detach().requires_grad_(True)
+        values = far(points)
+        slopes = torch.autograd.grad(values.sum(), points)[0]
+    return (values.abs() / slopes.norm(dim=-1).clamp(min=0.2)).detach()
+
+
+@dataclass(frozen=True)
+class ExpressionSearch:
+    """How an expression is looked for: the way forward. The head's own surface points are carried, and matched anew."""
+
+    steps: int = 120
+    rematch: int = 5
+    points: int = 4000
+    "Of the cloud, at most."
+    rate: float = 0.05
+    prior: float = 2e-6
+    reach: float = 0.04
+    "Units beyond which a match is no match."
+
+
+def expression(
+    model: HeadModel,
+    z_id: Tensor,
+    surface: Tensor,
+    cloud: Tensor,
+    search: ExpressionSearch = ExpressionSearch(),
+    progress: Progress = lambda *_: None,
+) -> Tensor:
+    """[1, E] the expression that carries the head's `surface` [N, 3] at rest onto the cloud [M, 3].
+
+    Nothing has to be inverted: NPHM finds the roots of its deformation for every observed point instead.
+    """
+    from scipy.spatial import cKDTree
+
+    draw = torch.Generator().manual_seed(0)
+    cloud = cloud[torch.randperm(len(cloud), generator=draw)[: search.points]]
+    middle, spread = model.expressions.mean(0), model.expressions.std(0) + 1e-3
+    found = ((model.expressions[:1] - middle) / spread).clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([found], lr=search.rate * 4)
+    matched = torch.zeros(len(cloud), dtype=torch.long)
+    for step in range(search.steps):
+        optimiser.param_groups[0]["lr"] = search.rate * 4 * 0.5 ** (step * 4 // search.steps)
+        code = middle + found * spread
+        if step % search.rematch == 0:
+            with torch.no_grad():
+                posed = surface + model.deformation.displacement(surface[None], z_id, code)[0]
+            matched = torch.from_numpy(cKDTree(posed.numpy()).query(cloud.numpy())[1])
+        own, back = matched.unique(return_inverse=True)
+        carried = surface[own] + model.deformation.displacement(surface[own][None], z_id, code)[0]
+        off = (carried[back] - cloud).norm(dim=-1)
+        near = off[off < search.reach]
+        loss = (near.mean() if len(near) else off.mean()) + search.prior * found.square().sum()
+        optimiser.zero_grad()
+        loss.backward(inputs=[found])
+        optimiser.step()
+        progress(step + 1, search.steps)
+    return (middle + found * spread).detach()
