@@ -126,7 +126,7 @@ def expression(
 
     Nothing has to be inverted: NPHM finds the roots of its deformation for every observed point instead.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     draw = torch.Generator().manual_seed(0)
     cloud = cloud[torch.randperm(len(cloud), generator=draw)[: search.points]]
@@ -140,7 +140,7 @@ def expression(
         if step % search.rematch == 0:
             with torch.no_grad():
                 posed = surface + model.deformation.displacement(surface[None], z_id, code)[0]
-            matched = torch.from_numpy(cKDTree(posed.numpy()).query(cloud.numpy())[1])
+            matched = torch.from_numpy(KDTree(posed.numpy()).query(cloud.numpy())[1])
         own, back = matched.unique(return_inverse=True)
         carried = surface[own] + model.deformation.displacement(surface[own][None], z_id, code)[0]
         off = (carried[back] - cloud).norm(dim=-1)

@@ -87,7 +87,7 @@ class SurfaceFirst:
     "Even through the cube."
     looks: int = 2
     "With this many `fine` samples each, without gradients."
-    fine: int = 32
+    fine: int = 48
     "Samples that come out."
     between: int = 16
     "Invented between two neighbouring samples."

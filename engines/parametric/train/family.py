@@ -57,8 +57,9 @@ def normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     a, b, c = (vertices[..., triangles[:, k], :] for k in range(3))
     across = np.cross(b - a, c - a)
     total = np.zeros_like(vertices)
+    rows = np.moveaxis(total, -2, 0)  # a view
     for k in range(3):
-        np.add.at(total, (..., triangles[:, k], slice(None)), across)
+        np.add.at(rows, triangles[:, k], np.moveaxis(across, -2, 0))
     return total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
 
 

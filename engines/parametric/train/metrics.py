@@ -51,11 +51,11 @@ class Scores:
 
 def scores(predicted: Cloud, truth: Cloud, area: float) -> Scores:
     """`area` of the true surface in square units. Raises UnitsRejected."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     _check(predicted.points, truth.points)
-    there, first = cKDTree(predicted.points).query(truth.points)
-    back, second = cKDTree(truth.points).query(predicted.points)
+    there, first = KDTree(predicted.points).query(truth.points)
+    back, second = KDTree(truth.points).query(predicted.points)
     return _counted(
         there, back, predicted.normals[first], truth.normals, truth.normals[second], predicted.normals, area
     )
