@@ -106,7 +106,7 @@ def coarse_to_fine(
         progress(level + 1, levels)
         if level + 1 < levels:
             within = (np.linalg.norm(box.size / count) / 2 + np.linalg.norm(box.size / side)) * steepest
-            cells = _halved(cells[torch.nonzero(found.abs() <= within)[:, 0]])
+            cells = _halved(cells[found.abs() <= float(within)])
     band = torch.zeros(values.shape, dtype=torch.bool, device=device)
     band[tuple(cells.T)] = True
     return values.cpu().numpy(), band.cpu().numpy(), evaluated
