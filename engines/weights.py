@@ -60,6 +60,8 @@ class Published:
     where: str
     "Where people get it."
     licence: str
+    with_files: str = ""
+    "Options that name the other files it takes."
 
     @property
     def place(self) -> Path:
@@ -68,7 +70,7 @@ class Published:
 
     @property
     def command(self) -> str:
-        return f"python -m server weights import {self.file}"
+        return f"python -m server weights import {self.file} {self.with_files}".rstrip()
 
 
 def folder() -> Path:
@@ -79,9 +81,12 @@ def folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "telequilt" / "weights"
 
 
-def read(path: Path, manifest: Manifest) -> dict[str, Tensor]:
-    """The used tensors of a checkpoint file, checked against `manifest`. Raises CheckpointRejected or FileNotFoundError."""
-    tensors = _opened(path)
+def read(path: Path, manifest: Manifest, entry: str = "state_dict") -> dict[str, Tensor]:
+    """The used tensors of a checkpoint file, checked against `manifest`; of those under `entry` where there is such a table.
+
+    Raises CheckpointRejected or FileNotFoundError.
+    """
+    tensors = _opened(path, entry)
     _check(path, tensors, manifest)
     return {name: tensors[name] for name in manifest.used}
 
@@ -91,25 +96,37 @@ def bring(source: Path, published: Published, manifest: Manifest, progress: Prog
 
     Raises CheckpointRejected or OSError, and then leaves nothing behind.
     """
-    from safetensors.torch import save_file
-
     progress("reading", 0, 1)
-    tensors = read(source, manifest)
+    tensors = finite(source, read(source, manifest), progress)
+    note = {"source_sha256": sha256(source, progress), "licence": published.licence}
+    return keep(tensors, note, published, progress)
+
+
+def finite(source: Path, tensors: Mapping[str, Tensor], progress: Progress = lambda *_: None) -> dict[str, Tensor]:
+    """`tensors` of `source` in float32, or as the whole numbers they are. Raises CheckpointRejected."""
     kept: dict[str, Tensor] = {}
     for done, (name, tensor) in enumerate(tensors.items()):
         if not torch.isfinite(tensor).all():
             raise CheckpointRejected(f"{source.name}: {name} holds values that are not finite")
-        kept[name] = tensor.float().contiguous()
+        kept[name] = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
         progress("checking", done + 1, len(tensors))
-    note = {"source_sha256": _sha256(source, progress), "licence": published.licence, "published_at": published.where}
-    place = published.place
+    return kept
+
+
+def keep(
+    tensors: dict[str, Tensor], note: dict[str, str], published: Published, progress: Progress = lambda *_: None
+) -> Path:
+    """Write `tensors` to `published.place`, with `note` in the file and beside it: whole, or not at all. Raises OSError."""
+    from safetensors.torch import save_file
+
+    place, note = published.place, note | {"published_at": published.where}
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=place.parent) as scratch:
         written = Path(scratch) / place.name
         progress("writing", 0, 1)
-        save_file(kept, written, metadata=note)
+        save_file(tensors, written, metadata=note)
         whole = note | {
-            "sha256": _sha256(written, progress),
+            "sha256": sha256(written, progress),
             "imported": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         beside = Path(scratch) / "note.json"
@@ -128,21 +145,33 @@ def note_of(place: Path) -> Path:
     return place.with_suffix(".json")
 
 
-def _opened(path: Path) -> dict[str, Tensor]:
+def read_tensor(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """The one tensor that a file holds, of `shape`. Raises CheckpointRejected or FileNotFoundError."""
+    tensor = _loaded(path)
+    if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
+        found = f"a tensor {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else "something else"
+        raise CheckpointRejected(f"{path.name} does not fit: it holds {found} instead of a tensor {shape}")
+    return tensor.detach()
+
+
+def _loaded(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            content: Any = load_file(path)
-        else:
-            # mapped, so that dead weights are never read; the format before torch 1.6 cannot be
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            return load_file(path)
+        # mapped, so that dead weights are never read; the format before torch 1.6 cannot be
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as failure:
         raise CheckpointRejected(f"{path.name} cannot be read as a checkpoint: {_reason(failure)}") from None
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+
+
+def _opened(path: Path, entry: str) -> dict[str, Tensor]:
+    content = _loaded(path)
+    if isinstance(content, dict) and isinstance(content.get(entry), dict):
+        content = content[entry]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointRejected(f"{path.name} is not a table of tensors by name")
     return content
@@ -197,7 +226,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _sha256(path: Path, progress: Progress) -> str:
+def sha256(path: Path, progress: Progress) -> str:
     digest, size = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as file:
         while block := file.read(HASH_BLOCK):

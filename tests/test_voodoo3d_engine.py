@@ -13,6 +13,7 @@ from display import optics
 from display.optics import Cameras, fan
 from display.screen import screen
 from engines.contract import CROP, Engine, FaceObservation, PortraitRejected
+from engines.lens import in_shape
 from engines.shared_volume import Sampling
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -20,7 +21,7 @@ from engines.voodoo3d.drive import Voodoo3dState, eased
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, picture01
 from engines.voodoo3d.network import Voodoo3D
-from engines.voodoo3d.render import in_heads_world, in_shape
+from engines.voodoo3d.render import in_heads_world
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from display import optics
 from engines.contract import FaceObservation
+from engines.turns import part_of_turn
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, picture01
 from engines.voodoo3d.network import Voodoo3D
 
@@ -47,20 +48,8 @@ def eased(pose: np.ndarray, presence: float) -> np.ndarray:
     """[4, 4]: from the frontal camera (presence 0) to `pose` (1) along the shortest turn, at the same distance from the head."""
     frontal = optics.orbit(0)
     between = np.array(frontal)
-    between[:3, :3] = frontal[:3, :3] @ _part_of_turn(frontal[:3, :3].T @ pose[:3, :3], presence)
+    between[:3, :3] = frontal[:3, :3] @ part_of_turn(frontal[:3, :3].T @ pose[:3, :3], presence)
     position = (1 - presence) * frontal[:3, 3] + presence * pose[:3, 3]
     distance = (1 - presence) * np.linalg.norm(frontal[:3, 3]) + presence * np.linalg.norm(pose[:3, 3])
     between[:3, 3] = position * (distance / np.linalg.norm(position))
     return between
-
-
-def _part_of_turn(turn: np.ndarray, share: float) -> np.ndarray:
-    """[3, 3]: `turn` about the same axis by `share` of its angle (Rodrigues' formula)."""
-    axis = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-    sine = np.linalg.norm(axis) / 2
-    angle = np.arctan2(sine, (np.trace(turn) - 1) / 2) * share
-    if sine < 1e-7:
-        return np.eye(3)
-    x, y, z = axis / (2 * sine)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

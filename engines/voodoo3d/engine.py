@@ -12,6 +12,7 @@ import torch
 
 from display.optics import Cameras
 from display.views import ViewSet
+from engines import noise
 from engines.contract import FaceObservation, Footprint, Needs, WeightsMissing
 from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, check_precision, choose, chosen_precision
 from engines.shared_volume import Sampling
@@ -111,7 +112,7 @@ class Voodoo3d:
         shown = render(self._network(), requests, self.samples, self.sampling, self.resolved)
         if self.noise:
             for views in shown:
-                synthetic.stamp(views.images)
+                noise.stamp(views.images)
         return shown
 
     def field(self, state: Voodoo3dState) -> TriplaneField:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from display import optics
 from engines import shared_volume, triplane
 from engines.kernels.presence import available
 from engines.runtime import Precision, Stage, say_once
+from engines.runtime.networks import InPrecision, smooth
 from engines.shared_volume import Budget
 from engines.voodoo3d.architecture import PLANE_CHANNELS
 from engines.voodoo3d.fused import FusedSuperResolution
@@ -124,19 +124,6 @@ def warp(network: Voodoo3D, between: Warp) -> Stage:
     return Stage(name, Warping(between, network.device), example, network=False, agreement=WARPED)
 
 
-class InPrecision(nn.Module):
-    """A network between float32 tensors, in the precision of its weights."""
-
-    def __init__(self, network: nn.Module, verb: str = "forward") -> None:
-        """`verb`: which of the network's methods; takes tensors and gives one."""
-        super().__init__()
-        self.network, self.verb = network, verb
-        self.dtype = next(network.parameters()).dtype
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return getattr(self.network, self.verb)(*(tensor.to(self.dtype) for tensor in inputs)).float()
-
-
 class Marching(nn.Module):
     """A march by its definition in torch."""
 
@@ -190,12 +177,6 @@ def cameras(views: int) -> tuple[Tensor, Tensor]:
         torch.from_numpy(np.stack([optics.orbit(yaw) for yaw in yaws])),
         torch.from_numpy(optics.intrinsics())[None].repeat(views, 1, 1),
     )
-
-
-def smooth(shape: tuple[int, ...], seed: int, coarse: int = 8) -> Tensor:
-    """Maps [B, C, S, S] in -1..1 without pixels of their own, as pictures have none; the same on every machine."""
-    noise = torch.randn(*shape[:2], coarse, coarse, generator=torch.Generator().manual_seed(seed))
-    return F.interpolate(noise, size=shape[2:], mode="bicubic").tanh()
 
 
 def _picture01(shape: tuple[int, ...], seed: int) -> Tensor:
