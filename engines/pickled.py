@@ -117,6 +117,10 @@ _ARRAYS: dict[tuple[str, str], Any] = {
 }
 
 
+_RENAMED = {"copy_reg": "copyreg", "__builtin__": "builtins"}
+"Modules of Python 2."
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         top, _, _ = module.partition(".")
@@ -124,7 +128,7 @@ class _Unpickler(pickle.Unpickler):
             return _Chumpy
         if top == "scipy" and name in ("csc_matrix", "csr_matrix", "csc_array", "csr_array"):
             return _SparseByRows if name.startswith("csr") else _Sparse
-        wanted = module.replace("numpy._core", "numpy.core"), name
+        wanted = _RENAMED.get(module, module.replace("numpy._core", "numpy.core")), name
         if wanted not in _ARRAYS:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not an array")
         return _ARRAYS[wanted]

@@ -69,7 +69,7 @@ def _offer(screen,   # [V, N, 3] float32
     wide = tl.maximum(right - left + 1, 1)
     samples = tl.where(drawn & (right >= left), wide * tl.maximum(bottom - top + 1, 0), 0)
     most = tl.max(samples, 0)
-    for k in range(0, most):
+    for k in range(most):
         row, column = top + k // wide, left + k % wide
         x, y = -1 + (2 * column + 1).to(tl.float64) / side, -1 + (2 * row + 1).to(tl.float64) / side
         u = _edge(x, y, bx, by, cx, cy) / (area + _EPSILON)

@@ -87,7 +87,12 @@ def _triangles(rings: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """[F, 3] int32 into vertices, and into `_uv`, where the seam's column stands twice; counter-clockwise from outside."""
     ring, column = (each.ravel() for each in np.mgrid[: rings - 1, :columns])
     beside = (column + 1) % columns
-    a, b, c, d = ring * columns + column, ring * columns + beside, (ring + 1) * columns + column, (ring + 1) * columns + beside
+    a, b, c, d = (
+        ring * columns + column,
+        ring * columns + beside,
+        (ring + 1) * columns + column,
+        (ring + 1) * columns + beside,
+    )
     wide = columns + 1
     p, q = ring * wide + column, (ring + 1) * wide + column
     around = np.arange(columns)
@@ -113,7 +118,7 @@ def _own_uv(rings: int, columns: int) -> np.ndarray:
 
 def _parts(template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which vertices are hair, and which neck and shoulders."""
-    x, y, z = template.T
+    y, z = template.T[1:]
     return (y > 0.07) | ((z < -0.02) & (y > -0.06)), y < -0.11
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engines import weights
 from engines.rome.architecture import HAIR, LATENT, MOBILE_CODES, NECK, Architecture
-from engines.rome.flame_files import Release, read_flame, release_of
+from engines.rome.flame_files import read_flame, release_of
 from engines.rome.offsets import Basis, OffsetMLP
 from engines.rome.regressors import DecaEncoder, MobileNet, ResNet
 from engines.rome.texture import TextureEncoder

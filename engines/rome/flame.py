@@ -116,4 +116,3 @@ def rotation(axis_angle: Tensor) -> Tensor:
     none = torch.zeros_like(x)
     cross = torch.stack((none, -z, y, z, none, -x, -y, x, none), 1).view(-1, 3, 3)
     return torch.eye(3, device=cross.device) + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
-

@@ -66,7 +66,9 @@ def read_flame(flame: Path) -> dict[str, Tensor]:
     if not np.array_equal(faces[:FACES].numpy(), model["f"].astype(np.int64)):
         raise CheckpointRejected(f"{flame.name} has other triangles than faces_v2.pth, so it is not FLAME's head")
     if len(uv) != UV or int(uv_faces.max()) >= UV or int(uv_faces.min()) < 0 or int(faces.max()) >= VERTICES:
-        raise CheckpointRejected(f"head_template.obj has {len(uv)} texture coordinates instead of {UV}, so it is not DECA's")
+        raise CheckpointRejected(
+            f"head_template.obj has {len(uv)} texture coordinates instead of {UV}, so it is not DECA's"
+        )
     arrays = {
         "template": model["v_template"],
         "shapes": model["shapedirs"][..., :SHAPE],

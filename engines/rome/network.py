@@ -137,7 +137,9 @@ class Rome(nn.Module):
 
     def codes(self, image01_224: Tensor) -> dict[str, Tensor]:
         """Crops about a face's landmarks (crops.py) [B, 3, 224, 224] in 0..1 -> DECA's codes; `cam` is the crop's own."""
-        every = dict(zip(DECA_CODES, self._each(stages.codes, image01_224).split([*DECA_CODES.values()], 1), strict=True))
+        every = dict(
+            zip(DECA_CODES, self._each(stages.codes, image01_224).split([*DECA_CODES.values()], 1), strict=True)
+        )
         return {name: every[name] for name in ("shape", "exp", "pose", "cam")}
 
     def mobile_codes(self, image01: Tensor) -> dict[str, Tensor]:

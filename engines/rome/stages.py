@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,7 +72,9 @@ def every(network: Rome) -> list[Stage]:
     return [*per_portrait, *per_frame, shading(network)]
 
 
-def _stage(network: Rome, name: str, module: nn.Module | None, example, often: bool = True) -> Stage:  # noqa: ANN001
+def _stage(
+    network: Rome, name: str, module: nn.Module | None, example: Callable[[], Tensor], often: bool = True
+) -> Stage:
     assert module is not None, name
     return Stage(name, InPrecision(module), lambda: (example().to(network.device),), often=often, agreement=NETWORK)
 

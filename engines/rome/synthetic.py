@@ -17,7 +17,13 @@ from engines.rome.network import Rome
 
 SMALL, SMALL_BUST = Architecture(image=64, crop=64, thin=8), (21, 24)
 "For tests: the same code at a fraction of its size."
-_GAINS = {"to_outputs.weight": 2.0, "layers.2.weight": 0.7, "fc.weight": 0.01, "classifier.1.weight": 0.3, "block_2.8.weight": 0.05}
+_GAINS = {
+    "to_outputs.weight": 2.0,
+    "layers.2.weight": 0.7,
+    "fc.weight": 0.01,
+    "classifier.1.weight": 0.3,
+    "block_2.8.weight": 0.05,
+}
 "Gain of a last layer; sqrt(2), which keeps the variance through a ReLU, for all other weights."
 
 
