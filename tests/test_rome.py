@@ -122,8 +122,8 @@ class TestParts:
         regressor = kind().eval()
         for module in regressor.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.1)
-                module.running_var.uniform_(0.5, 2)
+                module.get_buffer("running_mean").normal_(0, 0.1)
+                module.get_buffer("running_var").uniform_(0.5, 2)
         seen = picture(3)
         before = regressor(seen)
         after = folded(regressor)(seen)

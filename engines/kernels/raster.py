@@ -30,12 +30,9 @@ _ABOVE = tl.constexpr(MOST_FACES)
 
 
 @triton.jit
-def _corner(screen, corner, known):
-    """x, y, z [B] float64 of vertices."""
-    x = tl.load(screen + 3 * corner, mask=known, other=0.0).to(tl.float64)
-    y = tl.load(screen + 3 * corner + 1, mask=known, other=0.0).to(tl.float64)
-    z = tl.load(screen + 3 * corner + 2, mask=known, other=0.0).to(tl.float64)
-    return x, y, z
+def _coordinate(screen, corner, axis, known):
+    """[B] float64: of vertices."""
+    return tl.load(screen + 3 * corner + axis, mask=known, other=0.0).to(tl.float64)
 
 
 @triton.jit
@@ -53,9 +50,12 @@ def _offer(screen,   # [V, N, 3] float32
     view = tl.program_id(1).to(tl.int64)
     known = face < count
     screen += view * vertices * 3
-    ax, ay, az = _corner(screen, tl.load(faces + 3 * face, mask=known, other=0), known)
-    bx, by, bz = _corner(screen, tl.load(faces + 3 * face + 1, mask=known, other=0), known)
-    cx, cy, cz = _corner(screen, tl.load(faces + 3 * face + 2, mask=known, other=0), known)
+    a = tl.load(faces + 3 * face, mask=known, other=0)
+    b = tl.load(faces + 3 * face + 1, mask=known, other=0)
+    c = tl.load(faces + 3 * face + 2, mask=known, other=0)
+    ax, ay, az = _coordinate(screen, a, 0, known), _coordinate(screen, a, 1, known), _coordinate(screen, a, 2, known)
+    bx, by, bz = _coordinate(screen, b, 0, known), _coordinate(screen, b, 1, known), _coordinate(screen, b, 2, known)
+    cx, cy, cz = _coordinate(screen, c, 0, known), _coordinate(screen, c, 1, known), _coordinate(screen, c, 2, known)
     area = _edge(cx, cy, ax, ay, bx, by)
     finite = (tl.abs(area) < float("inf")) & (tl.abs(az + bz + cz) < float("inf"))
     drawn = known & (tl.abs(area) > _EPSILON) & finite
@@ -98,9 +98,12 @@ def _place(screen,       # [V, N, 3] float32
     covered = offer != _NOTHING
     face = (offer % _ABOVE).to(tl.int32)
     screen += view * vertices * 3
-    ax, ay, _ = _corner(screen, tl.load(faces + 3 * face, mask=covered, other=0), covered)
-    bx, by, _ = _corner(screen, tl.load(faces + 3 * face + 1, mask=covered, other=0), covered)
-    cx, cy, _ = _corner(screen, tl.load(faces + 3 * face + 2, mask=covered, other=0), covered)
+    a = tl.load(faces + 3 * face, mask=covered, other=0)
+    b = tl.load(faces + 3 * face + 1, mask=covered, other=0)
+    c = tl.load(faces + 3 * face + 2, mask=covered, other=0)
+    ax, ay = _coordinate(screen, a, 0, covered), _coordinate(screen, a, 1, covered)
+    bx, by = _coordinate(screen, b, 0, covered), _coordinate(screen, b, 1, covered)
+    cx, cy = _coordinate(screen, c, 0, covered), _coordinate(screen, c, 1, covered)
     x = -1 + (2 * (sample % side) + 1).to(tl.float64) / side
     y = -1 + (2 * (sample // side) + 1).to(tl.float64) / side
     area = _edge(cx, cy, ax, ay, bx, by) + _EPSILON

@@ -6,6 +6,7 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -28,11 +29,11 @@ def rasterised(
     nearest = np.full((views, side, side), np.inf)
     pool, threads = _pool()
     bands = 1 if views >= threads else threads
-    bounds = np.linspace(0, side, bands + 1).round().astype(int).tolist()
+    bounds = pairwise(np.linspace(0, side, bands + 1).round().astype(int).tolist())
     jobs = [
-        pool.submit(_draw, places[view], corners, *bounds[k : k + 2], shown[view], barycentric[view], nearest[view])
+        pool.submit(_draw, places[view], corners, top, bottom, shown[view], barycentric[view], nearest[view])
+        for top, bottom in bounds
         for view in range(views)
-        for k in range(bands)
     ]
     for job in jobs:
         job.result()

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.golden, pytest.mark.timeout(1800), pytest.mark.usefixt
 
 Networks = Callable[[str], Rome]
 PRECISIONS = ["float32", "float16", "bfloat16"]
+FILES = ("rome.pth", "generic_model.pkl", "deca_model.tar", "linear_hair.pth")
 SUB = (slice(None), slice(None), slice(3, None, 8), slice(5, None, 8))
 SPARSE = (slice(None), slice(None), slice(3, None, 16), slice(5, None, 16))
 LOOSE = {"float16": 1e-2, "bfloat16": 6e-2}
@@ -80,9 +81,6 @@ def tensors(published: Path) -> dict[str, Tensor]:
     return checkpoint.read(*(published / name for name in FILES))
 
 
-FILES = ("rome.pth", "generic_model.pkl", "deca_model.tar", "linear_hair.pth")
-
-
 @pytest.fixture(scope="module")
 def network(published: Path, tensors: dict[str, Tensor]) -> Networks:
     """In a precision; float16 is weights rounded to it, as the specification measured: arithmetic in halves is a GPU's."""
@@ -91,7 +89,8 @@ def network(published: Path, tensors: dict[str, Tensor]) -> Networks:
     def of(precision: str) -> Rome:
         if precision not in kept:
             if precision == "float32":
-                kept[precision] = Rome.from_checkpoints(*(published / name for name in FILES))
+                rome, flame, deca, linear = (published / name for name in FILES)
+                kept[precision] = Rome.from_checkpoints(rome, flame, deca, linear)
             else:
                 rounded = Rome.from_tensors(tensors, dtype=getattr(torch, precision))
                 for name in ("autoencoder", "mesh_deformer", "mlp_deformer", "unet", "deca"):
