@@ -134,7 +134,7 @@ def _marching(dtype: torch.dtype, tuning: Any) -> list[Launch]:
         planes, decoder = torch.empty(3, 32, 256, 256), FieldDecoder().requires_grad_(False).scaled()
         cameras = torch.empty(24, 4, 4), torch.empty(24, 3, 3)
     field = march.prepare(planes, decoder, dtype)
-    with _recorded(dtype, march) as found:
+    with noted(dtype, march) as found:
         march.march(field, *cameras, channels=3, tuning=tuning)
         march.shared_march(field, *cameras, 128, Budget(), tuning=tuning)
     return found
@@ -150,22 +150,24 @@ def _super_resolving(dtype: torch.dtype) -> list[Launch]:
     with META, torch.no_grad():
         network = SuperResolution(Architecture()).to(dtype)
         channels_last(network)
-        with _recorded(dtype, convolved, modulated) as found, _AsCudnn():
+        with noted(dtype, convolved, modulated) as found, AsCudnn():
             FusedSuperResolution(network)(torch.empty(6, 3, 128, 128, dtype=dtype))
     return found
 
 
-class _AsCudnn(TorchFunctionMode):
+class AsCudnn(TorchFunctionMode):
     """Has convolutions leave their pictures channels last, as cuDNN does; the meta device leaves them row by row."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
-        return made.contiguous(memory_format=torch.channels_last) if func is torch.conv2d else made
+        if func is not torch.conv2d:
+            return made
+        return torch.empty(made.shape, dtype=made.dtype, device=META, memory_format=torch.channels_last)
 
 
 @contextmanager
-def _recorded(dtype: torch.dtype, *modules: Any) -> Iterator[list[Launch]]:
-    """What `modules` would launch meanwhile."""
+def noted(dtype: torch.dtype, *modules: Any) -> Iterator[list[Launch]]:
+    """What `modules` of engines/kernels would launch meanwhile."""
     found: list[Launch] = []
 
     def launch(kernel: Any, grid: tuple[int, ...], *given: object, warps: int, **fixed: object) -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from benchmarks.kernel_resources import META, AsCudnn, Launch, noted
 from benchmarks.lib.harness import RESULTS, show, write
 from display import optics
 from display.colour import Layout, converted
@@ -33,15 +36,16 @@ from display.views import ViewSet
 from engines.contract import CROP, FaceObservation
 from engines.runtime import Run, Runtime, Stage
 from engines.runtime.eager import Called, Eager
-from engines.runtime.graphs import Recording, Replayed, Turn
+from engines.runtime.graphs import Recording, Replayed, Turn, channels_last
 from engines.shared_volume import Sampling
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar
+from engines.voodoo3d.fused import FusedSuperResolution
 from engines.voodoo3d.network import VIEWS_AT_ONCE, Voodoo3D
 from engines.voodoo3d.render import render
+from engines.voodoo3d.superres import SuperResolution
 
-META = torch.device("meta")
 _COPIES = {"copy_", "clone", "_to_copy", "cat", "stack"}
 _FREE = {"lift_fresh", "_unsafe_view", "empty", "new_empty", "empty_like", "empty_strided"}
 "Neither launches nor copies: names for memory."
@@ -194,6 +198,31 @@ def frame(
     return driven(runtime, arch, samples) + rendered(views, runtime, sampling, arch, samples) + pictured()
 
 
+def super_resolved(fused: bool, arch: Architecture = Architecture()) -> Launches:
+    """Of what a recorded batch of super-resolution holds, its module's operations or with kernels of our own; cuDNN adds biases
+    by one more each, of which only the module has any."""
+    with META, torch.no_grad():
+        network = SuperResolution(arch).half()
+        channels_last(network)
+        run = FusedSuperResolution(network) if fused else network
+        pictures = torch.empty(VIEWS_AT_ONCE["cuda"], 3, arch.marched, arch.marched, dtype=torch.float16)
+        with _kernels(fused) as ours, Counting() as counting, AsCudnn():
+            run(pictures)
+    return replace(counting.launches, kernels=counting.launches.kernels + len(ours))
+
+
+@contextmanager
+def _kernels(fused: bool) -> Iterator[list[Launch]]:
+    """Our own that would be launched meanwhile."""
+    if not fused:
+        yield []
+        return
+    from engines.kernels import convolved, modulated  # need Triton
+
+    with noted(torch.float16, convolved, modulated) as ours:
+        yield ours
+
+
 def _network(runtime: str, arch: Architecture) -> Callable[[Callable[[Voodoo3D], object]], Launches]:
     with META:
         network = Voodoo3D(arch)
@@ -216,6 +245,10 @@ def _planes(arch: Architecture) -> Tensor:
     return torch.empty(1, 3, 32, arch.planes, arch.planes, device=META)
 
 
+_WAYS = (("torch", False), ("kernels", True)) if find_spec("triton") else (("torch", False),)
+"Of doing super-resolution that can be counted here."
+
+
 def main() -> None:
     """Count them at full size; print a table and write JSON."""
     parser = argparse.ArgumentParser(
@@ -231,6 +264,8 @@ def main() -> None:
             rows += [(runtime, work, views, rendered(views, runtime, sampling)) for views in (1, 6, 24)]
             rows.append((runtime, f"whole frame, {sampling.value}", 24, frame(runtime, sampling)))
         rows.append((runtime, "quilt", 24, pictured()))
+    within = "within a recorded super-resolution"
+    rows += [(by, within, VIEWS_AT_ONCE["cuda"], super_resolved(fused)) for by, fused in _WAYS]
     kinds = [part.name for part in fields(Launches)]
     show(
         "Launches of a driven frame",

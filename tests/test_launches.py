@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.launches import META, Counting, driven, frame, pictured, rendered
+from benchmarks.launches import META, Counting, driven, frame, pictured, rendered, super_resolved
 from engines.shared_volume import Sampling
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.enrol import Samples
@@ -57,6 +58,13 @@ def test_a_recorded_drive_is_lift_march_and_expression() -> None:
     found = driven("graphs", SMALL)
     assert found.replays == 3
     assert found.kernels + found.copies < 20
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+def test_kernels_of_our_own_are_three_fifths_of_super_resolutions_launches() -> None:
+    torchs, ours = super_resolved(fused=False), super_resolved(fused=True)
+    assert ours.total < 0.65 * torchs.total
+    assert ours.copies < 40  # casts of styles; no picture is turned around
 
 
 @pytest.mark.parametrize(

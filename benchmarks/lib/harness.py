@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 _PACKAGES = ("telequilt", "torch", "triton", "numpy", "mediapipe", "numba", "aiortc", "av", "opencv-contrib-python")
 COLOURS = {"preprocess": "#0072b2", "drive": "#009e73", "render": "#e69f00", "compose": "#cc79a7", "encode": "#56b4e9"}
 "Of each stage, in the order of a frame's way; told apart by the colour-blind too (M. Okabe, K. Ito, jfly.uni-koeln.de/color)."
