@@ -28,11 +28,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks import plain_field
 from benchmarks.lib.harness import RESULTS, write
 from display.optics import Cameras, fan, intrinsics, orbit
 from display.screen import PRODUCT, screen
-from engines import shared_volume, triplane
+from engines import plain_field, shared_volume, triplane
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.blocks import Attention, Residual, Stem, as_map, with_coordinates

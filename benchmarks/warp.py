@@ -28,11 +28,11 @@ from benchmarks.lib.floor import DRIVE_MACS, VIEW_MACS
 from benchmarks.lib.harness import RESULTS, parser, pyplot, show, write
 from display import optics
 from engines import shared_volume, triplane
+from engines.heads import HEADS, planes_and_decoder
 from engines.shared_volume import Budget
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.superres import SuperResolution
 from engines.voodoo3d.warp import Resolved, Warp, Warping, picked
-from tests.heads import HEADS, planes_and_decoder
 
 CONE = 35.0
 "Degrees over which a quilt's 24 views are spread."

@@ -1,4 +1,4 @@
-"""What several tests share: the folder of test media beside the checkout, the puppet's portrait, engines and executors.
+"""What several tests share: where golden outputs lie, the puppet's portrait, engines and executors.
 
 Imports nothing beyond pytest, since GPU tests run on machines that have little more (benchmarks/on_gpu.sh). There, files
 that need more are skipped.
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from tests.renderer_bench import Bench
 
 _CHECKOUT = Path(__file__).parents[1]
-_PLACES = (os.environ.get("TELEQUILT_SHARED", ""), _CHECKOUT.parent / "shared", _CHECKOUT / "shared")
-SHARED = next((Path(place) for place in _PLACES if place and Path(place).is_dir()), _CHECKOUT.parent / "shared")
-"Test media and golden outputs: where TELEQUILT_SHARED says, beside the checkout, or in it."
+_PLACES = (_CHECKOUT.parent / "shared", _CHECKOUT / "shared")
+SHARED = Path(os.environ.get("TELEQUILT_SHARED") or next((place for place in _PLACES if place.is_dir()), _PLACES[0]))
+"""Outputs of official code, clips and portraits, for tests marked golden alone: where TELEQUILT_SHARED says, else beside the
+checkout, or in it. Nothing else may want it."""
 
 # before anything imports Triton: kernels' tests run without a GPU too
 if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
@@ -55,8 +56,23 @@ def pytest_make_collect_report(
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What lacks as a whole is said in one line, since all skip here."""
+    if item.get_closest_marker("golden") and not SHARED.is_dir():
+        pytest.skip(f"golden outputs are not here ({SHARED})")
+    if item.get_closest_marker("gpu") and not _has_gpu():
+        pytest.skip("no CUDA device")
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def module_at(path: Path) -> ModuleType:
-    """A module of the folder of test media; whoever asks is skipped where it is absent."""
+    """A module that lies with the golden outputs; whoever asks is skipped where it is absent."""
     if not path.is_file():
         pytest.skip(f"{path} is not here")
     spec = spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
@@ -70,10 +86,10 @@ def module_at(path: Path) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def media() -> Path:
-    """The folder with `portraits` and `clips`; tests that need it are skipped where it is absent."""
+    """The folder with `portraits` and `clips`, for golden tests, which are skipped where it is absent."""
     folder = SHARED / "media"
     if not folder.is_dir():
-        pytest.skip("../shared/media is not beside this checkout")
+        pytest.skip(f"{folder} is not here")
     return folder
 
 

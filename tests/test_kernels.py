@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engines import shared_volume, triplane
+from engines import heads, shared_volume, triplane
 from engines.kernels.presence import available
 from engines.runtime.eager import whole_float32
 from engines.runtime.graphs import channels_last
@@ -17,7 +17,6 @@ from engines.voodoo3d import blocks, stages, superres, synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.fused import FusedSuperResolution
 from engines.voodoo3d.stages import Look
-from tests import heads
 
 kernels = pytest.importorskip("engines.kernels.march", reason="Triton is not installed")
 Tuning = kernels.Tuning

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from engines import mesh
+from engines.heads import head, planes_and_decoder
 from engines.triplane import TriplaneField
-from tests.heads import head, planes_and_decoder
 
 pytest.importorskip("skimage", reason="meshes are found by scikit-image")
 SIDE = 40

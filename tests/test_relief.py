@@ -17,11 +17,11 @@ from engines.contract import FaceObservation, PortraitRejected
 from engines.relief import render as relief_render
 from engines.relief.drive import SHUT_EYE, WIDEST_EYE, eye_share
 from engines.relief.engine import Relief
+from engines.relief.plain_raster import render_view
 from engines.relief.topology import EYES, LOWER_LIP_INNER, UPPER_LIP_INNER, beside, face_triangles
 from pipeline.puppet import scripted
 from tests import people
 from tests.face_meter import FaceMeter
-from tests.plain_raster import render_view
 
 PORTRAITS = {"hopper": people.hopper, "astronaut": people.astronaut, "small": people.small_hopper}
 FILES = ("frontal_sharp_woman.jpg", "lowquality_115px_man_glasses.png", "threequarter_man_glasses.jpg")

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from engines import triplane
+from engines.heads import cameras
 from engines.voodoo3d import checkpoint, synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.blocks import Attention, with_coordinates
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.superres import ModulatedConv
-from tests.heads import cameras
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

@@ -19,6 +19,7 @@ from display import optics
 from display.optics import Cameras, fan
 from display.screen import PRODUCT, screen
 from engines import shared_volume, triplane
+from engines.heads import head
 from engines.runtime import UnknownRuntime
 from engines.shared_volume import Budget, Sampling
 from engines.voodoo3d import synthetic
@@ -28,7 +29,6 @@ from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.warp import Resolved, Warp, Warping, chosen_views, picked
-from tests.heads import head
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

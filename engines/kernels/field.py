@@ -2,7 +2,7 @@
 
 A point reads twelve texel rows and is decoded by two matrix products on tensor cores, [M, C] x [C, H] and [M, H] x [H, K].
 The density's row of the second is done in float32 beside it, and half-precision weights of the first are two halves each:
-rounding them would move surfaces (heads of tests/heads.py: 38..46 dB instead of the 50..82 dB that half-precision planes allow).
+rounding them would move surfaces (heads of engines/heads.py: 38..46 dB instead of the 50..82 dB that half-precision planes allow).
 Softplus is taken to base 2, which is what the chip has: log2(e) goes into the hidden weights, ln(2) into the others.
 """
 

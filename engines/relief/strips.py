@@ -3,7 +3,7 @@ one cut of the mesh into rows. Per frame each row is cut once, textured once and
 per view only the ends of the strips are turned and their ready colours laid out, nearest first.
 
 Knows nothing of faces. All lengths are tile pixels, x right, y down, z into the scene. Pixels are RGBA packed little-endian.
-The plain twin is tests/plain_raster.py.
+The plain twin is plain_raster.py.
 """
 
 from __future__ import annotations

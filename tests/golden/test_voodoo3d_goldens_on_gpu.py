@@ -17,7 +17,6 @@ pytestmark = [
     pytest.mark.golden,
     pytest.mark.gpu,
     pytest.mark.usefixtures("no_gradients"),
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 
 WAYS = [("eager", "float32"), ("eager", "bfloat16"), ("eager", "float16"), ("graphs", "float32"), ("graphs", "float16")]

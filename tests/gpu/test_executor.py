@@ -30,7 +30,7 @@ from pipeline.session import Session
 from pipeline.stages import Picture
 from tests.painted import StillObserver
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = pytest.mark.gpu
 TWO = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 
 SMALL = Screen("small", 3, 2, 96, 64, 1.5, fan_yaws(6))

@@ -12,7 +12,7 @@ from display.quilt import compose
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from display.views import ViewSet
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = pytest.mark.gpu
 
 SCREENS = [screen(PRODUCT), screen(PRODUCT).only(3), Screen("padded", 3, 2, 3 * 120 + 3, 2 * 100 + 1, 1.2, fan_yaws(5))]
 

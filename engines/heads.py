@@ -1,4 +1,4 @@
-"""Heads: tri-planes with real surfaces and colour, built from ellipsoids in code, for tests of marches and meshes.
+"""Heads: tri-planes with real surfaces and colour, built from ellipsoids in code, to try marches and meshes on.
 
 A tri-plane decodes the sum of three functions of two coordinates each. An ellipsoid's quadratic form, turned any way, is such
 a sum exactly, so each ellipsoid takes one feature channel and one hidden unit; paint takes three channels passed through.
