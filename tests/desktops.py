@@ -38,7 +38,8 @@ EndSection
 @contextmanager
 def one_monitor(width: int, height: int) -> Iterator[dict[str, str]]:
     """The environment of a desktop whose only monitor, "screen", has that size."""
-    command = [_tool("Xvfb", "xvfb"), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp"]
+    # without -noreset it begins anew once its last client has gone, and for a moment nobody can connect
+    command = [_tool("Xvfb", "xvfb"), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp", "-noreset"]
     with _server(command) as environment:
         yield environment
 
