@@ -25,7 +25,7 @@ from server.recordings.archive import Archive
 from server.routes import filming, health, puppet, signalling, uploads
 from server.routes.access import Access
 from server.settings import Settings
-from server.webrtc import peers
+from server.webrtc import patches
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def create_app(
     settings: Settings, services: Callable[[Settings], Services] = open_services, attached: Attached | None = None
 ) -> FastAPI:
     """The whole server. `services` makes what calls are made with, in a thread, once the server runs."""
-    peers.tune_libraries()
+    patches.tune_libraries()
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:

@@ -81,6 +81,11 @@ class Settings(BaseSettings):
     max_portrait_pixels: int = Field(
         default=MOST_PIXELS, ge=512 * 512, description="Most pixels a portrait may decode to."
     )
+    max_picture_pixels: int = Field(
+        default=3840 * 2160,
+        ge=64 * 64,
+        description="Most pixels of a caller's pictures; larger ones are dropped undecoded.",
+    )
     enrol_seconds: float = Field(default=60.0, gt=0, description="Longest that preparing a portrait may take.")
     connect_seconds: float = Field(
         default=10.0, gt=0, description="Longest that a peer may take from its offer to its first packet."

@@ -28,9 +28,12 @@ from server.recordings.archive import Archive, Facts
 from server.settings import Settings
 from server.webrtc import offers
 from server.webrtc.audio import Voice
-from server.webrtc.ingest import Ingest
+from server.webrtc.backlog import Limits
+from server.webrtc.ingest import LONGEST_SIDE, Ingest
+from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
-from server.webrtc.peers import Peer, deliver_promptly, on_keyframe_request, pace, prefer_h264, tap
+from server.webrtc.patches import on_keyframe_request, pace
+from server.webrtc.peers import Peer, prefer_h264
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +60,7 @@ class Lobby:
         self._leaving: set[asyncio.Task[None]] = set()
         self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
         self._admission = Admission(settings)
+        self._limits = Limits(settings.max_picture_pixels)
 
     async def publish(self, name: str, sdp: str, avatar: str, engine: str) -> Accepted:
         """Let a caller in. Raises Problem, UnknownAvatar, UnknownEngine, WeightsMissing."""
@@ -223,6 +227,10 @@ class Lobby:
         log.error("a call ends: its devices have failed", channel=channel.name, reason=reason)
         self._later(self._end(channel, "its devices have failed"))
 
+    def _stopped(self, channel: Channel, reason: str) -> None:
+        log.error("a call ends: its pictures cannot be taken in any more", channel=channel.name, reason=reason)
+        self._later(self._end(channel, "its pictures could not be taken in"))
+
     def _later(self, leaving: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(leaving)
         self._leaving.add(task)
@@ -235,11 +243,11 @@ class Lobby:
             if track is None:
                 continue
             if track.kind == "video":
-                deliver_promptly(transceiver.receiver)
-                channel.ingest = Ingest(track, session.offer)
+                sprop = offers.parameter_sets(channel.caller.connection.remoteDescription.sdp)
+                video = LiveVideo(transceiver.receiver, self._limits, sprop, channel=channel.name)
+                channel.ingest = Ingest(video, session.offer, partial(self._stopped, channel), LONGEST_SIDE)
             else:
-                channel.voice = Voice(track)
-                tap(transceiver.receiver, channel.voice.taken)
+                channel.voice = Voice(transceiver.receiver, channel=channel.name)
 
     async def _send(self, channel: Channel, peer: Peer, offer: Offer, screen: Screen) -> Viewer:
         assert channel.session is not None
@@ -276,8 +284,6 @@ class Lobby:
             self._attach()
         if channel.ingest is not None:
             await channel.ingest.close()
-        if channel.voice is not None:
-            await channel.voice.close()
         for viewer in list(channel.viewers.values()):
             await self._drop(channel, viewer.peer)
         if channel.caller is not None:

@@ -192,7 +192,7 @@ def interruptible() -> Iterator[Asked]:
 def _watch(server: str, channel: str, token: str | None, window: Any, stop: Event) -> None:
     """Watch a channel in an event loop of its own until `stop`."""
     from server.commands.watching import Watcher
-    from server.webrtc.peers import tune_libraries
+    from server.webrtc.patches import tune_libraries
 
     async def until_stopped() -> None:
         watching = asyncio.create_task(Watcher(server, channel, token, window, typer.echo).run())

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from aiortc.mediastreams import MediaStreamTrack
 from PIL import Image, UnidentifiedImageError
 
 from display.screen import Screen
@@ -24,6 +23,7 @@ from server.displays.glass import Canvas
 from server.media import clips
 from server.webrtc.client import Refused, Unreachable, fetch, playing
 from server.webrtc.ingest import Ingest
+from server.webrtc.live_video import LiveVideo
 
 SILENCE = 5.0
 "Seconds without a picture after which a session is given up: its server may be gone without a word."
@@ -78,7 +78,9 @@ class Watcher:
         url = f"{self._server}/whep/{quote(self._channel)}?as=quilt"
         async with playing(url, token=self._token) as tracks:
             self.sessions += 1
-            await self._pass_on(tracks["video"], tiling)
+            video = tracks["video"]
+            assert isinstance(video, LiveVideo)
+            await self._pass_on(video, tiling)
             self._dark(f"waiting for {self._channel}", f"{self._channel} has ended, or its server is gone.")
 
     async def _tiling(self) -> Tiling:
@@ -91,10 +93,15 @@ class Watcher:
         screen = Screen(**facts)
         return Tiling.of(screen, live["parallel"])
 
-    async def _pass_on(self, track: MediaStreamTrack, tiling: Tiling) -> None:
+    async def _pass_on(self, video: LiveVideo, tiling: Tiling) -> None:
         ended = asyncio.Event()
-        track.add_listener("ended", ended.set)
-        ingest = Ingest(track, lambda frame: self._show(frame, tiling))
+        video.add_listener("ended", ended.set)
+
+        def broke(reason: str) -> None:
+            self._say(f"Pictures cannot be shown any more: {reason}.")
+            ended.set()
+
+        ingest = Ingest(video, lambda frame: self._show(frame, tiling), broke)
         before = -1
         try:
             while not ended.is_set() and ingest.received > before:

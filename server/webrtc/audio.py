@@ -3,42 +3,87 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import av
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+import structlog
+from aiortc.mediastreams import MediaStreamTrack
 
 from server.media.rates import SOUND_CLOCK
+from server.tally import Tally
+from server.webrtc import patches
 
 WAITING = 10
 "Packets that may wait for a slow viewer: 200 ms of sound. The oldest goes first."
-HALF_RANGE = 1 << 31
+JUMP_SECONDS = 2.0
+"A timestamp that runs ahead of the clock by more was set anew: no sender is silent into the future."
+RESTART = 16
+"So many packets in a row from before the newest are no late ones: the sender counts anew."
+EMPTY, NOT_OPUS = "empty sound packets left out", "sound packets that are not Opus left out"
+_RATE = SOUND_CLOCK.denominator
 Heard = Callable[[bytes, int], None]
 "Takes a packet, and where it is in the caller's sound, in samples."
+
+
+class Timeline:
+    """Where packets are in a sound that goes on, whatever their sender does to its clock. Told the time, knows no clock."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, int, int, float] | None = None
+        "Source, sequence number, timestamp and arrival of the newest packet."
+        self._position = self._late = 0
+
+    def place(self, source: int, number: int, timestamp: int, now: float) -> int | None:
+        """The position in samples of a packet that came at `now`; None where its place is already past.
+
+        Timestamps tell it. Where they jump (replaceTrack, a sender that starts again: another source, or numbers and
+        times that begin anew) the time that went by does.
+        """
+        if self._last is not None:
+            source_before, number_before, timestamp_before, then = self._last
+            if source == source_before and -_signed(number - number_before, 16) >= 0 and self._late < RESTART:
+                self._late += 1
+                return None
+            passed = max(1, round((now - then) * _RATE))
+            ahead = _signed(timestamp - timestamp_before, 32)
+            anchored = source == source_before and self._late < RESTART and 0 < ahead < passed + JUMP_SECONDS * _RATE
+            self._position += ahead if anchored else passed
+        self._late = 0
+        self._last = source, number, timestamp, now
+        return self._position
+
+
+def _signed(difference: int, bits: int) -> int:
+    """Of two numbers that wrap: how far the one is ahead of the other, negative where it is behind."""
+    half = 1 << (bits - 1)
+    return (difference + half) % (1 << bits) - half
 
 
 class Voice:
     """A caller's sound and who listens. Event loop only."""
 
-    def __init__(self, track: MediaStreamTrack) -> None:
+    def __init__(self, receiver: Any, **facts: Any) -> None:
+        """Before the receiver starts: aiortc would decode what nobody needs decoded. `facts` are logged with what goes wrong."""
         self._listeners: set[Heard] = set()
-        self._last: int | None = None
-        self._position = 0
-        # aiortc decodes every track and keeps the result until someone reads it
-        self._drain = asyncio.create_task(_drain(track))
+        self._timeline = Timeline()
+        self.left_out = Tally(structlog.get_logger(__name__), **facts)
+        patches.take_packets(receiver, self.taken)
 
-    def taken(self, packet: Any) -> None:
-        """Pass on one RTP packet. What arrives out of order is left out: its place is already past."""
-        if self._last is not None:
-            ahead = (packet.timestamp - self._last) % (1 << 32)
-            if not 0 < ahead < HALF_RANGE:
-                return
-            self._position += ahead
-        self._last = packet.timestamp
-        for heard in self._listeners:
-            heard(packet.payload, self._position)
+    def taken(self, packet: Any, data: bytes, codec: Any) -> bool:
+        """Pass on one RTP packet. What arrives out of order is left out."""
+        if codec.name.lower() != "opus":
+            self.left_out.count(NOT_OPUS, codec=codec.name)
+            return False
+        position = self._timeline.place(packet.ssrc, packet.sequence_number, packet.timestamp, time.monotonic())
+        if not data:  # a decoder takes 0 bytes for the end of the sound
+            self.left_out.count(EMPTY)
+        elif position is not None:
+            for heard in self._listeners:
+                heard(data, position)
+        return False
 
     def listen(self) -> VoiceTrack:
         track = VoiceTrack(self)
@@ -50,10 +95,6 @@ class Voice:
 
     def leave(self, heard: Heard) -> None:
         self._listeners.discard(heard)
-
-    async def close(self) -> None:
-        self._drain.cancel()
-        await asyncio.gather(self._drain, return_exceptions=True)
 
 
 class VoiceTrack(MediaStreamTrack):
@@ -83,11 +124,3 @@ class VoiceTrack(MediaStreamTrack):
     def stop(self) -> None:
         self._voice.leave(self.put)
         super().stop()
-
-
-async def _drain(track: MediaStreamTrack) -> None:
-    while True:
-        try:
-            await track.recv()
-        except MediaStreamError:
-            return

@@ -17,8 +17,11 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtp
 from aiortc.mediastreams import VideoStreamTrack
 
 from server.media.rates import CLOCK_RATE
-from server.webrtc.peers import deliver_promptly
+from server.webrtc.backlog import Limits
+from server.webrtc.live_video import LiveVideo
 
+MOST_PIXELS = 36_864 * 256
+"Of what a server sends: H.264 goes no further (level 5.2, table A-1)."
 PATIENCE = 30.0
 "Seconds: a server that enrols an avatar first may take its time to answer an offer."
 
@@ -64,19 +67,41 @@ async def publishing(url: str, *tracks: MediaStreamTrack, token: str | None = No
 
 @asynccontextmanager
 async def playing(url: str, *kinds: str, token: str | None = None) -> AsyncIterator[dict[str, MediaStreamTrack]]:
-    """The tracks of a WHEP endpoint by kind ("video", "audio") for as long as the context lasts. Raises Refused."""
+    """The tracks of a WHEP endpoint by kind ("video", a LiveVideo, and "audio") for as long as the context lasts.
+    Raises Refused."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     receivers: dict[str, RTCRtpReceiver] = {}
+    video: LiveVideo | None = None
     for kind in kinds or ("video",):
         transceiver = connection.addTransceiver(kind, "recvonly")
         if kind == "video":
             known = RTCRtpReceiver.getCapabilities("video")
             assert known is not None
             transceiver.setCodecPreferences([one for one in known.codecs if one.mimeType == "video/H264"])
-            deliver_promptly(transceiver.receiver)
+            video = LiveVideo(transceiver.receiver, Limits(MOST_PIXELS))
         receivers[kind] = transceiver.receiver
-    async with _session(connection, url, token):
-        yield {kind: receiver.track for kind, receiver in receivers.items()}  # there only once an answer was taken
+    try:
+        async with _session(connection, url, token):
+            tracks = {
+                kind: receiver.track for kind, receiver in receivers.items()
+            }  # there only once an answer was taken
+            if video is None:
+                yield tracks
+            else:
+                async with _ending_with(video, tracks["video"]):
+                    yield tracks | {"video": video}
+    finally:
+        if video is not None:
+            video.stop()
+
+
+@asynccontextmanager
+async def _ending_with(video: LiveVideo, track: MediaStreamTrack) -> AsyncIterator[None]:
+    ending = asyncio.create_task(video.end_with(track))
+    try:
+        yield
+    finally:
+        ending.cancel()
 
 
 async def fetch(url: str, token: str | None = None) -> Any:

@@ -10,6 +10,7 @@ from aiortc import RTCIceCandidate
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from server.problems import Problem
+from server.webrtc import bitstream
 
 VIDEO_IN = ("VP8", "H264")
 "Codecs that aiortc decodes."
@@ -114,6 +115,21 @@ def publishing(sdp: str) -> Offer:
 def viewing(sdp: str) -> Offer:
     """A WHEP client's offer. Raises Problem 400 (not SDP) or 422 (SDP that we cannot serve)."""
     return _check(sdp, "recvonly", ("H264",))
+
+
+def parameter_sets(sdp: str) -> dict[int, bytes]:
+    """Payload type -> H.264 parameter sets that stand in a description (RFC 6184, section 8.1): some streams lack them."""
+    return {
+        codec.payloadType: found
+        for media in SessionDescription.parse(sdp).media
+        for codec in media.rtp.codecs
+        if codec.payloadType is not None and (found := bitstream.parameter_sets(_sprop(codec.parameters)))
+    }
+
+
+def _sprop(parameters: dict[str, Any]) -> str:
+    # aiortc splits at semicolons and keeps the space that some writers put behind them
+    return next((str(value) for name, value in parameters.items() if name.strip() == "sprop-parameter-sets"), "")
 
 
 def declare_level(answer: str, level: int) -> str:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
-from aiortc.rtp import is_rtcp
-
 PACKETS_PER_SECOND = 10_000.0
 "About 100 Mbit/s: a 200 kB keyframe takes 13 ms, an ordinary picture of 16 Mbit/s 3 ms."
 BURST = 32
@@ -29,19 +24,3 @@ class Bucket:
         if self._tokens >= 0:
             return 0.0
         return (self._burst / 4 - self._tokens) / self._per_second
-
-
-class PacedTransport:
-    """A DTLS transport whose RTP leaves no faster than its bucket lets it; RTCP is never held back."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._bucket = Bucket()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    async def _send_rtp(self, data: bytes) -> None:
-        if not is_rtcp(data) and (wait := self._bucket.take(asyncio.get_running_loop().time())):
-            await asyncio.sleep(wait)
-        await self._transport._send_rtp(data)

@@ -1,4 +1,4 @@
-"""Peers: one WebRTC connection each, and every place where we reach past aiortc's public face, with the reason."""
+"""Peers: one WebRTC connection each, from its offer until it is gone."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import aioice.ice
-import aioice.stun
-import aioice.turn
-import aiortc.rtcrtpreceiver
-import aiortc.rtcrtpsender
-import structlog
 from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
@@ -27,57 +19,16 @@ from aiortc import (
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.codecs import CODECS
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 
 from server.problems import Problem
 from server.settings import Settings
-from server.webrtc.jitter import PromptJitterBuffer
+from server.webrtc import patches
 from server.webrtc.offers import Fragment, Offer
-from server.webrtc.pacing import PacedTransport
 
-log = structlog.get_logger(__name__)
-
-SOCKET_BUFFER = 4 * 1024 * 1024
-"aioice gives its sockets 256 KiB, which a quilt's keyframe overflows (RcvbufErrors, then a storm of PLIs)."
-HISTORY = 1024
-"Packets kept for retransmission. aiortc keeps 128, less than one keyframe of a quilt (200 kB: 160 packets)."
 CHECK_SECONDS, SILENT_SECONDS = 0.7, 3.2
 """Time between consent checks (RFC 7675), and how long a peer may be silent: whoever vanishes is noticed within
 3.2 s + 0.7 s x 1.2 + 0.5 s for an answer = 4.6 s. With aioice's own 6 checks, 5 s apart, a dead caller stays for half a minute."""
-
-
-def tune_libraries() -> None:
-    """Set what aioice and aiortc offer no parameter for. Once a process, before the first peer."""
-    aioice.turn.UDP_SOCKET_BUFFER_SIZE = SOCKET_BUFFER
-    aiortc.rtcrtpsender.RTP_HISTORY_SIZE = HISTORY
-    aiortc.rtcrtpreceiver.RTP_HISTORY_SIZE = HISTORY
-    aioice.ice.get_host_addresses = _host_addresses
-    _take_every_h264()
-
-
-MORE_H264 = ("4d001f", "640c1f", "64001f")
-"Main, constrained high and high profile: aiortc's decoder reads them, but only offers of baseline are matched by its table."
-
-
-def _take_every_h264() -> None:
-    """Let callers send what cameras and encoders make by default."""
-    known = [codec.parameters.get("profile-level-id") for codec in CODECS["video"]]
-    number = max(codec.payloadType or 0 for codec in CODECS["video"])
-    for profile in MORE_H264:
-        if profile not in known:
-            baseline = next(codec for codec in CODECS["video"] if codec.mimeType == "video/H264")
-            parameters = baseline.parameters | {"profile-level-id": profile}
-            number += 1
-            CODECS["video"].append(replace(baseline, payloadType=number, parameters=parameters))
-
-
-_addresses_of_interfaces = aioice.ice.get_host_addresses
-
-
-def _host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-    """aioice leaves out loopback, so a laptop without any network could not even talk to itself."""
-    return _addresses_of_interfaces(use_ipv4, use_ipv6) or ["127.0.0.1"]
 
 
 def ice_servers(settings: Settings) -> list[RTCIceServer]:
@@ -121,9 +72,9 @@ class Peer:
         except (ValueError, InvalidAccessError, InvalidStateError) as error:
             raise Problem(400, "malformed-sdp", f"the offer cannot be applied: {error}") from None
         for transceiver in self.connection.getTransceivers():
-            tap(transceiver.receiver, self._hear)
-            ice: Any = transceiver.receiver.transport.transport
-            ice._connection.query_consent = partial(self._watch, ice._connection)  # aioice calls it once connected
+            patches.tap(transceiver.receiver, self._hear)
+            ice = patches.ice_of(transceiver)
+            patches.watch_consent(ice, partial(self._watch, ice))
 
     async def answer(self) -> str:
         """Our side, with every candidate: we do not trickle."""
@@ -165,16 +116,10 @@ class Peer:
         Media counts, since FFmpeg's muxer answers no check once its media flows: it expects servers to be ICE-lite,
         which never check. Counted is only what could be decrypted, so nobody else can keep a dead session alive.
         """
-        assert ice.remote_password is not None
-        key = ice.remote_password.encode()
         self._hear()
         while time.monotonic() - self.heard < SILENT_SECONDS:
             await asyncio.sleep(CHECK_SECONDS * random.uniform(0.8, 1.2))
-            for pair in list(ice._nominated.values()):
-                request = ice.build_request(pair, nominate=False)
-                with suppress(aioice.stun.TransactionError):
-                    await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
-                    self._hear()
+            await patches.ask_consent(ice, self._hear)
         self._lost(f"nothing was heard for {SILENT_SECONDS:g} s")
 
     def _lost(self, reason: str) -> None:
@@ -189,29 +134,3 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
     by_profile = {codec.parameters.get("profile-level-id"): codec for codec in codecs}
     h264 = [by_profile["42e01f"], by_profile["42001f"]]
     transceiver.setCodecPreferences([*h264, *(codec for codec in codecs if codec.mimeType == "video/rtx")])
-
-
-def pace(sender: RTCRtpSender) -> None:
-    """Spread bursts. After `Peer.take`, which may give the sender another transport, and before `Peer.answer`."""
-    sender.setTransport(PacedTransport(sender.transport))  # type: ignore[arg-type]
-
-
-def on_keyframe_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
-    """Call `ask` at each PLI or FIR. aiortc would tell its own encoder, which is not used for ready packets."""
-    sender._send_keyframe = ask  # type: ignore[method-assign]
-
-
-def deliver_promptly(receiver: Any) -> None:
-    """Hand out each picture with its own last packet; see server/webrtc/jitter.py."""
-    receiver._RTCRtpReceiver__jitter_buffer = PromptJitterBuffer(capacity=512, is_video=True)
-
-
-def tap(receiver: Any, taken: Callable[[Any], None]) -> None:
-    """Show each RTP packet to `taken` before aiortc decodes it."""
-    handle = receiver._handle_rtp_packet
-
-    async def both(packet: Any, arrival_time_ms: int) -> None:
-        taken(packet)
-        await handle(packet, arrival_time_ms=arrival_time_ms)
-
-    receiver._handle_rtp_packet = both

@@ -1,0 +1,302 @@
+"""Patches: every touch on what aiortc and aioice keep to themselves, and a check at start that all of it is still there.
+
+docs/upstream.md says for each what the libraries should offer instead. Nothing else in this project names their insides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import aioice.ice
+import aioice.stun
+import aioice.turn
+import aiortc.rtcdtlstransport
+import aiortc.rtcrtpreceiver
+import aiortc.rtcrtpsender
+import structlog
+from aiortc import RTCRtpSender
+from aiortc.codecs import CODECS
+from aiortc.rtp import is_rtcp
+
+from server.tally import Tally
+from server.webrtc.pacing import Bucket
+
+SOCKET_BUFFER = 4 * 1024 * 1024
+"aioice gives its sockets 256 KiB, which a quilt's keyframe overflows (RcvbufErrors, then a storm of PLIs)."
+HISTORY = 1024
+"Packets kept for retransmission. aiortc keeps 128, less than one keyframe of a quilt (200 kB: 160 packets)."
+MORE_H264 = ("4d001f", "640c1f", "64001f")
+"Main, constrained high and high profile: decoders here read them, but only offers of baseline are matched by aiortc's table."
+LONGEST_DATAGRAM = 1500
+"Bytes. libsrtp takes no longer ones, and no network brings any."
+MOST_UNREAD = 4096
+"Datagrams that may wait for the transport to be ready: two seconds of the largest stream."
+
+STRANGER, BAD_LENGTH, UNREAD, UNFIT = (
+    "datagram of a stranger dropped",
+    "empty or too long datagram dropped",
+    "datagram dropped: too many are unread",
+    "datagram that makes no sense dropped",
+)
+dropped = Tally(structlog.get_logger(__name__))
+"What reached our media ports and went no further, by reason; of all peers, since the server began."
+
+
+class PatchesDoNotFit(RuntimeError):
+    """An installed aiortc or aioice is not one that this was written for; the message says which name is gone."""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """A name of a library's insides: an attribute of `owner`, or, where `owner` is a function, one that its code uses."""
+
+    library: str
+    module: str
+    owner: str
+    "Dotted path within the module; empty for the module itself."
+    name: str
+
+    def is_there(self) -> bool:
+        found: Any = import_module(self.module)
+        for part in filter(None, self.owner.split(".")):
+            found = getattr(found, part, None)
+        code = getattr(found, "__code__", None)
+        return hasattr(found, self.name) if code is None else self.name in code.co_names
+
+
+def _touched(library: str, module: str, *names: str) -> list[Touched]:
+    split = [name.rpartition(".") for name in names]
+    return [Touched(library, module, owner, name) for owner, _, name in split]
+
+
+TOUCHED = [
+    *_touched("aioice", "aioice.turn", "UDP_SOCKET_BUFFER_SIZE", "TurnClientMixin.datagram_received"),
+    *_touched(
+        "aioice",
+        "aioice.ice",
+        "get_host_addresses",
+        "Connection.gather_candidates.get_host_addresses",
+        "Connection.connect.query_consent",
+        "Connection.check_complete._nominated",
+        "Connection.build_request.remote_username",
+        "Connection.connect.remote_password",
+        "Connection._find_remote_candidate._remote_candidates",
+        "Connection.check_incoming._network_host",
+        "Connection.request_received._early_checks",
+        "Connection.data_received._queue",
+        "StunProtocol.datagram_received",
+        "StunProtocol.request",
+        "StunProtocol.__init__.receiver",
+    ),
+    *_touched("aiortc", "aiortc.rtcrtpsender", "RTP_HISTORY_SIZE", "RTCRtpSender._handle_rtcp_packet._send_keyframe"),
+    *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._run_rtp._send_rtp", "RTCRtpSender.setTransport"),
+    *_touched(
+        "aiortc",
+        "aiortc.rtcrtpreceiver",
+        "RTP_HISTORY_SIZE",
+        "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__jitter_buffer",
+        "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__codecs",
+        "RTCRtpReceiver._handle_rtp_packet._data",
+    ),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtp_data._handle_rtp_packet"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._recv_next"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._recv_next", "RTCDtlsTransport._send_rtp"),
+    *_touched("aiortc", "aiortc.rtcicetransport", "RTCIceTransport.__init__._connection"),
+    *_touched("aiortc", "aiortc.codecs", "CODECS"),
+]
+
+
+def check(touched: list[Touched] = TOUCHED) -> None:
+    """Raises PatchesDoNotFit where a name is gone: silently missed, it would mean a lost call or a picture that stays."""
+    for one in touched:
+        if not one.is_there():
+            where = ".".join(filter(None, (one.module, one.owner)))
+            raise PatchesDoNotFit(
+                f"{one.library} {version(one.library)} has no {one.name} in {where} any more, which Telequilt builds upon; "
+                "install the versions that it is tested with: pip install -c constraints.txt aiortc aioice"
+            )
+
+
+@cache
+def tune_libraries() -> None:
+    """Set what aioice and aiortc offer no parameter for. Once a process, before the first peer. Raises PatchesDoNotFit."""
+    check()
+    aioice.turn.UDP_SOCKET_BUFFER_SIZE = SOCKET_BUFFER
+    aiortc.rtcrtpsender.RTP_HISTORY_SIZE = HISTORY
+    aiortc.rtcrtpreceiver.RTP_HISTORY_SIZE = HISTORY
+    _offer_loopback()
+    _take_every_h264()
+    _drop_strange_datagrams()
+    _survive_unfit_packets()
+
+
+def _take_every_h264() -> None:
+    """Let callers send what cameras and encoders make by default."""
+    known = [codec.parameters.get("profile-level-id") for codec in CODECS["video"]]
+    number = max(codec.payloadType or 0 for codec in CODECS["video"])
+    for profile in MORE_H264:
+        if profile not in known:
+            baseline = next(codec for codec in CODECS["video"] if codec.mimeType == "video/H264")
+            parameters = baseline.parameters | {"profile-level-id": profile}
+            number += 1
+            CODECS["video"].append(replace(baseline, payloadType=number, parameters=parameters))
+
+
+def _offer_loopback() -> None:
+    """aioice leaves out loopback, so a laptop without any network could not even talk to itself."""
+    of_interfaces = aioice.ice.get_host_addresses
+
+    def addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return of_interfaces(use_ipv4, use_ipv6) or ["127.0.0.1"]
+
+    aioice.ice.get_host_addresses = addresses
+
+
+def _drop_strange_datagrams() -> None:
+    """Both kinds of aioice's sockets hand on whatever reaches them, from whomever; what is behind them dies of some of it."""
+    of_peers, of_turn = aioice.ice.StunProtocol.datagram_received, aioice.turn.TurnClientMixin.datagram_received
+
+    def from_peer(self: Any, data: bytes, address: tuple[Any, ...]) -> None:
+        reason = refused(self.receiver, data, (address[0], address[1]))
+        if reason is None:
+            _guarded(of_peers, self, data, address)
+        else:
+            dropped.count(reason)
+
+    def from_turn(self: Any, data: bytes, address: tuple[Any, ...]) -> None:
+        _guarded(of_turn, self, data, address)
+
+    aioice.ice.StunProtocol.datagram_received = from_peer  # type: ignore[method-assign]
+    aioice.turn.TurnClientMixin.datagram_received = from_turn  # type: ignore[method-assign]
+
+
+def refused(connection: Any, data: bytes, address: tuple[str, int]) -> str | None:
+    """Why `data` from `address` goes no further than an ICE `connection`'s socket, if it does not.
+
+    Connectivity checks (first byte 0..3, RFC 7983) come from anywhere and carry their own proof; all else is taken from
+    the peer's candidates alone, the ones learned from its checks among them.
+    """
+    if not 0 < len(data) <= LONGEST_DATAGRAM:
+        return BAD_LENGTH
+    if data[0] <= 3:
+        return None if _is_stun(data) else UNFIT
+    known = any((one._network_host, one.port) == address for one in connection._remote_candidates)
+    if not known and not any(check[1] == address for check in connection._early_checks):
+        return STRANGER
+    return UNREAD if connection._queue.qsize() >= MOST_UNREAD else None
+
+
+def _is_stun(data: bytes) -> bool:
+    try:
+        aioice.stun.parse_message(data)
+    except Exception:  # ValueError, which aioice takes for "this is media", and whatever its parser lets out
+        return False
+    return True
+
+
+def _guarded(take: Callable[..., None], protocol: Any, data: bytes, address: tuple[Any, ...]) -> None:
+    """aioice's parser lets struct.error, KeyError and AssertionError out; asyncio would log a traceback for each datagram."""
+    try:
+        take(protocol, data, address)
+    except Exception as error:
+        dropped.count(UNFIT, error=repr(error))
+
+
+def _survive_unfit_packets() -> None:
+    """aiortc's receive loop ends, and the call with it, on whatever its parsers raise besides ValueError and their own."""
+    receive = aiortc.rtcdtlstransport.RTCDtlsTransport._recv_next
+
+    async def guarded(self: Any) -> None:
+        try:
+            await receive(self)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            dropped.count(UNFIT, error=repr(error))
+            await asyncio.sleep(0)  # were it to raise without having waited, others still come to their turn
+
+    aiortc.rtcdtlstransport.RTCDtlsTransport._recv_next = guarded  # type: ignore[method-assign]
+
+
+def ice_of(transceiver: Any) -> aioice.ice.Connection:
+    """The ICE connection below a transceiver."""
+    return transceiver.receiver.transport.transport._connection
+
+
+def watch_consent(ice: aioice.ice.Connection, watch: Callable[[], Awaitable[None]]) -> None:
+    """Run `watch` in place of aioice's consent checks, which it begins once connected: its own take half a minute."""
+    ice.query_consent = watch  # type: ignore[method-assign,assignment]
+
+
+async def ask_consent(ice: aioice.ice.Connection, given: Callable[[], None]) -> None:
+    """One consent check (RFC 7675); `given` is called for each answer."""
+    assert ice.remote_password is not None
+    for pair in list(ice._nominated.values()):
+        request = ice.build_request(pair, nominate=False)
+        key = ice.remote_password.encode()
+        with suppress(aioice.stun.TransactionError):
+            await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
+            given()
+
+
+def tap(receiver: Any, taken: Callable[[Any], None]) -> None:
+    """Show each RTP packet to `taken` before aiortc looks at it."""
+    handle = receiver._handle_rtp_packet
+
+    async def both(packet: Any, arrival_time_ms: int) -> None:
+        taken(packet)
+        await handle(packet, arrival_time_ms=arrival_time_ms)
+
+    receiver._handle_rtp_packet = both
+
+
+def take_packets(receiver: Any, taken: Callable[[Any, bytes, Any], bool]) -> None:
+    """Give `taken` each media packet, its payload without the codec's RTP header, and its codec; it answers whether a
+    keyframe is to be asked for. Retransmissions are unpacked and lost packets asked for by then.
+
+    aiortc's jitter buffer and decoder, which wait and queue without a bound in time, get nothing. Before the receiver starts.
+    """
+    receiver._RTCRtpReceiver__jitter_buffer = _Diverted(receiver._RTCRtpReceiver__codecs, taken)
+
+
+class _Diverted:
+    """In the place of a jitter buffer, out of which nothing ever comes."""
+
+    def __init__(self, codecs: dict[int, Any], taken: Callable[[Any, bytes, Any], bool]) -> None:
+        self._codecs, self._taken = codecs, taken
+
+    def add(self, packet: Any) -> tuple[bool, None]:
+        return self._taken(packet, packet._data, self._codecs[packet.payload_type]), None
+
+
+class PacedTransport:
+    """A DTLS transport whose RTP leaves no faster than its bucket lets it; RTCP is never held back."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._bucket = Bucket()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    async def _send_rtp(self, data: bytes) -> None:
+        if not is_rtcp(data) and (wait := self._bucket.take(asyncio.get_running_loop().time())):
+            await asyncio.sleep(wait)
+        await self._transport._send_rtp(data)
+
+
+def pace(sender: RTCRtpSender) -> None:
+    """Spread bursts. After `Peer.take`, which may give the sender another transport, and before `Peer.answer`."""
+    sender.setTransport(PacedTransport(sender.transport))  # type: ignore[arg-type]
+
+
+def on_keyframe_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
+    """Call `ask` at each PLI or FIR. aiortc would tell its own encoder, which is not used for ready packets."""
+    sender._send_keyframe = ask  # type: ignore[method-assign]
