@@ -16,8 +16,9 @@ import av
 import httpx
 import numpy as np
 import uvicorn
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtp import is_rtcp
 from aiortc.sdp import SessionDescription
 from fastapi import FastAPI
 
@@ -112,6 +113,20 @@ class Clip(MediaStreamTrack):
         return frame
 
 
+class Accidents:
+    """A transport on whose way something happens to RTP packets: none, one or several come of each."""
+
+    def __init__(self, transport: Any, happens: Callable[[bytes], list[bytes]]) -> None:
+        self._transport, self._happens = transport, happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    async def _send_rtp(self, data: bytes) -> None:
+        for packet in [data] if is_rtcp(data) else self._happens(data):
+            await self._transport._send_rtp(packet)
+
+
 class Client:
     """A WHIP caller or a WHEP viewer that aiortc makes."""
 
@@ -174,9 +189,21 @@ class Client:
         await until(lambda: len(self.pictures) >= count, seconds)
         return self.pictures
 
-    async def _exchange(self, path: str, query: dict[str, str]) -> httpx.Response:
+    def add(self, track: MediaStreamTrack, happens: Callable[[bytes], list[bytes]], codec: str | None = None) -> None:
+        """Send `track`, in `codec` ("video/H264") if one is named; `happens` says what becomes of each RTP packet on its way."""
+        transceiver = self.connection.addTransceiver(track, "sendonly")
+        transceiver.sender.setTransport(Accidents(transceiver.sender.transport, happens))  # type: ignore[arg-type]
+        if codec is not None:
+            known = RTCRtpSender.getCapabilities(track.kind).codecs
+            transceiver.setCodecPreferences([one for one in known if one.mimeType == codec])
+
+    async def publish_added(self, channel: str = "room", mangle: Callable[[str], str] = str) -> httpx.Response:
+        """Publish what was added; `mangle` rewrites the offer."""
+        return await self._exchange(f"/whip/{channel}", {}, mangle)
+
+    async def _exchange(self, path: str, query: dict[str, str], mangle: Callable[[str], str] = str) -> httpx.Response:
         await self.connection.setLocalDescription()
-        offer = self.connection.localDescription.sdp
+        offer = mangle(self.connection.localDescription.sdp)
         answer = await self.http.post(path, params=query, content=offer, headers=SDP)
         if answer.status_code == 201:
             self.answer, self.session, self.etag = answer.text, answer.headers["Location"], answer.headers["ETag"]

@@ -1,0 +1,135 @@
+"""Every name of aiortc's and aioice's insides that we build upon is looked for at start, and a stray datagram ends no call."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from server.webrtc import patches
+from server.webrtc.patches import BAD_LENGTH, STRANGER, TOUCHED, UNFIT, PatchesDoNotFit, Touched, check
+from tests.live import Client, serving, settings_for, until
+
+SOURCES = Path(patches.__file__).parents[1]
+
+
+def test_what_is_installed_has_every_name():
+    check()
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        Touched("aiortc", "aiortc.rtcrtpreceiver", "", "RTP_HISTORY_LENGTH"),
+        Touched("aiortc", "aiortc.rtcrtpreceiver", "RTCRtpReceiver._handle_rtp_packet", "_RTCRtpReceiver__buffer"),
+        Touched("aioice", "aioice.ice", "Connection.no_such_function", "_nominated"),
+    ],
+)
+def test_a_name_that_is_gone_is_told_with_its_library_and_the_command_that_mends_it(gone):
+    with pytest.raises(PatchesDoNotFit, match=rf"{gone.library} [\d.]+ has no {gone.name} .* pip install"):
+        check([*TOUCHED, gone])
+
+
+def test_nothing_else_in_the_server_reaches_into_the_libraries():
+    names = "|".join(one.name for one in TOUCHED if one.name.startswith("_") or one.name.isupper())
+    reaching = re.compile(rf"(?<!self)\.({names})\b")
+    for path in SOURCES.rglob("*.py"):
+        if path.name != "patches.py":
+            assert not reaching.findall(path.read_text()), path
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[tuple[Any, Client]]:
+    """(channel, its caller) of a call whose pictures come in."""
+    async with (
+        serving(settings_for(tmp_path)) as (url, app),
+        httpx.AsyncClient(base_url=url, timeout=30) as http,
+        Client(http) as caller,
+    ):
+        assert (await caller.publish()).status_code == 201
+        channel = app.state.lobby.channels["room"]
+        await until(lambda: channel.ingest.received > 5)
+        yield channel, caller
+        assert app.state.lobby.channels["room"] is channel
+
+
+async def goes_on(channel: Any) -> None:
+    before = channel.ingest.received
+    await until(lambda: channel.ingest.received > before + 5)
+
+
+def connection(channel: Any) -> Any:
+    return patches.ice_of(channel.caller.connection.getTransceivers()[0])
+
+
+def strange() -> list[bytes]:
+    luck = random.Random(1)
+    made = [b"", bytes([0x80]) * 1501, bytes([0x80]) * 9000, bytes([0xC8]) * 3000]
+    made += [bytes([first]) for first in range(256)]
+    made += [bytes([first]) + luck.randbytes(luck.randint(1, 60)) for first in range(256)]
+    made += [b"\x80\xc8\x00", b"\x80\xce" + bytes(4), b"\x90\x60" + bytes(10) + b"\xbe\xde\x00\x09"]
+    stun = b"\x00\x01\x00\x08\x21\x12\xa4\x42" + bytes(12)
+    return [*made, stun + b"\x00\x24\x00\x01\x01\x00\x00\x00", stun[:20], stun + b"\x00\x08\x00\x04\x01\x00\x00\x00"]
+
+
+async def test_datagrams_from_anywhere_end_no_call(live):
+    channel, _ = live
+    before = dict(patches.dropped.counts)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anybody:
+        for candidate in connection(channel).local_candidates:
+            if ":" not in candidate.host:
+                for data in strange():
+                    anybody.sendto(data, (candidate.host, candidate.port))
+                    await asyncio.sleep(0)
+    await goes_on(channel)
+    more = {reason: count - before.get(reason, 0) for reason, count in patches.dropped.counts.items()}
+    assert more[BAD_LENGTH] >= 4
+    assert more[STRANGER] >= 250
+    assert more[UNFIT] >= 2
+
+
+async def test_datagrams_that_pretend_to_be_the_peers_end_no_call(live):
+    """An address can be forged: what gets past the filter must not end the receive loop either."""
+    channel, _ = live
+    ice = connection(channel)
+    (pair,) = ice._nominated.values()
+    for data in strange():
+        pair.protocol.datagram_received(data, pair.remote_addr)
+        ice._queue.put_nowait((data, 1))
+        await asyncio.sleep(0)
+    await goes_on(channel)
+
+
+async def test_whatever_a_handler_raises_ends_no_call(live, monkeypatch):
+    channel, _ = live
+    video = channel.ingest._video
+    left = 20
+
+    def broken(*packet: Any) -> bool:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            monkeypatch.undo()
+        raise KeyError("a bug")
+
+    receiver: Any = channel.caller.connection.getTransceivers()[0].receiver
+    monkeypatch.setattr(receiver._RTCRtpReceiver__jitter_buffer, "_taken", broken)
+    await until(lambda: left < 0)
+    await goes_on(channel)
+    assert video.readyState == "live"
+
+
+async def test_a_transport_that_is_not_read_yet_holds_only_so_much(live):
+    channel, _ = live
+    ice = connection(channel)
+    (pair,) = ice._nominated.values()
+    for _ in range(patches.MOST_UNREAD + 500):  # the reader gets no turn meanwhile
+        pair.protocol.datagram_received(b"\x80" * 100, pair.remote_addr)
+    assert ice._queue.qsize() <= patches.MOST_UNREAD
