@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -108,7 +109,7 @@ def test_after_a_loss_it_waits_for_a_keyframe_and_asks_now_and_then():
         if backlog.offer(picture(DELTA, now, after_loss=number == 1), now):
             asked.append(now)
     assert asked[0] == 0.04
-    assert all(b - a >= KEYFRAME_APART for a, b in zip(asked, asked[1:], strict=False))
+    assert all(b - a >= KEYFRAME_APART for a, b in itertools.pairwise(asked))
     assert backlog.lost[LOST] == 1
     assert taken(backlog, 1.6) == []
 

@@ -160,10 +160,11 @@ def test_a_picture_that_never_ends_takes_no_more_than_so_much():
 def test_whatever_is_lost_doubled_or_late_pictures_come_in_order_and_whole(seed):
     luck = random.Random(seed)
     stream = packets([luck.randint(1, 5) for _ in range(100)])
-    arriving: list[tuple[float, RtpPacket]] = []
-    for number, packet in enumerate(stream):
-        for _ in range(luck.choices([0, 1, 2], [3, 90, 7])[0]):
-            arriving.append((number * APART + luck.expovariate(1 / 0.02), packet))
+    arriving = [
+        (number * APART + luck.expovariate(1 / 0.02), packet)
+        for number, packet in enumerate(stream)
+        for _ in range(luck.choices([0, 1, 2], [3, 90, 7])[0])
+    ]
     assembly, out = Assembly(), []
     for at, packet in sorted(arriving, key=lambda one: one[0]):
         out += put(assembly, packet, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +29,7 @@ def placed(*stretches: Callable[[int], tuple[int, int, int]], each: int = 50) ->
 
 def steady(positions: list[int | None]) -> None:
     kept = [one for one in positions if one is not None]
-    steps = [b - a for a, b in zip(kept, kept[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(kept)]
     assert min(steps) > 0
     assert kept[-1] - kept[0] == pytest.approx((len(positions) - 1) * FRAME, abs=FRAME * 2)
 
