@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from server.media import portraits
-from server.media.portraits import LONGEST_SIDE, PortraitUnreadable
+from server.media.photo_decoder import LONGEST_SIDE
+from server.media.portraits import PortraitUnreadable
 
 PHOTO = (files("matplotlib") / "mpl-data" / "sample_data" / "grace_hopper.jpg").read_bytes()
 "A public-domain photograph of one person."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -35,13 +34,13 @@ def router(settings: Settings) -> APIRouter:
     async def enrol(request: Request, response: Response) -> dict[str, Any]:
         services = _services(request)
 
-        def prepare(data: bytes, consent: Consent, name: str) -> AvatarRecord:
-            pixels = portraits.decode(data, settings.max_portrait_pixels)
-            return services.enrol(pixels, consent, hashlib.sha256(data).hexdigest(), name, settings.engine)
+        def prepare(photo: portraits.Decoding, consent: Consent, name: str) -> AvatarRecord:
+            return services.enrol(photo.result(), consent, photo.sha256, name, settings.engine)
 
         async with queue.place():  # before the photo is read: those who must be turned away cost no memory
             data, consent, name = await _read(request, settings)
-            record = await queue.run(lambda: prepare(data, consent, name), services.avatars.forget)
+            with portraits.Decoding(data, settings.max_portrait_pixels) as photo:
+                record = await queue.run(lambda: prepare(photo, consent, name), services.avatars.forget)
         if await _hung_up(request):  # nobody would be told the id, so nobody could ever forget it
             await asyncio.to_thread(services.avatars.forget, record.id)
             return {}
