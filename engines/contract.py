@@ -37,6 +37,8 @@ class FaceObservation:
     "0..1: 1 while the face is followed; falls to 0 after it is lost. An engine shows its avatar this far from rest."
     roll: float = 0.0
     "Radians, counter-clockwise as seen, that the crop was turned back to stand upright; `landmarks` and `pose` are the crop's."
+    mouth_seen: bool = True
+    "False where the portrait's mouth is covered, for instance by a mask: an engine opens none there."
     crop: np.ndarray | None = None
     "[512, 512, 3] uint8 RGB aligned crop, where the engine wants it."
     matte: np.ndarray | None = None

@@ -31,7 +31,7 @@ from engines.contract import AnyEngine, FaceObservation
 SAMPLE = "sample"
 "The built-in avatar's id: a public-domain portrait, there without any enrolment."
 
-_NUMBERS = ("confidence", "presence", "roll")
+_NUMBERS = ("confidence", "presence", "roll", "mouth_seen")
 _ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in _NUMBERS)
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 

@@ -220,7 +220,8 @@ def test_the_neutral_stays_a_face_whatever_comes(events):
         (Seen(()), "no_face"),
         (Seen((20.0,)), "too_small"),
         (Seen((200.0, 150.0)), "several_faces"),
-        (Seen((200.0,), luma=9.0), "too_dark"),
+        (Seen((200.0,), luma=9.0, contrast=8.0), "too_dark"),
+        (Seen((200.0,), luma=170.0, contrast=8.0), "too_flat"),
         (Seen((200.0,), yaw=-60.0), "too_turned"),
         (Seen((200.0,), pitch=55.0), "too_turned"),
     ],
@@ -234,3 +235,7 @@ def test_a_rejection_says_which_and_what_to_do(seen, reason):
 
 def test_bystanders_and_three_quarter_views_are_accepted():
     require(Seen((200.0, 60.0), yaw=31.0, pitch=-12.0))
+
+
+def test_dark_skin_is_not_darkness():
+    require(Seen((200.0,), luma=20.0, contrast=30.0))

@@ -71,6 +71,40 @@ def test_a_quilt_film_holds_every_frame_and_the_sound(material: tuple[Path, Path
     assert across > 2 * max(steps), "neighbouring views must differ less than the outermost ones"
 
 
+@pytest.mark.parametrize(
+    "times",
+    [
+        [0, 1, 2, 4, 5, 6],  # of thirty a second one is missing
+        [0, 1, 2.4, 3.1, 5.7, 6, 6.01, 40],  # a screen recorder's
+        [0, 1, 1, 2, 3],  # one time twice
+        [7, 8, 9],  # from the middle of something
+    ],
+    ids=["one missing", "uneven", "twice", "late"],
+)
+def test_a_clip_of_variable_frame_rate_keeps_its_times_and_all_its_frames(
+    material: tuple[Path, Path], tmp_path: Path, times: list[float]
+):
+    photo, _ = material
+    clip, made = tmp_path / "phone.mkv", tmp_path / "one.mp4"
+    clock = Fraction(1, 30_000)
+    with av.open(str(clip), "w") as container:
+        video = container.add_stream("mjpeg", rate=Fraction(30))
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        video.codec_context.time_base = clock
+        for number, (at, frame) in enumerate(zip(times, Puppet().frames(), strict=False)):
+            picture = av.VideoFrame.from_ndarray(frame.pixels, format="rgb24").reformat(format="yuvj420p")
+            picture.pts, picture.time_base = number * 1000, clock
+            for packet in video.encode(picture):
+                packet.pts = packet.dts = round(at * 1000)
+                packet.time_base = clock
+                container.mux(packet)
+    code, said = run("render", "--portrait", photo, "--driver", clip, "--out", made, "--view", 12)
+    assert code == 0, said
+    came = [frame.captured for frame in frames(made)]
+    assert len(came) == len(times)
+    assert np.diff(came) == pytest.approx(np.diff([at / 30 for at in times]), abs=2e-3)
+
+
 def test_one_view_is_ordinary_video(material: tuple[Path, Path], tmp_path: Path):
     photo, clip = material
     code, said = run("render", "--portrait", photo, "--driver", clip, "--out", tmp_path / "one.mp4", "--view", 12)

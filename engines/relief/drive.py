@@ -100,6 +100,8 @@ def _set_lips(avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, diff
     own_raw = avatar.shape[UPPER_LIP_INNER, 1] - avatar.shape[LOWER_LIP_INNER, 1]
     closing = 1.0 - np.clip((rest - now) / np.maximum(rest, 0.3), 0.0, 1.0)
     wanted = (own + np.minimum(own_raw, LIPS_TOUCH)) * closing + np.maximum(now - rest, 0.0)
+    if not avatar.mouth_seen:  # a mask that covers it moves with the jaw, and stays whole
+        wanted = own_raw
     got = own_raw + difference[UPPER_LIP_INNER, 1] - difference[LOWER_LIP_INNER, 1]
     lacking = wanted - got
     for ring, weight in enumerate((1.0, 0.75, 0.5, 0.25)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -10,7 +10,17 @@ import numpy as np
 from engines.contract import FaceObservation, PortraitRejected
 from engines.relief import eyes, figure, mouth, texture
 from engines.relief.surface import Mesh, Sheet, joined
-from engines.relief.topology import CHEEKS, CHIN, EYES, NOSE_TIP, OVAL, POINTS, face_triangles
+from engines.relief.topology import (
+    CHEEKS,
+    CHIN,
+    EYES,
+    LOWER_LIP_INNER,
+    NOSE_TIP,
+    OVAL,
+    POINTS,
+    UPPER_LIP_INNER,
+    face_triangles,
+)
 
 DEPTH_TO_WIDTH = 0.96
 """Nose tip to cheek edge, as a share of the face's width, that makes a face look turned by as much as it is.
@@ -78,6 +88,8 @@ class ReliefAvatar:
     "How the depth of each iris follows its movement: dz/dx, dz/dy."
     fade: int
     "Crop pixels over which a picture that ends with the crop fades at its lower border."
+    mouth_seen: bool
+    "Whether the portrait shows a mouth, which may then open."
     scaled: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     "The atlas at each tile scale it has been asked for, made when first asked (filled by render)."
 
@@ -107,6 +119,7 @@ def deepened(landmarks: np.ndarray) -> np.ndarray:
 def enrol(portrait: FaceObservation) -> ReliefAvatar:
     """The portrait's avatar. Raises PortraitRejected where there is no picture, no matte or no face of the agreed size."""
     crop, matte = _required(portrait)
+    portrait = portrait if portrait.mouth_seen else _shut(portrait)
     landmarks = deepened(portrait.landmarks)
     width = float(np.linalg.norm(landmarks[CHEEKS[1]] - landmarks[CHEEKS[0]]))
     if width < SMALLEST_FACE:
@@ -143,6 +156,7 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
         mouth_depth=np.concatenate(inside.depth_cm),
         slants=(balls[0].slant, balls[1].slant),
         fade=texture.fade_height(colours, alpha),
+        mouth_seen=bool(portrait.mouth_seen),
     )
 
 
@@ -152,6 +166,17 @@ def _required(portrait: FaceObservation) -> tuple[np.ndarray, np.ndarray]:
     if not np.isfinite(portrait.landmarks).all():
         raise PortraitRejected("no_face", "no face could be measured in this picture; use one that shows a whole face")
     return portrait.crop, portrait.matte
+
+
+def _shut(portrait: FaceObservation) -> FaceObservation:
+    """Without the slit that the landmark model leaves between lips which it only guesses: they overlap by a pixel."""
+    landmarks, shape = portrait.landmarks.copy(), portrait.shape.copy()
+    for points in (landmarks, shape):
+        middle = (points[UPPER_LIP_INNER] + points[LOWER_LIP_INNER]) / 2
+        points[UPPER_LIP_INNER], points[LOWER_LIP_INNER] = middle, middle
+    landmarks[UPPER_LIP_INNER[1:-1], 1] += 0.5
+    landmarks[LOWER_LIP_INNER[1:-1], 1] -= 0.5
+    return replace(portrait, landmarks=landmarks, shape=shape)
 
 
 def _depth_gain(before: np.ndarray, after: np.ndarray) -> float:

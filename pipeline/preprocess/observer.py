@@ -16,6 +16,7 @@ from pipeline.preprocess.canonical import CANONICAL, CHIN, FOREHEAD
 from pipeline.preprocess.following import Presence, most_prominent, the_same
 from pipeline.preprocess.matte import Matting
 from pipeline.preprocess.neutral import Neutral
+from pipeline.preprocess.occlusion import mouth_seen
 from pipeline.preprocess.rigid import nearest_rotation
 from pipeline.preprocess.smoothing import OneEuro, Response
 from pipeline.preprocess.tracker import TrackedFace, open_tracker
@@ -125,7 +126,7 @@ def observe_portrait(frame: Frame, landmarker: Path | None = None) -> FaceObserv
     """The one face of a still picture, with crop and matte, upright. Raises PortraitRejected."""
     tracker = open_tracker(landmarker)
     try:
-        faces = tracker.find(frame.pixels, frame.captured)
+        faces = tracker.search(frame.pixels)
     finally:
         tracker.close()
     faces = sorted(faces, key=lambda face: -_height(face.points))
@@ -136,7 +137,9 @@ def observe_portrait(frame: Frame, landmarker: Path | None = None) -> FaceObserv
         found = _observe(faces[0], frame, _Steady(), Neutral(), wants, matting, fine=True)
     finally:
         matting.close()
-    return replace(found, roll=0.0)  # the photo's tilt, not the person's
+    assert found.crop is not None
+    # the photo's tilt is not the person's
+    return replace(found, roll=0.0, mouth_seen=mouth_seen(found.crop, found.landmarks))
 
 
 def _observe(
@@ -194,12 +197,21 @@ def _facts(faces: list[TrackedFace], pixels: np.ndarray) -> suitability.Seen:
     upright = framing.stance_of(faces[0].points).upright
     yaw = float(np.degrees(np.arctan2(upright[0, 2], upright[2, 2])))
     pitch = float(np.degrees(np.arcsin(np.clip(upright[1, 2], -1.0, 1.0))))
-    return suitability.Seen(sizes, _luma(pixels, faces[0].points * width), yaw, pitch)
+    luma, contrast = _light(pixels, faces[0].points * width, sizes[0])
+    return suitability.Seen(sizes, luma, contrast, yaw, pitch)
 
 
-def _luma(pixels: np.ndarray, points: np.ndarray) -> float:
-    """Mean luma, 0..255, of the picture inside the face's outline."""
+def _light(pixels: np.ndarray, points: np.ndarray, size: float) -> tuple[float, float]:
+    """Mean luma inside the face's outline, and how far its darkest and brightest twentieth lie apart; both 0..255.
+
+    Blurred by a sixtieth of the face: noise is no contrast.
+    """
     hull = cv2.convexHull(points[:468, :2].astype(np.int32))
     inside = np.zeros(pixels.shape[:2], np.uint8)
     cv2.fillConvexPoly(inside, hull, (255,))
-    return float(cv2.mean(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), inside)[0])
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    luma = cv2.GaussianBlur(grey, (0, 0), max(size / 60, 0.3))[inside > 0]
+    if not len(luma):
+        return 0.0, 0.0
+    low, high = np.percentile(luma, [5, 95])
+    return float(luma.mean()), float(high - low)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from engines.contract import PortraitRejected
 
+MIDDLE_GREY = 96.0
+"Luma, 0..255: where a face has too little contrast, it lies in the dark below this."
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -13,8 +16,9 @@ class Limits:
 
     smallest_face: float = 36.0
     "Pixels from forehead to chin: below, eyes are under 5 pixels wide and an avatar is a smear."
-    darkest_face: float = 28.0
-    "Mean luma of the face, 0..255. Dark skin in ordinary light lies above 45."
+    least_contrast: float = 20.0
+    """Levels between the darkest and the brightest parts of the face, of 255: fewer make a flat mask of bands. Faces in photos have
+    90 to 145, at a fifth of their light 25; how dark skin is says nothing about it."""
     most_turned: float = 42.0
     "Degrees that a head may be turned or nodded: beyond, one half of the face is not in the picture."
     rival: float = 0.5
@@ -29,6 +33,8 @@ class Seen:
     "Heights of the faces in pixels, forehead to chin, largest first."
     luma: float = 128.0
     "Mean luma of the largest face, 0..255."
+    contrast: float = 100.0
+    "Between its darkest and its brightest twentieth, 0..255."
     yaw: float = 0.0
     "Degrees that the largest face is turned to a side."
     pitch: float = 0.0
@@ -52,7 +58,11 @@ def require(seen: Seen, limits: Limits | None = None) -> None:
         raise PortraitRejected(
             "several_faces", "There is more than one face. Cut the photo so that only one person is in it."
         )
-    if seen.luma < limits.darkest_face:
+    if seen.contrast < limits.least_contrast and seen.luma < MIDDLE_GREY:
         raise PortraitRejected("too_dark", "The face is too dark. Turn a light towards it, or use a brighter photo.")
+    if seen.contrast < limits.least_contrast:
+        raise PortraitRejected(
+            "too_flat", "The face has hardly any contrast. Use a photo without fog, glare or light from behind."
+        )
     if max(abs(seen.yaw), abs(seen.pitch)) > limits.most_turned:
         raise PortraitRejected("too_turned", "The face is turned too far away. Look towards the camera.")

@@ -184,14 +184,19 @@ def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Ite
                 target.quilt_height + target.quilt_height % 2,
             )
             film.pix_fmt, film.time_base = "yuv420p", TIME_BASE
+            film.codec_context.time_base = TIME_BASE  # else 1/rate, in which two pictures of a phone's clip may be one
             film.codec_context.options = {"crf": str(PICTURE_QUALITY), "preset": "veryfast"}
             # limited, BT.601: what cv2 converts to
             film.codec_context.color_range, film.codec_context.colorspace = 1, 6
             sound = _copied_sound(container, driver) if clip.has_sound else None
 
+            last = -(1 << 62)
+
             def write(picture: Picture) -> None:
+                nonlocal last
+                last = max(round(picture.captured / TIME_BASE), last + 1)  # some clips' times stand or go back
                 video = av.VideoFrame.from_ndarray(picture.yuv, format="yuv420p")
-                video.pts, video.time_base = round(picture.captured / TIME_BASE), TIME_BASE
+                video.pts, video.time_base = last, TIME_BASE
                 container.mux(film.encode(video))
 
             yield write
