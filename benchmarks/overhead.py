@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.lib.harness import RESULTS, parser, show, write
-from benchmarks.lib.seats import Seat, drops_of, work_of
+from benchmarks.lib.seats import Seat, drops_of, job_of
 from benchmarks.simulation.simulation import Blank, blank_frame, tiny_screen
 from pipeline.clock import Percentiles, percentiles
 from pipeline.devices.placement import Placement, named
 from pipeline.executors import Done, Executor, Failure, Step
-from pipeline.executors.threads import Threads
+from pipeline.executors.deployments import started
 from pipeline.session import Session
 
 VIEWS = 24
@@ -82,7 +82,7 @@ def median_run(repeated: Sequence[Overhead]) -> Overhead:
 
 def measured(placement: Placement, callers: int, rate: float, frames: int, warm_up: int) -> Overhead:
     """Frames of `callers` come at `rate` each, evenly in turns; the first `warm_up` of each are not counted."""
-    executor, engine = Threads(placement), Blank()
+    executor, engine = started(placement), Blank()
     seats = [_Seat(executor) for _ in range(callers)]
     sessions = [Session(engine, None, engine, placement, seat, lambda picture: None, marked=False) for seat in seats]
     try:
@@ -143,11 +143,13 @@ class _Seat(Seat):
         self.ended: list[Ended] = []
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
-        work = work_of(steps)
+        job = job_of(steps)
 
         def noted(failure: Failure | None) -> None:
             if failure is None:
-                self.ended.append(Ended(work.frame.captured, [(one.begun, one.ended) for one in work.spans]))
+                times = ((one.begun, one.ended) for one in job.spans)
+                spans = [(a, b) for a, b in times if isinstance(a, float) and isinstance(b, float)]
+                self.ended.append(Ended(job.frame.captured, spans))
             done(failure)
 
         super().submit(steps, noted)

@@ -3,7 +3,6 @@
 python -m benchmarks.simulate                                   assumed: an H200 at half of its arithmetic
 python -m benchmarks.simulate --times results/views_per_second_....json
 python -m benchmarks.simulate --placement paper --callers 2     one placement, and its timeline
-python -m benchmarks.simulate --check                           the same loads on real threads; 1 if they disagree
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from typing import Any
 
 from benchmarks.lib.floor import DRIVE_MACS, FLOPS, VIEW_MACS
 from benchmarks.lib.harness import RESULTS, parser, pyplot, show, write
-from benchmarks.simulation.agreement import check
 from benchmarks.simulation.simulation import GPU, SETTLED_AFTER, Load, Outcome, gpus, planned, simulated
 from benchmarks.simulation.timeline import draw, panel
 from benchmarks.simulation.virtual import Costs
@@ -52,8 +50,6 @@ def measured(path: Path) -> Costs:
 
 def main() -> None:
     wanted = _parsed()
-    if wanted.check:
-        sys.exit(check(wanted.out))
     costs = measured(wanted.times) if wanted.times else assumed(wanted.share)
     source = wanted.times.name if wanted.times else f"assumed: {GPU} at {wanted.share:.0%} of its arithmetic"
     if wanted.placement:
@@ -72,7 +68,6 @@ def _parsed() -> argparse.Namespace:
     add("--camera", type=float, default=60.0, help="frames a second that each camera takes")
     add("--views", type=int, default=24)
     add("--placement", help="one placement instead: a preset's name or a file")
-    add("--check", action="store_true", help="hold the simulation against real threads: sleeping ones, and an engine's")
     add("--out", type=Path, default=RESULTS, help="folder for the JSON and the pictures")
     return options.parse_args()
 

@@ -88,6 +88,14 @@ class WeightsMissing(RuntimeError):
         self.engine, self.needs = engine, needs
 
 
+class Avatar(Protocol):
+    """What an engine's enrol() made of a portrait. Opaque: only that engine looks into it."""
+
+
+class DrivenState(Protocol):
+    """What an engine's drive() made of an avatar and an observation. Opaque, except that tensors in it may be copied to a device."""
+
+
 AvatarT = TypeVar("AvatarT")
 StateT = TypeVar("StateT")
 

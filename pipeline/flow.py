@@ -6,35 +6,14 @@ Decides without a thread and without a clock: no torch, asyncio, threading or ti
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any
 
 from pipeline.clock import StageClock
 from pipeline.frame import Frame
+from pipeline.job import FrameJob
 
 REPLACED = "replaced by a newer frame"
 LEFT = "the caller left"
 STALE = "waited too long"
-
-
-@dataclass(eq=False)  # one frame is never equal to another: comparing would compare pixels
-class Work:
-    """One frame on its way through the stages; each stage fills in its result."""
-
-    frame: Frame
-    clock: StageClock
-    seen: Any = None
-    "FaceObservation, after preprocess."
-    state: Any = None
-    "DrivenState, after drive."
-    screens: tuple[Any, ...] = ()
-    "The screens watched when this frame was taken up."
-    parts: dict[Any, dict[int, Any]] = field(default_factory=dict)
-    "Screen -> first view -> ViewSet, filled in any order."
-    pictures: list[Any] = field(default_factory=list)
-    "One for each screen, after compose."
-    spans: list[Any] = field(default_factory=list)
-    "What each device did when (pipeline/devices/timing.py)."
 
 
 class Flow:
@@ -49,8 +28,8 @@ class Flow:
         self.dropped: Counter[str] = Counter()
         self._depth = depth
         self._stale_after = stale_after
-        self._waiting: Work | None = None
-        self._under_way: list[Work] = []
+        self._waiting: FrameJob | None = None
+        self._under_way: list[FrameJob] = []
         self._closed = False
 
     def offer(self, clock: StageClock, frame: Frame) -> None:
@@ -60,23 +39,23 @@ class Flow:
             return
         if self._waiting is not None:
             self.dropped[REPLACED] += 1
-        self._waiting = Work(frame, clock)
+        self._waiting = FrameJob(frame, clock)
 
-    def ready(self, now: float) -> list[Work]:
+    def ready(self, now: float) -> list[FrameJob]:
         """What is to be started now, at most one. A frame that waited longer than `stale_after` is not worth showing."""
-        work = self._waiting
-        if work is None or len(self._under_way) >= self._depth:
+        job = self._waiting
+        if job is None or len(self._under_way) >= self._depth:
             return []
         self._waiting = None
-        if now - work.clock.captured > self._stale_after:
+        if now - job.clock.captured > self._stale_after:
             self.dropped[STALE] += 1
             return []
-        self._under_way.append(work)
-        return [work]
+        self._under_way.append(job)
+        return [job]
 
-    def settle(self, work: Work, failed_in: str | None = None) -> None:
-        """`work` is finished, or a stage failed on it."""
-        self._under_way.remove(work)
+    def settle(self, job: FrameJob, failed_in: str | None = None) -> None:
+        """`job` is finished, or a stage failed on it."""
+        self._under_way.remove(job)
         if failed_in is not None:
             self.dropped[f"failed in {failed_in}"] += 1
 

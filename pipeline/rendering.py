@@ -15,7 +15,7 @@ from engines.contract import AnyEngine, SharesBatches
 from pipeline.devices.timing import Span, instant
 from pipeline.devices.transfer import Replicated, fence
 from pipeline.executors import Rendered
-from pipeline.flow import Work
+from pipeline.job import FrameJob
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,27 +23,27 @@ class Views:
     """All views of one frame, numbered through the screens that watch it."""
 
     engine: AnyEngine
-    display: str
-    "Where they are composed."
+    compose: str
+    "The device where they are composed."
     now: Callable[[], float]
-    work: Work
+    job: FrameJob
 
     def __len__(self) -> int:
-        return sum(screen.views for screen in self.work.screens)
+        return sum(screen.views for screen in self.job.screens)
 
     def cameras(self, views: range) -> list[tuple[Screen, Cameras]]:
         """Whose cameras these are: neighbouring ones of a screen in one batch."""
-        bounds = pairwise(accumulate((screen.views for screen in self.work.screens), initial=0))
+        bounds = pairwise(accumulate((screen.views for screen in self.job.screens), initial=0))
         pieces = [
             (screen, max(views.start, begin) - begin, min(views.stop, end) - begin)
-            for screen, (begin, end) in zip(self.work.screens, bounds, strict=True)
+            for screen, (begin, end) in zip(self.job.screens, bounds, strict=True)
         ]
         return [(screen, neighbours(screen, first, stop)) for screen, first, stop in pieces if first < stop]
 
     def keep(self, views: range, made: Made) -> None:
         for screen, first, part in made.parts:
-            self.work.parts[screen][first] = part
-        self.work.spans.append(made.span)
+            self.job.views[screen][first] = part
+        self.job.spans.append(made.span)
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Made:
     span: Span
 
 
-def render(device: str, batch: Sequence[tuple[Views, range]]) -> Rendered:
+def render(device: str, batch: Sequence[tuple[Views, range]]) -> Rendered[Made]:
     """Render views of one or several frames on `device`, whose thread this is, with the engine that they share."""
     asked = [(frame, len(views), frame.cameras(views)) for frame, views in batch]
-    requests = [(frame.work.state.on(device), cameras) for frame, _, pieces in asked for _, cameras in pieces]
+    requests = [(frame.job.state.on(device), cameras) for frame, _, pieces in asked for _, cameras in pieces]
     now, total = batch[0][0].now, sum(count for _, count, _ in asked)
     begun = instant(device, now)
     rendered = iter(_rendered(batch[0][0].engine, requests))
@@ -66,7 +66,7 @@ def render(device: str, batch: Sequence[tuple[Views, range]]) -> Rendered:
     fences, results = [], []
     for frame, count, pieces in asked:
         parts = [(screen, cameras.first, Replicated(next(rendered))) for screen, cameras in pieces]
-        fences += [part.send(frame.display) for _, _, part in parts]
+        fences += [part.send(frame.compose) for _, _, part in parts]
         results.append(Made(parts, Span("render", device, begun, ended, count / total)))
     return Rendered(results, fence(device, *fences))
 
@@ -84,12 +84,6 @@ def _rendered(engine: AnyEngine, requests: Sequence[tuple[Any, Cameras]]) -> lis
 
 def _shares_batches(engine: object) -> TypeGuard[SharesBatches]:
     return hasattr(type(engine), "render_many")  # looking at the object itself would load what its properties tell of
-
-
-@lru_cache(maxsize=256)
-def split_fan(screen: Screen, parts: int) -> list[Cameras]:
-    """The cameras of `screen` for each of `parts` renderers; fewer batches than renderers where there are fewer views."""
-    return fan(screen).split(parts)
 
 
 @lru_cache(maxsize=1024)

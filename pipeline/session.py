@@ -9,18 +9,19 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from display.colour import Layout
 from display.quilt import Quilt
 from display.screen import Screen
-from engines.contract import AnyEngine, FaceObservation
+from engines.contract import AnyEngine, Avatar, FaceObservation
 from pipeline.clock import Cost, Percentiles, StageClock, StageTimes
 from pipeline.devices.placement import Placement
 from pipeline.devices.timing import mark_times
 from pipeline.executors import DeviceGone, Executor, Failure
-from pipeline.flow import Flow, Work
+from pipeline.flow import Flow
 from pipeline.frame import Frame
+from pipeline.job import FrameJob
 from pipeline.stages import Picture, Stages
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Session:
     def __init__(
         self,
         engine: AnyEngine,
-        avatar: Any,
+        avatar: Avatar,
         observer: Observer,
         placement: Placement,
         executor: Executor,
@@ -144,21 +145,21 @@ class Session:
         with self._submitting:  # offering and settling threads meet here: frames must be submitted in order
             with self._lock:
                 ready = self._flow.ready(self._now())
-                for work in ready:
-                    work.screens = tuple(self._watched)
-                    work.parts = {screen: {} for screen in work.screens}
-            for work in ready:
-                self._executor.submit(self._stages.steps(work), partial(self._settle, work))
+                for job in ready:
+                    job.screens = tuple(self._watched)
+                    job.views = {screen: {} for screen in job.screens}
+            for job in ready:
+                self._executor.submit(self._stages.steps(job), partial(self._settle, job))
 
-    def _settle(self, work: Work, failure: Failure | None) -> None:
+    def _settle(self, job: FrameJob, failure: Failure | None) -> None:
         gone = None
         with self._lock:
-            self._flow.settle(work, failure.stage if failure else None)
+            self._flow.settle(job, failure.stage if failure else None)
             if failure is None:
-                mark_times(work.clock, work.spans)
-                self._times.add(work.clock, sum(screen.views for screen in work.screens))
+                mark_times(job.clock, job.spans)
+                self._times.add(job.clock, sum(screen.views for screen in job.screens))
                 self._frames += 1
-                self._presence = work.seen.presence
+                self._presence = job.seen.presence
             else:
                 gone = self._note(failure)
             late = self._left_behind and self._flow.idle

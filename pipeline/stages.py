@@ -1,11 +1,21 @@
-"""Stages: what happens to one frame, as steps for an executor. Knows no threads: it says what runs where, after what."""
+"""Stages: the way of a frame, from a caller's picture to what is sent. It is read here, from top to bottom:
+
+    preprocess    the face is found                         pipeline/preprocess, a FaceObservation
+    drive         the avatar moves as it does               engines/*/drive, a DrivenState
+    render        it is seen from every camera              engines/*/render, a ViewSet; shared out over the renderers
+    compose       one quilt, marked, in a codec's colours   display/quilt, label, colour
+    encode        coded, and handed to whoever watches      server/media
+
+A stage has this one name everywhere: in placements, steps, metrics, pages and documents. Knows no threads: it says what runs on
+which device, after what; an executor (pipeline/executors) does it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -13,14 +23,14 @@ from display.colour import Layout, converted
 from display.label import mark
 from display.quilt import Quilt, compose
 from display.screen import Screen
-from engines.contract import AnyEngine, FaceObservation
+from engines.contract import AnyEngine, Avatar, FaceObservation
 from pipeline.devices.placement import Placement
 from pipeline.devices.timing import Span, instant
 from pipeline.devices.transfer import Readback, Replicated
 from pipeline.executors import FanOut, Step, Task
-from pipeline.flow import Work
 from pipeline.frame import Frame
-from pipeline.rendering import Views, at_once, render, split_fan
+from pipeline.job import FrameJob
+from pipeline.rendering import Made, Views, at_once, render
 
 
 @dataclass(frozen=True)
@@ -46,50 +56,69 @@ class Stages:
     """One caller's stages, bound to what they work with."""
 
     engine: AnyEngine
-    avatar: Any
+    avatar: Avatar
     observer: Observing
     placement: Placement
-    present: Callable[[Picture], None]
-    "Encodes a picture and hands it on; the last stage."
+    encoded: Callable[[Picture], None]
+    "Codes a picture and hands it on: the last stage."
     now: Callable[[], float]
     marked: bool = True
     "Whether every view carries the visible AI mark."
     layout: Layout = Layout.I420
-    "What `present` takes."
+    "What `encoded` takes."
     composed: Callable[[Quilt], None] | None = None
     "Hears of each quilt where and when it was composed, as the display of this machine does: that needs no codec."
-    enrolled: Replicated[Any] = field(init=False)
+    enrolled: Replicated[Avatar] = field(init=False)
     "The avatar on its way to where it is driven, once: it was enrolled wherever there was time."
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "enrolled", Replicated(self.avatar))
 
-    def steps(self, work: Work) -> list[Step]:
-        """The way of `work`. Without a watched screen a face is still observed, so that its calibration goes on."""
-        place = self.placement
-        steps: list[Step] = [[self._task("preprocess", place.preprocess, work, self._observe)]]
-        if work.screens:
+    def steps(self, job: FrameJob) -> list[Step]:
+        """The way of `job`. Without a watched screen a face is still observed, so that its calibration goes on."""
+        at = self.placement
+        steps: list[Step] = [self._task("preprocess", at.preprocess, job, self.preprocess)]
+        if job.screens:
             steps += [
-                [self._task("drive", place.drive, work, self._drive, lambda: (self.engine, work.seen.presence > 0))],
-                self._fan_out(work),
-                [self._task("compose", place.display, work, self._compose)],
-                [self._task("encode", place.encode, work, self._present)],
+                self._task("drive", at.drive, job, self.drive, lambda: (self.engine, job.seen.presence > 0)),
+                self._fan_out(job),
+                self._task("compose", at.compose, job, self.compose),
+                self._task("encode", at.encode, job, self.encode),
             ]
         return steps
 
-    def _fan_out(self, work: Work) -> FanOut:
-        """Rendering: a task for each renderer, or as the executor shares it out better."""
-        views, renderers = Views(self.engine, self.placement.display, self.now, work), self.placement.render
+    def preprocess(self, job: FrameJob) -> None:
+        job.observation = self.observer.observe(job.frame)
+
+    def drive(self, job: FrameJob) -> None:
+        job.driven = Replicated(self.engine.drive(self.enrolled.on(self.placement.drive), job.seen))
+
+    # render: rendering.render, once for all who render
+
+    def compose(self, job: FrameJob) -> None:
+        for screen in job.screens:
+            views = [part.on(self.placement.compose) for part in job.views[screen].values()]
+            quilt = compose(views, screen, mark(screen, str(views[0].images.device)) if self.marked else None)
+            if self.composed is not None:
+                self.composed(quilt)
+            # converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4
+            job.quilts.append((screen, Readback(converted(quilt.pixels, self.layout))))
+
+    def encode(self, job: FrameJob) -> None:
+        for screen, read in job.quilts:
+            self.encoded(Picture(screen, read.array(), self.layout, job.frame.sequence, job.frame.captured))
+
+    def _fan_out(self, job: FrameJob) -> FanOut[Views, Made]:
+        """Rendering, as an executor shares it out over the renderers."""
+        views = Views(self.engine, self.placement.compose, self.now, job)
         return FanOut(
-            tuple(
-                self._task("render", device, work, partial(self._render, part=part, of=len(renderers)))
-                for part, device in enumerate(renderers)
-            ),
+            stage="render",
+            devices=self.placement.render,
             caller=self,
             kind=self.engine,
             views=len(views),
             at_once=partial(at_once, self.engine),
-            send=lambda device: work.state.send(device),
+            send=lambda device: job.state.send(device),
             frame=views,
             run=render,
             keep=views.keep,
@@ -99,42 +128,13 @@ class Stages:
         self,
         stage: str,
         device: str,
-        work: Work,
-        run: Callable[[Work], None],
+        job: FrameJob,
+        run: Callable[[FrameJob], None],
         kind: Callable[[], Hashable] | None = None,
     ) -> Task:
         def timed() -> None:
             begun = instant(device, self.now)
-            run(work)
-            work.spans.append(Span(stage, device, begun, instant(device, self.now)))
+            run(job)
+            job.spans.append(Span(stage, device, begun, instant(device, self.now)))
 
         return Task(stage, device, timed, kind or (lambda: self.engine))
-
-    def _observe(self, work: Work) -> None:
-        work.seen = self.observer.observe(work.frame)
-
-    def _drive(self, work: Work) -> None:
-        avatar = self.enrolled.on(self.placement.drive)
-        work.state = Replicated(self.engine.drive(avatar, work.seen))
-
-    def _render(self, work: Work, part: int, of: int) -> None:
-        """The plain way: this renderer's even share of each screen."""
-        state = work.state.on(self.placement.render[part])
-        for screen in work.screens:
-            batches = split_fan(screen, of)
-            if part < len(batches):
-                views = self.engine.render(state, batches[part])
-                work.parts[screen][views.first] = Replicated(views)
-
-    def _compose(self, work: Work) -> None:
-        for screen in work.screens:
-            views = [part.on(self.placement.display) for part in work.parts[screen].values()]
-            quilt = compose(views, screen, mark(screen, str(views[0].images.device)) if self.marked else None)
-            if self.composed is not None:
-                self.composed(quilt)
-            # converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4
-            work.pictures.append((screen, Readback(converted(quilt.pixels, self.layout))))
-
-    def _present(self, work: Work) -> None:
-        for screen, readback in work.pictures:
-            self.present(Picture(screen, readback.array(), self.layout, work.frame.sequence, work.frame.captured))

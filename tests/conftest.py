@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engines.contract import FaceObservation
     from engines.relief.engine import Relief
     from pipeline.devices.placement import Placement
-    from pipeline.executors.threads import Threads
+    from pipeline.executors.pool import Pool
     from tests.renderer_bench import Bench
 
 _CHECKOUT = Path(__file__).parents[1]
@@ -120,12 +120,12 @@ def no_gradients() -> Iterator[None]:
 
 
 @pytest.fixture
-def threads() -> Iterator[Callable[..., Threads]]:
+def threads() -> Iterator[Callable[..., Pool]]:
     """Makes threads executors, which are closed at the end."""
-    from pipeline.executors.threads import Threads
+    from pipeline.executors.pool import Pool
 
-    def make(placement: Placement, **more: Any) -> Threads:
-        return made.enter_context(closing(Threads(placement, **more)))
+    def make(placement: Placement, **more: Any) -> Pool:
+        return made.enter_context(closing(Pool(placement, **more)))
 
     with ExitStack() as made:
         yield make

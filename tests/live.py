@@ -26,7 +26,7 @@ from engines.contract import AnyEngine
 from pipeline.avatars import Avatars
 from pipeline.devices.placement import Placement, preset
 from pipeline.devices.planner import Planned
-from pipeline.executors.pools import Pools
+from pipeline.executors.deployments import Deployments
 from server.app import create_app
 from server.calls.services import Services
 from server.displays.attached import Attached
@@ -41,7 +41,7 @@ def painted_services(settings: Settings, engine: AnyEngine = PaintedEngine(), pl
     """Everything real but the face and the engine, which paint their numbers."""
     return Services(
         Avatars(settings.data_dir, still_face),
-        Pools(lambda _: Planned(placement, ())),
+        Deployments(lambda _: Planned(placement, ())),
         engine=lambda name: engine,
         observer=lambda wants: StillObserver(),
         observe_portrait=lambda frame: still_face(),

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.devices.placement import Placement
 from pipeline.executors import Failure, FanOut, Rendered, Task
-from pipeline.executors.threads import Threads
+from pipeline.executors.pool import Pool
 
 FOUR = Placement("four", "cpu:0", "cpu:0", ("cpu:1", "cpu:2", "cpu:3", "cpu:4"), "cpu:5")
 ONE = Placement("one", "cpu:0", "cpu:0", ("cpu:1",), "cpu:2")
@@ -51,7 +51,7 @@ class Bench:
     """An executor whose renderers do as the test says, and the frames that went through it."""
 
     def __init__(self, placement: Placement, at_once: int | None = None, **more: Any) -> None:
-        self.executor, self.placement, self.at_once = Threads(placement, **more), placement, at_once
+        self.executor, self.placement, self.at_once = Pool(placement, **more), placement, at_once
         self.behaviour: dict[str, Behaviour] = {}
         self.batches: list[tuple[str, list[tuple[str, int]]]] = []
         "(Device, [(caller, views)]) of every batch begun."
@@ -76,7 +76,8 @@ class Bench:
             frame.ended.set()
 
         spread = FanOut(
-            tuple(Task("render", device, lambda: None) for device in self.placement.render),
+            "render",
+            self.placement.render,
             caller=frame.caller,
             kind="engine",
             views=frame.views,
@@ -87,8 +88,8 @@ class Bench:
             keep=keep,
         )
         drive = Task("drive", self.placement.drive, lambda: None)
-        compose = Task("compose", self.placement.display, lambda: self.composed.append(frame))
-        self.executor.submit([[drive], spread, [compose]], done)
+        compose = Task("compose", self.placement.compose, lambda: self.composed.append(frame))
+        self.executor.submit([drive, spread, compose], done)
         return frame
 
     def finished(self, caller: str = "a", number: int = 0, views: int = 24) -> Frame:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.executors.pools import Pools
+from pipeline.executors.deployments import Deployments
 from server.app import create_app
 from server.calls.lobby import Lobby
 from server.calls.services import Services
@@ -41,13 +41,13 @@ main()
 def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What has been done, in its order."""
     done: list[str] = []
-    close = Pools.close
+    close = Deployments.close
 
-    def closing(places: Pools) -> None:
+    def closing(places: Deployments) -> None:
         done.append("places closed")
         close(places)
 
-    monkeypatch.setattr(Pools, "close", closing)
+    monkeypatch.setattr(Deployments, "close", closing)
     return done
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.devices.placement import Placement
 from pipeline.executors import FanOut, Rendered, Task
-from pipeline.executors.threads import Threads
+from pipeline.executors.pool import Pool
 from tests.renderer_bench import FOUR, ONE, fail, held, until
 
 
@@ -91,12 +91,22 @@ def spread_on(
         devices.made[device].tell(lambda: work(parts))
         return Rendered([None] * len(parts), devices.made[device].fence())
 
-    tasks = tuple(Task("render", device, lambda: None) for device in placement.render)
-    return FanOut(tasks, caller, "e", views, lambda: None, lambda d: None, caller, run, lambda views, made: None)
+    return FanOut(
+        "render",
+        placement.render,
+        caller,
+        "e",
+        views,
+        lambda: None,
+        lambda d: None,
+        caller,
+        run,
+        lambda views, made: None,
+    )
 
 
 def test_a_device_that_works_behind_is_given_two_batches_ahead_and_no_more(devices: Devices):
-    executor, gate, told = Threads(ONE, devices), threading.Event(), []
+    executor, gate, told = Pool(ONE, devices), threading.Event(), []
     begun = threading.Semaphore(0)
 
     def work(parts: object) -> None:
@@ -116,11 +126,11 @@ def test_a_device_that_works_behind_is_given_two_batches_ahead_and_no_more(devic
 
 
 def test_the_next_step_begins_when_the_device_is_done_and_not_when_it_was_told(devices: Devices):
-    executor, gate, log, ended = Threads(FOUR, devices), threading.Event(), [], threading.Event()
+    executor, gate, log, ended = Pool(FOUR, devices), threading.Event(), [], threading.Event()
     device = devices("cpu:0")
     drive = Task("drive", "cpu:0", lambda: device.tell(lambda: held(gate, lambda: log.append("driven"))))
     compose = Task("compose", "cpu:5", lambda: log.append("composed"))
-    executor.submit([[drive], [compose]], lambda _: ended.set())
+    executor.submit([drive, compose], lambda _: ended.set())
     time.sleep(0.05)
     assert log == []
     gate.set()
@@ -130,11 +140,11 @@ def test_the_next_step_begins_when_the_device_is_done_and_not_when_it_was_told(d
 
 
 def test_renderers_are_told_before_the_state_is_there_since_their_copies_wait_for_it(devices: Devices):
-    executor, gate, rendering, told = Threads(FOUR, devices), threading.Event(), threading.Event(), []
+    executor, gate, rendering, told = Pool(FOUR, devices), threading.Event(), threading.Event(), []
     device = devices("cpu:0")
     drive = Task("drive", "cpu:0", lambda: device.tell(lambda: held(gate, lambda: None)))
     spread = spread_on(devices, FOUR, lambda parts: rendering.set(), "a", 4)
-    executor.submit([[drive], spread], told.append)
+    executor.submit([drive, spread], told.append)
     assert rendering.wait(10), "while driving is still under way on its device"
     gate.set()
     until(lambda: told == [None])
@@ -142,7 +152,7 @@ def test_renderers_are_told_before_the_state_is_there_since_their_copies_wait_fo
 
 
 def test_what_goes_wrong_behind_counts_like_what_is_raised(devices: Devices):
-    executor, told, struck = Threads(FOUR, devices), [], threading.Event()
+    executor, told, struck = Pool(FOUR, devices), [], threading.Event()
 
     def run(device: str, parts: Sequence[tuple[Any, range]]) -> Rendered:
         def work() -> None:
@@ -155,8 +165,9 @@ def test_what_goes_wrong_behind_counts_like_what_is_raised(devices: Devices):
         return Rendered([None] * len(parts), devices.made[device].fence())
 
     def render(caller: int) -> FanOut:
-        tasks = tuple(Task("render", device, lambda: None) for device in FOUR.render)
-        return FanOut(tasks, caller, "e", 24, lambda: None, lambda d: None, caller, run, lambda views, made: None)
+        return FanOut(
+            "render", FOUR.render, caller, "e", 24, lambda: None, lambda d: None, caller, run, lambda views, made: None
+        )
 
     for caller in range(10):
         executor.submit([render(caller)], told.append)
@@ -165,7 +176,7 @@ def test_what_goes_wrong_behind_counts_like_what_is_raised(devices: Devices):
     assert [one.device for one in executor.devices() if not one.up] == ["cpu:2"]
     device = devices("cpu:0")
     device.tell(lambda: fail([]))
-    executor.submit([[Task("drive", "cpu:0", lambda: None)], [Task("compose", "cpu:5", lambda: None)]], told.append)
+    executor.submit([Task("drive", "cpu:0", lambda: None), Task("compose", "cpu:5", lambda: None)], told.append)
     until(lambda: len(told) == 11)
     assert told[-1].stage == "drive"
     executor.close()

@@ -13,7 +13,7 @@ from engines.contract import FaceObservation
 from pipeline import session as session_module
 from pipeline.devices.placement import preset
 from pipeline.executors.health import LAST_PATIENCE, LEAST_PATIENCE
-from pipeline.executors.threads import LOOK_EVERY
+from pipeline.executors.watch import LOOK_EVERY
 from pipeline.flow import LEFT
 from pipeline.frame import Frame
 from tests.callers import EIGHT, PAPER, SMALL, Caller, alone, assert_same
@@ -73,7 +73,7 @@ def test_a_renderer_that_hangs_stops_nobody_for_long_and_costs_no_frame(threads)
         caller.offer(8)
     assert engine.held.acquire(timeout=10)
     renderers = executor._renderers
-    until(lambda: not renderers._sharing.waiting and sum(map(renderers._roster.busy, PAPER.render)) == 1)
+    until(lambda: not renderers._sharing.waiting and sum(map(renderers._health.busy, PAPER.render)) == 1)
     now[0] += 1.1 * LEAST_PATIENCE
     until(lambda: all(caller.pictures[-1].sequence == 8 for caller in callers))
     for number in range(9, 15):

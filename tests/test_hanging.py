@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from pipeline.devices.placement import Placement
-from pipeline.executors import DeviceGone, Failure, Task, threads
+from pipeline.executors import DeviceGone, Failure, Task, pool, watch
 from pipeline.executors.health import LAST_PATIENCE, able
 from tests.renderer_bench import ONE, Bench, Clock, Frame, until
 
@@ -44,7 +44,7 @@ def test_a_device_that_nobody_can_stand_in_for_ends_the_frames_it_holds(bench):
         stuck.set()
         assert release.wait(20)
 
-    four.executor.submit([[Task("drive", "cpu:0", hang)]], told.append)
+    four.executor.submit([Task("drive", "cpu:0", hang)], told.append)
     assert stuck.wait(10)
     behind = four.submit(Frame("a", 1))
     clock.now += LAST_PATIENCE + 1
@@ -66,7 +66,7 @@ def test_a_slow_engine_is_not_taken_for_a_thread_that_hangs_because_another_one_
     told: list[Failure | None] = []
 
     def run(kind: str, work: Callable[[], None]) -> None:
-        four.executor.submit([[Task("drive", "cpu:0", work, lambda: kind)]], told.append)
+        four.executor.submit([Task("drive", "cpu:0", work, lambda: kind)], told.append)
 
     def slow() -> None:
         stuck.set()
@@ -79,7 +79,7 @@ def test_a_slow_engine_is_not_taken_for_a_thread_that_hangs_because_another_one_
     run("relief", lambda: None)
     assert stuck.wait(10)
     clock.now += 6 * LAST_PATIENCE
-    time.sleep(3 * threads.LOOK_EVERY)
+    time.sleep(3 * watch.LOOK_EVERY)
     assert len(told) == 20
     release.set()
     until(lambda: len(told) == 22)
@@ -91,14 +91,14 @@ def test_who_waits_behind_a_first_batch_that_compiles_waits(bench):
     alone = bench(Placement("alone", "cpu:0", "cpu:0", ("cpu:0",), "cpu:0"), now=clock)
     for _ in range(5):
         ended = threading.Event()
-        alone.executor.submit([[Task("drive", "cpu:0", lambda: None)]], lambda _, ended=ended: ended.set())
+        alone.executor.submit([Task("drive", "cpu:0", lambda: None)], lambda _, ended=ended: ended.set())
         assert ended.wait(10)
     alone.behaviour["cpu:0"] = lambda parts: release.wait(20) and None
     frames = [alone.submit(Frame("a", 0))]
     until(lambda: alone.batches)
     frames.append(alone.submit(Frame("a", 1)))
     clock.now += 6 * LAST_PATIENCE
-    time.sleep(3 * threads.LOOK_EVERY)
+    time.sleep(3 * watch.LOOK_EVERY)
     assert not any(frame.ended.is_set() for frame in frames)
     release.set()
     assert all(frame.ended.wait(10) and frame.whole for frame in frames)
@@ -121,8 +121,8 @@ def test_who_waits_behind_a_batch_that_never_ends_is_told(bench):
 
 
 def test_closing_does_not_wait_for_ever_for_a_thread_that_hangs(monkeypatch, caplog):
-    monkeypatch.setattr(threads, "CLOSING_PATIENCE", 0.2)
-    monkeypatch.setattr(threads, "LEAVING_PATIENCE", 0.1)
+    monkeypatch.setattr(pool, "CLOSING_PATIENCE", 0.2)
+    monkeypatch.setattr(pool, "LEAVING_PATIENCE", 0.1)
     one, release = Bench(ONE), threading.Event()
     one.behaviour["cpu:1"] = lambda parts: release.wait(20) and None
     one.submit(Frame("a", 1))

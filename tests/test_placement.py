@@ -40,7 +40,7 @@ def test_pictures_are_coded_where_they_are_composed_unless_said_otherwise():
     assert Placement("p", "cpu:0", "cpu:0", ("cpu:1",), "cpu:2").encode == "cpu:2"
     assert preset("one-gpu").stages == {
         "cpu:0": ["preprocess"],
-        "cuda:0": ["drive", "render", "display"],
+        "cuda:0": ["drive", "render", "compose"],
         "cpu:1": ["encode"],
     }
 
@@ -103,7 +103,7 @@ def test_room_for_rendering_alone_is_not_room_for_everything():
     devices = [Device(f"cuda:{i}", 8 * GIB, only_render, "small") for i in range(3)]
     place = plan(devices, "engine", NEEDS, 24).placement
     assert place.drive not in place.render
-    assert place.display not in place.render
+    assert place.compose not in place.render
 
 
 def test_an_engine_that_needs_no_gpu_gets_none():
@@ -144,13 +144,13 @@ def test_what_cannot_be_says_why_and_what_to_do():
         chosen("paper", cards(2), "engine", NEEDS, 24)
     with pytest.raises(PlacementImpossible, match="no GPU that PyTorch sees"):
         chosen("one-gpu", [], "relief", None, 24)
-    with pytest.raises(PlacementImpossible, match=r"drive and render and display with engine needs about 7\.0 GiB"):
+    with pytest.raises(PlacementImpossible, match=r"drive and render and compose with engine needs about 7\.0 GiB"):
         chosen("one-gpu", cards(1, free=5.0), "engine", NEEDS, 24)
 
 
 def test_a_placement_can_be_written_down(tmp_path: Path):
     path = tmp_path / "mine.json"
-    path.write_text('{"preprocess": "cpu:0", "drive": "cuda:1", "render": ["cuda:1", "cuda:0"], "display": "cuda:0"}')
+    path.write_text('{"preprocess": "cpu:0", "drive": "cuda:1", "render": ["cuda:1", "cuda:0"], "compose": "cuda:0"}')
     place = chosen(str(path), cards(2), "engine", NEEDS, 24).placement
     assert place == Placement("mine", "cpu:0", "cuda:1", ("cuda:1", "cuda:0"), "cuda:0", "cuda:0")
     path.write_text(preset("paper").as_json())
@@ -166,13 +166,13 @@ def test_a_placement_can_be_written_down(tmp_path: Path):
         ({"render": []}, '"render" has to be a list'),
         ({"render": ["cuda:0", 1]}, '"render" says 1'),
         ({"render": ["cuda:0", "cuda:0"]}, '"render" names a device twice'),
-        ({"display": "cuda"}, '"display" says "cuda"'),
+        ({"compose": "cuda"}, '"compose" says "cuda"'),
         ({"encode": 3}, '"encode" says 3'),
         ({"renders": ["cuda:0"]}, "there is no field 'renders'; there are: preprocess, drive, render"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_by_its_field(tmp_path: Path, change: dict, words: str):
-    good = {"preprocess": "cpu:0", "drive": "cuda:0", "render": ["cuda:0"], "display": "cuda:0"}
+    good = {"preprocess": "cpu:0", "drive": "cuda:0", "render": ["cuda:0"], "compose": "cuda:0"}
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({name: value for name, value in (good | change).items() if value is not None}))
     with pytest.raises(UnknownPlacement) as error:

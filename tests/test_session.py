@@ -8,8 +8,8 @@ import pytest
 from display.screen import screen
 from pipeline.devices.placement import Placement, preset
 from pipeline.executors import Executor
+from pipeline.executors.deployments import started
 from pipeline.executors.inline import Inline
-from pipeline.executors.threads import Threads
 from pipeline.flow import REPLACED
 from pipeline.frame import Frame
 from pipeline.session import Session
@@ -46,7 +46,7 @@ def make(shown: Shown, placement: Placement, executor: Executor, engine: Painted
 
 @pytest.mark.parametrize("placement", PLACEMENTS, ids=lambda p: p.name)
 def test_every_view_lands_in_its_tile_on_any_placement(placement: Placement):
-    executor, shown = Threads(placement), Shown()
+    executor, shown = started(placement), Shown()
     session = make(shown, placement, executor)
     session.watch(QUILT)
     session.offer(frame(60))
@@ -62,7 +62,7 @@ def test_every_view_lands_in_its_tile_on_any_placement(placement: Placement):
 def test_placements_agree_to_the_last_bit():
     results = []
     for placement in PLACEMENTS:
-        executor, shown = Threads(placement), Shown()
+        executor, shown = started(placement), Shown()
         session = make(shown, placement, executor)
         session.watch(QUILT)
         session.offer(frame(7))
@@ -104,7 +104,7 @@ def test_odd_quilts_are_padded_to_even_pictures():
 
 
 def test_frames_that_come_too_fast_are_replaced_and_counted():
-    executor, shown = Threads(preset("cpu")), Shown()
+    executor, shown = started(preset("cpu")), Shown()
     session = make(shown, preset("cpu"), executor)
     session.watch(QUILT)
     shown.hold.clear()
@@ -144,7 +144,7 @@ def test_a_broken_stage_loses_its_frame_and_not_the_session(caplog: pytest.LogCa
 
 
 def test_closing_waits_for_work_and_lets_the_observer_go():
-    executor, shown, observer = Threads(preset("cpu")), Shown(), StillObserver()
+    executor, shown, observer = started(preset("cpu")), Shown(), StillObserver()
     session = Session(PaintedEngine(), "a", observer, preset("cpu"), executor, shown, now=lambda: 0.0)
     session.watch(QUILT)
     session.offer(frame(0))

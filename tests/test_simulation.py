@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lib.calls import square_screen
 from benchmarks.lib.harness import pyplot
 from benchmarks.simulate import assumed, main
-from benchmarks.simulation.agreement import Case, everyday, sleeping, slept
-from benchmarks.simulation.performed import measured_costs, performed
 from benchmarks.simulation.simulation import SETTLED_AFTER, Load, Outcome, planned, simulated
 from benchmarks.simulation.timeline import draw, panel
 from benchmarks.simulation.virtual import Costs, Events
@@ -108,41 +105,6 @@ def test_events_happen_in_time_and_at_one_time_as_announced():
         events.at(when, lambda name=name: happened.append((name, events.now)))
     events.run()
     assert happened == [("a", 1.0), ("b", 1.0), ("c", 2.0)]
-
-
-@pytest.mark.parametrize("case", sleeping(2.0), ids=lambda case: case.name)
-def test_it_predicts_what_real_threads_do(case: Case):
-    """Throughput and age within a tenth: benchmarks/simulation/agreement.py says how, on a machine that others use too."""
-    tries = slept(case)
-    assert tries[-1].agrees, [one.off for one in tries]
-
-
-def test_real_stages_are_performed_where_they_are_placed():
-    """How fast is for `simulate --check` on a quiet machine; here, that what it compares with is a real run of every stage."""
-    setting = everyday()
-    placement = Placement("two renderers", "cpu:0", "cpu:0", ("cpu:1", "cpu:2"), "cpu:3")
-    outcome = performed(setting, placement, Load(2, 5.0, setting.target.views, seconds=1.0))
-    assert outcome.fps > 0
-    assert {(span.stage, span.device) for span in outcome.spans} == {
-        ("preprocess", "cpu:0"),
-        ("drive", "cpu:0"),
-        ("render", "cpu:1"),
-        ("render", "cpu:2"),
-        ("compose", "cpu:3"),
-        ("encode", "cpu:3"),
-    }
-    costs = measured_costs(setting, placement, square_screen(6, setting.target.tile_width), seconds=1.0)
-    stages = (costs.preprocess, costs.drive, costs.of("render", 12), costs.compose, costs.encode, costs.hand_over)
-    assert all(seconds > 0 for seconds in stages)
-
-
-def test_a_slower_try_is_the_same_load():
-    case = sleeping(2.0)[3]
-    slowed = case.slowed(4)
-    quick = simulated(case.placement, case.costs, case.load)
-    slow = simulated(slowed.placement, slowed.costs, slowed.load)
-    assert 4 * slow.fps == pytest.approx(quick.fps, rel=0.05)
-    assert slow.age.p50 == pytest.approx(4 * quick.age.p50, rel=0.05)
 
 
 def test_the_timeline_shows_every_device_and_stage(tmp_path: Path):

@@ -24,8 +24,8 @@ from pipeline.devices.placement import preset
 from pipeline.devices.timing import Span
 from pipeline.devices.transfer import Readback, Replicated, fence
 from pipeline.executors.inline import Inline
-from pipeline.flow import Work
 from pipeline.frame import Frame
+from pipeline.job import FrameJob
 from pipeline.stages import Picture, Stages
 from tests.painted import StillObserver, still_face
 
@@ -181,8 +181,8 @@ def test_a_whole_frame_asks_no_tensor_for_its_values():
     target = Screen("two", 2, 1, 320, 160, 1.0, fan_yaws(2))
     avatar, pictures, mode = engine.enrol(still_face()), list[Picture](), Asking()
     stages = Stages(engine, avatar, StillObserver(), preset("cpu"), pictures.append, lambda: 0.0)
-    work = Work(Frame(np.zeros((4, 4, 3), np.uint8), 0.0), StageClock(0.0), screens=(target,), parts={target: {}})
+    job = FrameJob(Frame(np.zeros((4, 4, 3), np.uint8), 0.0), StageClock(0.0), screens=(target,), views={target: {}})
     with mode:
-        Inline().submit(stages.steps(work), lambda failure: None)
+        Inline().submit(stages.steps(job), lambda failure: None)
     assert len(pictures) == 1
     assert mode.asked == []

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.lib.faces import Inventing, blank_frames, invented
 from benchmarks.lib.harness import RESULTS
-from benchmarks.lib.seats import Seat, drops_of, work_of
+from benchmarks.lib.seats import Seat, drops_of, job_of
 from benchmarks.simulation.virtual import Span, Ticket
 from display.colour import Layout
 from display.screen import PRODUCT, Screen, fan_yaws, screen
@@ -29,7 +29,7 @@ from pipeline.clock import Percentiles
 from pipeline.devices import gpus, planner
 from pipeline.devices.placement import Placement
 from pipeline.executors import Done, Executor, Failure, Step
-from pipeline.executors.threads import Threads
+from pipeline.executors.deployments import started
 from pipeline.frame import Frame
 from pipeline.session import Observer, Session, SessionReport
 from pipeline.stages import Picture
@@ -191,7 +191,7 @@ def run(
     setting: Setting, callers: int, frames: Sequence[Frame], live: bool, encoded: bool, spans: list[Span] | None = None
 ) -> Calls:
     """`callers` at once over `frames`: at the camera's rate (`live`), or as fast as it goes. `spans` get every task's time."""
-    executor = Threads(setting.placement)
+    executor = started(setting.placement)
     begun = time.monotonic()
     made = [_Caller(setting, executor, number, encoded, spans, begun) for number in range(callers)]
     threads = [threading.Thread(target=one.live if live else one.fast, args=(frames,)) for one in made]
@@ -213,7 +213,7 @@ class _Caller:
     """One caller with a session of its own."""
 
     def __init__(
-        self, setting: Setting, executor: Threads, number: int, encoded: bool, spans: list[Span] | None, begun: float
+        self, setting: Setting, executor: Executor, number: int, encoded: bool, spans: list[Span] | None, begun: float
     ) -> None:
         encode, layout = encoder(setting.target) if encoded else (lambda picture: None, Layout.I420)
         self._ended = threading.Semaphore(0)
@@ -252,13 +252,13 @@ class Traced(Seat):
         self._frames = count()
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
-        work = work_of(steps)
+        job = job_of(steps)
         ticket = Ticket.of(self._caller, next(self._frames), steps)
         ticket.captured -= self._begun
 
         def noted(failure: Failure | None) -> None:
-            for span in work.spans:
-                times = [one if isinstance(one, float) else one.seconds() for one in (span.begun, span.ended)]
+            for span in job.spans:
+                times = [one if isinstance(one, float | int) else one.seconds() for one in (span.begun, span.ended)]
                 begun, ended = (None if one is None else one - self._begun for one in times)
                 if begun is not None and ended is not None:
                     self._spans.append(ticket.span(span.stage, span.device, begun, ended))

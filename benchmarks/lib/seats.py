@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.executors import Done, Executor, FanOut, Step
 from pipeline.executors.health import DeviceReport
-from pipeline.flow import Work
+from pipeline.job import FrameJob
 from pipeline.session import SessionReport
 
 
@@ -26,9 +26,9 @@ class Seat:
         pass
 
 
-def work_of(steps: Sequence[Step]) -> Work:
+def job_of(steps: Sequence[Step]) -> FrameJob:
     """Of a frame that somebody watches."""
-    return next(step.frame.work for step in steps if isinstance(step, FanOut))
+    return next(step.frame.job for step in steps if isinstance(step, FanOut))
 
 
 def drops_of(reports: Iterable[SessionReport]) -> dict[str, int]:

@@ -121,7 +121,7 @@ class Ticket:
     def of(cls, caller: int, frame: int, steps: Sequence[Step]) -> Ticket:
         """Of a frame that somebody watches."""
         rendered = next(step for step in steps if isinstance(step, FanOut))
-        return cls(caller, frame, rendered.frame.work.frame.captured)
+        return cls(caller, frame, rendered.frame.job.frame.captured)
 
     def span(self, stage: str, device: str, begun: float, ended: float) -> Span:
         return Span(stage, device, self.caller, self.frame, self.captured, begun, ended)
@@ -177,7 +177,7 @@ class _Renderers(Renderers):
     devices: VirtualDevices
 
     def _render(self, device: str, batch: Batch) -> None:
-        tickets = [self.devices.tickets[part.wanted.item.spread.frame] for part in batch.parts]
+        tickets = [self.devices.tickets[part.wanted.item.fan_out.frame] for part in batch.parts]
         seconds, lane = self.devices.costs.of("render", len(batch)), self.devices.lanes[device]
 
         def told() -> None:
@@ -192,6 +192,7 @@ class _HostLane:
     """A CPU's thread, as executors/lane.py has it with its HostStream."""
 
     ahead = HostStream.ahead
+    opening = False
 
     def __init__(self, events: Events, hand_over: float) -> None:
         self.stream, self._events, self._hand_over = self, events, hand_over
@@ -202,6 +203,9 @@ class _HostLane:
     def end(self) -> float:
         """When it has done all it was told."""
         return self._events.now
+
+    def check(self) -> None:
+        """It can always be opened."""
 
     def put(self, job: Callable[[], None]) -> None:
         def taken() -> None:

@@ -222,7 +222,7 @@ class Voodoo3D(nn.Module):
 
     def _run_few(self, stage: Callable[..., Stage], of: Look | Warp) -> Run:
         """The stage for these shapes, prepared for the first few of its kind."""
-        if of not in self._runs and sum(type(key) is type(of) for key in self._runs) >= LOOKS_PREPARED:
+        if of not in self._runs and sum(type(key) is type(of) for key in tuple(self._runs)) >= LOOKS_PREPARED:
             return Eager().prepare(stage(self, of))
         return self._run(stage, of)
 

@@ -25,7 +25,7 @@ class Placement:
     drive: str
     render: tuple[str, ...]
     "One entry a renderer; the views of a frame are split evenly over them."
-    display: str
+    compose: str
     "Composes the quilt, marks it and converts its colours."
     encode: str = ""
     "Codes the pictures; where it is composed if left out."
@@ -33,12 +33,12 @@ class Placement:
     def __post_init__(self) -> None:
         assert self.render, self
         if not self.encode:
-            object.__setattr__(self, "encode", self.display)
+            object.__setattr__(self, "encode", self.compose)
 
     @property
     def devices(self) -> tuple[str, ...]:
         """Every device once, in the order a frame meets them."""
-        return tuple(dict.fromkeys((self.preprocess, self.drive, *self.render, self.display, self.encode)))
+        return tuple(dict.fromkeys((self.preprocess, self.drive, *self.render, self.compose, self.encode)))
 
     @property
     def gpus(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Placement:
             preprocess=cpu(self.preprocess),
             drive=cpu(self.drive),
             render=tuple(cpu(device) for device in self.render),
-            display=cpu(self.display),
+            compose=cpu(self.compose),
             encode=cpu(self.encode),
         )
 
@@ -74,7 +74,7 @@ class Placement:
 
 AUTO = "auto"
 "The operator leaves it to pipeline/devices/planner.py."
-STAGES = ("preprocess", "drive", "render", "display", "encode")
+STAGES = ("preprocess", "drive", "render", "compose", "encode")
 
 _PRESETS = {
     # Observing and driving share a thread: a frame that has been observed is driven at once, with its data still warm.
@@ -109,7 +109,7 @@ def preset(name: str) -> Placement:
 def from_file(path: Path) -> Placement:
     """The placement written in `path`. Raises UnknownPlacement, which names the field that is wrong.
 
-    JSON: {"preprocess": "cpu:0", "drive": "cuda:0", "render": ["cuda:0", "cuda:1"], "display": "cuda:0", "encode": "cpu:1"};
+    JSON: {"preprocess": "cpu:0", "drive": "cuda:0", "render": ["cuda:0", "cuda:1"], "compose": "cuda:0", "encode": "cpu:1"};
     "encode" may be left out, and "name" too, which is then the file's.
     """
     try:

@@ -17,9 +17,9 @@ from pipeline.devices.placement import AUTO, Placement, named, preset
 GIB = 2**30
 CONTEXT_BYTES = 700 * 2**20
 "Estimated: what CUDA and its libraries take of a GPU before anything is loaded."
-DISPLAY_BYTES = 300 * 2**20
+COMPOSE_BYTES = 300 * 2**20
 "A quilt, its parts and its colours, for two frames of a few callers."
-DISPLAY_WORK = 0.5
+COMPOSE_WORK = 0.5
 "Composing 24 views, in views rendered: both memory and arithmetic say well under one."
 
 
@@ -71,7 +71,7 @@ def plan(devices: Sequence[Device], engine: str, needs: Footprint | None, views:
     if needs is None or not devices:
         return _on_the_processor(devices, engine, needs)
     fit, left_out = [], []
-    least = bytes_needed(("drive", "render", "display") if len(devices) == 1 else ("render",), needs)
+    least = bytes_needed(("drive", "render", "compose") if len(devices) == 1 else ("render",), needs)
     for device in devices:
         (fit if device.free_bytes >= least else left_out).append(device)
     notes = [f"{device} is left out: rendering needs about {least / GIB:.1f} GiB." for device in left_out]
@@ -86,7 +86,7 @@ def plan(devices: Sequence[Device], engine: str, needs: Footprint | None, views:
 
 def bytes_needed(stages: Sequence[str], needs: Footprint) -> int:
     """Of a GPU's memory, for these stages."""
-    working = {"drive": needs.drive_bytes, "render": needs.render_bytes, "display": DISPLAY_BYTES}
+    working = {"drive": needs.drive_bytes, "render": needs.render_bytes, "compose": COMPOSE_BYTES}
     loaded = needs.weights_bytes if {"drive", "render"} & set(stages) else 0
     return CONTEXT_BYTES + loaded + sum(working.get(stage, 0) for stage in stages)
 
@@ -94,7 +94,7 @@ def bytes_needed(stages: Sequence[str], needs: Footprint) -> int:
 def work_of(placement: Placement, needs: Footprint, views: int) -> dict[str, float]:
     """GPU -> its work for one frame, in the engine's unit."""
     share = -(-views // len(placement.render))
-    of = {"drive": needs.drive_work, "render": share * needs.view_work, "display": DISPLAY_WORK * needs.view_work}
+    of = {"drive": needs.drive_work, "render": share * needs.view_work, "compose": COMPOSE_WORK * needs.view_work}
     where = placement.stages
     return {gpu: sum(of.get(stage, 0.0) for stage in where[gpu]) for gpu in placement.gpus}
 
@@ -133,8 +133,8 @@ def _ways(gpus: Sequence[str], renderers: int) -> list[Placement]:
     ways = []
     for drives_alone in range(min(1, len(gpus) - renderers) + 1):
         render = tuple(gpus[drives_alone : drives_alone + renderers])
-        displays = dict.fromkeys([*gpus[drives_alone + renderers :][:1], gpus[0], render[-1]])
-        ways += [Placement("balanced", "cpu:0", gpus[0], render, display, "cpu:1") for display in displays]
+        composers = dict.fromkeys([*gpus[drives_alone + renderers :][:1], gpus[0], render[-1]])
+        ways += [Placement("balanced", "cpu:0", gpus[0], render, compose, "cpu:1") for compose in composers]
     return ways
 
 
@@ -176,7 +176,7 @@ def _present(fit: Sequence[Device]) -> str:
 
 def _roles(placement: Placement, views: int) -> tuple[str, ...]:
     """Who does what, a sentence for all devices that do the same."""
-    one = {"preprocess": "observes", "drive": "drives", "display": "composes", "encode": "codes"}
+    one = {"preprocess": "observes", "drive": "drives", "compose": "composes", "encode": "codes"}
     share = -(-views // len(placement.render))
     one["render"] = f"renders {share} of {views} views" if share < views else "renders"
     sentences: dict[str, list[str]] = {}
@@ -197,7 +197,7 @@ def _why(placement: Placement, gpus: Sequence[str], needs: Footprint, views: int
     if len(gpus) == 1:
         return []
     work = work_of(placement, needs, views)
-    alone = needs.drive_work + (views + DISPLAY_WORK) * needs.view_work
+    alone = needs.drive_work + (views + COMPOSE_WORK) * needs.view_work
     busiest = max(work, key=lambda gpu: work[gpu])
     lines = [
         f"Driving is as much work as {needs.drive_work / needs.view_work:.0f} views. The busiest GPU, {busiest}, has "

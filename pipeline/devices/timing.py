@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -25,8 +26,14 @@ class _Anchor:
     def __init__(self, device: torch.device) -> None:
         with torch.cuda.device(device):
             self.event = torch.cuda.Event(enable_timing=True)
-            self.event.record(torch.cuda.Stream(device))  # an idle stream: it happens at once
+            self.event.record(_idle(device))  # it happens at once
         self.at = time.monotonic()
+
+
+@cache
+def _idle(device: torch.device) -> torch.cuda.Stream:
+    """A stream that nothing else is put on: one a device, as torch hands the same 32 out again and again."""
+    return torch.cuda.Stream(device, priority=-1)  # lanes and routes take theirs from the pool of ordinary priority
 
 
 _anchors: dict[torch.device, _Anchor] = {}

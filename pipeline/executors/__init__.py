@@ -1,15 +1,24 @@
-"""Executor: who runs the stages of a frame. The contract; knows nothing of what a stage does."""
+"""Executor: who runs the stages of a frame. The contract; knows nothing of what a stage does.
+
+inline    at once, in the calling thread: offline rendering, tests, and the definition of the others
+chain     a thread a device, one renderer on the processor: the default
+pool      several renderers, or GPUs: views shared out, batches filled up, a device that fails stood in for
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from functools import partial
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from pipeline.executors.health import DeviceReport
 
 if TYPE_CHECKING:
     from pipeline.devices.transfer import Fence
+
+FrameT = TypeVar("FrameT")
+MadeT = TypeVar("MadeT")
 
 
 @dataclass(frozen=True)
@@ -23,20 +32,17 @@ class Task:
     "Tasks of one stage and kind take about as long on one device. Asked when its turn has come: what there is to do is known then."
 
 
-Step = Sequence[Task]
-"Tasks that may run side by side. The next step begins when all of them have ended."
-
-
 @dataclass(frozen=True, eq=False)
-class FanOut(Sequence[Task]):
+class FanOut(Generic[FrameT, MadeT]):
     """The step in which renderers share out one frame's views.
 
-    It is a step like any other, a task for each renderer, and an executor may run it so: that is what it means. One that knows
-    of it gives views to whichever renderer is free, those of a renderer that fails to the others, and may fill up the batches
-    of an engine with views of several callers.
+    It means tasks(): an even share for each renderer, at the same time. A pool gives views to whichever renderer is free, those of
+    a renderer that fails to the others, and may fill up the batches of an engine with views of several callers.
     """
 
-    tasks: tuple[Task, ...]
+    stage: str
+    devices: tuple[str, ...]
+    "The renderers."
     caller: Hashable
     "Whose frame: callers take fair turns."
     kind: Hashable
@@ -46,35 +52,36 @@ class FanOut(Sequence[Task]):
     "Views of a full batch on the device whose thread asks; None where batches are not filled up."
     send: Callable[[str], object]
     "Begins to bring to a device what rendering there needs. Waits for nothing; may raise where that device is broken."
-    frame: Any
+    frame: FrameT
     "What `run` is given of it."
-    run: Callable[[str, Sequence[tuple[Any, range]]], Rendered]
+    run: Callable[[str, Sequence[tuple[FrameT, range]]], Rendered[MadeT]]
     "Renders views of several frames of this kind, on the device that is named and whose thread it is."
-    keep: Callable[[range, Any], None]
-    "Takes what `run` made of these views of this spread."
+    keep: Callable[[range, MadeT], None]
+    "Takes what `run` made of these views."
 
-    @property
-    def stage(self) -> str:
-        return self.tasks[0].stage
+    def tasks(self) -> list[Task]:
+        """The plain way: neighbouring views in equal numbers, one task for each renderer that gets any."""
+        count = len(self.devices)
+        bounds = [self.views * part // count for part in range(count + 1)]
+        shares = zip(self.devices, map(range, bounds, bounds[1:]), strict=True)
+        return [Task(self.stage, device, partial(self._share, device, share)) for device, share in shares if share]
 
-    def __len__(self) -> int:
-        return len(self.tasks)
+    def _share(self, device: str, views: range) -> None:
+        rendered = self.run(device, [(self.frame, views)])
+        if rendered.fence is not None:
+            rendered.fence.wait()
+        self.keep(views, rendered.parts[0])
 
-    @overload
-    def __getitem__(self, index: int) -> Task: ...
 
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Task, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Task | tuple[Task, ...]:
-        return self.tasks[index]
+Step = Task | FanOut
+"What a frame does next. The next step begins when it has ended."
 
 
 @dataclass(frozen=True)
-class Rendered:
+class Rendered(Generic[MadeT]):
     """A batch, told to a device."""
 
-    parts: Sequence[Any]
+    parts: Sequence[MadeT]
     "What was made of each part, in their order."
     fence: Fence | None
     "When it is there; None where it is."

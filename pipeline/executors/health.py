@@ -24,6 +24,8 @@ NEW_SIZE_PATIENCE = 20.0
 "Seconds at least for a number of views that an engine has not rendered there: CUDA graphs are recorded for each (engines/runtime)."
 LAST_PATIENCE = 10.0
 "Seconds at least where nobody can take over: suspecting then only ends calls."
+OPENING_PATIENCE = 60.0
+"Seconds that a device may take to be opened at all: a driver's context, not yet weights or kernels."
 MOST_IN_A_ROW = 10
 "Failures, with no success between, after which the last renderer is given up."
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -73,10 +75,10 @@ class DeviceReport:
 
 
 def able(reports: Sequence[DeviceReport]) -> bool:
-    """Whether frames can be finished: somebody renders or is about to be tried again, and every other device is up."""
-    renderers = [one for one in reports if one.renders]
-    some = any(one.up or one.state == State.TRIED.value or one.retry_in == 0 for one in renderers)
-    return (some or not renderers) and all(one.up for one in reports if not one.renders)
+    """Whether frames can be finished: somebody renders, and every other device is up, or they are about to be tried again."""
+    ready = {one.device: one.up or one.state == State.TRIED.value or one.retry_in == 0 for one in reports}
+    renderers = [ready[one.device] for one in reports if one.renders]
+    return (any(renderers) or not renderers) and all(ready[one.device] for one in reports if not one.renders)
 
 
 @dataclass
@@ -118,7 +120,9 @@ class _Begun:
 
 
 class Health:
-    def __init__(self, devices: Sequence[str], now: float) -> None:
+    def __init__(self, devices: Sequence[str], now: float, renders: bool = True) -> None:
+        """Of devices that stand in for each other; a device that nobody stands in for has a Health of its own."""
+        self.renders = renders
         self._renderers = {device: _Renderer(since=now) for device in devices}
 
     @property
@@ -231,7 +235,7 @@ class Health:
         return [
             DeviceReport(
                 device,
-                renders=True,
+                renders=self.renders,
                 up=one.state is State.UP,
                 state=one.state.value,
                 reason=one.reason,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.executors import Done, Failure, Step
+from pipeline.executors import Done, Failure, FanOut, Step
 from pipeline.executors.health import DeviceReport
 
 
 class Inline:
     def submit(self, steps: Sequence[Step], done: Done) -> None:
         for step in steps:
-            for task in step:
+            for task in step.tasks() if isinstance(step, FanOut) else [step]:
                 try:
                     task.run()
                 except Exception as error:

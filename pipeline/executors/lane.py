@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from pipeline.devices.transfer import Fence, fence, torch_device
+from pipeline.executors import DeviceGone
 
 _log = logging.getLogger(__name__)
 
@@ -75,9 +76,21 @@ class Lane:
         self.device, self.stream = device, stream
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._landings: SimpleQueue[tuple[Fence, Arrived] | None] = SimpleQueue()
+        self._tried = threading.Event()
+        self._failure: Exception | None = None
         self._threads = [_thread(f"stage-{device}", self._work)]
         if stream.ahead > 1:
             self._threads.append(_thread(f"stage-{device}-ends", self._land))
+
+    @property
+    def opening(self) -> bool:
+        """Whether its device is still being opened."""
+        return not self._tried.is_set()
+
+    def check(self) -> None:
+        """Raises DeviceGone where the device could not be opened. From its thread."""
+        if self._failure is not None:
+            raise DeviceGone(f"{self.device} cannot be opened: {self._failure}; see `python -m server doctor`")
 
     def put(self, job: Callable[[], None]) -> None:
         self._jobs.put(job)
@@ -98,7 +111,14 @@ class Lane:
         return not any(thread.is_alive() for thread in self._threads if thread is not threading.current_thread())
 
     def _work(self) -> None:
-        self.stream.open()
+        try:
+            self.stream.open()
+        except (
+            Exception
+        ) as failure:  # what is put here meets it in check(): a thread that ended would leave it waiting for ever
+            _log.exception("%s cannot be opened", self.device)
+            self._failure = failure
+        self._tried.set()
         while (job := self._jobs.get()) is not None:
             try:
                 job()

@@ -27,7 +27,7 @@ Ended = Callable[[Failure | None, str | None], None]
 class _Asked:
     """Who waits for the views of one frame."""
 
-    spread: FanOut
+    fan_out: FanOut
     ended: Ended
     raised_on: set[str] = field(default_factory=set)
 
@@ -45,9 +45,9 @@ class Renderers:
         self._trials: set[Batch] = set()
         self._full: dict[tuple[str, Hashable], int | None] = {}
 
-    def offer(self, spread: FanOut, ended: Ended, here: str | None) -> None:
-        """Render `spread`, and say so when all of it is there. `here`: the device whose thread this is, if it is free."""
-        wanted, now = Wanted(spread.caller, spread.kind, spread.views, _Asked(spread, ended)), self._now()
+    def offer(self, fan_out: FanOut, ended: Ended, here: str | None) -> None:
+        """Render `fan_out`, and say so when all of it is there. `here`: the device whose thread this is, if it is free."""
+        wanted, now = Wanted(fan_out.caller, fan_out.kind, fan_out.views, _Asked(fan_out, ended)), self._now()
         working: list[str] = []
         tried: list[str] = []
         with self._lock:
@@ -57,10 +57,10 @@ class Renderers:
                 working = self._health.works
                 self._sharing.offer(wanted, len(working))
         if gone is not None:
-            ended(Failure(spread.stage, DeviceGone(f"no renderer is left ({gone})")), here)
+            ended(Failure(fan_out.stage, DeviceGone(f"no renderer is left ({gone})")), here)
             return
         for device in (*working, *tried):
-            self._send(spread, device)
+            self._send(fan_out, device)
         for device in tried:
             self._lanes[device].put(partial(self._try, device, wanted))
         self._call(here)
@@ -126,14 +126,15 @@ class Renderers:
             new = [w for w in self._sharing.waiting if (device, w.kind) not in self._full]
         for wanted in new:
             try:
-                self._full[device, wanted.kind] = wanted.item.spread.at_once()
+                self._full[device, wanted.kind] = wanted.item.fan_out.at_once()
             except Exception as error:  # rendering will meet it again, and there it counts
                 _log.warning("%s cannot say how many views it takes at once: %s", device, error)
 
     def _render(self, device: str, batch: Batch) -> None:
-        parts = [(part.wanted.item.spread.frame, part.views) for part in batch.parts]
+        parts = [(part.wanted.item.fan_out.frame, part.views) for part in batch.parts]
         try:
-            rendered = batch.parts[0].wanted.item.spread.run(device, parts)
+            self._lanes[device].check()
+            rendered = batch.parts[0].wanted.item.fan_out.run(device, parts)
         except Exception as error:
             self._failed(device, batch, error)
             return
@@ -156,7 +157,7 @@ class Renderers:
                 complete: list[Wanted] = []
                 if counts and not trial:
                     for part, made in zip(batch.parts, rendered.parts, strict=True):
-                        part.wanted.item.spread.keep(part.views, made)
+                        part.wanted.item.fan_out.keep(part.views, made)
                     complete = self._sharing.finished(batch)
             if counts and not was_up:
                 _log.warning("renderer %s is up again", device)
@@ -219,9 +220,9 @@ class Renderers:
             return []
         return [(wanted, DeviceGone(f"no renderer is left ({gone})")) for wanted in self._sharing.all_lost()]
 
-    def _send(self, spread: FanOut, device: str) -> None:
+    def _send(self, fan_out: FanOut, device: str) -> None:
         try:
-            spread.send(device)
+            fan_out.send(device)
         except Exception as error:  # rendering there will meet it again, and there it counts
             _log.warning("nothing can be sent to %s: %s", device, error)
 
@@ -245,4 +246,4 @@ class Renderers:
 
 def _hand_on(lost: list[tuple[Wanted, Exception | None]]) -> None:
     for wanted, error in lost:
-        wanted.item.ended(Failure(wanted.item.spread.stage, error) if error else None, None)
+        wanted.item.ended(Failure(wanted.item.fan_out.stage, error) if error else None, None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pipeline.executors import DeviceGone, Done, Failure, FanOut, Step, Task
-from pipeline.executors.health import LAST_PATIENCE, DeviceReport, Patience, State
+from pipeline.executors.health import LAST_PATIENCE, OPENING_PATIENCE, DeviceReport, Patience, State
 from pipeline.executors.lane import Lane
 from pipeline.executors.renderers import Renderers
 
@@ -31,6 +31,7 @@ class UnderWay:
     def __init__(self, lanes: Mapping[str, Lane], renderers: Renderers, now: Callable[[], float]) -> None:
         self.lanes, self.renderers, self._now = lanes, renderers, now
         self._lock = threading.Condition()
+        self._made = now()
         self._runs = 0
         self._ended = 0
         self._owed: dict[str, dict[Owed, None]] = {device: {} for device in lanes}
@@ -94,6 +95,8 @@ class UnderWay:
         since, patience = oldest.begun, self._patience.seconds(oldest.what, LAST_PATIENCE)
         if since is None:
             since, patience = hanging.get(device), LAST_PATIENCE
+            if self.lanes[device].opening:
+                since, patience = self._made, OPENING_PATIENCE
         return since if since is not None and now - since > patience else None
 
     def reports(self) -> list[DeviceReport]:
@@ -142,8 +145,6 @@ class Run:
         self._under_way, self._steps, self._done = under_way, steps, done
         self._lock = threading.Lock()
         self._next = 0
-        self._open = 0
-        self._failure: Failure | None = None
         self._over = False
 
     def begin(self) -> None:
@@ -162,7 +163,7 @@ class Run:
             self._under_way.end()
 
     def _enter(self, here: str | None) -> None:
-        """Start the next step. On the device whose thread we are, a lone task runs at once, its data still warm."""
+        """Start the next step. On the device whose thread we are, a task runs at once, its data still warm."""
         if self._next == len(self._steps) or self._over:
             self.finish(None)
             return
@@ -170,29 +171,26 @@ class Run:
         self._next += 1
         if isinstance(step, FanOut):
             self._under_way.renderers.offer(step, self._rendered, here)
-        elif step:
-            self._give(step, here)
         else:
-            self._enter(here)
+            self._give(step, here)
 
-    def _give(self, step: Step, here: str | None) -> None:
-        self._open = len(step)
-        for task in step:
-            try:
-                owed = self._under_way.owe(task, self)
-            except DeviceGone as gone:
-                self.finish(Failure(task.stage, gone))
-                return
-            if len(step) == 1 and task.device == here:
-                self._work(owed)
-            else:
-                self._under_way.lanes[task.device].put(partial(self._work, owed))
+    def _give(self, task: Task, here: str | None) -> None:
+        try:
+            owed = self._under_way.owe(task, self)
+        except DeviceGone as gone:
+            self.finish(Failure(task.stage, gone))
+            return
+        if task.device == here:
+            self._work(owed)
+        else:
+            self._under_way.lanes[task.device].put(partial(self._work, owed))
 
     def _work(self, owed: Owed) -> None:
         """On the task's lane."""
         task, lane = owed.task, self._under_way.lanes[owed.task.device]
         self._under_way.begin_task(owed)
         try:
+            lane.check()
             if not self._over:
                 task.run()
             end = None if self._follows(task.device) else lane.stream.fence()
@@ -206,20 +204,13 @@ class Run:
 
         On the same device its stream keeps the order; for renderers, transfer.py has them wait for what they need.
         """
-        following = self._steps[self._next] if self._next < len(self._steps) else ()
-        lone = len(self._steps[self._next - 1]) == 1
-        return lone and (isinstance(following, FanOut) or (len(following) == 1 and following[0].device == device))
+        following = self._steps[self._next] if self._next < len(self._steps) else None
+        return isinstance(following, FanOut) or (following is not None and following.device == device)
 
     def _ended(self, owed: Owed, here: str | None, error: Exception | None) -> None:
         self._under_way.paid(owed)
-        with self._lock:
-            if error is not None:
-                self._failure = self._failure or Failure(owed.task.stage, error)
-            self._open -= 1
-            if self._open:
-                return
-        if self._failure is not None:
-            self.finish(self._failure)
+        if error is not None:
+            self.finish(Failure(owed.task.stage, error))
         else:
             self._enter(here)
 

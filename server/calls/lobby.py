@@ -15,7 +15,7 @@ from aiortc import RTCRtpTransceiver
 from display.screen import Screen
 from pipeline.clock import UNKNOWN
 from pipeline.devices.capacity import Load
-from pipeline.executors.pools import Pool
+from pipeline.executors.deployments import Deployment
 from pipeline.session import Session
 from server.calls.admission import RETRY_SECONDS, Admission
 from server.calls.channel import Channel, ChannelReport, Viewer
@@ -173,7 +173,7 @@ class Lobby:
         self._admission.check(self._loads, engine, self._services.places.reports(engine))
 
     @property
-    def places(self) -> list[Pool]:
+    def places(self) -> list[Deployment]:
         """Where engines run."""
         return self._services.places.all()
 

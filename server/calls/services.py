@@ -20,7 +20,7 @@ from pipeline.avatars import SAMPLE, AvatarRecord, Avatars, Consent
 from pipeline.devices import gpus, planner
 from pipeline.devices.planner import Planned
 from pipeline.devices.transfer import working_on
-from pipeline.executors.pools import Pools
+from pipeline.executors.deployments import Deployments
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.session import Observer as Observing
@@ -37,7 +37,7 @@ class Services:
     """Everything here may be called from any thread, and most of it takes its time: never from the event loop."""
 
     avatars: Avatars
-    places: Pools
+    places: Deployments
     engine: Callable[[str], AnyEngine] = catalogue.load
     observer: Callable[[frozenset[str]], Observing] = Observer
     "Makes a caller's observer, given what the engine wants."
@@ -113,7 +113,7 @@ def open_services(settings: Settings) -> Services:
     Observer(landmarker=model).close()  # a wrong path shows now, not when the first caller comes
     return Services(
         Avatars(settings.data_dir, sample_portrait),
-        Pools(partial(_planned, settings)),
+        Deployments(partial(_planned, settings)),
         observer=partial(Observer, landmarker=model),
         observe_portrait=partial(observe_portrait, landmarker=model),
     )

@@ -13,9 +13,6 @@ from engines.contract import Footprint
 from pipeline.devices.placement import Placement
 from pipeline.devices.planner import GIB, Device, bytes_needed, chosen, work_of
 
-STAGES = {"preprocess": "observe", "drive": "drive", "render": "render", "display": "compose", "encode": "encode"}
-"As people read them."
-
 
 def shown(choice: str, devices: Sequence[Device], engines: Sequence[str], views: int) -> list[RenderableType]:
     """The plan for each engine as a headline, a table and reasons. Raises as pipeline.planner.chosen and catalogue.footprint."""
@@ -38,7 +35,7 @@ def _table(place: Placement, devices: Sequence[Device], needs: Footprint | None,
         table.add_column("of a frame's work", justify="right")
         table.add_column("memory")
     for device, stages in place.stages.items():
-        row = [device, _label(device, there), ", ".join(STAGES[stage] for stage in stages)]
+        row = [device, _label(device, there), ", ".join(stages)]
         if needs is not None and device in work:
             free = f" of {there[device].free_bytes / GIB:.1f} free" if device in there else ""
             row += [f"{work[device] / whole:.0%}", f"{bytes_needed(stages, needs) / GIB:.1f} GiB{free}"]

@@ -27,7 +27,7 @@ from pipeline.clock import StageClock
 from pipeline.devices.placement import preset
 from pipeline.executors import Failure
 from pipeline.executors.inline import Inline
-from pipeline.flow import Work
+from pipeline.job import FrameJob
 from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.stages import Picture, Stages
 from server.displays import glass
@@ -130,10 +130,10 @@ def render(
         seen = OffAxis(engine, target, film) if film.views > 1 else engine
         stages = Stages(seen, avatar, observer, preset("cpu"), write, time.monotonic, marked)
         for frame in clips.frames(driver):
-            work = Work(frame, StageClock(frame.captured), screens=(film,), parts={film: {}})
-            executor.submit(stages.steps(work), _raise)
+            job = FrameJob(frame, StageClock(frame.captured), screens=(film,), views={film: {}})
+            executor.submit(stages.steps(job), _raise)
             done += 1
-            unseen += work.seen.confidence == 0
+            unseen += job.seen.confidence == 0
             progress("rendering", done, max(clip.frames, done))
     return Result(out, done, time.monotonic() - begun, unseen)
 

@@ -116,7 +116,7 @@ def test_each_devices_thread_works_on_a_stream_of_its_own(threads):
     def look() -> None:
         found.append((torch.cuda.current_device(), torch.cuda.current_stream()))
 
-    executor.submit([[Task("look", "cuda:0", look)], [Task("look", "cuda:0", look)]], lambda _: ended.set())
+    executor.submit([Task("look", "cuda:0", look), Task("look", "cuda:0", look)], lambda _: ended.set())
     assert ended.wait(60)
     assert found[0] == found[1]
     assert found[0][0] == 0
@@ -137,8 +137,8 @@ def test_a_step_has_ended_when_the_gpu_has_come_to_its_end_and_its_thread_goes_o
         log.append("done" if marks[0].query() else "too early")
         ended.set()
 
-    executor.submit([[Task("drive", "cuda:0", long)], [Task("after", "cpu:1", after)]], lambda _: None)
-    executor.submit([[Task("drive", "cuda:0", lambda: log.append("the next is told"))]], lambda _: None)
+    executor.submit([Task("drive", "cuda:0", long), Task("after", "cpu:1", after)], lambda _: None)
+    executor.submit([Task("drive", "cuda:0", lambda: log.append("the next is told"))], lambda _: None)
     assert ended.wait(60)
     assert log == ["told", "the next is told", "done"]
 
@@ -149,8 +149,8 @@ def test_what_goes_wrong_in_a_task_is_told_and_the_gpu_goes_on(threads):
     def bad() -> None:
         torch.ones(2, device="cuda").add_(torch.ones(3, device="cuda"))
 
-    executor.submit([[Task("drive", "cuda:0", bad)]], told.append)
-    executor.submit([[Task("drive", "cuda:0", lambda: None)]], told.append)
+    executor.submit([Task("drive", "cuda:0", bad)], told.append)
+    executor.submit([Task("drive", "cuda:0", lambda: None)], told.append)
     until(lambda: len(told) == 2)
     assert told[0] is not None
     assert told[0].stage == "drive"

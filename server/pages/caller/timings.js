@@ -1,7 +1,7 @@
 // The picture of where a frame's time goes: one bar per stage, each beginning where the one before ended.
 
 /** Stages in the order a frame passes them; a stage the server adds is shown after these. */
-const ORDER = ["preprocess", "drive", "render", "compose", "encode", "present"];
+const ORDER = ["preprocess", "drive", "render", "compose", "encode"];
 
 /**
  * @typedef {{p50: number, p95: number, p99: number}} Spread in milliseconds

@@ -1,9 +1,16 @@
-"""Threads: one thread for each device of a placement. Every stage releases the GIL where its time goes."""
+"""Pool: one thread for each device of a placement, for several renderers or GPUs. Every stage releases the GIL where its time goes.
+
+    Run           one frame's way through its steps, and who is under way       run.py
+    Renderers     who renders what: decided in dispatch.py                      renderers.py
+    Lane          a device's thread, and its stream where it is a GPU           lane.py
+
+Locks are taken in this order, and never the other way: Renderers' handing-on, Session's submitting, Session's own, and then one of
+Renderers' own, UnderWay's, a Run's. Nobody takes handing-on while it submits, since a frame's first step is never a FanOut.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,18 +20,12 @@ from pipeline.executors.health import DeviceReport
 from pipeline.executors.lane import Lane, Stream, stream_of
 from pipeline.executors.renderers import Renderers
 from pipeline.executors.run import Run, UnderWay
+from pipeline.executors.watch import CLOSING_PATIENCE, LEAVING_PATIENCE, Watch
 
 _log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.1
-"Seconds between two looks for devices that do not answer."
-CLOSING_PATIENCE = 30.0
-"Seconds that closing waits after the last frame that ended; a thread that hangs would make it wait for ever."
-LEAVING_PATIENCE = 2.0
-"Seconds that closing waits for a thread when no frame is under way any more."
 
-
-class Threads:
+class Pool:
     def __init__(
         self,
         placement: Placement,
@@ -34,9 +35,7 @@ class Threads:
         self._lanes = {device: Lane(device, streams(device)) for device in placement.devices}
         self._renderers = Renderers({device: self._lanes[device] for device in placement.render}, now)
         self._under_way = UnderWay(self._lanes, self._renderers, now)
-        self._closing = threading.Event()
-        self._watch = threading.Thread(target=self._look, name="stage-watch", daemon=True)
-        self._watch.start()
+        self._watch = Watch(self._renderers.check, self._under_way.check)
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
         Run(self._under_way, steps, done).begin()
@@ -47,14 +46,7 @@ class Threads:
     def close(self) -> None:
         if not self._under_way.wait(CLOSING_PATIENCE):
             _log.error("closing without frames that nobody finishes")
-        self._closing.set()
-        if threading.current_thread() is not self._watch:
-            self._watch.join()
+        self._watch.close()
         for device, lane in self._lanes.items():
             if not lane.close(LEAVING_PATIENCE):
                 _log.error("the thread of %s hangs and is left behind", device)
-
-    def _look(self) -> None:
-        while not self._closing.wait(LOOK_EVERY):
-            self._renderers.check()
-            self._under_way.check()

@@ -1,4 +1,4 @@
-"""Pools: where each engine runs: its placement, and the threads of its devices."""
+"""Deployments: where each engine runs: its placement, and the executor that has the threads of its devices."""
 
 from __future__ import annotations
 
@@ -11,39 +11,45 @@ from engines.contract import AnyEngine
 from pipeline.devices.placement import Placement
 from pipeline.devices.planner import Planned
 from pipeline.executors import Executor, Failure, Task
+from pipeline.executors.chain import Chain, chains
 from pipeline.executors.health import DeviceReport
-from pipeline.executors.threads import Threads
+from pipeline.executors.pool import Pool
+
+
+def started(placement: Placement) -> Executor:
+    """The executor for `placement`, its threads running: a chain where that is enough."""
+    return Chain(placement) if chains(placement) else Pool(placement)
 
 
 @dataclass(frozen=True)
-class Pool:
+class Deployment:
     """Engines that have the same placement share it, and with it their devices' threads."""
 
     placement: Placement
     executor: Executor
 
 
-class Pools:
+class Deployments:
     """From any thread. An engine is placed when it is first wanted, since memory has to be free for it then."""
 
-    def __init__(self, plan: Callable[[AnyEngine], Planned], start: Callable[[Placement], Executor] = Threads) -> None:
+    def __init__(self, plan: Callable[[AnyEngine], Planned], start: Callable[[Placement], Executor] = started) -> None:
         self._plan, self._start = plan, start
         self._placing = threading.Lock()
         "Held while GPUs are looked at. Who only reads does not wait for that: dictionaries are read whole."
-        self._of: dict[str, Pool] = {}
-        self._places: dict[Placement, Pool] = {}
+        self._of: dict[str, Deployment] = {}
+        self._places: dict[Placement, Deployment] = {}
 
-    def of(self, engine: AnyEngine) -> Pool:
+    def of(self, engine: AnyEngine) -> Deployment:
         """Raises UnknownPlacement or PlacementImpossible, again each time: memory may be free later."""
         with self._placing:
             if engine.name not in self._of:
                 placement = self._plan(engine).placement
                 if placement not in self._places:
-                    self._places[placement] = Pool(placement, self._start(placement))
+                    self._places[placement] = Deployment(placement, self._start(placement))
                 self._of[engine.name] = self._places[placement]
             return self._of[engine.name]
 
-    def all(self) -> list[Pool]:
+    def all(self) -> list[Deployment]:
         """Those in use. Never waits."""
         return list(self._places.values())
 
@@ -61,10 +67,11 @@ class Pools:
             engine.warm_up()
             return
         ended: SimpleQueue[Failure | None] = SimpleQueue()
-        place.executor.submit([[Task("warm-up", device, engine.warm_up, lambda: engine) for device in gpus]], ended.put)
-        failure = ended.get()
-        if failure is not None:
-            raise failure.error
+        for device in gpus:
+            place.executor.submit([Task("warm-up", device, engine.warm_up, lambda: engine)], ended.put)
+        failures = [failure for failure in (ended.get() for _ in gpus) if failure is not None]
+        if failures:
+            raise failures[0].error
 
     def close(self) -> None:
         for place in self.all():

@@ -10,9 +10,9 @@ import pytest
 from engines.contract import AnyEngine
 from pipeline.devices.placement import Placement, preset
 from pipeline.devices.planner import PlacementImpossible, Planned
+from pipeline.executors.deployments import Deployments
 from pipeline.executors.lane import HostStream
-from pipeline.executors.pools import Pools
-from pipeline.executors.threads import Threads
+from pipeline.executors.pool import Pool
 from tests.painted import PaintedEngine
 
 
@@ -35,19 +35,19 @@ def named(called: str) -> Prepared:
 PLANS = {"relief": preset("cpu"), "other": preset("cpu"), "neural": preset("paper"), "broken": preset("one-gpu")}
 
 
-def on_host(placement: Placement) -> Threads:
+def on_host(placement: Placement) -> Pool:
     """GPUs by name, threads in truth."""
-    return Threads(placement, streams=lambda device: HostStream())
+    return Pool(placement, streams=lambda device: HostStream())
 
 
 @pytest.fixture
-def places() -> Iterator[Pools]:
-    made = Pools(lambda engine: Planned(PLANS[engine.name]), on_host)
+def places() -> Iterator[Deployments]:
+    made = Deployments(lambda engine: Planned(PLANS[engine.name]), on_host)
     yield made
     made.close()
 
 
-def test_engines_with_the_same_placement_share_its_threads_and_others_have_their_own(places: Pools):
+def test_engines_with_the_same_placement_share_its_threads_and_others_have_their_own(places: Deployments):
     relief, other, neural = (places.of(named(name)) for name in ("relief", "other", "neural"))
     assert relief is other
     assert neural.executor is not relief.executor
@@ -57,7 +57,7 @@ def test_engines_with_the_same_placement_share_its_threads_and_others_have_their
     assert places.reports("never wanted") == []
 
 
-def test_an_engine_is_prepared_on_each_gpu_that_drives_or_renders(places: Pools):
+def test_an_engine_is_prepared_on_each_gpu_that_drives_or_renders(places: Deployments):
     neural, relief = named("neural"), named("relief")
     places.warm_up(neural)
     assert sorted(neural.prepared) == [f"stage-cuda:{number}" for number in range(1, 6)]
@@ -65,7 +65,7 @@ def test_an_engine_is_prepared_on_each_gpu_that_drives_or_renders(places: Pools)
     assert relief.prepared == [threading.current_thread().name], "once, and no device is held up"
 
 
-def test_what_goes_wrong_there_is_told(places: Pools):
+def test_what_goes_wrong_there_is_told(places: Deployments):
     with pytest.raises(RuntimeError, match="no kernel image"):
         places.warm_up(named("broken"))
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_placed_is_tried_again_when_it_is_wanted_again():
             raise PlacementImpossible("cuda:0 needs more memory")
         return Planned(preset("cpu"))
 
-    places = Pools(plan)
+    places = Deployments(plan)
     with pytest.raises(PlacementImpossible):
         places.of(named("relief"))
     assert places.all() == []
