@@ -1,18 +1,32 @@
-"""Channel: one live avatar: its caller, its viewers, and what is made and kept of it."""
+"""Channel: one live avatar: its caller, its viewers, what is made and kept of it; and what its lifecycle says, carried out."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiortc import RTCRtpTransceiver
 
 from display.screen import Screen
 from pipeline.session import Session, SessionReport
+from server import workers
+from server.calls.closing import PATIENCE, Closing
+from server.calls.lifecycle import Action, Call, Do, Event, Lifecycle, Viewing
 from server.media.present import Presenter, StreamReport, ViewerTrack
 from server.recordings.archive import Facts
 from server.recordings.recording import Recording, UnderWay
+from server.webrtc import offers
 from server.webrtc.audio import Voice, VoiceTrack
-from server.webrtc.ingest import Ingest
-from server.webrtc.peers import Peer
+from server.webrtc.backlog import Limits
+from server.webrtc.ingest import LONGEST_SIDE, Ingest
+from server.webrtc.live_video import LiveVideo
+from server.webrtc.offers import Offer
+from server.webrtc.patches import on_keyframe_request, pace
+from server.webrtc.peers import Peer, prefer_h264
+
+STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 
 
 @dataclass
@@ -23,26 +37,139 @@ class Viewer:
     voice: VoiceTrack | None = None
 
 
-@dataclass
 class Channel:
-    """One live avatar."""
+    """One live avatar. Event loop only; every change of its life goes through happen()."""
 
-    name: str
-    avatar: str
-    engine: str
-    since: float
-    "Unix seconds."
-    presenter: Presenter
-    caller: Peer | None = None
-    "None while the caller is still coming in."
-    session: Session | None = None
-    ingest: Ingest | None = None
-    voice: Voice | None = None
-    viewers: dict[str, Viewer] = field(default_factory=dict)
-    recording: Recording | None = None
-    "The newest; it may have ended."
-    beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
-    "Held while a recording begins: there is one at a time."
+    def __init__(
+        self, name: str, avatar: str, engine: str, presenter: Presenter, shown: Callable[[Channel, bool], None]
+    ) -> None:
+        """`shown` is told when the display of this machine may show this call, and when it must not any more."""
+        self.name, self.avatar, self.engine, self.presenter, self._shown = name, avatar, engine, presenter, shown
+        self.since = time.time()
+        self.life = Lifecycle()
+        self.parallel = False
+        "Its views are parallel projections; known once the session is made."
+        self.session: Session | None = None
+        self.caller: Peer | None = None
+        self.ingest: Ingest | None = None
+        self.voice: Voice | None = None
+        self.viewers: dict[str, Viewer] = {}
+        self.recording: Recording | None = None
+        "The newest; it may have ended."
+        self.beginning: asyncio.Task[Recording] | None = None
+        "The newest that was asked for."
+        self.reason = ""
+        "Why it is over."
+        self._closing = Closing(name, PATIENCE)
+        self._settled = asyncio.Event()
+
+    @property
+    def watching(self) -> int:
+        """Viewers who are connected."""
+        return len(self.life.viewers(Viewing.WATCHING))
+
+    def happen(self, event: Event, viewer: str = "") -> list[Action]:
+        """Carry out what `event` leads to. What is left to whoever tells it, refusals and beginnings, is returned."""
+        left = [do.action for do in self.life.on(event, viewer) if not self._done(do)]
+        if self.life.settled:
+            self._settled.set()
+        return left
+
+    def end(self, reason: str) -> None:
+        """It is over; what was opened is being closed. Only the first reason counts."""
+        self.reason = self.reason or reason
+        self.happen(Event.END)
+
+    async def ended(self) -> None:
+        """Once all that was opened is closed or given up. Never raises."""
+        await self._settled.wait()
+        await self._closing.finished()
+        if self.life.call is Call.ENDING:
+            self.happen(Event.CLOSED)
+
+    def receive(self, peer: Peer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
+        """Take the caller's picture and sound, once `peer` has taken the offer. `broke` is told why no picture will come any more."""
+        for transceiver in peer.connection.getTransceivers():
+            track = transceiver.receiver.track
+            if track is None:
+                continue
+            if track.kind == "video":
+                sprop = offers.parameter_sets(peer.connection.remoteDescription.sdp)
+                video = LiveVideo(transceiver.receiver, limits, sprop, channel=self.name)
+                self.ingest = Ingest(video, session.offer, broke, LONGEST_SIDE)
+            else:
+                self.voice = Voice(transceiver.receiver, channel=self.name)
+
+    def admit(self, peer: Peer, screen: Screen) -> Viewer:
+        """A viewer who is coming. The call must be live."""
+        viewer = self.viewers[peer.id] = Viewer(peer, ViewerTrack(), screen)
+        self.happen(Event.CAME, peer.id)
+        return viewer
+
+    async def send(self, viewer: Viewer, offer: Offer) -> None:
+        """Apply a viewer's offer, with what it will watch once it is connected."""
+        peer = viewer.peer
+        transceiver = peer.connection.addTransceiver(viewer.track, "sendonly")
+        prefer_h264(transceiver)
+        if offer.audio and self.voice is not None:
+            viewer.voice = self.voice.listen()
+            _prefer_opus(peer.connection.addTransceiver(viewer.voice, "sendonly"))
+        await peer.take(offer)
+        on_keyframe_request(transceiver.sender, viewer.track.ask_keyframe)
+        pace(transceiver.sender)
+
+    def _done(self, do: Do) -> bool:
+        """Whether carrying it out is this channel's."""
+        match do.action:
+            case Action.SHOW | Action.HIDE:
+                self._shown(self, do.action is Action.SHOW)
+            case Action.CLOSE_CALLER:
+                self._close_caller()
+            case Action.CLOSE_SESSION:
+                self._close_session()
+            case Action.WATCH:
+                self._watch(self.viewers[do.viewer])
+            case Action.UNWATCH:
+                self._unwatch(self.viewers[do.viewer])
+            case Action.CLOSE_VIEWER:
+                self._close_viewer(do.viewer)
+            case Action.FINISH:
+                self._finish()
+            case _:
+                return False
+        return True
+
+    def _close_caller(self) -> None:
+        for part, opened in (("pictures", self.ingest), ("caller", self.caller)):
+            if opened is not None:
+                self._closing.begin(part, opened.close)
+
+    def _close_session(self) -> None:
+        session = self.session
+        assert session is not None
+        self._closing.begin("session", lambda: workers.slow(session.close), after="pictures")
+
+    def _watch(self, viewer: Viewer) -> None:
+        assert self.session is not None
+        self.presenter.join(viewer.track, viewer.screen)
+        self.session.watch(viewer.screen)
+
+    def _unwatch(self, viewer: Viewer) -> None:
+        assert self.session is not None
+        self.presenter.leave(viewer.track)
+        self.session.unwatch(viewer.screen)
+
+    def _close_viewer(self, viewer: str) -> None:
+        gone = self.viewers.pop(viewer)
+        if gone.voice is not None:
+            gone.voice.stop()  # aiortc stops it only where the connection once stood
+        self._closing.begin(f"viewer {viewer}", gone.peer.close)
+
+    def _finish(self) -> None:
+        """With the last pictures that are still under way."""
+        recording, why = self.recording, self.reason if self.reason == STOPPING else CALLER_LEFT
+        assert recording is not None
+        self._closing.begin("recording", lambda: recording.finish(why), after="session")
 
 
 @dataclass(frozen=True)
@@ -56,6 +183,7 @@ class ChannelReport:
     "Its views are parallel projections, which a light-field display has to know (engines.contract.ProjectsInParallel)."
     since: float
     viewers: int
+    "Those who are connected."
     frames_received: int
     drops_before_session: int
     session: SessionReport
@@ -63,3 +191,8 @@ class ChannelReport:
     recording: UnderWay | None
     recorded: Facts | None
     "The newest recording of this call that has ended."
+
+
+def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:
+    capabilities = transceiver.sender.getCapabilities("audio").codecs
+    transceiver.setCodecPreferences([codec for codec in capabilities if codec.mimeType == "audio/opus"])

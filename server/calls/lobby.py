@@ -1,24 +1,30 @@
-"""Lobby: who is live, who watches, and who may still come in. Event loop only; slow work goes to threads."""
+"""Lobby: who is live, who watches, and who may still come in. Event loop only; slow work goes to threads.
+
+What happens to a call is decided by server/calls/lifecycle.py and carried out by server/calls/channel.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
-from aiortc import RTCRtpTransceiver
 
 from display.screen import Screen
 from pipeline.clock import UNKNOWN
 from pipeline.devices.capacity import Load
 from pipeline.executors.deployments import Deployment
 from pipeline.session import Session
+from server import workers
 from server.calls.admission import RETRY_SECONDS, Admission
-from server.calls.channel import Channel, ChannelReport, Viewer
+from server.calls.channel import STOPPING, Channel, ChannelReport
+from server.calls.closing import PATIENCE
+from server.calls.lifecycle import Event
 from server.calls.services import Services
 from server.displays.attached import Attached
 from server.media.encode import Form, form_for, layout_for
@@ -27,17 +33,15 @@ from server.problems import Problem, busy
 from server.recordings.archive import Archive, Facts
 from server.settings import Settings
 from server.webrtc import offers
-from server.webrtc.audio import Voice
 from server.webrtc.backlog import Limits
-from server.webrtc.ingest import LONGEST_SIDE, Ingest
-from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
-from server.webrtc.patches import on_keyframe_request, pace
-from server.webrtc.peers import Peer, prefer_h264
+from server.webrtc.peers import Peer
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
-STOPPING, CALLER_LEFT = "the server stops", "the caller left"
+ENDING_PATIENCE = 3 * PATIENCE
+"Seconds that anybody waits for a call's end: pictures, session and recording close one after another."
 LIVE_RETRY_SECONDS = 2
 "When to look again for a caller who is not there yet."
 
@@ -57,7 +61,11 @@ class Lobby:
         self._settings, self._services, self._codec, self._attached = settings, services, codec, attached
         self.archive = archive
         self.channels: dict[str, Channel] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        "Those that are not over, by name."
+        self._ending: dict[Channel, asyncio.Task[None]] = {}
+        self._forgetting: Counter[str] = Counter()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._stopping = False
         self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
         self._admission = Admission(settings)
         self._limits = Limits(settings.max_picture_pixels)
@@ -67,28 +75,10 @@ class Lobby:
         offer = offers.publishing(sdp)
         channel = self._reserve(name, avatar, engine)
         try:
-            present, marked, layout = channel.presenter.present, self._settings.mark, layout_for(self._codec)
-            composed = partial(self._attached.take, name) if self._attached is not None else None
-            loop = asyncio.get_running_loop()
-
-            def gone(reason: str) -> None:
-                loop.call_soon_threadsafe(self._broken, channel, reason)
-
-            channel.session = await asyncio.to_thread(
-                self._services.session, engine, avatar, present, marked, layout, composed, gone
-            )
-            channel.caller = peer = self._peer(channel, "caller")
-            await peer.take(offer)
-            self._still_there(channel)
-            self._receive(channel, channel.session)
-            answer = await peer.answer()
-            self._still_there(channel)
-        except BaseException:
-            await asyncio.shield(self._end(channel, "it could not start"))
+            return await self.whole(self._open(channel, offer))
+        except asyncio.CancelledError:
+            self._end(channel, "whoever asked for it has gone")
             raise
-        self._attach()
-        log.info("caller came", channel=name, engine=engine, audio=offer.audio)
-        return Accepted(peer, answer)
 
     async def view(self, name: str, sdp: str, screen: Screen) -> Accepted:
         """Let a viewer in. Raises Problem."""
@@ -98,22 +88,17 @@ class Lobby:
             self.turned_away["viewers"] += 1
             most = self._settings.max_viewers
             raise busy("too-many-viewers", f"{most} viewers is this channel's limit", RETRY_SECONDS, limit=most)
-        peer = self._peer(channel, "viewer")
-        try:
-            viewer = await self._send(channel, peer, offer, screen)
-            answer = offers.declare_level(await peer.answer(), viewer.track.stream.form.level)
-            self._still_there(channel)
-        except BaseException:
-            await asyncio.shield(self._drop(channel, peer))
-            raise
-        log.info("viewer came", channel=name, screen=screen.name, viewers=len(channel.viewers))
-        return Accepted(peer, answer)
+        return await self.whole(self._admit(channel, offer, screen))
+
+    async def whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns. It goes on to its end even where whoever waits for it is cancelled."""
+        return await asyncio.shield(self.see_to(work))
 
     def live(self, name: str) -> Channel:
         """The channel called `name`. Raises Problem 404, with the time to ask again, while nobody is live there."""
         channel = self.channels.get(name)
-        if channel is None or channel.session is None or channel.caller is None:
-            raise self._not_live(name)
+        if channel is None or not channel.life.live:
+            raise not_live(name)
         return channel
 
     def caller(self, name: str, peer_id: str) -> Peer:
@@ -131,38 +116,54 @@ class Lobby:
         return channel.viewers[peer_id].peer
 
     async def leave(self, name: str, peer: Peer, reason: str = "asked to") -> None:
-        """Let `peer` go. A caller takes the channel with it."""
+        """Let `peer` go. A caller takes the channel with it, whose end is waited for."""
         channel = self.channels.get(name)
         if channel is None:
             return
         if channel.caller is peer:
-            await self._end(channel, reason)
+            await asyncio.wait([self._end(channel, reason)], timeout=ENDING_PATIENCE)
         elif peer.id in channel.viewers:
-            await self._drop(channel, peer)
-            log.info("viewer left", channel=name, reason=reason, viewers=len(channel.viewers))
+            channel.happen(Event.LEFT, peer.id)
+            log.info("viewer left", channel=name, reason=reason, viewers=channel.watching)
 
-    def uses(self, avatar: str) -> bool:
-        """Whether somebody is live with this avatar."""
-        return any(channel.avatar == avatar for channel in self.channels.values())
+    @asynccontextmanager
+    async def forgetting(self, avatar: str) -> AsyncIterator[None]:
+        """While this lasts nobody is live with `avatar`, nor can be, and what was is at its end, recordings too.
+
+        Raises Problem: 409 where somebody is, 503 where what was does not end.
+        """
+        if any(channel.avatar == avatar for channel in self.channels.values()):
+            raise Problem(409, "avatar-live", "this avatar is live right now; end the call, then forget it")
+        self._forgetting[avatar] += 1
+        try:
+            endings = [ending for channel, ending in self._ending.items() if channel.avatar == avatar]
+            if endings and (await asyncio.wait(endings, timeout=ENDING_PATIENCE))[1]:
+                raise busy("call-ending", "a call with this avatar is still ending; ask again", RETRY_SECONDS)
+            yield
+        finally:
+            self._forgetting -= Counter({avatar: 1})
 
     def report(self, channel: Channel) -> ChannelReport:
         assert channel.session is not None
+        recording = channel.recording
         return ChannelReport(
             name=channel.name,
             avatar=channel.avatar if self._settings.private else "",  # an id is the key to a face
             engine=channel.engine,
-            parallel=self.parallel(channel),
+            parallel=channel.parallel,
             since=channel.since,
-            viewers=len(channel.viewers),
+            viewers=channel.watching,
             frames_received=channel.ingest.received if channel.ingest else 0,
             drops_before_session=channel.ingest.replaced if channel.ingest else 0,
             session=channel.session.report(),
             streams=channel.presenter.reports(),
-            recording=channel.recording.report() if channel.recording else None,
-            recorded=self.shown(channel.recording.facts)
-            if channel.recording and not channel.recording.under_way
-            else None,
+            recording=recording.report() if recording else None,
+            recorded=self.shown(recording.facts) if recording and not recording.under_way else None,
         )
+
+    def reports(self) -> list[ChannelReport]:
+        """Of every live channel."""
+        return [self.report(channel) for channel in self.channels.values() if channel.life.live]
 
     def shown(self, facts: Facts) -> Facts:
         """A recording's facts as clients get them: an avatar's id is the key to a face."""
@@ -183,35 +184,104 @@ class Lobby:
         return self._admission.utilisation(self._loads)
 
     async def close(self) -> None:
-        """Everybody out."""
-        await asyncio.gather(*(self._end(channel, STOPPING) for channel in list(self.channels.values())))
-        await asyncio.gather(*self._leaving, return_exceptions=True)
-
-    def _reserve(self, name: str, avatar: str, engine: str) -> Channel:
-        if name in self.channels:
-            raise Problem(409, "channel-taken", f"somebody is live in {name!r} already; choose another channel")
-        try:
-            self.check_room(engine)
-        except Problem:
-            self.turned_away["callers"] += 1
-            raise
-        channel = Channel(name, avatar, engine, time.time(), Presenter(self.form, self._codec))
-        self.channels[name] = channel
-        return channel
-
-    def parallel(self, channel: Channel) -> bool:
-        """Whether its views are parallel projections."""
-        return getattr(self._services.engine(channel.engine), "parallel", False)
+        """Everybody out, and nobody in any more. What hangs is left behind. Never raises."""
+        self._stopping = True
+        for channel in list(self.channels.values()):
+            self._end(channel, STOPPING)
+        while self._under_way:
+            _, hanging = await asyncio.wait(self._under_way, timeout=ENDING_PATIENCE)
+            if hanging:
+                log.error("the server stops without what does not end", tasks=len(hanging))
+                return
 
     def form(self, screen: Screen) -> Form:
         """How `screen` is sent. Raises ValueError where it is larger than H.264 goes."""
         width, height = screen.quilt_width + screen.quilt_width % 2, screen.quilt_height + screen.quilt_height % 2
         return form_for(width, height, self._settings.frames_per_second, self._settings.bitrate)
 
+    def _reserve(self, name: str, avatar: str, engine: str) -> Channel:
+        if self._stopping:
+            raise _stopping()
+        if name in self.channels:
+            raise Problem(409, "channel-taken", f"somebody is live in {name!r} already; choose another channel")
+        if self._forgetting[avatar]:
+            raise Problem(409, "avatar-being-forgotten", "this avatar is being forgotten; choose another one")
+        try:
+            self.check_room(engine)
+        except Problem:
+            self.turned_away["callers"] += 1
+            raise
+        channel = Channel(name, avatar, engine, Presenter(self.form, self._codec), self._may_be_shown)
+        self.channels[name] = channel
+        return channel
+
+    async def _open(self, channel: Channel, offer: Offer) -> Accepted:
+        try:
+            session = await self._make(channel)
+            self._still_there(channel)
+            channel.caller = peer = self._peer(channel, "caller")
+            await peer.take(offer)
+            self._still_there(channel)
+            channel.receive(peer, session, self._limits, partial(self._unreceived, channel))
+            answer = await peer.answer()
+            channel.happen(Event.ANSWERED)
+            self._still_there(channel)
+        except BaseException:
+            ended = channel.reason
+            await self._end(channel, "it could not start")
+            if ended:  # whatever it was that failed, failed for that
+                raise self._over(channel) from None
+            raise
+        log.info("caller came", channel=channel.name, engine=channel.engine, audio=offer.audio)
+        return Accepted(peer, answer)
+
+    async def _make(self, channel: Channel) -> Session:
+        """Its session; one that comes after the call's end is closed again."""
+        try:
+            loop = asyncio.get_running_loop()
+            channel.session, channel.parallel = await workers.slow(self._session, channel, loop)
+        except BaseException:
+            channel.happen(Event.UNMADE)
+            raise
+        channel.happen(Event.MADE)
+        return channel.session
+
+    def _session(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> tuple[Session, bool]:
+        """In a thread: loading an engine takes its time, and so does asking what it can, while another one loads."""
+
+        def gone(reason: str) -> None:
+            loop.call_soon_threadsafe(self._broken, channel, reason)
+
+        composed = partial(self._attached.take, channel.name) if self._attached is not None else None
+        marked, layout, present = self._settings.mark, layout_for(self._codec), channel.presenter.present
+        session = self._services.session(channel.engine, channel.avatar, present, marked, layout, composed, gone)
+        return session, getattr(self._services.engine(channel.engine), "parallel", False)
+
+    async def _admit(self, channel: Channel, offer: Offer, screen: Screen) -> Accepted:
+        self._still_there(channel)
+        peer = self._peer(channel, "viewer")
+        viewer = channel.admit(peer, screen)
+        peer.connection.on("connectionstatechange", partial(self._connected, channel, peer))
+        try:
+            await channel.send(viewer, offer)
+            answer = offers.declare_level(await peer.answer(), self.form(screen).level)
+            self._still_there(channel)
+        except BaseException:
+            channel.happen(Event.LEFT, peer.id)
+            self._still_there(channel)  # whatever it was that failed, failed for that
+            raise
+        return Accepted(peer, answer)
+
+    def _connected(self, channel: Channel, peer: Peer) -> None:
+        if peer.connected and peer.id in channel.viewers:
+            channel.happen(Event.CONNECTED, peer.id)
+            screen = channel.viewers[peer.id].screen.name
+            log.info("viewer came", channel=channel.name, screen=screen, viewers=channel.watching)
+
     def _peer(self, channel: Channel, role: str) -> Peer:
         def gone(reason: str) -> None:
             log.info("peer lost", channel=channel.name, role=role, reason=reason)
-            self._later(self.leave(channel.name, peer, reason))
+            self.see_to(self.leave(channel.name, peer, reason))
 
         peer = Peer(self._settings, gone)
         return peer
@@ -225,99 +295,74 @@ class Lobby:
 
     def _broken(self, channel: Channel, reason: str) -> None:
         log.error("a call ends: its devices have failed", channel=channel.name, reason=reason)
-        self._later(self._end(channel, "its devices have failed"))
+        self._end(channel, "its devices have failed")
 
-    def _stopped(self, channel: Channel, reason: str) -> None:
+    def _unreceived(self, channel: Channel, reason: str) -> None:
         log.error("a call ends: its pictures cannot be taken in any more", channel=channel.name, reason=reason)
-        self._later(self._end(channel, "its pictures could not be taken in"))
+        self._end(channel, "its pictures could not be taken in")
 
-    def _later(self, leaving: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(leaving)
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+    def _end(self, channel: Channel, reason: str) -> asyncio.Future[None]:
+        """End it for `reason`, if it is not over. What is returned is done once everything of it is closed."""
+        channel.end(reason)
+        return self._see_off(channel)
 
-    def _receive(self, channel: Channel, session: Session) -> None:
-        assert channel.caller is not None
-        for transceiver in channel.caller.connection.getTransceivers():
-            track = transceiver.receiver.track
-            if track is None:
-                continue
-            if track.kind == "video":
-                sprop = offers.parameter_sets(channel.caller.connection.remoteDescription.sdp)
-                video = LiveVideo(transceiver.receiver, self._limits, sprop, channel=channel.name)
-                channel.ingest = Ingest(video, session.offer, partial(self._stopped, channel), LONGEST_SIDE)
-            else:
-                channel.voice = Voice(transceiver.receiver, channel=channel.name)
+    def _see_off(self, channel: Channel) -> asyncio.Future[None]:
+        if self.channels.get(channel.name) is channel:
+            del self.channels[channel.name]
+            self._ending[channel] = self.see_to(self._ended(channel))
+        ending = self._ending.get(channel)
+        return asyncio.shield(ending) if ending is not None else _done()
 
-    async def _send(self, channel: Channel, peer: Peer, offer: Offer, screen: Screen) -> Viewer:
-        assert channel.session is not None
-        stream = channel.presenter.stream(screen)
-        viewer = Viewer(peer, stream.join(), screen)
-        channel.viewers[peer.id] = viewer
-        channel.session.watch(screen)
-        transceiver = peer.connection.addTransceiver(viewer.track, "sendonly")
-        prefer_h264(transceiver)
-        if offer.audio and channel.voice is not None:
-            viewer.voice = channel.voice.listen()
-            _prefer_opus(peer.connection.addTransceiver(viewer.voice, "sendonly"))
-        await peer.take(offer)
-        on_keyframe_request(transceiver.sender, stream.ask_keyframe)
-        pace(transceiver.sender)
-        return viewer
+    async def _ended(self, channel: Channel) -> None:
+        await channel.ended()
+        self._ending.pop(channel, None)
+        log.info("caller left", channel=channel.name, reason=channel.reason)
 
-    async def _drop(self, channel: Channel, peer: Peer) -> None:
-        viewer = channel.viewers.pop(peer.id, None)
-        if viewer is not None:
-            channel.presenter.leave(viewer.track)
-            if viewer.voice is not None:
-                viewer.voice.stop()  # aiortc stops it only where the connection once stood
-            if channel.session is not None:
-                channel.session.unwatch(viewer.screen)
-        await peer.close()
+    def see_to(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that close() waits for; a task that nobody holds may vanish."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told to whoever waits, if anybody
+        return task
 
-    async def _end(self, channel: Channel, reason: str) -> None:
-        if self.channels.get(channel.name) is not channel:
-            return
-        del self.channels[channel.name]
-        if self._attached is not None and self._attached.channel == channel.name:
-            self._attached.leave()
-            self._attach()
-        if channel.ingest is not None:
-            await channel.ingest.close()
-        for viewer in list(channel.viewers.values()):
-            await self._drop(channel, viewer.peer)
-        if channel.caller is not None:
-            await channel.caller.close()
-        if channel.session is not None:
-            await asyncio.to_thread(channel.session.close)
-            log.info("caller left", channel=channel.name, reason=reason)
-        if channel.recording is not None:  # with the last pictures that were still under way
-            await channel.recording.finish(reason if reason == STOPPING else CALLER_LEFT)
-
-    def _attach(self) -> None:
+    def _may_be_shown(self, channel: Channel, live: bool) -> None:
         """Let the display of this machine watch a live channel, if it has none."""
-        if self._attached is None or self._attached.channel is not None:
+        if self._attached is None:
             return
-        for channel in self.channels.values():
-            if channel.session is not None and channel.ingest is not None and self._attached.wants(channel.name):
-                self._attached.watch(channel.name, channel.session, self.parallel(channel))
+        if not live and self._attached.channel == channel.name:
+            self._attached.leave()
+        if self._attached.channel is not None:
+            return
+        for one in self.channels.values():
+            if one.life.live and one.session is not None and self._attached.wants(one.name):
+                self._attached.watch(one.name, one.session, one.parallel)
                 return
 
     def _still_there(self, channel: Channel) -> None:
-        """Raises Problem 404 where the channel ended while we were waiting, its caller's patience for one."""
-        if self.channels.get(channel.name) is not channel:
-            raise self._not_live(channel.name)
+        """Raises Problem where the call ended while we were waiting, its caller's patience for one."""
+        if channel.life.over:
+            raise self._over(channel)
 
-    def _not_live(self, name: str) -> Problem:
-        return Problem(
-            404, "not-live", f"nobody is live in {name!r} yet; ask again", {"Retry-After": str(LIVE_RETRY_SECONDS)}
-        )
+    def _over(self, channel: Channel) -> Problem:
+        return _stopping() if self._stopping else not_live(channel.name)
 
 
-def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:
-    capabilities = transceiver.sender.getCapabilities("audio").codecs
-    transceiver.setCodecPreferences([codec for codec in capabilities if codec.mimeType == "audio/opus"])
+def not_live(name: str) -> Problem:
+    return Problem(
+        404, "not-live", f"nobody is live in {name!r} yet; ask again", {"Retry-After": str(LIVE_RETRY_SECONDS)}
+    )
+
+
+def _stopping() -> Problem:
+    return busy("stopping", "this server is stopping; ask again in a while", RETRY_SECONDS)
 
 
 def _no_session() -> Problem:
     return Problem(404, "no-such-session", "there is no such session; it may have ended")
+
+
+def _done() -> asyncio.Future[None]:
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done

@@ -59,21 +59,25 @@ class SendQueue:
 
 
 class ViewerTrack(MediaStreamTrack):
-    """What one viewer's sender reads: packets ready to be cut into RTP."""
+    """What one viewer's sender reads: packets ready to be cut into RTP. None come before Presenter.join()."""
 
     kind = "video"
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stream = stream
+        self.stream: Stream | None = None
         self.waiting = SendQueue()
         self.sent = 0
         self._came = asyncio.Event()
 
     def put(self, unit: AccessUnit) -> None:
         if self.waiting.offer(unit):
-            self.stream.ask_keyframe()
+            self.ask_keyframe()
         self._came.set()
+
+    def ask_keyframe(self) -> None:
+        if self.stream is not None:
+            self.stream.ask_keyframe()
 
     async def recv(self) -> Any:
         while (unit := self.waiting.take()) is None:
@@ -127,11 +131,10 @@ class Stream:
         if self._encoder is not None:  # its first picture is a keyframe anyway
             self._encoder.ask_keyframe()
 
-    def join(self) -> ViewerTrack:
-        track = ViewerTrack(self)
+    def join(self, track: ViewerTrack) -> None:
+        track.stream = self
         self.viewers.add(track)
         self.ask_keyframe()
-        return track
 
     def leave(self, track: ViewerTrack) -> None:
         self.viewers.discard(track)
@@ -188,9 +191,15 @@ class Presenter:
             self._streams[screen] = Stream(screen, self._form(screen), self._codec)
         return self._streams[screen]
 
+    def join(self, track: ViewerTrack, screen: Screen) -> None:
+        """Let `track` have what is encoded of `screen` from now on. The session must be told to render that screen."""
+        self.stream(screen).join(track)
+
     def leave(self, track: ViewerTrack) -> None:
-        track.stream.leave(track)
-        self._close_unwatched(track.stream)
+        stream, track.stream = track.stream, None
+        assert stream is not None
+        stream.leave(track)
+        self._close_unwatched(stream)
 
     def end_recording(self, stream: Stream, put: Callable[[AccessUnit], None]) -> None:
         stream.recordings.discard(put)

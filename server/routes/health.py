@@ -77,9 +77,7 @@ def router(settings: Settings) -> APIRouter:
 
 
 def _reports(lobby: Lobby | None) -> list[ChannelReport]:
-    if lobby is None:
-        return []
-    return [lobby.report(channel) for channel in lobby.channels.values() if channel.session and channel.caller]
+    return lobby.reports() if lobby is not None else []
 
 
 class _Live:

@@ -16,6 +16,7 @@ from pipeline.avatars import SAMPLE, AvatarRecord, Consent
 from server.calls.services import Services
 from server.media import portraits
 from server.problems import Problem, busy
+from server.routes.signalling import lobby_of
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -70,12 +71,10 @@ def router(settings: Settings) -> APIRouter:
         if avatar == SAMPLE:
             raise Problem(403, "built-in", "the built-in sample stays: it is part of the program")
         await asyncio.to_thread(services.avatars.get, avatar)
-        lobby = request.app.state.lobby
-        if lobby is not None and lobby.uses(avatar):
-            raise Problem(409, "avatar-live", "this avatar is live right now; end the call, then forget it")
-        # recordings first: where this fails, all can be tried again
-        await asyncio.to_thread(request.app.state.archive.forget, avatar)
-        await asyncio.to_thread(services.avatars.forget, avatar)
+        async with lobby_of(request).forgetting(avatar):
+            # recordings first: where this fails, all can be tried again
+            await asyncio.to_thread(request.app.state.archive.forget, avatar)
+            await asyncio.to_thread(services.avatars.forget, avatar)
         log.info("avatar forgotten")
         return Response(status_code=204)
 

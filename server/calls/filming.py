@@ -1,0 +1,120 @@
+"""Filming: how a recording of a live call begins, and stills of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import BinaryIO
+
+import structlog
+
+from display.screen import Screen, screen
+from display.tiling import Tiling
+from pipeline.stages import Picture
+from server import workers
+from server.calls.channel import Channel
+from server.calls.lifecycle import Action, Event, Filming
+from server.calls.lobby import Lobby, not_live
+from server.problems import Problem
+from server.recordings.archive import Archive, Facts
+from server.recordings.recording import Limits, Recording
+from server.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+STILL_SECONDS = 5.0
+"How long a still waits for a picture: a caller whose camera stands still sends none."
+
+
+async def begin(lobby: Lobby, settings: Settings, channel: Channel) -> Recording:
+    """A recording of `channel` that goes on. Raises Problem."""
+    refused = channel.happen(Event.ASKED)
+    while channel.life.filming is Filming.BEGINNING and Action.ALREADY in refused:
+        assert channel.beginning is not None
+        await asyncio.wait([channel.beginning])  # it may fail, and then this one's turn has come
+        refused = channel.happen(Event.ASKED)
+    if Action.NOT_LIVE in refused:
+        raise not_live(channel.name)
+    if Action.ALREADY in refused:
+        assert channel.recording is not None
+        going = channel.recording.facts.name
+        raise Problem(409, "already-recording", f"{channel.name!r} is being recorded already", name=going)
+    channel.beginning = lobby.see_to(_begun(lobby, settings, channel))
+    return await asyncio.shield(channel.beginning)
+
+
+async def _begun(lobby: Lobby, settings: Settings, channel: Channel) -> Recording:
+    whole = screen(settings.screen)
+    limits = Limits(settings.min_free_bytes, settings.max_recording_seconds)
+    note = Tiling.of(whole, channel.parallel).note
+    try:
+        facts, file = await _opened(lobby.archive, channel, whole, limits)
+        sound = channel.voice is not None
+        channel.recording = recording = Recording(lobby.archive, facts, file, lobby.form(whole), limits, sound, note)
+    except BaseException:
+        channel.happen(Event.UNBEGUN)
+        raise
+    if Action.JOIN not in channel.happen(Event.BEGUN):  # the call has ended meanwhile, and this recording with it
+        raise not_live(channel.name)
+    _join(lobby, channel, recording, whole)
+    log.info("recording", channel=channel.name, name=facts.name)
+    return recording
+
+
+async def _opened(archive: Archive, channel: Channel, whole: Screen, limits: Limits) -> tuple[Facts, BinaryIO]:
+    try:
+        free = await workers.slow(archive.free)
+        if free < limits.free_bytes:
+            raise Problem(
+                507,
+                "too-little-room",
+                f"{free >> 20} MiB are free in {archive.folder}; a recording begins with {limits.free_bytes >> 20}: "
+                "delete some, or see TELEQUILT_MIN_FREE_BYTES and TELEQUILT_RECORDINGS_DIR",
+                limit=limits.free_bytes,
+            )
+        return await workers.slow(archive.begin, channel.name, channel.avatar, whole.name, whole.file_suffix)
+    except OSError as failure:
+        log.error("a recording cannot be written", folder=str(archive.folder), cause=str(failure))
+        raise Problem(
+            507, "cannot-write", f"recordings cannot be written here: {failure.strerror}; the operator can mend it"
+        ) from failure
+
+
+def _join(lobby: Lobby, channel: Channel, recording: Recording, whole: Screen) -> None:
+    """Let `recording` take what the channel sends, and the session render it even if nobody watches."""
+    session, voice, stream = channel.session, channel.voice, channel.presenter.stream(whole)
+    assert session is not None
+
+    async def finished() -> None:
+        await recording.finish("")  # which has begun to end, and says why itself
+        channel.happen(Event.FINISHED)
+
+    def release() -> None:
+        channel.presenter.end_recording(stream, recording.put)
+        session.unwatch(whole)
+        if voice is not None:
+            voice.leave(recording.hear)
+        lobby.see_to(finished())
+
+    recording.release = release
+    stream.record(recording.put)
+    session.watch(whole)
+    if voice is not None:
+        voice.join(recording.hear)
+
+
+async def still(channel: Channel, whole: Screen) -> Picture:
+    """The channel's next quilt. Raises Problem 503 where none comes."""
+    session = channel.session
+    assert session is not None
+    session.watch(whole)
+    try:
+        return await asyncio.wait_for(channel.presenter.still(whole), STILL_SECONDS)
+    except TimeoutError:
+        raise Problem(
+            503,
+            "no-picture",
+            f"no picture came for {STILL_SECONDS:g} s; is the caller's camera on?",
+            {"Retry-After": "2"},
+        ) from None
+    finally:
+        session.unwatch(whole)
