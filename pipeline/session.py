@@ -125,6 +125,11 @@ class Session:
         with self._lock:
             return self._times.cost
 
+    def fps(self) -> float:
+        """Frames finished a second, lately."""
+        with self._lock:
+            return self._times.rate(self._now())
+
     def close(self) -> None:
         """Take no more frames, wait for those under way, let the observer go. Not from within `present`.
 

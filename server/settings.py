@@ -76,6 +76,16 @@ class Settings(BaseSettings):
 
     max_channels: int = Field(default=4, ge=1, description="Callers at once.")
     max_viewers: int = Field(default=16, ge=1, description="Viewers of one channel at once.")
+    max_forms: int = Field(
+        default=4,
+        ge=1,
+        description="Forms (the quilt, single views) of one channel encoded at once; each is an encoder.",
+    )
+    max_packets: int = Field(
+        default=12_000,
+        ge=100,
+        description="RTP packets a second to all viewers together; one event loop sends them all.",
+    )
     max_sdp_bytes: int = Field(default=128 * 1024, ge=1024, description="Largest SDP body.")
     max_portrait_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="Largest portrait file.")
     max_portrait_pixels: int = Field(

@@ -86,14 +86,16 @@ async def test_a_caller_too_many_is_told_when_to_come_again_and_comes_in_once_an
         assert problem["type"] == "urn:telequilt:problem:too-many-callers"
         assert "one caller more would make everybody's picture late (cpu:1 at " in problem["detail"]
         assert problem["utilisation"]["cpu:1"] > 1
-        assert (await http.get("/readyz")).status_code == 503
+        ready = await http.get("/readyz")
+        assert ready.status_code == 200, "who watches the first must still get here"
+        assert ready.json()["callers"].startswith("every place is taken")
         metrics = (await http.get("/metrics")).text
         assert 'telequilt_turned_away_total{who="callers"} 1.0' in metrics
         assert 'telequilt_device_up{device="cpu:1",placement="cpu"} 1.0' in metrics
         shown = len(viewer.pictures)
         await viewer.seen(shown + 5)
         await first.hang_up()
-        assert (await http.get("/readyz")).status_code == 200
+        assert (await http.get("/readyz")).json() == {"status": "ready", "callers": "welcome"}
         assert (await third.publish("third")).status_code == 201
 
 

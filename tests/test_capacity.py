@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clock import UNKNOWN, Cost
-from pipeline.devices.capacity import ENOUGH_FRAMES, PROCESSOR, Capacity, Load
+from pipeline.devices.capacity import ENOUGH_FRAMES, PROCESSOR, REMEMBERED, Capacity, Load
 
 
 def load(engine: str = "quick", views: int = 24, frames: int = 250, **busy: float) -> Load:
@@ -71,12 +73,43 @@ def test_the_first_frames_of_a_call_prove_nothing():
     assert not capacity.with_another([load(frames=ENOUGH_FRAMES, cpu1=3.0)], "quick").fits
 
 
-def test_a_bad_moment_is_not_held_against_those_who_come_later():
+def test_a_bad_moment_is_outvoted_and_a_good_one_too():
     capacity = of_many_cores()
-    assert not capacity.with_another([load(cpu1=0.030)], "quick").fits, "something else keeps the machine busy now"
-    assert capacity.with_another([QUICK], "quick").fits
-    capacity.with_another([load(cpu1=0.030)], "quick")
-    assert capacity.with_another([UNWATCHED], "quick").utilisation["cpu:1"] == pytest.approx(0.5)
+    usual = [load(cpu1=0.010 + number * 1e-5) for number in range(10)]
+    for cost in usual:
+        capacity.now([cost])
+    capacity.now([load(cpu1=0.030)])
+    capacity.now([load(cpu1=0.001)])
+    assert capacity.with_another([UNWATCHED], "quick").utilisation["cpu:1"] == pytest.approx(0.5, rel=0.02)
+
+
+def test_what_callers_cost_now_is_believed_once_it_has_gone_on_for_a_while():
+    """The cheapest ever seen would be the machine at its coolest, with nobody else there."""
+    capacity = of_many_cores()
+    capacity.now([load(cpu1=0.010)])
+    for number in range(REMEMBERED):
+        capacity.now([load(cpu1=0.020 + number * 1e-5)])
+    assert capacity.with_another([UNWATCHED], "quick").utilisation["cpu:1"] == pytest.approx(1.0, rel=0.02)
+
+
+def test_what_the_process_does_beside_its_devices_threads_is_counted_for_every_caller():
+    """Four threads inside one call of the renderer's look like one from outside."""
+    capacity = Capacity(25, cores=4)
+    live = [replace(QUICK, fps=25)]  # 0.014 s a frame: 0.35 cores of its threads
+    assert capacity.now(live).utilisation[PROCESSOR] == pytest.approx(0.35 / 4, abs=1e-3)
+    for _ in range(60):
+        capacity.measured(live, cores=1.05)
+    assert capacity.now(live).utilisation[PROCESSOR] == pytest.approx(1.05 / 4, rel=0.01)
+    assert capacity.with_another(live, "quick").utilisation[PROCESSOR] == pytest.approx(2.1 / 4, rel=0.01)
+
+
+def test_while_nobody_is_watched_the_processor_tells_nothing_of_callers():
+    capacity = Capacity(25, cores=4)
+    for _ in range(60):
+        capacity.measured([UNWATCHED], cores=3.0)
+        capacity.measured([], cores=3.0)
+        capacity.measured([replace(QUICK, fps=0.5)], cores=3.0)
+    assert capacity.now([QUICK]).utilisation[PROCESSOR] == pytest.approx(0.35 / 4, abs=1e-3)
 
 
 def test_engines_are_told_apart():

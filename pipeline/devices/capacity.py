@@ -5,7 +5,7 @@ Decides without a thread and without a clock: no torch, asyncio, threading or ti
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,10 @@ ENOUGH_FRAMES = 25
 "Watched frames until a caller's cost is believed: kernels compile and caches fill with the first ones."
 PROCESSOR = "the processor"
 "All CPU threads together, which share its cores."
+REMEMBERED = 25
+"Costs of an engine's callers whose median is what the next one is expected to cost."
+LEAST_TO_TELL, SLOWLY = 0.1, 0.1
+"Cores that threads must be busy with before what else the process does says anything; how far each look moves the estimate."
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Load:
     engine: str
     cost: Cost
     "As measured while somebody watched."
+    fps: float = 0.0
+    "Frames a second that it has now."
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Capacity:
 
     def __init__(self, frames_per_second: float, cores: int, limit: float = FULL) -> None:
         self._rate, self._cores, self._limit = frames_per_second, cores, limit
-        self._usual: dict[str, Cost] = {}
+        self._lately: dict[str, deque[Cost]] = {}
+        self._overhead = 1.0
 
     def with_another(self, live: Sequence[Load], engine: str) -> Estimate:
         """The devices with all of `live` and one more caller of `engine`, everybody watched and at the full frame rate.
@@ -73,23 +80,44 @@ class Capacity:
         for load in live:
             for device, seconds in self._of(load).busy.items():
                 utilisation[device] += seconds * self._rate
-        threads = sum(share for device, share in utilisation.items() if device.startswith("cpu"))
+        threads = sum(share for device, share in utilisation.items() if _is_thread(device))
         if threads:
-            utilisation[PROCESSOR] = threads / self._cores
+            utilisation[PROCESSOR] = threads * self._overhead / self._cores
         return Estimate({device: round(share, 3) for device, share in utilisation.items()}, self._limit)
 
+    def measured(self, live: Sequence[Load], cores: float) -> None:
+        """Lately this process has kept so many cores busy, with `live`.
+
+        What that is more than its devices' threads account for goes with every caller: threads inside an engine's and an
+        encoder's calls, packets, decoding.
+        """
+        threads = sum(
+            seconds * load.fps for load in live for device, seconds in load.cost.busy.items() if _is_thread(device)
+        )
+        if threads > LEAST_TO_TELL:
+            self._overhead += SLOWLY * (max(1.0, cores / threads) - self._overhead)
+
     def _learn(self, load: Load) -> None:
-        """What a caller costs whose whole quilt is watched, and who is held up least by whatever else the machine does."""
-        known = self._usual.get(load.engine)
-        if load.cost.frames >= ENOUGH_FRAMES and (known is None or _tells_more(load.cost, known)):
-            self._usual[load.engine] = load.cost
+        """What a caller costs whose whole quilt is watched."""
+        if load.cost.frames < ENOUGH_FRAMES:
+            return
+        lately = self._lately.setdefault(load.engine, deque(maxlen=REMEMBERED))
+        if lately and lately[-1].views < load.cost.views:
+            lately.clear()
+        if not lately or (load.cost.views == lately[-1].views and load.cost not in lately):
+            lately.append(load.cost)
+
+    def _usual(self, engine: str) -> Cost:
+        """The median of late: neither a bad moment nor the best one ever is what the next caller costs."""
+        lately = sorted(self._lately.get(engine, ()), key=lambda cost: sum(cost.busy.values()))
+        return lately[len(lately) // 2] if lately else UNKNOWN
 
     def _of(self, load: Load) -> Cost:
         """What this caller costs now; where too little of it is watched to know, what is usual."""
-        usual = self._usual.get(load.engine, UNKNOWN)
+        usual = self._usual(load.engine)
         known = load.cost.frames >= ENOUGH_FRAMES and load.cost.views >= usual.views
         return load.cost if known else usual
 
 
-def _tells_more(cost: Cost, than: Cost) -> bool:
-    return (cost.views, -sum(cost.busy.values())) > (than.views, -sum(than.busy.values()))
+def _is_thread(device: str) -> bool:
+    return device.startswith("cpu")

@@ -1,17 +1,26 @@
-"""Admission: whether one more caller may come in, before anybody's picture grows old of it."""
+"""Admission: whether one more caller or viewer may come in, before anybody's picture grows old of it. Counts what costs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
 
+from display.screen import Screen
 from pipeline.devices.capacity import Capacity, Load
 from pipeline.executors.health import DeviceReport, able
+from server.media.encode import Form
+from server.media.rates import packets_of
 from server.problems import Problem, busy
 from server.settings import Settings
 
 RETRY_SECONDS = 5
 "When somebody turned away may try again."
+MOST_COMING = 16
+"Viewers of one channel who may be connecting at once; a newer one takes the place of the one who takes longest."
+LOOKED_OVER = 5.0
+"Seconds over which the processor's use is taken."
 
 
 def cores() -> int:
@@ -21,15 +30,16 @@ def cores() -> int:
 
 class Admission:
     def __init__(self, settings: Settings) -> None:
-        self._most = settings.max_channels
+        self._settings = settings
         self._capacity = Capacity(settings.frames_per_second, cores())
+        self._used: deque[tuple[float, float]] = deque()
 
     def check(self, live: Sequence[Load], engine: str, devices: Sequence[DeviceReport]) -> None:
         """Raises Problem 503 unless one more caller of `engine`, whose devices do as reported, can be served beside `live`."""
-        if len(live) >= self._most:
-            raise _full(f"{self._most} callers is this server's limit", limit=self._most)
-        if not able(devices):
-            raise _failed(devices)
+        most = self._settings.max_channels
+        if len(live) >= most:
+            raise _full(f"{most} callers is this server's limit", limit=most)
+        self.check_devices(devices)
         estimate = self._capacity.with_another(live, engine)
         if not estimate.fits:
             raise _full(
@@ -38,13 +48,55 @@ class Admission:
                 utilisation=estimate.utilisation,
             )
 
+    def check_devices(self, devices: Sequence[DeviceReport]) -> None:
+        """Raises Problem 503 where nothing can be made with them."""
+        if not able(devices):
+            raise _failed(devices)
+
+    def check_viewer(
+        self, watching: int, encoded: Mapping[Screen, float], sent: float, screen: Screen, form: Form
+    ) -> None:
+        """Raises Problem 503 unless one more viewer of `screen`, sent as `form`, can be served.
+
+        Beside `watching` connected viewers of the same channel, whose pictures are `encoded` (screen -> RTP packets a second that
+        one viewer gets), while everybody on this server is `sent` so many packets a second.
+        """
+        limits = self._settings
+        if watching >= limits.max_viewers:
+            most = limits.max_viewers
+            raise _crowded("too-many-viewers", f"{most} viewers is this channel's limit", most)
+        if screen not in encoded and len(encoded) >= limits.max_forms:
+            known = " and ".join(sorted(one.name for one in encoded))
+            most = limits.max_forms
+            raise _crowded("too-many-forms", f"{most} forms are encoded of this channel already: watch {known}", most)
+        more = encoded.get(screen, packets_of(form.bitrate / 8))
+        if sent and sent + more > limits.max_packets:
+            most = limits.max_packets
+            raise _crowded(
+                "too-many-packets", f"{sent:.0f} packets a second are sent, {more:.0f} more would be too many", most
+            )
+
     def utilisation(self, live: Sequence[Load]) -> dict[str, float]:
         """Device -> share of the time that it works when everybody of `live` is watched."""
         return self._capacity.now(live).utilisation
 
+    def look(self, live: Sequence[Load]) -> None:
+        """See what the processor does for `live`; now and then, but not while an engine is being loaded."""
+        now, spent = time.monotonic(), time.process_time()
+        self._used.append((now, spent))
+        while now - self._used[0][0] > LOOKED_OVER:
+            self._used.popleft()
+        since, before = self._used[0]
+        if now > since:
+            self._capacity.measured(live, (spent - before) / (now - since))
+
 
 def _full(detail: str, **members: object) -> Problem:
     return busy("too-many-callers", detail, RETRY_SECONDS, **members)
+
+
+def _crowded(kind: str, detail: str, limit: int) -> Problem:
+    return busy(kind, detail, RETRY_SECONDS, limit=limit)
 
 
 def _failed(devices: Sequence[DeviceReport]) -> Problem:

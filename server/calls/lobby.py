@@ -21,10 +21,10 @@ from pipeline.devices.capacity import Load
 from pipeline.executors.deployments import Deployment
 from pipeline.session import Session
 from server import workers
-from server.calls.admission import RETRY_SECONDS, Admission
+from server.calls.admission import MOST_COMING, RETRY_SECONDS, Admission
 from server.calls.channel import STOPPING, Channel, ChannelReport
 from server.calls.closing import PATIENCE
-from server.calls.lifecycle import Event
+from server.calls.lifecycle import Event, Viewing
 from server.calls.services import Services
 from server.displays.attached import Attached
 from server.media.encode import Form, form_for, layout_for
@@ -84,10 +84,7 @@ class Lobby:
         """Let a viewer in. Raises Problem."""
         offer = offers.viewing(sdp)
         channel = self.live(name)
-        if len(channel.viewers) >= self._settings.max_viewers:
-            self.turned_away["viewers"] += 1
-            most = self._settings.max_viewers
-            raise busy("too-many-viewers", f"{most} viewers is this channel's limit", RETRY_SECONDS, limit=most)
+        self._check_viewer(channel, screen)
         return await self.whole(self._admit(channel, offer, screen))
 
     async def whole(self, work: Coroutine[Any, Any, T]) -> T:
@@ -172,6 +169,10 @@ class Lobby:
     def check_room(self, engine: str) -> None:
         """Raises Problem 503 where no caller of `engine` can come in now."""
         self._admission.check(self._loads, engine, self._services.places.reports(engine))
+
+    def check_devices(self, engine: str) -> None:
+        """Raises Problem 503 where no picture of `engine` can be made."""
+        self._admission.check_devices(self._services.places.reports(engine))
 
     @property
     def places(self) -> list[Deployment]:
@@ -259,6 +260,9 @@ class Lobby:
 
     async def _admit(self, channel: Channel, offer: Offer, screen: Screen) -> Accepted:
         self._still_there(channel)
+        coming = channel.life.viewers(Viewing.COMING)
+        if len(coming) >= MOST_COMING:  # an offer costs nothing: those who never connect must not keep others out
+            await self.leave(channel.name, channel.viewers[coming[0]].peer, "a newer viewer took its place")
         peer = self._peer(channel, "viewer")
         viewer = channel.admit(peer, screen)
         peer.connection.on("connectionstatechange", partial(self._connected, channel, peer))
@@ -272,11 +276,27 @@ class Lobby:
             raise
         return Accepted(peer, answer)
 
+    def _check_viewer(self, channel: Channel, screen: Screen) -> None:
+        """Raises Problem 503 where one more viewer of it cannot be served."""
+        sent = sum(one.presenter.packets for one in self.channels.values())
+        try:
+            self._admission.check_viewer(channel.watching, channel.presenter.watched, sent, screen, self.form(screen))
+        except Problem:
+            self.turned_away["viewers"] += 1
+            raise
+
     def _connected(self, channel: Channel, peer: Peer) -> None:
-        if peer.connected and peer.id in channel.viewers:
-            channel.happen(Event.CONNECTED, peer.id)
-            screen = channel.viewers[peer.id].screen.name
-            log.info("viewer came", channel=channel.name, screen=screen, viewers=channel.watching)
+        """From now on it costs: there may be no place any more, where many came at once."""
+        if not peer.connected or channel.life.of(peer.id) is not Viewing.COMING:
+            return
+        screen = channel.viewers[peer.id].screen
+        try:
+            self._check_viewer(channel, screen)
+        except Problem as full:
+            self.see_to(self.leave(channel.name, peer, full.detail))
+            return
+        channel.happen(Event.CONNECTED, peer.id)
+        log.info("viewer came", channel=channel.name, screen=screen.name, viewers=channel.watching)
 
     def _peer(self, channel: Channel, role: str) -> Peer:
         def gone(reason: str) -> None:
@@ -289,7 +309,9 @@ class Lobby:
     @property
     def _loads(self) -> list[Load]:
         return [
-            Load(one.engine, one.session.cost() if one.session is not None else UNKNOWN)
+            Load(one.engine, one.session.cost(), one.session.fps())
+            if one.session is not None
+            else Load(one.engine, UNKNOWN)
             for one in self.channels.values()
         ]
 

@@ -15,7 +15,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from display.screen import Screen
 from pipeline.stages import Picture
 from server.media.encode import AccessUnit, Encoder, Form
-from server.media.rates import CLOCK_RATE
+from server.media.rates import CLOCK_RATE, Rate, packets_of
 
 SLOW = "viewer too slow"
 NO_KEYFRAME = "waiting for a keyframe"
@@ -99,7 +99,7 @@ class StreamReport:
     height: int
     codec: str
     bitrate: int
-    "Bits per second, over the pictures encoded so far."
+    "Bits per second, lately."
     pictures: int
     keyframes: int
     viewers: int
@@ -118,8 +118,8 @@ class Stream:
         self.recordings: set[Callable[[AccessUnit], None]] = set()
         "Take every access unit, in the event loop."
         self._skipped: Counter[str] = Counter()
-        self._bytes = self._pictures = self._keyframes = 0
-        self._first = self._last = 0.0
+        self._pictures = self._keyframes = 0
+        self._rate = Rate()
 
     def encode(self, picture: Picture) -> None:
         if self._encoder is None:  # opened here, since opening NVENC takes longer than the event loop may stand still
@@ -144,14 +144,19 @@ class Stream:
         self.recordings.add(put)
         self.ask_keyframe()
 
+    @property
+    def packets(self) -> float:
+        """RTP packets a second that one viewer of it gets; as planned until it has gone on for a while."""
+        now = self._loop.time()
+        return packets_of((self._rate.bits(now) if self._rate.known(now) else self.form.bitrate) / 8)
+
     def report(self) -> StreamReport:
-        seconds = self._last - self._first
         return StreamReport(
             form=self.screen.name,
             width=self.form.width,
             height=self.form.height,
             codec=self._codec,
-            bitrate=round(8 * self._bytes / seconds) if seconds > 0 else 0,
+            bitrate=round(self._rate.bits(self._loop.time())),
             pictures=self._pictures,
             keyframes=self._keyframes,
             viewers=len(self.viewers),
@@ -159,8 +164,7 @@ class Stream:
         )
 
     def _fan_out(self, unit: AccessUnit) -> None:
-        self._first, self._last = self._first or unit.captured, unit.captured
-        self._bytes += len(unit.data)
+        self._rate.add(self._loop.time(), len(unit.data))
         self._pictures += 1
         self._keyframes += unit.keyframe
         for put in tuple(self.recordings):  # one may end itself with this very unit
@@ -213,6 +217,16 @@ class Presenter:
             return await wanting
         finally:
             del self._stills[wanting]
+
+    @property
+    def watched(self) -> dict[Screen, float]:
+        """What is encoded: screen -> RTP packets a second that one viewer of it gets."""
+        return {screen: stream.packets for screen, stream in self._streams.items()}
+
+    @property
+    def packets(self) -> float:
+        """RTP packets a second that all viewers together get."""
+        return sum(stream.packets * len(stream.viewers) for stream in self._streams.values())
 
     def reports(self) -> list[StreamReport]:
         return [stream.report() for stream in self._streams.values()]

@@ -27,14 +27,18 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.get("/readyz")
     async def ready(request: Request) -> dict[str, str]:
-        """200 once warm and able to take a caller."""
+        """200 once warm: also while full, since who watches the calls that are live must still get here."""
         state = request.app.state
         if state.failure is not None:
             raise Problem(503, "cannot-start", f"warming up failed: {state.failure}")
         if state.lobby is None:
             raise Problem(503, "warming-up", "engine and encoder are being warmed up", {"Retry-After": "2"})
-        state.lobby.check_room(settings.engine)
-        return {"status": "ready"}
+        state.lobby.check_devices(settings.engine)
+        try:
+            state.lobby.check_room(settings.engine)
+        except Problem as full:
+            return {"status": "ready", "callers": full.detail}
+        return {"status": "ready", "callers": "welcome"}
 
     @routes.get("/metrics")
     async def metrics(request: Request) -> Response:
