@@ -148,6 +148,7 @@ async def test_a_full_channel_says_when_to_come_again(http):
         await caller.publish()
         for viewer in (a, b, c):
             assert (await viewer.view()).status_code == 201
+            await viewer.seen(1)
         answer = await d.view()
         assert problem(answer, 503, "too-many-viewers")["limit"] == 3
         assert int(answer.headers["retry-after"]) > 0
