@@ -15,7 +15,7 @@ import typer
 from display.screen import screen as named
 from engines.runtime import UnknownRuntime
 from server.commands import bridge, engines, show, terminal, weights
-from server.commands.options import Precision, Runtime, SyntheticWeights
+from server.commands.options import Precision, Runtime, SyntheticWeights, TokenFile, token_of
 from server.commands.serve import serve
 
 LEFT_BEHIND = ("stage-", "recording ")
@@ -93,7 +93,7 @@ def puppet(
     channel: Annotated[str, typer.Option(help="Which channel it plays in.")] = "puppet",
     server: Annotated[str, typer.Option(help="A running Telequilt.")] = "http://127.0.0.1:8000",
     avatar: Annotated[str, typer.Option(help="Which avatar it drives.")] = "sample",
-    token: Annotated[str | None, typer.Option(help="That server's token.", envvar="TELEQUILT_TOKEN")] = None,
+    token_file: TokenFile = None,
     seconds: Annotated[float | None, typer.Option(min=1, help="How long; until Ctrl-C if not given.")] = None,
 ) -> None:
     """Play a scripted face into a channel: a caller for when there is no camera.
@@ -105,7 +105,16 @@ def puppet(
     from server.commands.puppet import play
 
     with _explained():
-        asyncio.run(play(server, channel, avatar, token, seconds, lambda where: typer.echo(f"\n  Watch at {where}\n")))
+        asyncio.run(
+            play(
+                server,
+                channel,
+                avatar,
+                token_of(token_file),
+                seconds,
+                lambda where: typer.echo(f"\n  Watch at {where}\n"),
+            )
+        )
 
 
 @app.command()

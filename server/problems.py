@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from display.screen import UnknownScreen
 from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
@@ -98,6 +99,8 @@ def as_problem(error: Exception) -> Problem:
             return _from_validation(error)
         case HTTPException():
             return _from_http(error)
+        case ClientDisconnect():
+            return Problem(400, "hung-up", "the client hung up before its request was whole")
         case _:
             return Problem(500, "internal-error", "this is our fault; the server's log has the cause")
 
@@ -115,6 +118,7 @@ EXPECTED = (
     PlacementImpossible,
     RequestValidationError,
     HTTPException,
+    ClientDisconnect,
 )
 
 

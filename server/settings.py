@@ -32,6 +32,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def read_token(file: Path) -> str:
+    """What `file` holds, without white space around it. Raises ValueError where that is nothing, or cannot be read."""
+    try:
+        token = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as failure:
+        raise ValueError(f"the token's file cannot be read: {failure}") from None
+    if not token:
+        raise ValueError(f"the token's file is empty: openssl rand -hex 16 > {file}")
+    return token
+
+
 class Settings(BaseSettings):
     """What the server is told. Frozen: a running server never changes its mind."""
 
@@ -40,6 +51,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on; any but loopback needs a token.")
     port: int = Field(default=8000, ge=0, le=65535, description="0 takes a free one.")
     token: SecretStr | None = Field(default=None, description="What clients send as 'Authorization: Bearer ...'.")
+    token_file: Path | None = Field(default=None, description="A file that holds the token, in its place.")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Web origins besides our own pages that may call us, e.g. https://services.example."
     )
@@ -101,6 +113,12 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="Longest that a peer may take from its offer to its first packet."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _token_from_its_file(cls, given: dict[str, object]) -> dict[str, object]:
+        file = given.get("token_file")
+        return given if not file else given | {"token": read_token(Path(str(file)))}
+
     @field_validator("allowed_origins", "ice_servers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -142,7 +160,7 @@ class Settings(BaseSettings):
     def _open_to_others_needs_token(self) -> Settings:
         if not is_loopback(self.host) and not (self.token and self.token.get_secret_value()):
             raise ValueError(
-                f"listening on {self.host} lets others in, so a token is needed: set TELEQUILT_TOKEN or pass --token"
+                f"listening on {self.host} lets others in, so a token is needed: set TELEQUILT_TOKEN or TELEQUILT_TOKEN_FILE"
             )
         return self
 

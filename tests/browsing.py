@@ -31,6 +31,7 @@ from playwright.sync_api import (
 )
 
 from pipeline.puppet import Puppet
+from server import connections
 from server.app import create_app
 from server.calls.services import Services, open_services
 from server.settings import Settings
@@ -133,7 +134,7 @@ def served(
 ) -> Iterator[tuple[str, FastAPI]]:
     """(address, app) of a warm server in a thread of its own."""
     app = create_app(settings, services)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=settings.port, log_level="warning"))
+    server = uvicorn.Server(connections.config(app, "127.0.0.1", settings.port))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="the server")
     thread.start()
     pause = threading.Event()

@@ -27,6 +27,7 @@ from pipeline.avatars import Avatars
 from pipeline.devices.placement import Placement, preset
 from pipeline.devices.planner import Planned
 from pipeline.executors.deployments import Deployments
+from server import connections
 from server.app import create_app
 from server.calls.services import Services
 from server.displays.attached import Attached
@@ -58,7 +59,7 @@ async def serving(
 ) -> AsyncIterator[tuple[str, FastAPI]]:
     """(address, app) of a warm server, whose services is painted unless another one is given."""
     app = create_app(settings, services, attached)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    server = uvicorn.Server(connections.config(app, "127.0.0.1", 0))
     task = asyncio.create_task(server.serve())
     try:
         await until(lambda: server.started and app.state.lobby is not None, 180)  # kernels may have to be compiled
@@ -125,6 +126,11 @@ class Accidents:
     async def _send_rtp(self, data: bytes) -> None:
         for packet in [data] if is_rtcp(data) else self._happens(data):
             await self._transport._send_rtp(packet)
+
+
+def located(answer: httpx.Response) -> str:
+    """The path that an answer's Location leads to."""
+    return answer.url.join(answer.headers["Location"]).path
 
 
 class Client:
@@ -206,7 +212,8 @@ class Client:
         offer = mangle(self.connection.localDescription.sdp)
         answer = await self.http.post(path, params=query, content=offer, headers=SDP)
         if answer.status_code == 201:
-            self.answer, self.session, self.etag = answer.text, answer.headers["Location"], answer.headers["ETag"]
+            self.answer, self.etag = answer.text, answer.headers["ETag"]
+            self.session = located(answer)
             await self.connection.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
         return answer
 

@@ -7,12 +7,18 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from display.bridge_wire import ADDRESS
+from server.__main__ import app
 from server.app import create_app
+from server.commands.options import token_of
+from server.commands.serve import address
+from server.routes.health import alias
 from server.routes.signalling import ice_links
-from tests.live import painted_services, settings_for
+from tests.live import Client, painted_services, serving, settings_for
 from tests.painted import still_face
 
 TOKEN = "s3cret-of-the-house"
@@ -117,6 +123,51 @@ async def test_a_strangers_list_of_avatars_holds_the_sample_alone(tmp_path):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), **base) as http:
             assert len((await http.get("/api/avatars")).json()) == seen
         services.close()
+
+
+async def test_a_shared_server_names_no_channel_to_who_does_not_know_it(tmp_path):
+    settings = settings_for(tmp_path, host="0.0.0.0", token=TOKEN)
+    async with serving(settings) as (base, _), Client(holder(base)) as caller:
+        assert (await caller.publish("our-room")).status_code == 201
+        assert (await caller.http.get("/api/channels")).json() == []
+        assert (await caller.http.get("/api/channels?channel=other")).json() == []
+        (found,) = (await caller.http.get("/api/channels?channel=other&channel=our-room")).json()
+        assert found["name"] == "our-room"
+        metrics = (await caller.http.get("/metrics")).text
+        assert "our-room" not in metrics
+        assert f'telequilt_presence{{channel="{alias("our-room")}"}}' in metrics
+        await caller.hang_up()
+        await caller.http.aclose()
+
+
+def holder(base: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+
+
+def test_a_token_may_lie_in_a_file(tmp_path, monkeypatch):
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    monkeypatch.setenv("TELEQUILT_TOKEN_FILE", str(file))
+    settings = settings_for(tmp_path, host="0.0.0.0")
+    assert settings.token is not None
+    assert settings.token.get_secret_value() == TOKEN == token_of(file)
+    assert TOKEN not in repr(settings)
+    for bad, words in ((tmp_path / "none", "cannot be read"), (tmp_path / "empty", "is empty")):
+        (tmp_path / "empty").touch()
+        with pytest.raises(ValidationError, match=words):
+            settings_for(tmp_path, token_file=bad)
+        with pytest.raises(typer.BadParameter, match=words):
+            token_of(bad)
+
+
+def test_the_token_is_shown_to_people_and_kept_out_of_journals_and_arguments(tmp_path):
+    settings = settings_for(tmp_path, token=TOKEN)
+    assert address(settings, 8000, seen=True) == f"http://localhost:8000/#token={TOKEN}"
+    assert address(settings, 8000, seen=False) == "http://localhost:8000/"
+    for command in ("serve", "puppet", "show"):
+        told = CliRunner().invoke(app, [command, "--token", TOKEN])
+        assert told.exit_code == 2
+        assert TOKEN not in told.output
 
 
 async def test_pages_load_nothing_from_outside(tmp_path):

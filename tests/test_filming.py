@@ -15,7 +15,7 @@ from server.media.encode import AccessUnit
 from server.recordings.archive import Archive
 from tests.filming import CHANNEL, RECORDING, fetched, http_of, live_server, recorded_for
 from tests.films import Content, content, nal_units, playable, probed
-from tests.live import Client, Clip
+from tests.live import Client, Clip, located
 from tests.test_whep import Tone, red
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,7 +47,7 @@ async def test_a_recording_is_every_picture_that_was_encoded_while_it_went_on(li
         encoded = twin(live)
         begun = await http.post(RECORDING)
         assert begun.status_code == 201, begun.text
-        assert begun.headers["Location"] == RECORDING
+        assert located(begun) == RECORDING
         await recorded_for(http, 1.6)
         facts = (await http.delete(RECORDING)).json()
         await caller.hang_up()

@@ -21,7 +21,7 @@ from pipeline.frame import Frame
 from pipeline.preprocess.observer import observe_portrait
 from server.calls.services import Services
 from server.settings import Settings
-from tests.live import Client, painted_services, serving, settings_for, until
+from tests.live import Client, located, painted_services, serving, settings_for, until
 from tests.painted import still_face
 from tests.test_portraits import PHOTO, bomb, photo, saved, turned_by_exif
 from tests.test_whip import problem
@@ -59,8 +59,8 @@ async def test_a_portrait_becomes_an_avatar_that_can_be_used_shown_and_forgotten
     assert avatar["name"] == "Grace"
     assert avatar["consent"] == "me"
     assert len(avatar["portrait_sha256"]) == 64
-    assert answer.headers["location"] == f"/api/avatars/{avatar['id']}"
-    assert (await http.get(answer.headers["location"])).json() == avatar
+    assert located(answer) == f"/api/avatars/{avatar['id']}"
+    assert (await http.get(located(answer))).json() == avatar
     shown = await http.get(f"/api/avatars/{avatar['id']}/picture")
     assert shown.headers["content-type"] == "image/png"
     assert Image.open(io.BytesIO(shown.content)).size == (512, 512)

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from aiortc.mediastreams import MediaStreamTrack
 
-from tests.live import SDP, Client, Clip, serving, settings_for, until
+from tests.live import SDP, Client, Clip, located, serving, settings_for, until
 from tests.test_whip import offered, problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -231,6 +231,6 @@ async def test_a_viewer_who_never_connected_leaves_no_listener(live, http):
         assert answer.status_code == 201
         voice = live.lobby().channels["room"].voice
         assert len(voice._listeners) == 1
-        assert (await http.delete(answer.headers["Location"])).status_code == 200
+        assert (await http.delete(located(answer))).status_code == 200
         assert not voice._listeners
         await caller.hang_up()

@@ -14,7 +14,7 @@ import pytest_asyncio
 from aiortc import RTCConfiguration, RTCPeerConnection
 from fastapi import FastAPI
 
-from tests.live import SDP, Client, Clip, serving, settings_for, until
+from tests.live import SDP, Client, located, serving, settings_for, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -63,7 +63,7 @@ async def test_a_caller_comes_in_drives_the_avatar_and_leaves(live, http):
         answer = await caller.publish("one")
         assert answer.status_code == 201
         assert answer.headers["content-type"] == "application/sdp"
-        assert re.fullmatch(r"/whip/one/[A-Za-z0-9_-]{20,}", answer.headers["location"])
+        assert re.fullmatch(r"/whip/one/[A-Za-z0-9_-]{20,}", located(answer))
         assert re.fullmatch(r'"[^"]+"', answer.headers["etag"])
         assert answer.headers["accept-patch"] == FRAGMENT
         assert "link" not in answer.headers  # no ICE server unless the operator lists one
@@ -114,7 +114,7 @@ async def test_offers_that_cannot_be_served_are_refused_whole(live, http):
         (await offered("video", direction="recvonly"), 422, "wrong-direction"),
         (h265, 422, "codec-unsupported"),
         (video.replace("a=rtcp-mux\r\n", ""), 422, "rtcp-mux-required"),
-        (video.replace("packetization-mode=1", "packetization-mode=0").replace("VP8", "VP9"), 422, "codec-unsupported"),
+        (re.sub("VP8|H264", "VP9", video), 422, "codec-unsupported"),
     ]
     for sdp, status, kind in cases:
         problem(await http.post("/whip/one", content=sdp, headers=SDP), status, kind)
@@ -212,16 +212,3 @@ async def test_a_client_that_gives_up_while_coming_in_leaves_nothing_behind(live
     await asyncio.sleep(0.01)
     request.cancel()
     await until(lambda: live_channels(live.app) == [], seconds=6)
-
-
-@pytest.mark.parametrize("profile", ["42e01f", "64001f"])
-async def test_h264_callers_are_understood_too(live, http, profile):
-    async with Client(http) as caller:
-        transceiver = caller.connection.addTransceiver(Clip(), "sendonly")
-        codecs = transceiver.sender.getCapabilities("video").codecs
-        transceiver.setCodecPreferences([one for one in codecs if one.parameters.get("profile-level-id") == profile])
-        answer = await caller._exchange("/whip/one", {})
-        assert answer.status_code == 201
-        channel = live.app.state.lobby.channels["one"]
-        await until(lambda: channel.session.report().frames > 5)
-        await caller.hang_up()

@@ -24,7 +24,7 @@ from server.webrtc.ingest import LONGEST_SIDE, Ingest
 from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
 from server.webrtc.patches import on_keyframe_request, pace
-from server.webrtc.peers import Peer, prefer_h264
+from server.webrtc.peers import Peer
 
 STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 
@@ -87,14 +87,14 @@ class Channel:
         if self.life.call is Call.ENDING:
             self.happen(Event.CLOSED)
 
-    def receive(self, peer: Peer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
-        """Take the caller's picture and sound, once `peer` has taken the offer. `broke` is told why no picture will come any more."""
+    def receive(self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
+        """Take the caller's picture and sound, once `peer` has taken its `offer`. `broke` is told why no picture will come any more."""
         for transceiver in peer.connection.getTransceivers():
             track = transceiver.receiver.track
             if track is None:
                 continue
             if track.kind == "video":
-                sprop = offers.parameter_sets(peer.connection.remoteDescription.sdp)
+                sprop = offers.parameter_sets(offer.sdp)
                 video = LiveVideo(transceiver.receiver, limits, sprop, channel=self.name)
                 self.ingest = Ingest(video, session.offer, broke, LONGEST_SIDE)
             else:
@@ -110,7 +110,6 @@ class Channel:
         """Apply a viewer's offer, with what it will watch once it is connected."""
         peer = viewer.peer
         transceiver = peer.connection.addTransceiver(viewer.track, "sendonly")
-        prefer_h264(transceiver)
         if offer.audio and self.voice is not None:
             viewer.voice = self.voice.listen()
             _prefer_opus(peer.connection.addTransceiver(viewer.voice, "sendonly"))

@@ -223,7 +223,7 @@ class Lobby:
             channel.caller = peer = self._peer(channel, "caller")
             await peer.take(offer)
             self._still_there(channel)
-            channel.receive(peer, session, self._limits, partial(self._unreceived, channel))
+            channel.receive(peer, offer, session, self._limits, partial(self._unreceived, channel))
             answer = await peer.answer()
             channel.happen(Event.ANSWERED)
             self._still_there(channel)
@@ -268,7 +268,7 @@ class Lobby:
         peer.connection.on("connectionstatechange", partial(self._connected, channel, peer))
         try:
             await channel.send(viewer, offer)
-            answer = offers.declare_level(await peer.answer(), self.form(screen).level)
+            answer = await peer.answer(self.form(screen).level)
             self._still_there(channel)
         except BaseException:
             channel.happen(Event.LEFT, peer.id)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engines.runtime import PRECISION, RUNTIME, UnknownRuntime, check, check_precision
+from server.settings import read_token
 
 
 def _use_synthetic_weights(wanted: bool) -> None:
@@ -40,6 +42,24 @@ SyntheticWeights = Annotated[
         help="For benchmarks and tests: run a neural engine without its weights. What it shows is noise, and says so.",
     ),
 ]
+
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        envvar="TELEQUILT_TOKEN_FILE",
+        help="A file that holds the server's token; without one, TELEQUILT_TOKEN does. (Arguments show in `ps`.)",
+    ),
+]
+
+
+def token_of(file: Path | None) -> str | None:
+    """A client's token: from `file`, else from the environment."""
+    try:
+        return read_token(file) if file is not None else os.environ.get("TELEQUILT_TOKEN")
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="--token-file") from None
+
 
 NETWORKS = "How networks are run (docs/hardware.md)"
 Runtime = Annotated[

@@ -17,6 +17,7 @@ import uvicorn
 from display.lenticular import CellTable
 from display.screen import screen as named
 from engines.runtime import PRECISION, RUNTIME
+from server import connections
 from server.commands import show
 from server.commands.options import Precision, Runtime, SyntheticWeights
 from server.commands.terminal import explained, settings_of
@@ -24,9 +25,6 @@ from server.settings import Settings, default_data_dir, is_loopback
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-LAST_SECONDS = 5
-"How long downloads that are under way may still take when the server is asked to end."
 
 
 def serve(
@@ -40,7 +38,12 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
     ] = None,
-    token: Annotated[str | None, typer.Option(help="What clients must send as 'Authorization: Bearer ...'.")] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file that holds what clients must send as 'Authorization: Bearer ...'; TELEQUILT_TOKEN may hold it too."
+        ),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where avatars are kept.", show_default=str(default_data_dir()))
     ] = None,
@@ -85,7 +88,14 @@ def serve(
     """
     if not display and (channel or calibration or monitor or preview):
         raise typer.BadParameter("--channel, --calibration, --monitor and --preview go with --display")
-    flags = {"host": host, "port": port, "token": token, "data_dir": data_dir, "engine": engine, "screen": screen}
+    flags = {
+        "host": host,
+        "port": port,
+        "token_file": token_file,
+        "data_dir": data_dir,
+        "engine": engine,
+        "screen": screen,
+    }
     flags |= {"placement": placement, "runtime": runtime, "precision": precision}
     settings = settings_of({name: value for name, value in flags.items() if value is not None})
     _check_placement(settings)
@@ -126,15 +136,7 @@ class _Announcing(uvicorn.Server):
     """Says where to go once the port is open, be it a free one, and everything behind it is warm."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        config = uvicorn.Config(
-            app,
-            settings.host,
-            settings.port,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=LAST_SECONDS,
-        )
-        super().__init__(config)
+        super().__init__(connections.config(app, settings.host, settings.port))
         self._app, self._settings = app, settings
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -153,6 +155,7 @@ class _Announcing(uvicorn.Server):
                 )
 
     async def startup(self, sockets: Any = None) -> None:
+        connections.tell_once_where_files_run_out()
         await super().startup(sockets)
         if self.started:
             port = self.servers[0].sockets[0].getsockname()[1]
@@ -166,14 +169,15 @@ class _Announcing(uvicorn.Server):
                 f"\n  Telequilt cannot take calls: {failure}\n  `python -m server doctor` says more.\n", err=True
             )
         elif not self.should_exit:
-            typer.echo(f"\n  Telequilt is at {address(self._settings, port)}\n", err=True)
+            typer.echo(f"\n  Telequilt is at {address(self._settings, port, sys.stderr.isatty())}\n", err=True)
 
 
-def address(settings: Settings, port: int) -> str:
-    """What to open in a browser. The token rides in the fragment, which browsers do not send."""
+def address(settings: Settings, port: int, seen: bool) -> str:
+    """What to open in a browser. The token rides in the fragment, which browsers do not send; not where it is not `seen` by
+    a person but kept in a journal. The page asks for it then."""
     host = "localhost" if is_loopback(settings.host) else settings.host
     host = f"[{host}]" if ":" in host else host
-    fragment = f"#token={settings.token.get_secret_value()}" if settings.token else ""
+    fragment = f"#token={settings.token.get_secret_value()}" if settings.token and seen else ""
     return f"http://{host}:{port}/{fragment}"
 
 

@@ -18,6 +18,7 @@ import uvicorn
 
 from display.lenticular import CellTable
 from server.commands import terminal
+from server.commands.options import TokenFile, token_of
 
 LOOK = 0.1
 "Seconds between two looks at whether somebody asked to end."
@@ -65,7 +66,7 @@ Cells = Annotated[
 def show(
     channel: Annotated[str | None, typer.Option(help="A live channel to show.")] = None,
     server: Annotated[str, typer.Option(help="The Telequilt in which it is live.")] = "http://127.0.0.1:8000",
-    token: Annotated[str | None, typer.Option(help="That server's token.", envvar="TELEQUILT_TOKEN")] = None,
+    token_file: TokenFile = None,
     file: Annotated[Path | None, typer.Option(help="A quilt image or video to show instead; videos loop.")] = None,
     tiling: Annotated[
         str | None, typer.Option(help="Columns x rows of the file's quilt, e.g. 6x4.", show_default="as its name says")
@@ -103,7 +104,7 @@ def show(
             run(wanted, shown.aspect, lambda window, stop: watching.play(file, shown, window, stop))
         else:
             assert channel is not None
-            name = channel
+            name, token = channel, token_of(token_file)
             run(wanted, 1.0, lambda window, stop: _watch(server, name, token, window, stop))
 
 

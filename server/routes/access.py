@@ -1,9 +1,13 @@
-"""Access: who may talk to us at all. Host and Origin against DNS rebinding, Bearer tokens, CORS, and the size of bodies."""
+"""Access: who may talk to us at all. Host and Origin against DNS rebinding, Bearer tokens, CORS, and how large and how slow
+bodies may be."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from urllib.parse import urlsplit
+import re
+import time
+from collections import OrderedDict
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -18,7 +22,24 @@ GUARDED = (*SIGNALLING, "/api/", "/metrics", "/puppet.mp4")
 "What needs the token. Pages do not: they ask for it and send it along."
 MULTIPART_ROOM = 64 * 1024
 "What a portrait's form may need besides the photo itself."
+BODY_SECONDS, BODY_BYTES_PER_SECOND = 10.0, 32 * 1024
+"How long a body may take: this long, and longer as it grows, so that a large photo may come over a slow line."
+GUESSES, GUESSES_PER_SECOND = 20.0, 1.0
+"Wrong tokens that one address may send at once, and how fast it may send more."
+ADDRESSES = 4096
+"Whose wrong tokens are remembered; the oldest are forgotten."
+_AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?"
+HOST, ORIGIN = re.compile(f"(?:{_AUTHORITY})?"), re.compile(f"https?://{_AUTHORITY}")
+"""What the headers may hold (RFC 9110, section 7.2; RFC 6454, section 6.2). Parsers of URLs meet garbage with whatever they raise,
+and find a host in `//localhost` and `javascript://localhost` too."""
 
+ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+"On every answer: whatever it holds, it is what it says, and belongs into no foreign page without CORS."
 CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
@@ -32,13 +53,16 @@ class Access:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
+        self._guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # there are none here, so none goes past the guards below
+            return await send({"type": "websocket.close", "code": 1008})
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        refusal = refused(self._settings, scope["method"], scope["path"], headers)
-        answer = _with_cors(send, headers.get("origin")) if not (refusal and refusal.kind == "foreign-origin") else send
+        refusal = self._refused(scope, headers)
+        answer = _with_headers(send, None if refusal and refusal.kind in UNTOLD else headers.get("origin"))
         if refusal is not None:
             return await refusal.response()(scope, receive, answer)
         if scope["method"] == "OPTIONS" and not scope["path"].startswith(SIGNALLING):
@@ -48,16 +72,56 @@ class Access:
             return await _too_large(limit).response()(scope, receive, answer)
         return await self._app(scope, _bounded(receive, limit), answer)
 
+    def _refused(self, scope: Scope, headers: Headers) -> Problem | None:
+        client = scope.get("client")
+        address = client[0] if client else ""
+        if self._settings.token and (wait := self._guesses.wait(address, time.monotonic())):
+            return _too_many_guesses(wait)
+        refusal = refused(self._settings, scope["method"], scope["path"], headers)
+        if refusal is not None and refusal.kind == "token-required" and "authorization" in headers:
+            self._guesses.wrong(address, time.monotonic())
+        return refusal
+
+
+class Guesses:
+    """How many wrong tokens each address has sent lately, told the time: a leaky bucket each."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, address: str, now: float) -> float:
+        """Seconds until `address` is listened to again; 0 for at once."""
+        return max(0.0, self._level(address, now) - GUESSES + 1) / GUESSES_PER_SECOND
+
+    def wrong(self, address: str, now: float) -> None:
+        self._of[address] = (self._level(address, now) + 1, now)
+        self._of.move_to_end(address)
+        while len(self._of) > ADDRESSES:
+            self._of.popitem(last=False)
+
+    def _level(self, address: str, now: float) -> float:
+        level, at = self._of.get(address, (0.0, now))
+        return max(0.0, level - (now - at) * GUESSES_PER_SECOND)
+
+
+UNTOLD = ("malformed-host", "malformed-origin", "foreign-origin")
+"Refusals that the page which asked may not read."
+
 
 def refused(settings: Settings, method: str, path: str, headers: Headers) -> Problem | None:
     """Why a request is turned away, or None."""
     host, origin = headers.get("host", ""), headers.get("origin")
-    if settings.private and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    named = HOST.fullmatch(host)
+    if named is None:
+        return Problem(400, "malformed-host", "the Host header is not a host (RFC 9110, section 7.2)")
+    if settings.private and not is_loopback((named[1] or "").strip("[]")):
         # A page of evil.example whose name was pointed at 127.0.0.1 says so in its Host header.
-        return Problem(421, "foreign-host", f"this server answers to localhost only, not to {host!r}")
+        return Problem(421, "foreign-host", f"this server answers to localhost only, not to {host[:200]!r}")
+    if origin and origin not in ("null", *settings.allowed_origins) and not ORIGIN.fullmatch(origin):
+        return Problem(400, "malformed-origin", "the Origin header is not an origin of the web (RFC 6454, section 6.2)")
     if origin and not _welcome(settings, origin, host):
         return Problem(
-            403, "foreign-origin", f"pages of {origin} may not call this server; see TELEQUILT_ALLOWED_ORIGINS"
+            403, "foreign-origin", f"pages of {origin[:200]} may not call this server; see TELEQUILT_ALLOWED_ORIGINS"
         )
     if settings.token and method != "OPTIONS" and path.startswith(GUARDED) and not _knows_token(settings, headers):
         return Problem(
@@ -71,7 +135,7 @@ def refused(settings: Settings, method: str, path: str, headers: Headers) -> Pro
 
 def _welcome(settings: Settings, origin: str, host: str) -> bool:
     """Our own pages, those listed, and, where the token guards us instead, everybody's."""
-    return not settings.private or urlsplit(origin).netloc == host or origin in settings.allowed_origins
+    return not settings.private or origin.partition("://")[2] == host or origin in settings.allowed_origins
 
 
 def _knows_token(settings: Settings, headers: Headers) -> bool:
@@ -79,6 +143,11 @@ def _knows_token(settings: Settings, headers: Headers) -> bool:
     scheme, _, given = headers.get("authorization", "").partition(" ")
     expected = settings.token.get_secret_value()
     return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), expected.encode())
+
+
+def _too_many_guesses(wait: float) -> Problem:
+    seconds = str(max(1, round(wait)))
+    return Problem(429, "too-many-attempts", "too many wrong tokens came from your address", {"Retry-After": seconds})
 
 
 def _limit(settings: Settings, path: str) -> int:
@@ -90,13 +159,20 @@ def _too_large(limit: int) -> Problem:
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """Counts what comes, for bodies that did not say how long they are."""
-    taken = 0
+    """Counts what comes, for bodies that did not say how long they are, and ends what dribbles."""
+    taken, whole, begun, now = 0, False, None, asyncio.get_running_loop().time
 
     async def counted() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
+        nonlocal taken, whole, begun
+        if whole:  # what may still come is that the client hangs up
+            return await receive()
+        begun = now() if begun is None else begun  # whoever reads it may have taken its time
+        try:
+            async with asyncio.timeout_at(begun + BODY_SECONDS + taken / BODY_BYTES_PER_SECOND):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(408, "body-too-slow", "the body did not come in time", {"Connection": "close"}) from None
+        taken, whole = taken + len(message.get("body", b"")), not message.get("more_body", False)
         if taken > limit:
             raise _too_large(limit)
         return message
@@ -104,16 +180,14 @@ def _bounded(receive: Receive, limit: int) -> Receive:
     return counted
 
 
-def _with_cors(send: Send, origin: str | None) -> Send:
-    if origin is None:
-        return send
+def _with_headers(send: Send, origin: str | None) -> Send:
+    more = ALWAYS if origin is None else ALWAYS | CORS | {"Access-Control-Allow-Origin": origin}
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["Access-Control-Allow-Origin"] = origin
             headers.append("Vary", "Origin")
-            for name, value in CORS.items():
+            for name, value in more.items():
                 headers[name] = value
         await send(message)
 

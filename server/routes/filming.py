@@ -22,6 +22,7 @@ from pipeline.stages import Picture
 from server.calls import filming
 from server.problems import Problem
 from server.recordings.archive import Archive
+from server.routes.locations import location
 from server.routes.signalling import Channel as ChannelName
 from server.routes.signalling import lobby_of
 from server.settings import Settings
@@ -39,7 +40,7 @@ def router(settings: Settings) -> APIRouter:
     async def begin(request: Request, response: Response, channel: ChannelName) -> dict[str, Any]:
         lobby = lobby_of(request)
         recording = await filming.begin(lobby, settings, lobby.live(channel))
-        response.headers["Location"] = f"/api/channels/{channel}/recording"
+        response.headers["Location"] = location(request, f"/api/channels/{channel}/recording")
         return asdict(recording.report() or lobby.shown(recording.facts))
 
     @routes.get("/channels/{channel}/recording")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from typing import Any
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -43,12 +45,18 @@ def router(settings: Settings) -> APIRouter:
     @routes.get("/metrics")
     async def metrics(request: Request) -> Response:
         registry = CollectorRegistry()
-        registry.register(_Live(request.app.state.lobby))
+        registry.register(_Live(request.app.state.lobby, str if settings.private else alias))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/channels")
-    async def channels(request: Request) -> list[dict[str, Any]]:
-        return [asdict(report) for report in _reports(request.app.state.lobby)]
+    async def channels(
+        request: Request, channel: Annotated[list[str] | None, Query(description="Only these, by their names.")] = None
+    ) -> list[dict[str, Any]]:
+        """All of them where only this machine's user can ask. Elsewhere those asked for: a channel's name opens it to viewers,
+        and a list would hand every holder of the server's token everybody's call."""
+        reports = _reports(request.app.state.lobby)
+        asked = channel if channel is not None or not settings.private else [report.name for report in reports]
+        return [asdict(report) for report in reports if report.name in (asked or ())]
 
     @routes.get("/api/channels/{channel}")
     async def channel(request: Request, channel: str) -> dict[str, Any]:
@@ -80,6 +88,14 @@ def router(settings: Settings) -> APIRouter:
     return routes
 
 
+_SALT = secrets.token_bytes(16)
+
+
+def alias(channel: str) -> str:
+    """What a shared server's metrics call a channel as long as this process runs: who reads them needs no way into a call."""
+    return hashlib.blake2s(channel.encode(), key=_SALT, digest_size=6).hexdigest()
+
+
 def _reports(lobby: Lobby | None) -> list[ChannelReport]:
     return lobby.reports() if lobby is not None else []
 
@@ -87,11 +103,11 @@ def _reports(lobby: Lobby | None) -> list[ChannelReport]:
 class _Live:
     """Reads the lobby when Prometheus asks; nothing is counted twice."""
 
-    def __init__(self, lobby: Lobby | None) -> None:
-        self._lobby = lobby
+    def __init__(self, lobby: Lobby | None, called: Callable[[str], str]) -> None:
+        self._lobby, self._called = lobby, called
 
     def collect(self) -> Iterator[Metric]:
-        reports = _reports(self._lobby)
+        reports = [replace(report, name=self._called(report.name)) for report in _reports(self._lobby)]
         yield GaugeMetricFamily("telequilt_ready", "1 once warm", value=float(self._lobby is not None))
         yield GaugeMetricFamily("telequilt_channels", "Live callers", value=len(reports))
         yield GaugeMetricFamily("telequilt_viewers", "Viewers of all channels", value=sum(r.viewers for r in reports))

@@ -11,6 +11,7 @@ from display.screen import Screen, screen
 from pipeline.avatars import SAMPLE
 from server.calls.lobby import Accepted, Lobby
 from server.problems import Problem
+from server.routes.locations import location
 from server.settings import Settings
 from server.webrtc import offers
 from server.webrtc.peers import Peer
@@ -122,7 +123,7 @@ async def _trickle(request: Request, peer: Peer) -> Response:
 
 def _created(request: Request, admission: Accepted, settings: Settings) -> Response:
     headers = {
-        "Location": f"{request.url.path}/{admission.peer.id}",
+        "Location": location(request, f"{request.url.path}/{admission.peer.id}"),
         "ETag": admission.peer.etag,
         "Accept-Patch": FRAGMENT,
     }

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from pipeline.avatars import SAMPLE, AvatarRecord, Consent
 from server.calls.services import Services
 from server.media import portraits
 from server.problems import Problem, busy
+from server.routes.locations import location
 from server.routes.signalling import lobby_of
 from server.settings import Settings
 
@@ -24,12 +26,14 @@ log = structlog.get_logger(__name__)
 STATED = (Consent.ME, Consent.CONSENTING, Consent.SYNTHETIC)
 WAITING = 4
 "Portraits that may wait while one is being prepared."
+ARRIVING = 8
+"Portraits of the largest size whose bytes there is memory for while they come in."
 NAME_LENGTH = 80
 
 
 def router(settings: Settings) -> APIRouter:
     routes = APIRouter(prefix="/api/avatars")
-    queue = _Queue(settings)
+    queue, room = _Queue(settings), _Room(ARRIVING * settings.max_portrait_bytes)
 
     @routes.post("", status_code=201)
     async def enrol(request: Request, response: Response) -> dict[str, Any]:
@@ -38,15 +42,15 @@ def router(settings: Settings) -> APIRouter:
         def prepare(photo: portraits.Decoding, consent: Consent, name: str) -> AvatarRecord:
             return services.enrol(photo.result(), consent, photo.sha256, name, settings.engine)
 
-        async with queue.place():  # before the photo is read: those who must be turned away cost no memory
-            data, consent, name = await _read(request, settings)
+        data, consent, name = await _read(request, settings, room)
+        async with queue.place():  # only once the photo is here: whoever dribbles would keep the others out
             with portraits.Decoding(data, settings.max_portrait_pixels) as photo:
                 record = await queue.run(lambda: prepare(photo, consent, name), services.avatars.forget)
         if await _hung_up(request):  # nobody would be told the id, so nobody could ever forget it
             await asyncio.to_thread(services.avatars.forget, record.id)
             return {}
         log.info("avatar kept", consent=record.consent.value)
-        response.headers["Location"] = f"/api/avatars/{record.id}"
+        response.headers["Location"] = location(request, f"/api/avatars/{record.id}")
         return _shown(record)
 
     @routes.get("")
@@ -119,6 +123,25 @@ class _Queue:
             ) from None
 
 
+class _Room:
+    """Memory for the bodies that are coming in."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken = most, 0
+
+    async def within(self, coming: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """`coming`, counted until it is read to its end or given up. Raises Problem 503 where too much comes at once."""
+        mine = 0
+        try:
+            async for chunk in coming:
+                mine, self._taken = mine + len(chunk), self._taken + len(chunk)
+                if self._taken > self._most:
+                    raise busy("too-many-portraits", "too many portraits are coming in at once", 5, limit=self._most)
+                yield chunk
+        finally:
+            self._taken -= mine
+
+
 async def _hung_up(request: Request) -> bool:
     """uvicorn stops reading behind a large body until it is asked again, and only then learns that the client has gone."""
     await request.is_disconnected()
@@ -138,15 +161,19 @@ class _InMemory(MultiPartParser):
     spool_max_size = 1 << 31
 
 
-async def _read(request: Request, settings: Settings) -> tuple[bytes, Consent, str]:
+async def _read(request: Request, settings: Settings, room: _Room) -> tuple[bytes, Consent, str]:
     """The photo's bytes, the stated consent and a name. Raises Problem."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Problem(415, "wrong-content-type", "send multipart/form-data", accepted=["multipart/form-data"])
     try:
-        async with aclosing(request.stream()) as stream:
-            form = await _InMemory(request.headers, stream, max_files=1, max_fields=8).parse()
-    except (MultiPartException, KeyError) as error:
-        detail = getattr(error, "message", "the boundary is missing")
+        async with aclosing(request.stream()) as stream, aclosing(room.within(stream)) as counted:
+            form = await _InMemory(request.headers, counted, max_files=1, max_fields=8).parse()
+    except (Problem, ClientDisconnect):
+        raise
+    except Exception as error:  # Starlette's parser meets garbage with whatever it runs into
+        detail = (
+            getattr(error, "message", None) or f"its boundary or charset is missing or wrong ({type(error).__name__})"
+        )
         raise Problem(400, "malformed-form", f"the form cannot be read: {detail}") from None
     try:
         consent, name, portrait = form.get("consent"), form.get("name"), form.get("portrait")

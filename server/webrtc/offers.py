@@ -10,7 +10,7 @@ from aiortc import RTCIceCandidate
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from server.problems import Problem
-from server.webrtc import bitstream
+from server.webrtc import bitstream, h264
 
 VIDEO_IN = ("VP8", "H264")
 "Codecs that aiortc decodes."
@@ -21,6 +21,9 @@ class Offer:
     """An offer that has what it needs."""
 
     sdp: str
+    "As aiortc understands it."
+    original: str
+    "As the client wrote it, whose own words the answer has to use."
     ufrag: str
     mids: tuple[str, ...]
     "The first one carries everything: bundling is required (RFC 9725, section 4.4.1)."
@@ -42,24 +45,67 @@ def _unusable(kind: str, detail: str, **members: Any) -> Problem:
     return Problem(422, kind, detail, **members)
 
 
+MOST_SECTIONS = 16
+"More are refused before they are looked at: browsers offer two."
+_TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "rtcp-mux")
+"Attributes that a bundled section may leave to the first one of its bundle (RFC 9143, section 7.1.3)."
+_MID = re.compile(r"[!#$%&'*+\-.^_`{|}~0-9A-Za-z]+")
+"A token (RFC 8866, section 9), which is what RFC 5888 takes for a mid."
+
+
 def _parse(sdp: str) -> SessionDescription:
     try:
         if not sdp.lstrip().startswith("v=0"):
             raise ValueError("it does not begin with v=0")
+        if not 0 < len(re.findall(r"(?m)^m=", sdp)) <= MOST_SECTIONS:
+            raise ValueError("it has no m= line, or too many")
         parsed = SessionDescription.parse(sdp)
-        if not parsed.media:
-            raise ValueError("it has no m= line")
         for media in parsed.media:
             if not (media.ice and media.ice.usernameFragment and media.ice.password):
                 raise ValueError("ICE credentials are missing")
             if not (media.dtls and media.dtls.fingerprints):
                 raise ValueError("the DTLS fingerprint is missing")
+        _check_bundle(parsed)
         return parsed
     # aiortc's parser meets garbage with whatever its own code happens to raise
     except Exception as error:
         raise Problem(
-            400, "malformed-sdp", f"the body is not a usable SDP offer: {error or type(error).__name__}"
+            400, "malformed-sdp", f"the body is not a usable SDP offer: {str(error)[:200] or type(error).__name__}"
         ) from None
+
+
+def _check_bundle(parsed: SessionDescription) -> None:
+    """Raises ValueError unless each section has its own mid and each bundle names only such, once."""
+    mids = [media.rtp.muxId for media in parsed.media]
+    if len(set(mids)) < len(mids):
+        raise ValueError("each section of the offer needs its own a=mid")
+    bundled = [mid for group in parsed.group if group.semantic == "BUNDLE" for mid in group.items]
+    if not all(_MID.fullmatch(mid) for mid in mids) and (bundled or mids != [""]):
+        raise ValueError("an a=mid is not a token (RFC 8866)")
+    if not set(bundled) <= set(mids) or len(set(bundled)) < len(bundled):
+        raise ValueError("a=group:BUNDLE names what is no a=mid of a section, or names one twice")
+
+
+def _with_transports(sdp: str) -> str:
+    """`sdp` with every bundled section's transport attributes spelt out: a bundle has one transport, and says it once."""
+    head, *sections = re.split(r"(?m)^(?=m=)", sdp)
+    bundle = re.search(r"(?m)^a=group:BUNDLE (\S+)([^\r\n]*)", head)
+    first = next((one for one in sections if bundle and _mid(one) == bundle[1]), None)
+    if bundle is None or first is None:
+        return sdp
+    others = bundle[2].split()
+    return head + "".join(_like(first, one) if _mid(one) in others else one for one in sections)
+
+
+def _mid(section: str) -> str:
+    found = re.search(r"(?m)^a=mid:([^\r\n]*)", section)
+    return found[1] if found else ""
+
+
+def _like(first: str, section: str) -> str:
+    lacking = [name for name in _TRANSPORT if not re.search(rf"(?m)^a={name}\b", section)]
+    lent = [line for name in lacking for line in re.findall(rf"(?m)^a={name}\b[^\r\n]*", first)]
+    return section.rstrip("\r\n") + "".join(f"\r\n{line}" for line in lent) + "\r\n"
 
 
 def _only(parsed: SessionDescription, kind: str) -> MediaDescription | None:
@@ -75,6 +121,7 @@ def _codecs(media: MediaDescription) -> list[str]:
 
 def _check(sdp: str, wanted: str, accepted: tuple[str, ...]) -> Offer:
     """`wanted`: the direction that the client's video must have."""
+    original, sdp = sdp, h264.as_known(_with_transports(sdp))
     parsed = _parse(sdp)
     for media in parsed.media:
         if media.kind not in ("audio", "video"):
@@ -102,9 +149,8 @@ def _check(sdp: str, wanted: str, accepted: tuple[str, ...]) -> Offer:
     assert video.ice
     assert video.ice.usernameFragment
     mids = tuple(media.rtp.muxId for media in parsed.media)
-    if len(set(mids)) < len(mids):
-        raise Problem(400, "malformed-sdp", "each section of the offer needs its own a=mid")
-    return Offer(sdp, video.ice.usernameFragment, mids, audio is not None and audio.direction != "inactive")
+    heard = audio is not None and audio.direction != "inactive"
+    return Offer(sdp, original, video.ice.usernameFragment, mids, heard)
 
 
 def publishing(sdp: str) -> Offer:
@@ -114,7 +160,7 @@ def publishing(sdp: str) -> Offer:
 
 def viewing(sdp: str) -> Offer:
     """A WHEP client's offer. Raises Problem 400 (not SDP) or 422 (SDP that we cannot serve)."""
-    return _check(sdp, "recvonly", ("H264",))
+    return _check(h264.best_alone(sdp), "recvonly", ("H264",))
 
 
 def parameter_sets(sdp: str) -> dict[int, bytes]:
@@ -130,12 +176,6 @@ def parameter_sets(sdp: str) -> dict[int, bytes]:
 def _sprop(parameters: dict[str, Any]) -> str:
     # aiortc splits at semicolons and keeps the space that some writers put behind them
     return next((str(value) for name, value in parameters.items() if name.strip() == "sprop-parameter-sets"), "")
-
-
-def declare_level(answer: str, level: int) -> str:
-    """`answer` with the H.264 level (times ten) that will really be sent: aiortc writes 3.1 whatever comes. Higher than the
-    offered one is allowed since both sides say level-asymmetry-allowed=1 (RFC 6184, section 8.1)."""
-    return re.sub(r"(profile-level-id=[0-9a-fA-F]{4})[0-9a-fA-F]{2}", rf"\g<1>{level:02x}", answer)
 
 
 def fragment(body: str) -> Fragment:

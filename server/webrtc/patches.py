@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -22,7 +22,6 @@ import aiortc.rtcrtpreceiver
 import aiortc.rtcrtpsender
 import structlog
 from aiortc import RTCRtpSender
-from aiortc.codecs import CODECS
 from aiortc.rtp import is_rtcp
 
 from server.tally import Tally
@@ -32,8 +31,6 @@ SOCKET_BUFFER = 4 * 1024 * 1024
 "aioice gives its sockets 256 KiB, which a quilt's keyframe overflows (RcvbufErrors, then a storm of PLIs)."
 HISTORY = 1024
 "Packets kept for retransmission. aiortc keeps 128, less than one keyframe of a quilt (200 kB: 160 packets)."
-MORE_H264 = ("4d001f", "640c1f", "64001f")
-"Main, constrained high and high profile: decoders here read them, but only offers of baseline are matched by aiortc's table."
 LONGEST_DATAGRAM = 1500
 "Bytes. libsrtp takes no longer ones, and no network brings any."
 MOST_UNREAD = 4096
@@ -109,7 +106,6 @@ TOUCHED = [
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._recv_next"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._recv_next", "RTCDtlsTransport._send_rtp"),
     *_touched("aiortc", "aiortc.rtcicetransport", "RTCIceTransport.__init__._connection"),
-    *_touched("aiortc", "aiortc.codecs", "CODECS"),
 ]
 
 
@@ -132,21 +128,8 @@ def tune_libraries() -> None:
     aiortc.rtcrtpsender.RTP_HISTORY_SIZE = HISTORY
     aiortc.rtcrtpreceiver.RTP_HISTORY_SIZE = HISTORY
     _offer_loopback()
-    _take_every_h264()
     _drop_strange_datagrams()
     _survive_unfit_packets()
-
-
-def _take_every_h264() -> None:
-    """Let callers send what cameras and encoders make by default."""
-    known = [codec.parameters.get("profile-level-id") for codec in CODECS["video"]]
-    number = max(codec.payloadType or 0 for codec in CODECS["video"])
-    for profile in MORE_H264:
-        if profile not in known:
-            baseline = next(codec for codec in CODECS["video"] if codec.mimeType == "video/H264")
-            parameters = baseline.parameters | {"profile-level-id": profile}
-            number += 1
-            CODECS["video"].append(replace(baseline, payloadType=number, parameters=parameters))
 
 
 def _offer_loopback() -> None:

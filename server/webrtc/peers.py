@@ -6,26 +6,30 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import aioice.ice
+import structlog
 from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCIceServer,
     RTCPeerConnection,
-    RTCRtpSender,
-    RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc.exceptions import OperationError
 
 from server.problems import Problem
 from server.settings import Settings
-from server.webrtc import patches
+from server.webrtc import h264, patches
 from server.webrtc.offers import Fragment, Offer
 
+log = structlog.get_logger(__name__)
+
+ENDED_RETRY_SECONDS = 2
+"When to look again for a call that ended while a client was coming in."
 CHECK_SECONDS, SILENT_SECONDS = 0.7, 3.2
 """Time between consent checks (RFC 7675), and how long a peer may be silent: whoever vanishes is noticed within
 3.2 s + 0.7 s x 1.2 + 0.5 s for an answer = 4.6 s. With aioice's own 6 checks, 5 s apart, a dead caller stays for half a minute."""
@@ -46,7 +50,7 @@ class Peer:
     def __init__(self, settings: Settings, gone: Callable[[str], None]) -> None:
         self.id = secrets.token_urlsafe(16)
         self.etag = f'"{secrets.token_urlsafe(12)}"'
-        self.ufrag = self._first_mid = ""
+        self.ufrag = self._first_mid = self._original = ""
         # Not MAX_BUNDLE: where the offer's first section is not our first transceiver (sound first, say), aiortc 1.16
         # would then discard the one transport as a duplicate of itself.
         self.connection = RTCPeerConnection(
@@ -62,24 +66,34 @@ class Peer:
 
     async def take(self, offer: Offer) -> None:
         """Apply the client's offer."""
-        self.ufrag, self._first_mid = offer.ufrag, offer.mids[0]
-        try:
+        self.ufrag, self._first_mid, self._original = offer.ufrag, offer.mids[0], offer.original
+        with self._blaming_the_offer():
             await self.connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
-        except OperationError:
-            raise Problem(
-                422, "codec-unsupported", "no offered variant of the video codec fits; offer H.264 packetization-mode=1"
-            ) from None
-        except (ValueError, InvalidAccessError, InvalidStateError) as error:
-            raise Problem(400, "malformed-sdp", f"the offer cannot be applied: {error}") from None
         for transceiver in self.connection.getTransceivers():
             patches.tap(transceiver.receiver, self._hear)
             ice = patches.ice_of(transceiver)
             patches.watch_consent(ice, partial(self._watch, ice))
 
-    async def answer(self) -> str:
-        """Our side, with every candidate: we do not trickle."""
-        await self.connection.setLocalDescription()
-        return self.connection.localDescription.sdp
+    async def answer(self, level: int | None = None) -> str:
+        """Our side, with every candidate: we do not trickle. `level`: of the H.264 that we send (h264.as_offered)."""
+        with self._blaming_the_offer():
+            await self.connection.setLocalDescription()
+            return h264.as_offered(self.connection.localDescription.sdp, self._original, level)
+
+    @contextmanager
+    def _blaming_the_offer(self) -> Iterator[None]:
+        """aiortc meets what it was not made for with whatever its own code raises: a client's words are not our fault."""
+        try:
+            yield
+        except Exception as error:
+            if self.connection.signalingState == "closed":
+                raise Problem(
+                    404, "not-live", "the call ended meanwhile; ask again", {"Retry-After": str(ENDED_RETRY_SECONDS)}
+                ) from None
+            if isinstance(error, OperationError):
+                raise Problem(422, "codec-unsupported", "no offered variant of a codec fits what is served") from None
+            log.info("an offer cannot be applied", cause=f"{type(error).__name__}: {str(error)[:200]}")
+            raise Problem(400, "malformed-sdp", f"the offer cannot be applied: {str(error)[:200]}") from None
 
     async def trickle(self, fragment: Fragment) -> None:
         """Take the client's further candidates; all of them belong to the first, bundling section."""
@@ -126,11 +140,3 @@ class Peer:
         if self._gone is not None:
             gone, self._gone = self._gone, None
             gone(reason)
-
-
-def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
-    """Answer with H.264 only, constrained baseline before baseline: what our encoder makes."""
-    codecs = RTCRtpSender.getCapabilities("video").codecs
-    by_profile = {codec.parameters.get("profile-level-id"): codec for codec in codecs}
-    h264 = [by_profile["42e01f"], by_profile["42001f"]]
-    transceiver.setCodecPreferences([*h264, *(codec for codec in codecs if codec.mimeType == "video/rtx")])
