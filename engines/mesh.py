@@ -39,7 +39,7 @@ class MeshingMissing(RuntimeError):
 @dataclass(frozen=True)
 class Mesh:
     vertices: np.ndarray
-    "[N, 3] float32 world units (display/optics.py: y up, the face looks along +z)."
+    "[N, 3] float32; y up, the face looks along +z. World units (display/optics.py) of a volume, metres of a head that has them."
     faces: np.ndarray
     "[M, 3] int32, counter-clockwise seen from outside."
     colours: np.ndarray

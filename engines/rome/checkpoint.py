@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engines import weights
+from engines.rome import embedding
 from engines.rome.architecture import HAIR, LATENT, MOBILE_CODES, NECK, Architecture
 from engines.rome.flame_files import read_flame, release_of
 from engines.rome.offsets import Basis, OffsetMLP
@@ -36,6 +37,8 @@ LINEAR = weights.Published(
     where="https://github.com/SamsungLabs/rome (with u_full.pt and mean_deform.pt), or made by: python -m server distil",
     licence=f"{RESEARCH} (Samsung, 2022); of a basis of your own, that of the weights it was distilled from",
 )
+EMBEDDING = "landmark_embedding.npy"
+"DECA's; FLAME's site offers mediapipe_landmark_embedding.npz."
 COUNTER = "num_batches_tracked"
 "Of batch norms in training: may be in a file, is never read."
 
@@ -78,9 +81,15 @@ def manifest_of(regressor: str) -> weights.Manifest:
     )
 
 
-def read(rome: Path, flame: Path, deca: Path | None = None, linear: Path | None = None) -> dict[str, Tensor]:
-    """Every tensor of an engine made of these published files, named as in an imported one. Raises weights.CheckpointRejected."""
+def read(
+    rome: Path, flame: Path, deca: Path | None = None, linear: Path | None = None, places: Path | None = None
+) -> dict[str, Tensor]:
+    """Every tensor of an engine made of these published files, named as in an imported one; `places`: a landmark embedding, by
+    default DECA's where it lies beside the FLAME model. Raises weights.CheckpointRejected or FileNotFoundError."""
     tensors = weights.read(rome, manifest()) | _under("flame", read_flame(flame))
+    places = places or flame.parent / EMBEDDING
+    if places.name != EMBEDDING or places.is_file():
+        tensors |= _under("embedding", embedding.read(places, tensors["flame.faces"].numpy()).tensors())
     if deca is not None:
         tensors |= _under("deca", weights.read(deca, manifest_of("deca"), "E_flame"))
     return tensors | (read_linear(linear) if linear is not None else {})
@@ -95,15 +104,20 @@ def read_linear(linear: Path) -> dict[str, Tensor]:
 
 
 def bring(
-    source: Path, progress: weights.Progress = lambda *_: None, flame: Path | None = None, deca: Path | None = None
+    source: Path,
+    progress: weights.Progress = lambda *_: None,
+    *,
+    flame: Path | None = None,
+    deca: Path | None = None,
+    places: Path | None = None,
 ) -> Path:
     """Import rome.pth with the other files it takes. Returns where all of it lies now."""
     if flame is None:
         raise CheckpointRejected(f"{source.name} needs a FLAME model beside it: {PUBLISHED.command}")
     progress("reading", 0, 1)
-    tensors = weights.finite(source, read(source, flame, deca), progress)
+    tensors = weights.finite(source, read(source, flame, deca, places=places), progress)
     release = release_of(flame)
-    sources = {path.name: weights.sha256(path, progress) for path in (source, flame, deca) if path is not None}
+    sources = {path.name: weights.sha256(path, progress) for path in (source, flame, deca, places) if path is not None}
     note = {f"{name}_sha256": digest for name, digest in sources.items()}
     note |= {"licence": f"{PUBLISHED.licence}; {release.value}", "flame": release.name}
     return weights.keep(tensors, note, PUBLISHED, progress)

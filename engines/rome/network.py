@@ -19,6 +19,7 @@ from engines.raster import plain
 from engines.rome import checkpoint, offsets, stages
 from engines.rome.architecture import DECA_CODES, MOBILE_CODES, TEXTURE, Architecture
 from engines.rome.blocks import standardise
+from engines.rome.embedding import Embedding
 from engines.rome.flame import Flame, Posed, rotation
 from engines.rome.harmonic import harmonic
 from engines.rome.offsets import Basis
@@ -35,7 +36,8 @@ Codes = Mapping[str, Tensor]
 
 
 class Rome(nn.Module):
-    """The networks and the head they move. `deca`, `linear`, `basis` and `mobile` are None where their weights were not given."""
+    """The networks and the head they move. What is optional (`deca`, `linear` with its `basis`, `mobile`, and the `embedding` of
+    MediaPipe's landmarks) is None where it was not given."""
 
     def __init__(self, flame: Flame, arch: Architecture, parts: frozenset[str]) -> None:
         """`parts`: which of the optional networks there are, of {"deca", "linear", "mobile"}."""
@@ -47,6 +49,7 @@ class Rome(nn.Module):
             for name, network in checkpoint.regressors(arch).items():
                 self.add_module(name, network if name in parts else None)
         self.basis: Basis | None = None
+        self.embedding: Embedding | None = None
         self.requires_grad_(False).eval()
         self.run_by(Eager())
 
@@ -95,6 +98,8 @@ class Rome(nn.Module):
             folded(part).to(device=device, dtype=dtype)
         if "basis" in parts:
             network.basis = Basis(*_of("basis", tensors).values()).to(device)
+        if "embedding" in parts:
+            network.embedding = Embedding.from_tensors(_of("embedding", tensors))
         network.flame.to(device)
         network.requires_grad_(False)  # loading with assign brought new parameters
         return network.eval()

@@ -1,0 +1,135 @@
+"""The ROME engine: the published networks behind the three verbs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+
+from display.optics import Cameras
+from display.views import ViewSet
+from engines import noise
+from engines.contract import FaceObservation, Footprint, Needs, WeightsMissing
+from engines.mesh import Mesh
+from engines.rome import checkpoint, exported, synthetic, visible
+from engines.rome.architecture import Architecture
+from engines.rome.drive import RomeState, drive
+from engines.rome.enrol import RomeAvatar, enrol
+from engines.rome.network import Rome
+from engines.rome.render import render
+from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, check_precision, choose, chosen_precision
+from engines.weights import SYNTHETIC, Published
+
+
+class RomeEngine:
+    """ROME: a mesh avatar with learned hair and a neural texture; needs the public checkpoints and a GPU for real time."""
+
+    name: ClassVar[str] = "rome"
+    wants: ClassVar[frozenset[str]] = frozenset({"crop"})
+    parallel: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
+    "Whether hair and shoulders are the linear model's."
+    published: ClassVar[tuple[Published, ...]] = (checkpoint.PUBLISHED,)
+    footprint: ClassVar[Footprint] = Footprint(
+        weights_bytes=400 * 10**6,  # 96 million float32, counted, and the head
+        drive_bytes=600 * 2**20,  # estimated, as is the next
+        render_bytes=1200 * 2**20,  # six views
+        drive_work=0.105,  # TMAC, counted (tests hold it)
+        view_work=0.0984,
+    )
+
+    def __init__(
+        self,
+        *,
+        noise: bool | None = None,
+        small: bool = False,
+        runtime: str | None = None,
+        precision: str | None = None,
+        views_at_once: int | None = None,
+    ) -> None:
+        """With the imported weights, or, where `noise` says so, with synthetic ones; `small` ones are a fraction of the size.
+
+        `runtime` and `precision` are names from engines/runtime, by default the operator's choice; `views_at_once` is how many
+        views are shaded together. Raises WeightsMissing, UnknownRuntime.
+        """
+        self.noise = os.environ.get(SYNTHETIC) == "1" if noise is None else noise
+        self._runtime = check(runtime or os.environ.get(RUNTIME, AUTO))
+        self._precision = check_precision(precision or os.environ.get(PRECISION, AUTO))
+        self._views_at_once, self._small = views_at_once, small
+        self._loading: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
+        self._on: dict[torch.device, Rome] = {}
+        missing = [wanted for wanted in self.published if not wanted.place.is_file()]
+        if missing and not self.noise:
+            needs = Needs(f"{missing[0].file} ({missing[0].where})", str(missing[0].place), missing[0].command)
+            raise WeightsMissing(self.name, needs)
+
+    @classmethod
+    def on_trial(cls, small: bool = False) -> RomeEngine:
+        """With invented weights, to try runtimes with; `small`: the same code at a fraction of its size."""
+        return cls(noise=True, small=small)
+
+    def warm_up(self) -> None:
+        """Reads the weights and prepares what every frame needs: minutes, the first time that a GPU's kernels are compiled."""
+        visible.compile_all()
+        self._network().prepare()
+
+    def enrol(self, portrait: FaceObservation) -> RomeAvatar:
+        """The portrait's avatar: 0.13 TMAC. Raises PortraitRejected."""
+        return enrol(self._network(), portrait)
+
+    def drive(self, avatar: RomeAvatar, seen: FaceObservation) -> RomeState:
+        """The avatar as `seen` moves it: 0.1 TMAC."""
+        return drive(self._network(), avatar, seen)
+
+    def render(self, state: RomeState, cameras: Cameras) -> ViewSet:
+        """The state from each camera: 0.1 TMAC a view."""
+        return self.render_many([(state, cameras)])[0]
+
+    @property
+    def views_at_once(self) -> int:
+        """Views of a full batch on the device that this thread works on."""
+        return self._network().views_at_once
+
+    def render_many(self, requests: Sequence[tuple[RomeState, Cameras]]) -> list[ViewSet]:
+        """What `render` gives for each (state, cameras); views of all of them fill the same batches."""
+        shown = render(self._network(), requests)
+        if self.noise:
+            for views in shown:
+                noise.stamp(views.images)
+        return shown
+
+    def mesh(self, state: RomeState) -> Mesh:
+        """The state's head as it is, with the colours that its views show of it."""
+        return exported.mesh(self._network(), state)
+
+    def stages(self, device: torch.device, precision: Precision) -> list[Stage]:
+        """A network of its own on `device`, stage by stage."""
+        return self._made(device, precision).stages()
+
+    def _network(self) -> Rome:
+        """The network on the device that this thread works on; made when first wanted, once per device."""
+        here = _device()
+        if here not in self._on:
+            with self._loading[here]:  # devices do not wait for each other
+                if here not in self._on:
+                    made = self._made(here, chosen_precision(self._precision, here))
+                    self._on[here] = made.run_by(choose(self._runtime, here), self._views_at_once)
+        return self._on[here]
+
+    def _made(self, device: torch.device, precision: Precision) -> Rome:
+        if self.noise:
+            arch = synthetic.SMALL if self._small else Architecture()
+            return synthetic.network(arch, device, precision.dtype, linear=self.linear)
+        return Rome.from_tensors(checkpoint.imported(self.linear), device=device, dtype=precision.dtype)
+
+
+def _device() -> torch.device:
+    """This thread's GPU, or the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+ENGINE = RomeEngine
