@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -9,12 +10,21 @@ from threading import Lock
 
 from engines.contract import AnyEngine, Footprint, UnknownEngine, WeightsMissing
 from engines.runtime import Staged
-from engines.weights import Progress, Published
+from engines.weights import CheckpointRejected, Progress, Published
 
 DEFAULT = "relief"
 
-_WHERE = {"relief": "engines.relief.engine", "voodoo3d": "engines.voodoo3d.engine"}
-_CHECKPOINTS = {"voodoo3d": "engines.voodoo3d.checkpoint"}
+_WHERE = {
+    "relief": "engines.relief.engine",
+    "voodoo3d": "engines.voodoo3d.engine",
+    "rome": "engines.rome.engine",
+    "rome-linear": "engines.rome.linear",
+}
+_CHECKPOINTS = {
+    "voodoo3d": "engines.voodoo3d.checkpoint",
+    "rome": "engines.rome.checkpoint",
+    "rome-linear": "engines.rome.linear_checkpoint",
+}
 "Of each engine that wants published weights: the module that knows them."
 
 
@@ -107,8 +117,14 @@ def published() -> list[Published]:
     return [import_module(module).PUBLISHED for module in _CHECKPOINTS.values()]
 
 
-def bring_weights(source: Path, engine: str | None = None, progress: Progress = lambda *_: None) -> Path:
-    """Import a published checkpoint for `engine`, by default the one whose file has this name. Returns where it lies now.
+def bring_weights(
+    source: Path,
+    engine: str | None = None,
+    progress: Progress = lambda *_: None,
+    beside: Mapping[str, Path] | None = None,
+) -> Path:
+    """Import a published checkpoint for `engine`, by default the one whose file has this name, and the files `beside` it that it
+    takes (Published.takes). Returns where it lies now.
 
     Raises UnknownEngine, weights.CheckpointRejected or OSError.
     """
@@ -118,4 +134,8 @@ def bring_weights(source: Path, engine: str | None = None, progress: Progress = 
         raise UnknownEngine(
             f"no engine wants weights called {engine or source.name!r}; say which it is for: {', '.join(_CHECKPOINTS)}"
         )
-    return import_module(_CHECKPOINTS[chosen]).bring(source, progress)
+    module = import_module(_CHECKPOINTS[chosen])
+    useless = [f"--{name}" for name in beside or {} if name not in module.PUBLISHED.takes]
+    if useless:
+        raise CheckpointRejected(f"{chosen} takes no {' and no '.join(useless)}: {module.PUBLISHED.command}")
+    return module.bring(source, progress, beside)

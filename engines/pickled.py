@@ -20,6 +20,10 @@ import torch
 from engines.weights import CheckpointRejected
 
 
+class _Refused(Exception):
+    """The file asks for something that is not an array; the message says for what."""
+
+
 class _Array:
     """In place of numpy's array class, which could be asked for any amount of memory."""
 
@@ -33,7 +37,7 @@ class _Chumpy:
     def array(self) -> np.ndarray:
         values = getattr(self, "state", {}).get("x")
         if not isinstance(values, np.ndarray):
-            raise pickle.UnpicklingError("a chumpy object without values of its own")
+            raise _Refused("a chumpy object without values of its own")
         return values
 
 
@@ -49,7 +53,7 @@ class _Sparse:
         state = {name.removeprefix("_"): value for name, value in getattr(self, "state", {}).items()}
         rows, columns = state["shape"]
         if not 0 < rows * columns <= 1 << 24:
-            raise pickle.UnpicklingError("a sparse matrix of no plausible size")
+            raise _Refused("a sparse matrix of no plausible size")
         across, along = (rows, columns) if self.by_rows else (columns, rows)
         dense = np.zeros((across, along), np.asarray(state["data"]).dtype)
         starts, places = np.asarray(state["indptr"]), np.asarray(state["indices"])
@@ -64,14 +68,14 @@ class _SparseByRows(_Sparse):
 def _reconstructed(kind: type, base: type, state: Any) -> object:
     """Of copy_reg: how Python 2 pickles an object."""
     if kind not in (_Chumpy, _Sparse, _SparseByRows):
-        raise pickle.UnpicklingError("an object of a kind that is not an array")
+        raise _Refused("an object of a kind that is not an array")
     return kind()
 
 
 def _empty(kind: type, shape: tuple[int, ...], code: object) -> np.ndarray:
     """Of numpy: an array that its state is put into afterwards; always empty when a writer is honest."""
     if kind is not _Array or tuple(shape) != (0,):
-        raise pickle.UnpicklingError("an array that is not made as numpy makes one")
+        raise _Refused("an array that is not made as numpy makes one")
     return np.empty((0,), np.int8)
 
 
@@ -82,14 +86,14 @@ def _from_buffer(buffer: Any, dtype: np.dtype, shape: tuple[int, ...], order: st
 def _scalar(dtype: np.dtype, value: bytes | str = b"") -> object:
     raw = value.encode("latin1") if isinstance(value, str) else value
     if dtype.hasobject:
-        raise pickle.UnpicklingError("a scalar that is an object")
+        raise _Refused("a scalar that is an object")
     return np.frombuffer(raw, dtype=dtype, count=1)[0]
 
 
 def _encoded(text: str, encoding: str) -> bytes:
     """Of Python 3: how protocol 2 writes bytes."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError("bytes that are not written as pickles write them")
+        raise _Refused("bytes that are not written as pickles write them")
     return codecs.encode(text, "latin1")
 
 
@@ -130,7 +134,7 @@ class _Unpickler(pickle.Unpickler):
             return _SparseByRows if name.startswith("csr") else _Sparse
         wanted = _RENAMED.get(module, module.replace("numpy._core", "numpy.core")), name
         if wanted not in _ARRAYS:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not an array")
+            raise _Refused(f"it asks for {module}.{name}, which is not an array")
         return _ARRAYS[wanted]
 
 
@@ -150,7 +154,7 @@ def _read(path: Path, how: Callable[[IO[bytes]], Any]) -> Any:
     try:
         with path.open("rb") as file:
             return how(file)
-    except pickle.UnpicklingError as failure:
+    except _Refused as failure:
         raise CheckpointRejected(f"{path.name} is refused: {failure}; nothing in it was run") from None
     except Exception as failure:  # a damaged file may break anything
         raise CheckpointRejected(

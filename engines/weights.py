@@ -61,7 +61,9 @@ class Published:
     "Where people get it."
     licence: str
     with_files: str = ""
-    "Options that name the other files it takes."
+    "Options that name the other files it needs, as people write them."
+    takes: tuple[str, ...] = ()
+    "By which names other files may come with it."
 
     @property
     def place(self) -> Path:

@@ -121,14 +121,16 @@ def puppet(
 def mesh(
     portrait: Annotated[Path, typer.Option(help="The photo that becomes the avatar.")],
     out: Annotated[Path, typer.Option(help="Where to write the mesh: .glb or .ply.")],
-    engine: Annotated[str, typer.Option(help="An engine that holds a volume.")] = "voodoo3d",
+    engine: Annotated[
+        str, typer.Option(help="An engine that holds a volume (voodoo3d) or a mesh (rome).")
+    ] = "voodoo3d",
     driver: Annotated[Path | None, typer.Option(help="A photo whose expression it takes on.")] = None,
-    side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of the volume.")] = 256,
+    side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of a volume.")] = 256,
     synthetic_weights: SyntheticWeights = False,
     runtime: Runtime = None,
     precision: Precision = None,
 ) -> None:
-    """Write an avatar's head as a mesh with colours, for engines that hold a volume (weights list says what they want)."""
+    """Write an avatar's head as a mesh with colours (weights list says which files the engine wants)."""
     from rich.progress import TaskProgressColumn
 
     from server.commands.mesh import sculpt

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from engines.rome import bust, checkpoint, crops, mask, synthetic
+from engines.rome import bust, crops, manifests, mask, synthetic
 from engines.rome.architecture import Architecture
 from engines.rome.blocks import standardised
 from engines.rome.flame import Flame, rotation
@@ -219,7 +219,7 @@ class TestWhole:
 
 def test_work_is_what_the_specification_allows() -> None:
     with torch.device("meta"):
-        parts = {**checkpoint.networks(), **checkpoint.regressors()}
+        parts = {**manifests.networks(), **manifests.regressors()}
     head = Flame(bust.tensors(), 256).to("meta")
     network = Rome(head, Architecture(), frozenset(parts)).eval()
     T, vertices = torch.empty(1, 8, 256, 256, device="meta"), torch.empty(1, 5023, 3, device="meta")

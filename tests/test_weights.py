@@ -166,7 +166,7 @@ def test_the_catalogue_lists_an_engine_without_weights_with_what_it_needs(monkey
     row = next(row for row in catalogue.listing() if row.name == "voodoo3d")
     assert row.failure is not None
     assert "weights import voodoo3d.pth" in row.failure
-    assert [wanted.engine for wanted in catalogue.published()] == ["voodoo3d"]
+    assert "voodoo3d" in [wanted.engine for wanted in catalogue.published()]
 
 
 def test_a_checkpoint_finds_its_engine_by_name_or_is_told(tmp_path: Path) -> None:

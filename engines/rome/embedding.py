@@ -66,7 +66,9 @@ def read(path: Path, faces: np.ndarray) -> Embedding:
         chosen, weights = np.asarray(held[names[1]]).astype(np.int64), np.asarray(held[names[2]], np.float64)
         return Embedding(listed.astype(np.int64), faces[chosen], weights.reshape(len(listed), 3))
     except (KeyError, TypeError, ValueError, IndexError):
-        raise CheckpointRejected(f"{path.name} is no landmark embedding: it lacks {', '.join(filter(None, names))}") from None
+        raise CheckpointRejected(
+            f"{path.name} is no landmark embedding: it lacks {', '.join(filter(None, names))}"
+        ) from None
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:

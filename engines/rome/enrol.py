@@ -63,11 +63,13 @@ def enrol(network: Rome, portrait: FaceObservation) -> RomeAvatar:
     places = network.embedding or embedding.found(
         portrait.shape, flame.template.cpu().numpy(), flame.faces.cpu().numpy()
     )
-    head = _fitted(network, portrait, places)
+    seen = in_picture(portrait.landmarks[places.landmarks])
+    head = _fitted(fit.rig(flame, places), seen, places, portrait.head_rotation)
     shape = torch.from_numpy(head.codes[None, :SHAPE]).float()
     if network.deca is not None:
         shape = network.codes(_about_face(image, portrait, network.arch.crop))["shape"]
     rig = fit.rig(flame, places, shape.cpu().double().numpy()[0])
+    head = _fitted(rig, seen, places, portrait.head_rotation)
     return RomeAvatar(
         network.texture(image, matte),
         shape.to(network.device),
@@ -108,11 +110,9 @@ def _about_face(image: Tensor, portrait: FaceObservation, side: int) -> Tensor:
     return crops.cut(image, crops.box_about(there), side)
 
 
-def _fitted(network: Rome, portrait: FaceObservation, places: Embedding) -> fit.Fitted:
-    """Shape, expression, turn and camera of the portrait's head in its crop."""
-    rig = fit.rig(network.flame, places)
-    seen = in_picture(portrait.landmarks[places.landmarks])
-    start = fit.from_rotation(rig, seen, portrait.head_rotation.astype(np.float64))
+def _fitted(rig: fit.Rig, seen: np.ndarray, places: Embedding, turned: np.ndarray) -> fit.Fitted:
+    """Codes, turn and camera of the head whose landmarks are `seen` [K, 2] in the crop, which the pipeline saw `turned` [3, 3]."""
+    start = fit.from_rotation(rig, seen, turned.astype(np.float64))
     return fit.fitted(rig, seen, places.emphasis, start, STEPS)
 
 

@@ -45,7 +45,9 @@ def _colours(network: Rome, state: RomeState, middle: Tensor) -> Tensor:
     places = screen[:, :, None, :2].clamp(-2, 2)
     found = F.grid_sample(colours, places, align_corners=False)[..., 0].mT
     seen = rasterised(screen, network.flame.faces, network.arch.image)
-    depth = torch.stack([plain.interpolated(_of(seen, k), screen[k, network.flame.faces.long(), 2:])[0] for k in range(SIDES)])
+    depth = torch.stack(
+        [plain.interpolated(_of(seen, k), screen[k, network.flame.faces.long(), 2:])[0] for k in range(SIDES)]
+    )
     front = F.grid_sample(depth, places, mode="nearest", align_corners=False)[:, 0]
     towards = (normals @ _around(network.device).mT)[..., 2].clamp(min=0) ** 2
     inside = (places[:, :, 0].abs() < 1).all(-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from engines.contract import Footprint
-from engines.rome import checkpoint
+from engines.rome import checkpoint, linear_checkpoint
 from engines.rome.engine import RomeEngine
 from engines.weights import Published
 
@@ -15,7 +15,7 @@ class LinearRomeEngine(RomeEngine):
 
     name: ClassVar[str] = "rome-linear"
     linear: ClassVar[bool] = True
-    published: ClassVar[tuple[Published, ...]] = (checkpoint.PUBLISHED, checkpoint.LINEAR)
+    published: ClassVar[tuple[Published, ...]] = (checkpoint.PUBLISHED, linear_checkpoint.PUBLISHED)
     footprint: ClassVar[Footprint] = Footprint(
         weights_bytes=500 * 10**6,  # 122 million float32, counted, and the head
         drive_bytes=150 * 2**20,  # estimated, as is the next

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.raster import plain
-from engines.rome import checkpoint, offsets, stages
+from engines.rome import checkpoint, manifests, offsets, stages
 from engines.rome.architecture import DECA_CODES, MOBILE_CODES, TEXTURE, Architecture
 from engines.rome.blocks import standardise
 from engines.rome.embedding import Embedding
@@ -44,9 +44,9 @@ class Rome(nn.Module):
         super().__init__()
         self.arch, self.flame = arch, flame
         with torch.device("meta"):
-            for name, network in checkpoint.networks(arch).items():
+            for name, network in manifests.networks(arch).items():
                 self.add_module(name, network)
-            for name, network in checkpoint.regressors(arch).items():
+            for name, network in manifests.regressors(arch).items():
                 self.add_module(name, network if name in parts else None)
         self.basis: Basis | None = None
         self.embedding: Embedding | None = None
@@ -91,7 +91,7 @@ class Rome(nn.Module):
         """The networks with `tensors` as published, by the names of checkpoint.read; filters are standardised here."""
         parts = frozenset(name.partition(".")[0] for name in tensors)
         network = cls(Flame(_of("flame", tensors), arch.image), arch, parts)
-        for name in (*checkpoint.NETWORKS, *(parts & {"deca", "linear", "mobile"})):
+        for name in (*manifests.NETWORKS, *(parts & {"deca", "linear", "mobile"})):
             part = network.get_submodule(name)
             part.load_state_dict(_counted(part, _of(name, tensors)), strict=True, assign=True)
             standardise(part)
@@ -243,4 +243,4 @@ def _of(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _counted(part: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """`tensors` with the counters of batch norms, which nobody reads and a module insists on."""
-    return {name: torch.tensor(0) for name in part.state_dict() if name.endswith(checkpoint.COUNTER)} | tensors
+    return {name: torch.tensor(0) for name in part.state_dict() if name.endswith(manifests.COUNTER)} | tensors

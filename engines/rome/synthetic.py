@@ -11,7 +11,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from engines.rome import bust, checkpoint
+from engines.rome import bust, manifests
 from engines.rome.architecture import Architecture
 from engines.rome.network import Rome
 
@@ -32,12 +32,12 @@ def tensors(
 ) -> dict[str, Tensor]:
     """As checkpoint.read names them, the linear model's included."""
     with torch.device("meta"):
-        empty = {**checkpoint.networks(arch), **checkpoint.regressors(arch)}
+        empty = {**manifests.networks(arch), **manifests.regressors(arch)}
     drawn = {
         f"{part}.{name}": _drawn(f"{part}.{name}", tuple(tensor.shape))
         for part, network in empty.items()
         for name, tensor in network.state_dict().items()
-        if not name.endswith(checkpoint.COUNTER)
+        if not name.endswith(manifests.COUNTER)
     }
     head = bust.tensors(rings, columns)
     parts = {"flame": head, "basis": bust.basis(head["template"])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -38,7 +39,7 @@ def read(path: Path) -> dict[str, Tensor]:
     return weights.read(path, manifest())
 
 
-def bring(source: Path, progress: weights.Progress = lambda *_: None) -> Path:
+def bring(source: Path, progress: weights.Progress = lambda *_: None, beside: Mapping[str, Path] | None = None) -> Path:
     """Import the published file. Returns where it lies now."""
     return weights.bring(source, PUBLISHED, manifest(), progress)
 

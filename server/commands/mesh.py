@@ -1,4 +1,4 @@
-"""Sculpt: a portrait, at rest or as another photo's face moves it, as a mesh file. For engines that hold a volume."""
+"""Sculpt: a portrait, at rest or as another photo's face moves it, as a mesh file. For engines that hold a volume or a mesh."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from engines import catalogue, mesh
 from pipeline.preprocess.observer import observe_portrait
@@ -39,20 +40,16 @@ def sculpt(
         raise OutputRefused(f"the folder {out.parent} does not exist: mkdir -p {out.parent}")
     progress("loading the engine", 0, 0)
     engine = catalogue.load(engine_name)
-    field_of = getattr(engine, "field", None)
-    if field_of is None:
-        raise OutputRefused(f"engine {engine_name!r} holds no volume that a mesh could be taken from; voodoo3d does")
+    if not (hasattr(engine, "field") or hasattr(engine, "mesh")):
+        raise OutputRefused(
+            f"engine {engine_name!r} holds no head that a mesh could be taken from; voodoo3d and rome do"
+        )
     progress("enrolling the portrait", 0, 0)
     seen = observe_portrait(portraits.from_file(portrait))
     avatar = engine.enrol(seen)
     moved = replace(seen, presence=0.0) if driver is None else observe_portrait(portraits.from_file(driver))
     state = engine.drive(avatar, moved)
-    try:
-        found = mesh.surface(
-            field_of(state), side, progress=lambda done, of: progress("looking for the surface", done, of)
-        )
-    except mesh.NoSurface as failure:
-        raise OutputRefused(f"nothing to write: {failure}") from None
+    found = _surface(engine, state, side, progress)
     noise = " of SYNTHETIC WEIGHTS: noise, not a face" if getattr(engine, "noise", False) else ""
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
@@ -63,3 +60,16 @@ def sculpt(
     finally:
         part.unlink(missing_ok=True)
     return Sculpture(out, len(found.vertices), len(found.faces))
+
+
+def _surface(engine: Any, state: Any, side: int, progress: Callable[[str, int, int], None]) -> mesh.Mesh:
+    """The engine's own mesh, or what is found in its volume. Raises OutputRefused, MeshingMissing."""
+    if hasattr(engine, "mesh"):
+        progress("colouring the mesh", 0, 0)
+        return engine.mesh(state)
+    try:
+        return mesh.surface(
+            engine.field(state), side, progress=lambda done, of: progress("looking for the surface", done, of)
+        )
+    except mesh.NoSurface as failure:
+        raise OutputRefused(f"nothing to write: {failure}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,20 +19,43 @@ def import_weights(
     engine: Annotated[
         str | None, typer.Option(help="Which engine it is for.", show_default="by the file's name")
     ] = None,
+    flame: Annotated[
+        Path | None,
+        typer.Option(
+            help="For rome: a FLAME model, with the data folders of ROME and DECA beside it (docs/rome.md lists them)."
+        ),
+    ] = None,
+    deca: Annotated[Path | None, typer.Option(help="For rome: deca_model.tar, which reads faces for it.")] = None,
+    linear: Annotated[Path | None, typer.Option(help="For rome: linear_hair.pth, and so rome-linear too.")] = None,
+    embedding: Annotated[
+        Path | None,
+        typer.Option(
+            help="For rome: mediapipe_landmark_embedding.npz or DECA's landmark_embedding.npy.",
+            show_default="DECA's where it lies beside the FLAME model",
+        ),
+    ] = None,
 ) -> None:
     """Check a published checkpoint, keep what is used of it, and make its engine ready.
 
-    Nothing in the file is ever run. What does not fit is refused in one line, and nothing is left behind.
+    Nothing in the files is ever run. What does not fit is refused in one line, and nothing is left behind.
+
+    python -m server weights import rome.pth --flame generic_model.pkl --deca deca_model.tar --linear linear_hair.pth
     """
     from rich.progress import TaskProgressColumn
 
     from engines import catalogue
     from engines.contract import UnknownEngine
-    from engines.weights import CheckpointRejected
+    from engines.weights import CheckpointRejected, note_of
 
     with explained(CheckpointRejected, UnknownEngine, OSError), progress(TaskProgressColumn()) as told:
-        place = catalogue.bring_weights(file, engine, told)
-    typer.echo(f"{place} is ready:  python -m server serve --engine {place.stem}")
+        beside = {"flame": flame, "deca": deca, "embedding": embedding}
+        given = {name: path for name, path in beside.items() if path is not None}
+        places = [catalogue.bring_weights(file, engine, told, given)]
+        if linear is not None:
+            places.append(catalogue.bring_weights(linear, "rome-linear", told))
+    for place in places:
+        typer.echo(f"{place} is ready:  python -m server serve --engine {place.stem}")
+        typer.echo(f"  licence: {json.loads(note_of(place).read_text())['licence']}")
 
 
 @app.command("list")

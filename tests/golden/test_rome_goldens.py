@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engines.rome import checkpoint, crops, mask, offsets
+from engines.rome import checkpoint, crops, manifests, mask, offsets
 from engines.rome.harmonic import harmonic
 from engines.rome.network import Rome, shading_input, turned_head
 from engines.rome.visible import rasterised
@@ -133,10 +133,10 @@ def test_the_manifests_are_the_official_ones() -> None:
         section: {name: tuple(spec["shape"]) for name, spec in official[section]["tensors"].items()}
         for section in ("rome", "rome_optional", "deca", "linear_hair", "disp_model")
     }
-    ours = checkpoint.manifest()
+    ours = manifests.manifest()
     assert (dict(ours.used), dict(ours.dead)) == (shapes["rome"], shapes["rome_optional"])
     for name, section in {"deca": "deca", "linear": "linear_hair", "mobile": "disp_model"}.items():
-        assert checkpoint.manifest_of(name).shapes() == shapes[section]
+        assert manifests.manifest_of(name).shapes() == shapes[section]
 
 
 def test_waves(check: ModuleType, same: Callable[..., None]) -> None:
