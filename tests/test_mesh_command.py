@@ -53,7 +53,7 @@ def test_a_mesh_of_synthetic_weights_says_that_it_is_noise(
     [
         ("head.obj", "voodoo3d", "head.glb"),
         ("nowhere/head.glb", "voodoo3d", "mkdir"),
-        ("head.glb", "relief", "no volume"),
+        ("head.glb", "relief", "no head"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_what_can(

@@ -88,8 +88,9 @@ def test_is_an_engine(either: RomeEngine) -> None:
 
 @pytest.mark.parametrize("lacks", ["crop", "matte"])
 def test_a_portrait_without_its_picture_is_refused(engine: RomeEngine, lacks: str) -> None:
+    lacking: dict[str, Any] = {lacks: None}
     with pytest.raises(PortraitRejected) as refused:
-        engine.enrol(face(**{lacks: None}))
+        engine.enrol(face(**lacking))
     assert refused.value.reason == "no_picture"
 
 
