@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
@@ -56,6 +57,7 @@ def examine(settings: Settings) -> list[Finding]:
         lambda: _placement(settings),
         _encoder,
         _buffers,
+        lambda: _ice_servers(settings),
         lambda: _data_folder(settings.data_dir),
         lambda: _address(settings.host, settings.port),
         _browser,
@@ -177,6 +179,23 @@ def _buffers() -> Finding:
     fine = granted >= SOCKET_BUFFER
     mend = "" if fine else f"sudo sysctl -w net.core.rmem_max={SOCKET_BUFFER} net.core.wmem_max={SOCKET_BUFFER}"
     return Finding("UDP buffers", Health.FINE if fine else Health.SLOWER, f"{granted // 1024} KiB granted", mend)
+
+
+def _ice_servers(settings: Settings) -> Finding | None:
+    """None where none is configured, which is fine where clients reach this machine directly."""
+    if not settings.ice_servers:
+        return None
+    from server.webrtc.peers import silent_servers
+
+    silent = asyncio.run(silent_servers(settings))
+    if not silent:
+        return Finding("STUN and TURN", Health.FINE, f"{', '.join(settings.ice_servers)} answer")
+    return Finding(
+        "STUN and TURN",
+        Health.SLOWER,
+        f"no address from {', '.join(silent)}; whoever needs one cannot connect",
+        "check TELEQUILT_ICE_SERVERS, TELEQUILT_ICE_USERNAME and TELEQUILT_ICE_CREDENTIAL, and that UDP gets out",
+    )
 
 
 def _data_folder(folder: Path) -> Finding:

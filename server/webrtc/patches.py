@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -25,6 +25,7 @@ from aiortc import RTCRtpSender
 from aiortc.rtp import is_rtcp
 
 from server.tally import Tally
+from server.webrtc.gathering import Gathering
 from server.webrtc.pacing import Bucket
 
 SOCKET_BUFFER = 4 * 1024 * 1024
@@ -35,6 +36,10 @@ LONGEST_DATAGRAM = 1500
 "Bytes. libsrtp takes no longer ones, and no network brings any."
 MOST_UNREAD = 4096
 "Datagrams that may wait for the transport to be ready: two seconds of the largest stream."
+
+_CIPHERS = ("AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES128-SHA", "AES256-SHA")
+SUITES = ":".join(f"ECDHE-{kind}-{cipher}" for kind in ("ECDSA", "RSA") for cipher in _CIPHERS).encode()
+"aiortc's own for DTLS, and the same for peers whose certificates are RSA."
 
 STRANGER, BAD_LENGTH, UNREAD, UNFIT = (
     "datagram of a stranger dropped",
@@ -79,6 +84,8 @@ TOUCHED = [
         "aioice",
         "aioice.ice",
         "get_host_addresses",
+        "Connection.get_component_candidates.server_reflexive_candidate",
+        "Connection.get_component_candidates.relayed_candidate",
         "Connection.gather_candidates.get_host_addresses",
         "Connection.connect.query_consent",
         "Connection.check_complete._nominated",
@@ -105,6 +112,7 @@ TOUCHED = [
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtp_data._handle_rtp_packet"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._recv_next"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._recv_next", "RTCDtlsTransport._send_rtp"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport.start._create_ssl_context"),
     *_touched("aiortc", "aiortc.rtcicetransport", "RTCIceTransport.__init__._connection"),
 ]
 
@@ -130,6 +138,8 @@ def tune_libraries() -> None:
     _offer_loopback()
     _drop_strange_datagrams()
     _survive_unfit_packets()
+    _bound_gathering()
+    _take_rsa_certificates()
 
 
 def _offer_loopback() -> None:
@@ -206,6 +216,26 @@ def _survive_unfit_packets() -> None:
             await asyncio.sleep(0)  # were it to raise without having waited, others still come to their turn
 
     aiortc.rtcdtlstransport.RTCDtlsTransport._recv_next = guarded  # type: ignore[method-assign]
+
+
+def _bound_gathering() -> None:
+    """aioice waits five seconds for the slowest of its servers, before every answer to a client."""
+    gathering = Gathering()
+    of_stun, of_turn = aioice.ice.server_reflexive_candidate, aioice.ice.relayed_candidate
+    aioice.ice.server_reflexive_candidate = partial(gathering.reflexive, of_stun)
+    aioice.ice.relayed_candidate = partial(gathering.relayed, of_turn)
+
+
+def _take_rsa_certificates() -> None:
+    """aiortc offers suites for ECDSA certificates alone; GStreamer's are RSA, and so are many that operators bring."""
+    create = aiortc.rtcdtlstransport.RTCCertificate._create_ssl_context
+
+    def with_rsa(self: Any, srtp_profiles: Any) -> Any:
+        context = create(self, srtp_profiles)
+        context.set_cipher_list(SUITES)
+        return context
+
+    aiortc.rtcdtlstransport.RTCCertificate._create_ssl_context = with_rsa  # type: ignore[method-assign]
 
 
 def ice_of(transceiver: Any) -> aioice.ice.Connection:

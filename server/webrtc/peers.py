@@ -20,6 +20,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.exceptions import OperationError
+from aiortc.rtcicetransport import connection_kwargs
 
 from server.problems import Problem
 from server.settings import Settings
@@ -42,6 +43,23 @@ def ice_servers(settings: Settings) -> list[RTCIceServer]:
         RTCIceServer(url, settings.ice_username, credential) if url.startswith("turn") else RTCIceServer(url)
         for url in settings.ice_servers
     ]
+
+
+async def silent_servers(settings: Settings) -> list[str]:
+    """Those of the configured STUN and TURN servers that give no address within gathering.PATIENCE."""
+    patches.tune_libraries()
+    asked = zip(settings.ice_servers, await asyncio.gather(*map(_answers, ice_servers(settings))), strict=True)
+    return [url for url, answers in asked if not answers]
+
+
+async def _answers(server: RTCIceServer) -> bool:
+    how = connection_kwargs([server])
+    connection = aioice.ice.Connection(ice_controlling=False, **how)
+    try:
+        await connection.gather_candidates()
+        return not how or any(candidate.type != "host" for candidate in connection.local_candidates)
+    finally:
+        await connection.close()
 
 
 class Peer:
