@@ -11,12 +11,12 @@ import threading
 import urllib.parse
 import urllib.request
 
-import gi
+import gi  # type: ignore[import-not-found]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstSdp", "1.0")
 gi.require_version("GstWebRTC", "1.0")
-from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
+from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # type: ignore[import-not-found]  # noqa: E402
 
 PUBLISHED = (
     "webrtcbin name=peer bundle-policy=max-bundle videotestsrc is-live=true pattern=ball ! "

@@ -30,13 +30,13 @@ class Stun(asyncio.DatagramProtocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    def datagram_received(self, data: bytes, address: Any) -> None:
+    def datagram_received(self, data: bytes, addr: Any) -> None:
         self.asked += 1
         if self.speaks:
             asked = aioice.stun.parse_message(data)
             answer = aioice.stun.Message(asked.message_method, aioice.stun.Class.RESPONSE, asked.transaction_id)
-            answer.attributes["XOR-MAPPED-ADDRESS"] = ("192.0.2.99", address[1])
-            self.transport.sendto(bytes(answer), address)
+            answer.attributes["XOR-MAPPED-ADDRESS"] = ("192.0.2.99", addr[1])
+            self.transport.sendto(bytes(answer), addr)
 
 
 @asynccontextmanager
