@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -32,7 +32,7 @@ import httpx
 import numpy as np
 import psutil
 import typer
-from aiortc import MediaStreamTrack
+from aiortc import MediaStreamTrack, RTCPeerConnection
 from rich.console import Console
 from rich.table import Table
 
@@ -118,14 +118,24 @@ def _is_ready(port: int) -> bool:
         return False
 
 
+async def undisturbed(connection: RTCPeerConnection) -> None:
+    """Nothing happens."""
+
+
 async def call(
-    port: int, pictures: list[np.ndarray], rate: float, seconds: float, server: psutil.Process
+    port: int,
+    pictures: list[np.ndarray],
+    rate: float,
+    seconds: float,
+    server: psutil.Process,
+    meanwhile: Callable[[RTCPeerConnection], Awaitable[None]] = undisturbed,
 ) -> dict[str, Any]:
-    """One call of `seconds` after the warm-up; what the viewer saw and what it cost."""
+    """One call of `seconds` after the warm-up; what the viewer saw and what it cost. `meanwhile` begins with the
+    measurement and is given the caller's connection."""
     camera, seen = Camera(pictures), Seen()
     base = f"http://127.0.0.1:{port}"
     async with (
-        publishing(f"{base}/whip/benchmark?avatar=sample", PictureTrack(camera.take, rate)),
+        publishing(f"{base}/whip/benchmark?avatar=sample", PictureTrack(camera.take, rate)) as connection,
         playing(f"{base}/whep/benchmark?as=quilt") as tracks,
     ):
         watching = asyncio.create_task(_watch(tracks["video"], camera, seen))
@@ -135,12 +145,15 @@ async def call(
         seen.unread, offered = 0, len(camera.captured)
         costs = (sum(server.cpu_times()[:2]), time.process_time())
         begun = time.monotonic()
+        happening = asyncio.ensure_future(meanwhile(connection))
         await asyncio.sleep(seconds)
         took = time.monotonic() - begun
         costs = (sum(server.cpu_times()[:2]) - costs[0], time.process_time() - costs[1])
         report = httpx.get(f"{base}/api/channels/benchmark", timeout=5, trust_env=False).json()
         offered = len(camera.captured) - offered
         watching.cancel()
+        happening.cancel()
+        await asyncio.gather(happening, return_exceptions=True)
     return _facts(seen.times, seen.ages, took, costs, report) | {"camera_frames": offered, "unread": seen.unread}
 
 
