@@ -25,6 +25,7 @@ from server.calls.channel import ChannelReport
 from server.calls.lobby import Lobby
 from server.calls.services import open_services
 from server.webrtc import peers
+from server.webrtc.live_video import UNDECODABLE
 from tests import foreign_page, swaying_face
 from tests.foreign_page import Site, Tab
 from tests.live import Client, running, serving, settings_for, until
@@ -52,7 +53,7 @@ class Admission:
 
     async def live(self) -> None:
         """Wait until a caller is there and a face is followed in its picture."""
-        await until(lambda: any(channel.ingest for channel in self.lobby.channels.values()), PATIENCE)
+        await until(lambda: any(channel.life.live for channel in self.lobby.channels.values()), PATIENCE)
         await until(lambda: self.report().session.presence > 0.9, PATIENCE)
 
     async def received(self, more: int) -> None:
@@ -168,6 +169,21 @@ async def test_whip_whep_publishes_from_chromium(room, tab):
     assert tab.answers["PATCH"] == {204}
     assert tab.answers["DELETE"] <= ENDED
     assert tab.errors == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("left", ["rtx", "rtx|VP8", "rtx|red|ulpfec|flexfec|H264"])
+async def test_chromium_publishes_without_retransmissions(room, tab, left):
+    """It then probes the link with packets of padding alone, within the stream itself."""
+    offer = await tab.page.evaluate("words => publish(...words)", [f"{room.server}/whip/room", TOKEN, left])
+    assert " rtx/" not in offer
+    await room.live()
+    await room.received(75)
+    taking = room.lobby.live("room").ingest.report()
+    assert UNDECODABLE not in taking.lost
+    assert taking.codec == ("H264" if "VP8" in left else "VP8")
+    await tab.page.evaluate("stop()")
+    await room.empty()
 
 
 @pytest.mark.browser

@@ -99,6 +99,7 @@ def serve(
     flags |= {"placement": placement, "runtime": runtime, "precision": precision}
     settings = settings_of({name: value for name, value in flags.items() if value is not None})
     _check_placement(settings)
+    _check_libraries()
     os.environ["TELEQUILT_DATA_DIR"] = str(settings.data_dir)  # engines, which know no settings, look there
     os.environ[RUNTIME], os.environ[PRECISION] = settings.runtime, settings.precision
     _log_readably()
@@ -130,6 +131,14 @@ def _check_placement(settings: Settings) -> None:
 
     with explained(PlacementImpossible, UnknownEngine, WeightsMissing):
         planned(settings, settings.engine, catalogue.footprint(settings.engine))
+
+
+def _check_libraries() -> None:
+    """End now where aiortc or aioice are not what this was written for."""
+    from server.webrtc import patches
+
+    with explained(patches.PatchesDoNotFit):
+        patches.check()
 
 
 class _Announcing(uvicorn.Server):

@@ -13,6 +13,7 @@ import av
 from aiortc.mediastreams import MediaStreamTrack
 
 from display.screen import Screen
+from pipeline.clock import Percentiles, percentiles
 from pipeline.stages import Picture
 from server.media.encode import AccessUnit, Encoder, Form
 from server.media.rates import CLOCK_RATE, Rate, packets_of
@@ -20,6 +21,8 @@ from server.media.rates import CLOCK_RATE, Rate, packets_of
 SLOW = "viewer too slow"
 NO_KEYFRAME = "waiting for a keyframe"
 CLOCK = Fraction(1, CLOCK_RATE)
+AGES = 250
+"Newest pictures of which their age is known."
 MOST_WAITING = 3
 """Access units that may wait for a viewer's sender: 120 ms at 25 fps. With a single place, each hiccup of the event loop
 (Chromium, caller and server on two cores: once a second) cost a keyframe and up to half a second without a picture."""
@@ -84,6 +87,8 @@ class ViewerTrack(MediaStreamTrack):
             self._came.clear()
             await self._came.wait()
         self.sent += 1
+        if self.stream is not None:
+            self.stream.handed_over(unit)
         packet = av.Packet(unit.data)
         packet.pts, packet.time_base = unit.pts, CLOCK
         return packet
@@ -105,6 +110,8 @@ class StreamReport:
     viewers: int
     skipped: dict[str, int]
     "Reason -> pictures not sent to some viewer."
+    age: Percentiles
+    "Milliseconds from a picture's arrival to a viewer's sender: decoding, every stage and every queue between them."
 
 
 class Stream:
@@ -120,6 +127,7 @@ class Stream:
         self._skipped: Counter[str] = Counter()
         self._pictures = self._keyframes = 0
         self._rate = Rate()
+        self._ages: deque[float] = deque(maxlen=AGES)
 
     def encode(self, picture: Picture) -> None:
         if self._encoder is None:  # opened here, since opening NVENC takes longer than the event loop may stand still
@@ -139,6 +147,10 @@ class Stream:
     def leave(self, track: ViewerTrack) -> None:
         self.viewers.discard(track)
         self._skipped += track.waiting.skipped
+
+    def handed_over(self, unit: AccessUnit) -> None:
+        """A viewer's sender has taken `unit`."""
+        self._ages.append(self._loop.time() - unit.captured)
 
     def record(self, put: Callable[[AccessUnit], None]) -> None:
         self.recordings.add(put)
@@ -161,6 +173,7 @@ class Stream:
             keyframes=self._keyframes,
             viewers=len(self.viewers),
             skipped=dict(sum((track.waiting.skipped for track in self.viewers), Counter(self._skipped))),
+            age=percentiles(self._ages),
         )
 
     def _fan_out(self, unit: AccessUnit) -> None:

@@ -161,15 +161,20 @@ def _of_streams(reports: list[ChannelReport]) -> Iterator[Metric]:
     pictures = CounterMetricFamily("telequilt_pictures", "Pictures encoded", labels=labels)
     keyframes = CounterMetricFamily("telequilt_keyframes", "Keyframes encoded", labels=labels)
     bitrate = GaugeMetricFamily("telequilt_bitrate", "Bits per second encoded", labels=labels)
+    age = GaugeMetricFamily(
+        "telequilt_sent_age_ms", "Age of the picture when handed to a viewer's sender", labels=[*labels, "quantile"]
+    )
     skipped = CounterMetricFamily("telequilt_skipped", "Pictures not sent to a viewer", labels=[*labels, "reason"])
     for report in reports:
         for stream in report.streams:
             pictures.add_metric([report.name, stream.form], stream.pictures)
             keyframes.add_metric([report.name, stream.form], stream.keyframes)
             bitrate.add_metric([report.name, stream.form], stream.bitrate)
+            for quantile, value in asdict(stream.age).items():
+                age.add_metric([report.name, stream.form, quantile], value)
             for reason, count in stream.skipped.items():
                 skipped.add_metric([report.name, stream.form, reason], count)
-    yield from (pictures, keyframes, bitrate, skipped)
+    yield from (pictures, keyframes, bitrate, age, skipped)
 
 
 def _of_recordings(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterator[Metric]:

@@ -7,10 +7,11 @@ import { showTimings } from "./timings.js";
  * @param {any} facts as GET /api/channels/{channel} gives them
  * @param {number} own how many of the viewers are this page itself
  */
-export function showReport({ viewers, session }, own) {
+export function showReport({ viewers, session, streams }, own) {
   part("viewers").textContent = String(Math.max(0, viewers - own));
   measured(part("rate"), session.fps, "");
-  measured(part("age"), session.age.p50, "ms");
+  // what viewers get is older than what the last stage gave: it was handed over to their senders
+  measured(part("age"), Math.max(session.age.p50, ...streams.map(({ age }) => age.p50)), "ms");
   showTimings(part("timings"), session.stages);
   part("drops").textContent = dropWords(session.drops);
 }
