@@ -2,8 +2,8 @@
 
     python -m benchmarks.disturbances
 
-The call is glass_to_glass's: server in one process, caller and viewer (aiortc) in this one, all on this machine's cores. Each
-disturbance begins with the measurement; a heavy caller, in a process of its own, leaves after two thirds of it.
+The call is glass_to_glass's: server in one process, caller and viewer (aiortc) in this one, all on this machine's cores. A heavy
+caller, in a process of its own, is there before and leaves after two thirds of the measurement; all else begins after a second.
 """
 
 from __future__ import annotations
@@ -76,18 +76,16 @@ class HeavyCaller:
 
     async def __call__(self, connection: RTCPeerConnection) -> None:
         assert self._process.stdin is not None
-        await asyncio.sleep(SETTLED)
-        self._process.stdin.write(b"come\n")
-        self._process.stdin.flush()
-        await asyncio.sleep(self._seconds * 2 / 3 - SETTLED)
+        await asyncio.sleep(self._seconds * 2 / 3)
         self._process.stdin.write(b"go\n")
         self._process.stdin.flush()
 
     def __enter__(self) -> HeavyCaller:
-        """Once its pictures are coded, which takes the whole machine."""
+        """Live: it comes before the innocent one, since a server that is busy already would not let it in."""
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
-        self._process.stdout.readline()
+        if self._process.stdout.readline() != b"live\n":
+            raise RuntimeError("the heavy caller did not come in")
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -49,11 +49,12 @@ class Recorded(MediaStreamTrack):
 
     def __init__(self, pictures: list[bytes], rate: float) -> None:
         super().__init__()
-        self._pictures, self._rate, self._count, self._begun = pictures, rate, 0, time.monotonic()
+        self._pictures, self._rate, self._count, self._begun = pictures, rate, 0, 0.0
 
     async def recv(self) -> av.Packet:
         if self.readyState != "live":
             raise MediaStreamError
+        self._begun = self._begun or time.monotonic()
         await asyncio.sleep(max(0.0, self._begun + self._count / self._rate - time.monotonic()))
         packet = av.Packet(self._pictures[self._count % len(self._pictures)])
         packet.pts, packet.time_base = round(self._count * CLOCK_RATE / self._rate), Fraction(1, CLOCK_RATE)
@@ -75,6 +76,7 @@ async def _send(port: int, track: Recorded, codec: str) -> None:
         )
         answer.raise_for_status()
         await connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
+        print("live", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         await http.delete(answer.headers["Location"])
     await connection.close()
@@ -87,11 +89,8 @@ def main(
     rate: Annotated[float, typer.Option()] = 60.0,
     codec: Annotated[str, typer.Option(help="VP8 or H264.")] = "H264",
 ) -> None:
-    """Publish into the channel "heavy" from the first line on standard input until the second."""
-    pictures = coded(width, height, codec)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    asyncio.run(_send(port, Recorded(pictures, rate), codec))
+    """Publish into the channel "heavy", say "live", and leave when a line comes on standard input."""
+    asyncio.run(_send(port, Recorded(coded(width, height, codec), rate), codec))
 
 
 if __name__ == "__main__":
