@@ -73,8 +73,8 @@ if [ -z "$REHEARSAL" ]; then
     benchmark machine 15 machine
     tests gpu-tests 70 -m gpu tests/gpu
     benchmark runtimes 75 runtimes --synthetic-weights --precision float16
-    benchmark sweep 105 views_per_second --synthetic-weights --runtime graphs --sampling shared-volume \
-        --resolved every third --callers 1 4 --placement one-gpu --frames 30 --repeats 1 --budget 60
+    benchmark sweep 120 views_per_second --synthetic-weights --runtime graphs --sampling shared-volume \
+        --resolved every third --callers 1 4 --placement one-gpu --frames 30 --repeats 1 --budget 60 --profile
     benchmark stages 50 stage_times --engine voodoo3d --synthetic-weights --placement one-gpu --faces invented \
         --views 24 --repeats 1 --frames 60 --warm-up 10
     tests goldens 50 -m "gpu and golden" tests/golden -k "eager or float16"
@@ -85,7 +85,7 @@ else
     tests gpu-tests 120 -m gpu tests/gpu
     benchmark runtimes 240 runtimes --small --runtime eager --precision bfloat16
     benchmark sweep 240 views_per_second "${small[@]}" --runtime eager --sampling shared-volume \
-        --resolved every second --callers 1 2 --placement cpu --frames 2 --warm-up 1 --repeats 1
+        --resolved every second --callers 1 2 --placement cpu --frames 2 --warm-up 1 --repeats 1 --profile
     benchmark stages 240 stage_times --engine voodoo3d "${small[@]}" --placement cpu --faces invented \
         --repeats 1 --frames 4 --warm-up 2
     tests goldens 120 -m "gpu and golden" tests/golden

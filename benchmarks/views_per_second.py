@@ -22,7 +22,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.one_frame import COMPILER, KERNELS, TORCH, OneFrame, Way, engine_of, one_frame
+from benchmarks.gpu.hot_spots import show_hot_spots
+from benchmarks.gpu.one_frame import COMPILER, KERNELS, TORCH, OneFrame, Way, engine_of, one_frame, profiled
 from benchmarks.lib import calls
 from benchmarks.lib.calls import Setting, square_screen
 from benchmarks.lib.faces import Inventing, blank_frames, invented
@@ -70,6 +71,11 @@ def main() -> None:
             write(name, result | {"calls": several}, wanted.out)
     if several:
         _show_calls(what, several)
+        result |= {"calls": several}
+    if wanted.profile:  # last, since nothing is lost if it fails
+        found = profiled(best[0].way, target, device, wanted)
+        show_hot_spots(str(best[0].way), found)
+        write(name, result | {"hot_spots": found}, wanted.out)
     print(path)
 
 
@@ -109,6 +115,7 @@ def _parsed() -> argparse.Namespace:
     add("--repeats", type=int, default=3, help="of the sessions' runs")
     add("--budget", type=float, default=3600.0, help="seconds after which no further way is begun")
     add("--synthetic-weights", action="store_true", help="run without weights: time is the same")
+    add("--profile", action="store_true", help="end with the kernels and calls that most of a frame's time goes into")
     add("--small", action="store_true", help="a small network, to see that everything works")
     add("--cpu", action="store_true", help="leave a GPU alone")
     add("--out", type=Path, default=RESULTS, help="folder for the JSON and the picture")
@@ -224,7 +231,7 @@ PART_COLOURS = {
     "warp": "#882255",
     "compose": "#cc79a7",
     "colour": "#f0e442",
-    "landing": "#999999",
+    "readback": "#999999",
 }
 "In the order of a frame's way."
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from benchmarks.gpu.hot_spots import FRAMES, hot_spots
 from benchmarks.lib.harness import write
 from benchmarks.live import barcode
 from server.media.encode import Encoder, form_for
@@ -52,3 +54,21 @@ def test_a_result_says_where_it_comes_from(tmp_path: Path):
     assert result["fps"] == 25.0
     assert result["machine"]["cores"] >= 1
     assert {"date", "commit", "command", "versions", "load_before"} <= set(result)
+
+
+def test_what_takes_longest_stands_first_and_is_counted_by_the_frame():
+    seen: list[int] = []
+
+    def frame(number: int) -> None:
+        seen.append(number)
+        for _ in range(2):
+            torch.ones(512, 512) @ torch.ones(512, 512)
+        torch.ones(4) + 1
+
+    found = hot_spots(frame, torch.device("cpu"))
+    assert len(seen) == FRAMES
+    assert found["device"] == []
+    times = [spot.ms for spot in found["host"]]
+    assert times == sorted(times, reverse=True)
+    calls = {spot.name: spot.calls for spot in found["host"]}
+    assert (calls["aten::mm"], calls["aten::add"]) == (2, 1)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from benchmarks.gpu.device_times import DeviceTimes, Spread, Timed
+from benchmarks.gpu.hot_spots import HotSpot, hot_spots
 from benchmarks.lib.faces import INVENTED, invented
 from benchmarks.lib.floor import floor_ms
 from benchmarks.simulate import ENCODING, OBSERVING
@@ -134,6 +135,16 @@ def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.N
         prepared_s=round(prepared, 1),
         ran_by=timed.ran_by,
     )
+
+
+def profiled(way: Way, target: Screen, device: torch.device, wanted: argparse.Namespace) -> dict[str, list[HotSpot]]:
+    """What a frame's time goes into by `way`."""
+    times = DeviceTimes(device)
+    engine = engine_of(way, device, wanted.small, Timed(_runtime(way, device), times))
+    avatar = engine.enrol(invented(0))
+    for number in range(wanted.warm_up):
+        _whole_frame(engine, avatar, number, target, times)
+    return hot_spots(lambda number: _whole_frame(engine, avatar, number, target, times), device)
 
 
 def engine_of(way: Way, device: torch.device, small: bool, runtime: Runtime) -> Voodoo3d:
