@@ -89,7 +89,7 @@ class Tab:
     """A page of the site, what the server answered it, and what went wrong in it."""
 
     def __init__(self, page: Any, server: str) -> None:
-        self.page, self._server = page, server
+        self.page, self.server = page, server
         self.answers: dict[str, set[int]] = {}
         "Method -> statuses."
         self.errors: list[str] = []
@@ -97,7 +97,7 @@ class Tab:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def _note(self, answer: Any) -> None:
-        if answer.url.startswith(self._server):
+        if answer.url.startswith(self.server):
             self.answers.setdefault(answer.request.method, set()).add(answer.status)
 
 

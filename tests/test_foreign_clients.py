@@ -1,6 +1,7 @@
 """Clients that nobody here wrote: FFmpeg's WHIP muxer, and npm's whip-whep in Chromium on a page of another origin.
 
-The server is the real one with the relief engine, it asks for a token, and there is a face for it to follow.
+The server is the real one with the relief engine, it asks for a token, and there is a face for it to follow. It is also to be
+found below a path of another address, behind a proxy that strips the path and does not say so.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from server.webrtc.live_video import UNDECODABLE
 from tests import foreign_page, swaying_face
 from tests.foreign_page import Site, Tab
 from tests.live import Client, running, serving, settings_for, until
+from tests.stripping_proxy import Proxy, stripping
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,6 +47,7 @@ class Admission:
 
     server: str
     "Its address."
+    proxy: Proxy
     lobby: Lobby
     http: httpx.AsyncClient
 
@@ -79,8 +82,9 @@ async def room(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
     async with (
         serving(settings, open_services) as (url, app),
         httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http,
+        stripping(url) as proxy,
     ):
-        yield Admission(url, app.state.lobby, http)
+        yield Admission(url, proxy, app.state.lobby, http)
 
 
 async def sees_quilts(viewer: Client) -> None:
@@ -105,10 +109,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def ffmpeg(room: Admission, clip: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """FFmpeg publishing into the room. It hangs up when its standard input ends."""
+async def ffmpeg(room: Admission, clip: Path, at: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+    """FFmpeg publishing into the room, `at` another address than the server's own. It hangs up when its standard input ends."""
     assert "whip" in av.formats_available
-    words = [f"{room.server}/whip/room", TOKEN, str(clip), str(clip.parent)]
+    words = [f"{at or room.server}/whip/room", TOKEN, str(clip), str(clip.parent)]
     command = [sys.executable, "-m", "tests.foreign_muxer", *words]
     async with running(*command, stdin=asyncio.subprocess.PIPE) as process:
         yield process
@@ -120,7 +124,8 @@ def hang_up(process: asyncio.subprocess.Process) -> None:
 
 
 async def test_ffmpeg_publishes_picture_and_sound_until_it_hangs_up(room, clip):
-    async with ffmpeg(room, clip) as process, Client(room.http) as viewer:
+    room.proxy.passed.clear()
+    async with ffmpeg(room, clip, room.proxy.address) as process, Client(room.http) as viewer:
         await room.live()
         assert (await viewer.view(audio=True)).status_code == 201
         # FFmpeg answers no consent check: this is longer than such a peer would last without its media
@@ -130,6 +135,7 @@ async def test_ffmpeg_publishes_picture_and_sound_until_it_hangs_up(room, clip):
         hang_up(process)
         assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
         await room.empty()
+    assert room.proxy.passed["POST", 201] == room.proxy.deleted == 1
 
 
 async def test_ffmpeg_killed_in_the_middle_is_gone_within_five_seconds(room, clip):
@@ -155,7 +161,8 @@ async def tab(room: Admission, site: Site, tmp_path: Path) -> AsyncIterator[Tab]
 
 @pytest.mark.browser
 async def test_whip_whep_publishes_from_chromium(room, tab):
-    await tab.page.evaluate("words => publish(...words)", [f"{room.server}/whip/room", TOKEN])
+    tab.server = room.proxy.address
+    await tab.page.evaluate("words => publish(...words)", [f"{tab.server}/whip/room", TOKEN])
     await room.live()
     async with Client(room.http) as viewer:
         assert (await viewer.view(audio=True)).status_code == 201
