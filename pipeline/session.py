@@ -108,6 +108,12 @@ class Session:
             if not self._watched:
                 self._times.forget_cost()
 
+    @property
+    def watched(self) -> tuple[Screen, ...]:
+        """What is rendered of a frame."""
+        with self._lock:
+            return tuple(self._watched)
+
     def report(self) -> SessionReport:
         with self._lock:
             return SessionReport(

@@ -36,6 +36,8 @@ from tests.painted import PaintedEngine, StillObserver, still_face
 
 CPU = preset("cpu")
 SDP = {"Content-Type": "application/sdp"}
+GONE_SECONDS = 12.0
+"Until a server that works, on a machine however busy, has noticed that a peer has vanished."
 
 
 def painted_services(settings: Settings, engine: AnyEngine = PaintedEngine(), placement: Placement = CPU) -> Services:
@@ -158,7 +160,7 @@ class Client:
     async def publish(self, channel: str = "room", *tracks: MediaStreamTrack, **query: str) -> httpx.Response:
         for track in tracks or (Clip(),):
             self.connection.addTransceiver(track, "sendonly")
-        return await self._exchange(f"/whip/{channel}", query)
+        return await self.exchange(f"/whip/{channel}", query)
 
     async def view(
         self, channel: str = "room", *, audio: bool = False, form: str = "quilt", **query: str
@@ -166,7 +168,7 @@ class Client:
         self.connection.addTransceiver("video", "recvonly")
         if audio:
             self.connection.addTransceiver("audio", "recvonly")
-        return await self._exchange(f"/whep/{channel}", {"as": form, **query})
+        return await self.exchange(f"/whep/{channel}", {"as": form, **query})
 
     @property
     def ufrag(self) -> str:
@@ -205,9 +207,9 @@ class Client:
 
     async def publish_added(self, channel: str = "room", mangle: Callable[[str], str] = str) -> httpx.Response:
         """Publish what was added; `mangle` rewrites the offer."""
-        return await self._exchange(f"/whip/{channel}", {}, mangle)
+        return await self.exchange(f"/whip/{channel}", {}, mangle)
 
-    async def _exchange(self, path: str, query: dict[str, str], mangle: Callable[[str], str] = str) -> httpx.Response:
+    async def exchange(self, path: str, query: dict[str, str], mangle: Callable[[str], str] = str) -> httpx.Response:
         await self.connection.setLocalDescription()
         offer = mangle(self.connection.localDescription.sdp)
         answer = await self.http.post(path, params=query, content=offer, headers=SDP)

@@ -116,10 +116,9 @@ def test_a_device_that_works_behind_is_given_two_batches_ahead_and_no_more(devic
     for caller in range(5):
         executor.submit([spread_on(devices, ONE, work, caller, 4)], told.append)
     assert begun.acquire(timeout=10)
-    renderers = executor._renderers
-    until(lambda: renderers._sharing.shares_waiting == 3)
+    until(lambda: executor.shares_waiting == 3)
     time.sleep(0.05)
-    assert renderers._sharing.shares_waiting == 3, "what is not yet told can still be shared more fairly"
+    assert executor.shares_waiting == 3, "what is not yet told can still be shared more fairly"
     gate.set()
     until(lambda: told == [None] * 5)
     executor.close()

@@ -72,8 +72,7 @@ def test_a_renderer_that_hangs_stops_nobody_for_long_and_costs_no_frame(threads)
     for caller in callers:
         caller.offer(8)
     assert engine.held.acquire(timeout=10)
-    renderers = executor._renderers
-    until(lambda: not renderers._sharing.waiting and sum(map(renderers._health.busy, PAPER.render)) == 1)
+    until(lambda: executor.shares_waiting == 0 and executor.batches_under_way == 1)
     now[0] += 1.1 * LEAST_PATIENCE
     until(lambda: all(caller.pictures[-1].sequence == 8 for caller in callers))
     for number in range(9, 15):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from display.screen import screen
 from server.media.encode import AccessUnit
 from server.recordings.archive import Archive
 from tests.filming import CHANNEL, RECORDING, fetched, http_of, live_server, recorded_for
@@ -27,7 +28,7 @@ def twin(live: SimpleNamespace) -> list[AccessUnit]:
     """Whatever the room's quilt encoder makes from now on, taken beside the recording."""
     seen: list[AccessUnit] = []
     channel = live.app.state.lobby.channels["room"]
-    next(iter(channel.presenter._streams.values())).record(seen.append)
+    channel.presenter.stream(screen("telequilt")).record(seen.append)
     return seen
 
 
@@ -144,7 +145,7 @@ async def test_recording_alone_keeps_the_quilt_rendered_and_nothing_is_rendered_
         assert [stream["viewers"] for stream in (await http.get(CHANNEL)).json()["streams"]] == [0]
         await http.delete(RECORDING)
         assert (await http.get(CHANNEL)).json()["streams"] == []
-        assert not live.app.state.lobby.channels["room"].session._watched
+        assert live.app.state.lobby.channels["room"].session.watched == ()
         await caller.hang_up()
 
 

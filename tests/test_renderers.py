@@ -117,7 +117,7 @@ def test_a_shared_batch_that_fails_costs_only_the_frame_that_is_to_blame(bench):
     first = one.submit(Frame("first", 0, 4))
     until(lambda: one.batches)
     frames = [one.submit(Frame(caller, 0, 4)) for caller in ("good", "bad", "fine")]
-    until(lambda: one.executor._renderers._sharing.shares_waiting == 3)
+    until(lambda: one.executor.shares_waiting == 3)
     gate.set()
     assert all(frame.ended.wait(10) for frame in (first, *frames))
     assert [len(parts) for _, parts in one.batches] == [1, 3, 1, 1, 1]
@@ -155,7 +155,7 @@ def test_batches_are_filled_with_views_of_several_callers(bench):
     frames = [one.submit(Frame("first", 0, 8))]
     until(lambda: one.batches)
     frames += [one.submit(Frame(caller, 0, 6)) for caller in "abcd"]
-    until(lambda: one.executor._renderers._sharing.shares_waiting == 4)
+    until(lambda: one.executor.shares_waiting == 4)
     gate.set()
     assert all(frame.ended.wait(10) and frame.whole for frame in frames)
     assert [parts for _, parts in one.batches[1:]] == [

@@ -56,7 +56,7 @@ def test_views_in_shared_batches_are_those_rendered_alone(threads):
     until(lambda: engine.batches)
     for number, caller in enumerate(callers[1:], start=2):
         caller.offer(number)
-    until(lambda: executor._renderers._sharing.shares_waiting == 3)
+    until(lambda: executor.shares_waiting == 3)
     engine.gate.set()
     until(lambda: all(len(caller.pictures) == len(screens) for caller, screens in zip(callers, watched, strict=True)))
     assert any(len(set(batch)) > 1 for batch in engine.batches), "no batch held two callers"
@@ -122,7 +122,7 @@ def test_newer_frames_wait_in_one_place_and_what_was_taken_up_is_shown(threads, 
     for number in range(5):
         caller.offer(number)
         until(lambda: engine.batches)
-        until(lambda number=number: executor._renderers._sharing.shares_waiting == min(number, 1))
+        until(lambda number=number: executor.shares_waiting == min(number, 1))
     assert caller.session.report().drops == {REPLACED: 2}
     engine.gate.set()
     until(lambda: len(caller.pictures) == 3)
@@ -167,7 +167,7 @@ def test_a_batch_that_is_shared_is_charged_by_the_view(threads):
     until(lambda: engine.batches)
     small.offer(1)
     single.offer(2)
-    until(lambda: executor._renderers._sharing.shares_waiting == 2)
+    until(lambda: executor.shares_waiting == 2)
     engine.gate.set()
     until(lambda: small.session.report().frames and single.session.report().frames)
     assert sorted(engine.batches[1]) == [1, 2], "six views and one, in a batch of eight"

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from aiortc.mediastreams import MediaStreamTrack
 
-from tests.live import SDP, Client, Clip, located, serving, settings_for, until
+from tests.live import GONE_SECONDS, SDP, Client, Clip, located, serving, settings_for, until
 from tests.test_whip import offered, problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -174,7 +174,7 @@ async def test_a_viewer_who_vanishes_is_gone_within_five_seconds(live, http):
         await viewer.view()
         await viewer.seen(3)
         await viewer.vanish()
-        await until(lambda: not live.lobby().channels["room"].viewers, seconds=5.0)
+        await until(lambda: not live.lobby().channels["room"].viewers, seconds=GONE_SECONDS)
         await caller.hang_up()
 
 
@@ -230,7 +230,7 @@ async def test_a_viewer_who_never_connected_leaves_no_listener(live, http):
         answer = await http.post("/whep/room", content=viewer.connection.localDescription.sdp, headers=SDP)
         assert answer.status_code == 201
         voice = live.lobby().channels["room"].voice
-        assert len(voice._listeners) == 1
+        assert voice.listeners == 1
         assert (await http.delete(located(answer))).status_code == 200
-        assert not voice._listeners
+        assert voice.listeners == 0
         await caller.hang_up()

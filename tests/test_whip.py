@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
+import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,9 @@ import pytest_asyncio
 from aiortc import RTCConfiguration, RTCPeerConnection
 from fastapi import FastAPI
 
-from tests.live import SDP, Client, located, serving, settings_for, until
+from server.calls.services import Services
+from server.webrtc import peers
+from tests.live import GONE_SECONDS, SDP, Client, located, serving, settings_for, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -188,14 +191,14 @@ async def test_options_say_what_may_be_posted(http):
 
 
 async def test_a_caller_who_vanishes_is_gone_within_five_seconds(live, http):
+    """By design within 3.2 + 1.2 x 0.7 + 0.5 s for an answer; the rest is for a busy machine. With aioice's own it were 30 s."""
+    assert peers.SILENT_SECONDS + 1.2 * peers.CHECK_SECONDS + 0.5 <= 5.0
     async with Client(http) as caller, Client(http) as viewer:
         await caller.publish("one")
         await viewer.view("one")
         await viewer.seen(3)
-        vanished = time.monotonic()
         await caller.vanish()
-        await until(lambda: live_channels(live.app) == [], seconds=5.0)
-        assert time.monotonic() - vanished <= 5.0
+        await until(lambda: live_channels(live.app) == [], seconds=GONE_SECONDS)
         problem(await http.get("/api/channels/one"), 404, "not-live")
         await until(lambda: viewer.connection.connectionState == "closed")
 
@@ -203,12 +206,23 @@ async def test_a_caller_who_vanishes_is_gone_within_five_seconds(live, http):
 async def test_an_offer_that_never_connects_does_not_hold_its_channel(live, http):
     assert (await http.post("/whip/one", content=await offered("video"), headers=SDP)).status_code == 201
     assert live_channels(live.app) == ["one"]
-    await until(lambda: live_channels(live.app) == [], seconds=6)
+    await until(lambda: live_channels(live.app) == [])
 
 
-async def test_a_client_that_gives_up_while_coming_in_leaves_nothing_behind(live, http):
-    sdp = await offered("video")
-    request = asyncio.create_task(http.post("/whip/one", content=sdp, headers=SDP))
-    await asyncio.sleep(0.01)
-    request.cancel()
-    await until(lambda: live_channels(live.app) == [], seconds=6)
+async def test_a_client_that_gives_up_while_coming_in_leaves_nothing_behind(live, http, monkeypatch):
+    plain, coming, go_on = Services.session, threading.Event(), threading.Event()
+
+    def held(self: Services, *given: Any) -> Any:
+        coming.set()
+        assert go_on.wait(20)
+        return plain(self, *given)
+
+    monkeypatch.setattr(Services, "session", held)
+    request = asyncio.create_task(http.post("/whip/one", content=await offered("video"), headers=SDP))
+    await until(coming.is_set)
+    assert live_channels(live.app) == ["one"]
+    assert request.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    await until(lambda: live_channels(live.app) == [])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -133,23 +133,44 @@ def test_the_newest_quilt_wins_and_every_loss_is_counted(window):
     assert (report.offered, report.shown, report.lost, report.way) == (50, 1, 49, "host")
 
 
-def test_at_25_quilts_a_second_it_shows_them_in_their_order_up_to_the_last(window):
+def test_each_quilt_is_shown_where_the_next_one_comes_only_then(window):
+    came = threading.Semaphore(1)
+
     def feed() -> None:
-        begun = time.monotonic()
         for number in range(1, 51):
-            time.sleep(max(0.0, begun + number / 25 - time.monotonic()))
+            assert came.acquire(timeout=30)
             window.show(flat(number), TILING)
 
+    seen = fed(window, feed, came.release)
+    assert seen == list(range(1, 51))
+    assert (window.report().shown, window.report().lost) == (50, 0)
+
+
+def test_fed_as_fast_as_it_goes_it_shows_some_in_their_order_up_to_the_last(window):
+    def feed() -> None:
+        for number in range(1, 51):
+            window.show(flat(number), TILING)
+
+    seen = fed(window, feed)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 50
+    report = window.report()
+    assert (report.offered, report.shown, report.lost) == (50, len(seen), 50 - len(seen))
+
+
+def fed(window: Window, feed: Callable[[], None], shown: Callable[[], None] = lambda: None) -> list[int]:
+    """The numbers that were on the glass while 50 quilts were fed from another thread; `shown` is called after each."""
     feeder = threading.Thread(target=feed)
     feeder.start()
     seen: list[int] = []
-    while feeder.is_alive() or window.report().shown + window.report().lost < 50:
+    while window.report().shown + window.report().lost < 50:
+        before = window.report().shown
         assert window.step(0.05)
-        seen.append(int(window.read_back().max()))
+        if window.report().shown > before:
+            seen.append(int(window.read_back().max()))
+            shown()
     feeder.join()
-    assert seen == sorted(seen)
-    assert seen[-1] == 50
-    assert window.report().offered == 50
+    return seen
 
 
 def test_quilts_of_other_sizes_and_tilings_may_follow_each_other(window):

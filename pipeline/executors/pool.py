@@ -43,6 +43,16 @@ class Pool:
     def devices(self) -> list[DeviceReport]:
         return self._under_way.reports()
 
+    @property
+    def shares_waiting(self) -> int:
+        """How many renderers could take something now: views of frames that none has taken yet."""
+        return self._renderers.shares_waiting
+
+    @property
+    def batches_under_way(self) -> int:
+        """Batches of views that a renderer has taken, and not done."""
+        return self._renderers.batches_under_way
+
     def close(self) -> None:
         if not self._under_way.wait(CLOSING_PATIENCE):
             _log.error("closing without frames that nobody finishes")

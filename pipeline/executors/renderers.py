@@ -65,6 +65,18 @@ class Renderers:
             self._lanes[device].put(partial(self._try, device, wanted))
         self._call(here)
 
+    @property
+    def shares_waiting(self) -> int:
+        """How many renderers could take something now."""
+        with self._lock:
+            return self._sharing.shares_waiting
+
+    @property
+    def batches_under_way(self) -> int:
+        """Taken by a renderer, and not done."""
+        with self._lock:
+            return sum(map(self._health.busy, self._lanes))
+
     def check(self) -> None:
         """Drop whoever does not answer, so that others do its work. To be called several times a second."""
         now = self._now()

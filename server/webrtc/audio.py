@@ -85,6 +85,11 @@ class Voice:
                 heard(data, position)
         return False
 
+    @property
+    def listeners(self) -> int:
+        """How many hear it, viewers and recordings."""
+        return len(self._listeners)
+
     def listen(self) -> VoiceTrack:
         track = VoiceTrack(self)
         self.join(track.put)
