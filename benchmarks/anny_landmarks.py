@@ -39,7 +39,9 @@ def main() -> None:
     spread = np.nanmedian(np.linalg.norm(found - middle, axis=-1), 0) * 250
     corners, shares = _on(average, heads.triangles[heads.face], middle)
     np.savez_compressed(OUT, corners=heads.numbers[corners].astype(np.int32), shares=shares.astype(np.float32))
-    print(f"{OUT}: 478 points; between pictures they differ by {np.median(spread):.1f} mm (median), {spread.max():.1f} at most")
+    print(
+        f"{OUT}: 478 points; between pictures they differ by {np.median(spread):.1f} mm (median), {spread.max():.1f} at most"
+    )
     if chosen.check:
         _draw(heads, average, corners, shares, chosen.check)
 
@@ -95,9 +97,7 @@ def _painted(heads: Family, vertices: np.ndarray) -> np.ndarray:
     return colours
 
 
-def _below(
-    points: np.ndarray, places: np.ndarray, owner: np.ndarray, heads: Family, average: np.ndarray
-) -> np.ndarray:
+def _below(points: np.ndarray, places: np.ndarray, owner: np.ndarray, heads: Family, average: np.ndarray) -> np.ndarray:
     """[478, 3] on the average head, of points in pixels; NaN off the face and where the surface is seen at a slant."""
     row = np.full((len(points), 3), np.nan)
     x, y = (np.clip(points[:, k].round().astype(int), 0, SIDE - 1) for k in range(2))

@@ -49,6 +49,13 @@ def save(model: HeadModel, path: Path, half: bool = True) -> None:
         part.unlink(missing_ok=True)
 
 
+def check_there() -> None:
+    """Whether `load` will find a file. Raises FileNotFoundError."""
+    named = os.environ.get(MODEL)
+    if named and not Path(named).is_file():
+        raise FileNotFoundError(f"{MODEL} names {named}, where there is no file")
+
+
 def load(path: Path | None = None) -> HeadModel:
     """The model at `path`; by default that which the operator's variable names, or the one that comes with the engine.
 

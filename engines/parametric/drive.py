@@ -1,0 +1,77 @@
+"""Drive: the avatar as a caller's face moves it: landmarks' offsets choose among baked shapes, the pose turns the head."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from engines.contract import FaceObservation
+from engines.parametric.enrol import PIVOT, ParametricAvatar
+
+FURTHEST = 50.0
+"Centimetres beyond which no point of a face lies."
+LARGEST = 4.0
+"Standard deviations of a shape's coefficient that are shown at most."
+TURN_FREE, TURN_MOST = np.radians([32.0, 32.0, 35.0]), np.radians([58.0, 42.0, 50.0])
+"Yaw, pitch and roll are followed one to one up to the first angle and never beyond the second."
+CHEEKS = (234, 454)
+
+
+@dataclass(frozen=True)
+class ParametricState:
+    """The avatar's mesh at one moment."""
+
+    avatar: ParametricAvatar
+    points: np.ndarray
+    "[N, 3] float32 world."
+    coefficients: np.ndarray
+    "[n] float32 of the baked shapes."
+
+
+def drive(avatar: ParametricAvatar, seen: FaceObservation) -> ParametricState:
+    """The avatar as `seen` moves it. What is not finite counts as rest; nothing leaves a plausible range."""
+    presence = float(np.clip(np.nan_to_num(seen.presence), 0.0, 1.0))
+    if not np.isfinite(seen.shape).all() or not np.isfinite(seen.pose).all() or not np.isfinite(seen.roll):
+        presence = 0.0
+    found = presence * coefficients(avatar, seen) if presence else np.zeros(len(avatar.baked.shapes), np.float32)
+    moved = avatar.vertices + np.tensordot(found, avatar.baked.shapes, 1)
+    rest = avatar.to_world(moved)
+    turn = _limited(seen.head_rotation, presence) if presence else np.eye(3)
+    pivot = avatar.to_world(np.asarray(PIVOT))
+    turned = (rest - pivot) @ turn.T.astype(np.float32) + pivot
+    return ParametricState(avatar, rest + avatar.turning[:, None] * (turned - rest), found)
+
+
+def coefficients(avatar: ParametricAvatar, seen: FaceObservation) -> np.ndarray:
+    """[n] float32: the most likely shapes behind how far the caller's landmarks are from their rest."""
+    chosen = list(avatar.indices)
+    shape, rest = (np.clip(np.nan_to_num(part), -FURTHEST, FURTHEST) for part in (seen.shape, seen.neutral))
+    width = float(np.linalg.norm(rest[CHEEKS[0]] - rest[CHEEKS[1]]))
+    offsets = (shape[chosen] - rest[chosen]) * (avatar.width / max(width, 1.0))
+    found = avatar.baked.from_landmarks @ offsets.ravel().astype(np.float32)
+    return LARGEST * np.tanh(found / LARGEST)
+
+
+def _limited(rotation: np.ndarray, presence: float) -> np.ndarray:
+    """[3, 3]: yaw, pitch, roll of the head, each softly limited, and this much of them."""
+    yaw = math.atan2(rotation[0, 2], rotation[2, 2])
+    pitch = math.asin(float(np.clip(-rotation[1, 2], -1, 1)))
+    roll = math.atan2(rotation[1, 0], rotation[1, 1])
+    yaw, pitch, roll = presence * np.array(
+        [_soft(angle, free, most) for angle, free, most in zip((yaw, pitch, roll), TURN_FREE, TURN_MOST, strict=True)]
+    )
+    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a), math.sin(a)) for a in (yaw, pitch, roll))
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return about_y @ about_x @ about_z
+
+
+def _soft(angle: float, free: float, most: float) -> float:
+    beyond = abs(angle) - free
+    if beyond <= 0:
+        return angle
+    room = most - free
+    return math.copysign(free + room * math.tanh(beyond / room), angle)

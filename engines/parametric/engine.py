@@ -1,0 +1,58 @@
+"""The parametric engine: a head model learnt from made-up people behind the three verbs. Needs no GPU and no weights of others."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import ClassVar
+
+from display.optics import Cameras
+from display.views import ViewSet
+from engines.contract import FaceObservation
+from engines.parametric import checkpoint, raster, shaping
+from engines.parametric.drive import ParametricState, drive
+from engines.parametric.enrol import ParametricAvatar, Progress, enrol
+from engines.parametric.head import HeadModel
+from engines.parametric.render import MeshRenderer
+
+
+class Parametric:
+    """A whole head of a learnt family, with the portrait's proportions and colours: a carrier, no likeness, no hair; from any side."""
+
+    name: ClassVar[str] = "parametric"
+    wants: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, model: HeadModel | None = None, side: int = shaping.SIDE) -> None:
+        """With the model that comes with the engine, or the operator's (checkpoint.MODEL), or `model`; `side`: of the grid that
+        surfaces are looked for in. Raises weights.CheckpointRejected or FileNotFoundError."""
+        self.side = side
+        self._given = model
+        self._loading = threading.Lock()
+        self._renderer = MeshRenderer()
+        if model is None:
+            checkpoint.check_there()
+
+    @cached_property
+    def model(self) -> HeadModel:
+        with self._loading:
+            return self._given or checkpoint.load()
+
+    def warm_up(self) -> None:
+        """Reads the model and compiles the raster, or loads it from numba's cache (seconds the first time on a machine)."""
+        assert self.model
+        raster.compile_all()
+
+    def enrol(self, portrait: FaceObservation, progress: Progress = lambda *_: None) -> ParametricAvatar:
+        """The portrait's avatar, some seconds. Raises PortraitRejected."""
+        return enrol(self.model, portrait, self.side, progress)
+
+    def drive(self, avatar: ParametricAvatar, seen: FaceObservation) -> ParametricState:
+        """The avatar as `seen` moves it."""
+        return drive(avatar, seen)
+
+    def render(self, state: ParametricState, cameras: Cameras) -> ViewSet:
+        """The state from each camera."""
+        return self._renderer(state, cameras)
+
+
+ENGINE = Parametric
