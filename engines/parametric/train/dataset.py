@@ -7,10 +7,12 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+from torch import Tensor
 
 from engines.parametric import points
 from engines.parametric.architecture import MILLIMETRES
 from engines.parametric.train.family import Family, areas, barycentric, normals
+from engines.parametric.train.normal_maps import Looks, of_meshes
 
 
 class Heads(Protocol):
@@ -23,6 +25,10 @@ class Heads(Protocol):
 
     def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Points and unit normals [B, face + rest, 3] float32 of the heads `who` [B] at rest, those of the face first."""
+        ...
+
+    def normal_maps(self, who: np.ndarray, looks: Looks) -> Tensor:
+        """[B, 3, H, H] true normal maps of heads `who` [B] at rest from as many cameras."""
         ...
 
     def codes(self, numbers: int) -> np.ndarray | None:
@@ -89,6 +95,9 @@ class Crowd:
         n /= np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-9)
         noise = rng.standard_normal(p.shape[:2], np.float32)[..., None] * np.float32(self.scanner.noise / MILLIMETRES)
         return p + n * noise, n
+
+    def normal_maps(self, who: np.ndarray, looks: Looks) -> Tensor:
+        return of_meshes(self.vertices[who], self.normals[who], self.family.triangles, looks)
 
     def codes(self, numbers: int) -> np.ndarray:
         return first_codes(self.vertices, numbers)

@@ -6,6 +6,7 @@ Latents are trained as tables beside the networks (auto-decoders, arXiv 1901.051
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -18,12 +19,17 @@ from torch import Tensor, nn
 from engines.parametric.architecture import SMALL, Architecture
 from engines.parametric.deform import Deformation
 from engines.parametric.network import Identity
-from engines.parametric.train import losses
+from engines.parametric.train import losses, normal_maps
+from engines.parametric.train.adversary import Adversary
 from engines.parametric.train.dataset import Heads
 from engines.parametric.train.losses import EXPRESSION_WEIGHTS, Sampled, Weights
 
 Progress = Callable[[str, int, int], None]
 "Told (what is being trained, seconds spent, of how many)."
+
+
+SETTLED = 0.5
+"Of an identity's training after which the discriminator joins."
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,12 @@ class Plan:
     clip: float = 1.0
     z_noise: float = 0.15
     "Of each latent's spread, added to identities while F_ex learns, so that it bears identities that were fitted."
+    map_side: int = 32
+    "Pixels of normal maps, where those are trained on: 64 on a GPU."
+    maps: int = 2
+    "Of a step."
+    discriminator: float = 0.25
+    "Share of pi-GAN's channels."
     weights: Weights = field(default_factory=Weights)
     seed: int = 0
 
@@ -83,8 +95,9 @@ class Trainer:
         self.rng = np.random.default_rng(plan.seed)
         self.spent = {"identity": 0.0, "expression": 0.0}
         self.steps = {"identity": 0, "expression": 0}
+        self.adversary = Adversary(plan.discriminator, self.device)
         self._optimisers = {
-            "identity": _optimisers(self.identity, self.people, plan),
+            "identity": _optimisers(nn.ModuleList([self.identity, self.adversary.blur]), self.people, plan),
             "expression": _optimisers(self.deformation, self.expressions, plan),
         }
 
@@ -122,8 +135,35 @@ class Trainer:
             terms["planes"] = losses.plane_variation(planes)
         if plan.weights.density:
             terms["density"] = losses.density_variation(self.identity, planes)
+        if plan.weights.normal_maps or plan.weights.adversary:
+            terms |= self._map_terms(who[: plan.maps], planes[: plan.maps])
         self._descend("identity", self.identity, losses.total(terms, asdict(plan.weights)))
         return {name: term.item() for name, term in terms.items()}
+
+    def _map_terms(self, who: np.ndarray, planes: Tensor) -> dict[str, Tensor]:
+        """Rendered maps of the step's first heads against their true ones; and, once the 3D losses have settled, what the
+        discriminator makes of maps of drawn identities, after a step of its own."""
+        plan, weights, beta = self.plan, self.plan.weights, self.adversary.blur()
+        looks = normal_maps.drawn(len(who), plan.map_side, self.rng)
+        real = self.heads.normal_maps(who, looks).to(self.device)
+        terms: dict[str, Tensor] = {}
+        if weights.normal_maps:
+            rendered = normal_maps.of_network(self.identity, planes, looks, beta)
+            terms["normal_maps"] = (rendered - real).abs().mean()
+        if weights.adversary and self.spent["identity"] > plan.identity_minutes * 60 * SETTLED:
+            drawn = self.identity.planes(self._drawn_codes(len(who)))
+            fake = normal_maps.of_network(
+                self.identity, drawn, normal_maps.drawn(len(who), plan.map_side, self.rng), beta
+            )
+            self.adversary.learn(fake, real)
+            terms["adversary"] = self.adversary.asked(fake)
+        return terms
+
+    def _drawn_codes(self, count: int) -> Tensor:
+        """[count, Z] between two people of the table each, as far from both as they like."""
+        pairs = self._tensor(self.rng.integers(0, self.heads.people, (2, count)))
+        share = torch.rand(count, 1, device=self.device)
+        return (share * self.people.weight[pairs[0]] + (1 - share) * self.people.weight[pairs[1]]).detach()
 
     def expression_step(self) -> dict[str, float]:
         """One step of F_ex and its latents; returns its terms."""
@@ -146,7 +186,7 @@ class Trainer:
         if self.folder is None:
             return
         state = {
-            "networks": [self.identity.state_dict(), self.deformation.state_dict()],
+            "networks": [network.state_dict() for network in self._networks],
             "tables": [self.people.state_dict(), self.expressions.state_dict()],
             "optimisers": {part: [one.state_dict() for one in pair] for part, pair in self._optimisers.items()},
             "spent": self.spent,
@@ -163,7 +203,7 @@ class Trainer:
         if not path or not path.is_file():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
-        for module, tensors in zip((self.identity, self.deformation), state["networks"], strict=True):
+        for module, tensors in zip(self._networks, state["networks"], strict=True):
             module.load_state_dict(tensors)
         for table, tensors in zip((self.people, self.expressions), state["tables"], strict=True):
             table.load_state_dict(tensors)
@@ -173,6 +213,10 @@ class Trainer:
         self.spent, self.steps = state["spent"], state["steps"]
         self.rng = np.random.default_rng([self.plan.seed, *self.steps.values()])
         return True
+
+    @property
+    def _networks(self) -> list[nn.Module]:
+        return [self.identity, self.deformation, self.adversary.discriminator, self.adversary.blur]
 
     def _until(self, part: str, seconds: float, progress: Progress) -> Iterator[None]:
         """Steps until the part's time is spent; sets the rates, tells progress, saves."""
@@ -190,7 +234,7 @@ class Trainer:
                 saved = now
 
     def _set_rates(self, part: str, done: float) -> None:
-        share = 1.0 if done < 0.5 else 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * (done - 0.5) / 0.5))
+        share = 1.0 if done < 0.5 else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (done - 0.5) / 0.5))
         for optimiser, rate in zip(self._optimisers[part], (self.plan.rate, self.plan.code_rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * share

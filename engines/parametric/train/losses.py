@@ -24,6 +24,10 @@ class Weights:
     "|z_id|^2: NPM's, a fifth of NPHM's."
     planes: float = 0.0
     "Total variation of the planes, root of the sum of squares; part of the thesis' regularisers."
+    normal_maps: float = 0.0
+    "L1 between rendered and true normal maps of the same heads from the same cameras."
+    adversary: float = 0.0
+    "What the discriminator asks of maps rendered from drawn identities; from half of the training on."
     density: float = 0.0
     "How much the field changes over a thousandth of a unit in the whole cube (the thesis' explicit density regularisation)."
 
