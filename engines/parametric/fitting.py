@@ -31,6 +31,10 @@ class Fitted:
     "[1, Z]."
     coefficients: Tensor
     "[1, K], in standard deviations of the prior."
+    turn: np.ndarray
+    "[3, 3] and"
+    shift: np.ndarray
+    "[3]: canonical = (points - shift) @ turn; the identity where the cloud was not let loose."
     error: float
     "Mean distance of the cloud to the surface in millimetres, first order: |f| / |grad f|."
 
@@ -47,6 +51,8 @@ class Search:
     prior: float = 2e-5
     "Of |c|^2 against the mean distance in units."
     seed: int = 0
+    loose: bool = False
+    "Whether the cloud may turn and shift as well, by some degrees and centimetres."
 
 
 def checked(points: np.ndarray) -> Tensor:
@@ -70,20 +76,40 @@ def identity(
     """The identity whose surface at rest the cloud [N, 3] lies on."""
     draw = torch.Generator().manual_seed(search.seed)
     found = torch.zeros(1, len(model.basis), requires_grad=True)
-    optimiser = torch.optim.Adam([found], lr=search.rate)
+    place = torch.zeros(6, requires_grad=True)
+    optimiser = torch.optim.Adam([{"params": [found], "lr": search.rate}, {"params": [place], "lr": search.rate / 10}])
+    wanted = [found, place] if search.loose else [found]
     for step in range(search.steps):
         quarter = step * 4 // search.steps
-        optimiser.param_groups[0]["lr"] = search.rate * 0.5**quarter
+        for group, rate in zip(optimiser.param_groups, (search.rate, search.rate / 10), strict=True):
+            group["lr"] = rate * 0.5**quarter
         chosen = cloud[torch.randint(len(cloud), (search.points,), generator=draw)][None]
+        if search.loose:
+            chosen = _placed(chosen, place)
         off = model.identity.sdf(model.identity.planes(model.z(found)), chosen).abs()
         near = off[off < CLAMPS[quarter]]
         loss = (near.mean() if len(near) else off.mean()) + search.prior * found.square().sum()
         optimiser.zero_grad()
-        loss.backward(inputs=[found])
+        loss.backward(inputs=wanted)
         optimiser.step()
         progress(step + 1, search.steps)
-    z = model.z(found.detach())
-    return Fitted(z, found.detach(), float(distances(model, z, cloud).mean()))
+    z, still = model.z(found.detach()), place.detach()
+    placed = _placed(cloud[None], still)[0] if search.loose else cloud
+    return Fitted(
+        z, found.detach(), _turn(still[:3]).numpy(), still[3:].numpy(), float(distances(model, z, placed).mean())
+    )
+
+
+def _placed(points: Tensor, place: Tensor) -> Tensor:
+    """Points moved back by the last three numbers, then turned by the first three (a rotation vector)."""
+    return (points - place[3:]) @ _turn(place[:3])
+
+
+def _turn(vector: Tensor) -> Tensor:
+    x, y, z = vector
+    zero = torch.zeros_like(x)
+    skew = torch.stack([torch.stack([zero, -z, y]), torch.stack([z, zero, -x]), torch.stack([-y, x, zero])])
+    return torch.linalg.matrix_exp(skew)
 
 
 def distances(model: HeadModel, z: Tensor, points: Tensor, block: int = 20000) -> Tensor:
