@@ -53,7 +53,7 @@ def _seen(heads: Family, average: np.ndarray, people: int) -> np.ndarray:
     for vertices in heads.vertices(anny.draw(people, 7)):
         for yaw in YAWS:
             picture, places, owner = _picture(heads, vertices, yaw)
-            regions = detector.regions(picture)
+            regions = detector.near(picture)
             if not regions:
                 continue
             points, _ = model.look(picture, regions[0])

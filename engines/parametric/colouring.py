@@ -68,9 +68,10 @@ def continued(crop: np.ndarray, matte: np.ndarray) -> np.ndarray:
     if not inside.any():
         return crop.copy()
     _, label = cv2.distanceTransformWithLabels(1 - inside, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
-    colour_of = np.zeros((label.max() + 1, 3), np.uint8)
-    colour_of[label[inside > 0]] = crop[inside > 0]
-    filled = colour_of[label]
+    nearest = np.asarray(label, np.int64)
+    colour_of = np.zeros((nearest.max() + 1, 3), np.uint8)
+    colour_of[nearest[inside > 0]] = crop[inside > 0]
+    filled = colour_of[nearest]
     soft = cv2.GaussianBlur(filled, (0, 0), 4)
     return np.where(inside[..., None] > 0, crop, soft)
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from typing import ClassVar
 
 from display.optics import Cameras
 from display.views import ViewSet
+from engines import mesh
 from engines.contract import FaceObservation
 from engines.parametric import checkpoint, raster, shaping
 from engines.parametric.drive import ParametricState, drive
 from engines.parametric.enrol import ParametricAvatar, Progress, enrol
 from engines.parametric.head import HeadModel
 from engines.parametric.render import MeshRenderer
+from engines.parametric.sculpture import sculpture
+from engines.weights import CheckpointRejected
 
 
 class Parametric:
@@ -35,7 +39,12 @@ class Parametric:
     @cached_property
     def model(self) -> HeadModel:
         with self._loading:
-            return self._given or checkpoint.load()
+            found = self._given or checkpoint.load()
+        if not found.landmark_indices:
+            raise CheckpointRejected(
+                "this head model has no landmarks, so no photo can be enrolled: train one on Anny's heads"
+            )
+        return found
 
     def warm_up(self) -> None:
         """Reads the model and compiles the raster, or loads it from numba's cache (seconds the first time on a machine)."""
@@ -53,6 +62,12 @@ class Parametric:
     def render(self, state: ParametricState, cameras: Cameras) -> ViewSet:
         """The state from each camera."""
         return self._renderer(state, cameras)
+
+    def surface(
+        self, state: ParametricState, side: int, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> mesh.Mesh:
+        """The state as a mesh of its own, looked for in a grid of side^3 and moved by the network itself."""
+        return sculpture(self.model, state, side, progress)
 
 
 ENGINE = Parametric

@@ -81,7 +81,7 @@ def enrol(
         )
     progress("the head's outline", 0, 1)
     posed = outline.fit(model, posed, portrait.landmarks, portrait.pose, matte)
-    z = model.z(torch.from_numpy(_padded(posed.coefficients, len(model.basis))).float()[None])
+    z = model.z(torch.from_numpy(posed.padded(len(model.basis))).float()[None])
     vertices, triangles, _ = shaping.shape(
         model.distance(z), side, lambda done, of: progress("the head's surface", done, of)
     )
@@ -121,10 +121,6 @@ def _required(portrait: FaceObservation) -> tuple[np.ndarray, np.ndarray]:
     return portrait.crop, portrait.matte
 
 
-def _padded(coefficients: np.ndarray, count: int) -> np.ndarray:
-    return np.pad(coefficients, (0, count - len(coefficients)))
-
-
 def _within_lips(shut: np.ndarray, triangles: np.ndarray, marks: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
     """[N] bool: vertices of the mouth's inside: of the head with its mouth shut, those about the lips that they hide from the front."""
     ring = marks[[indices.index(k) for k in points.LIPS_INNER]]
@@ -154,7 +150,7 @@ def _coloured(
     code = torch.from_numpy(posed.expression).float()[None]
     shown = vertices + displacements(model, z, torch.from_numpy(vertices), code)[0]
     world = posed.to_world(shown).astype(np.float32)
-    mirrored = KDTree(vertices).query(vertices * [-1, 1, 1])[1]
+    mirrored = np.asarray(KDTree(vertices).query(vertices * [-1, 1, 1])[1])
     facing = shaping.normals(world, triangles)
     assert crop.shape[:2] == (CROP, CROP), crop.shape
     return colouring.colour(world, facing, triangles, mirrored, mouth, portrait.pose, crop, matte)

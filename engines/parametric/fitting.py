@@ -38,6 +38,10 @@ class Fitted:
     error: float
     "Mean distance of the cloud to the surface in millimetres, first order: |f| / |grad f|."
 
+    def placed(self, cloud: Tensor) -> Tensor:
+        """The cloud where the head is."""
+        return (cloud - torch.from_numpy(self.shift)) @ torch.from_numpy(self.turn)
+
 
 @dataclass(frozen=True)
 class Search:

@@ -19,6 +19,3 @@ ALL = LIPS_OUTER + LIPS_INNER + EYE_RIGHT + EYE_LEFT + BROWS + NOSE + CHIN + JAW
 
 RIGID = (33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 129, 358, 10, 151, 9, 8, 234, 454, 132, 361, 50, 280)
 "26 that an expression hardly moves."
-
-PUPIL_TO_PUPIL = 63.0
-"Millimetres in an adult, on average: what a photo's scale is taken from, since it has none."

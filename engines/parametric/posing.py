@@ -25,6 +25,8 @@ DEEP, DEEP_GAIN = 16.0, 1.5
 "Standard deviation of a landmark's depth in pixels, and what MediaPipe's flat depths are multiplied with."
 PLACE = 0.02
 "World units by which the landmarks' middle may lie before or behind the orbit's: a picture alone tells size from distance badly."
+SIZE = 0.05
+"Of the head's scale, relative to what the distance between the eyes gives, which differs little among people."
 TURN = 0.15
 "Radians by which a head's own axes may differ from those of MediaPipe's canonical face."
 
@@ -46,6 +48,10 @@ class Posed:
     off: float
     "Root mean square of how far landmarks are missed, in crop pixels, outline left out."
 
+    def padded(self, count: int) -> np.ndarray:
+        """[count] coefficients: those that were not looked for are the average's."""
+        return np.pad(self.coefficients, (0, count - len(self.coefficients)))
+
     def to_world(self, places: np.ndarray) -> np.ndarray:
         """[..., 3] world places of canonical ones."""
         return self.scale * places @ self.rotation.T + self.shift
@@ -57,11 +63,12 @@ def fit(model: HeadModel, landmarks: np.ndarray, cam2world: np.ndarray) -> Posed
     seen = landmarks[list(model.landmark_indices)].astype(np.float64)
     noise = np.where(np.isin(model.landmark_indices, points.JAW + points.FOREHEAD), OUTLINE_PIXELS, PIXELS)
     state = np.zeros(linear.identities + linear.expressions + 7)
-    state[-1] = np.log(0.55)
+    size = np.log(_size(linear, model, seen))
+    state[-1] = size
     state[-4:-1] = optics.LOOK_AT * [1, 1, 0.5]
     for _ in range(STEPS):
-        residual = _residual(linear, state, seen, cam2world, noise)
-        slopes = _slopes(linear, state, seen, cam2world, noise, residual)
+        residual = _residual(linear, state, seen, cam2world, noise, size)
+        slopes = _slopes(linear, state, seen, cam2world, noise, size, residual)
         state = state - np.linalg.solve(slopes.T @ slopes, slopes.T @ residual)
     pixels = _seen(linear, state, cam2world)[0] - seen[:, :2]
     inner = noise == PIXELS
@@ -102,8 +109,8 @@ class _Linear:
         rest = model.landmarks_of(model.mean[None])[0]
         by_identity = torch.einsum("kz,zlc->klc", model.basis[:IDENTITIES], model.landmarks[1:])
         codes = model.expressions
-        shared = (part[None].expand(len(codes), *part.shape) for part in (rest, model.mean))
-        moved = model.deformation.displacement(*shared, codes).flatten(1)
+        middle = model.mean[None].expand(len(codes), -1)
+        moved = model.deformation.displacement(rest[None].expand(len(codes), -1, -1), middle, codes).flatten(1)
         moves = moved - moved[0]
         left, size, axes = np.linalg.svd(moves.numpy().astype(np.float64), full_matrices=False)
         kept = min(EXPRESSIONS, len(size))
@@ -137,8 +144,19 @@ def _seen(linear: _Linear, state: np.ndarray, cam2world: np.ndarray) -> tuple[np
     return camera[:, :2] / camera[:, 2:] * focal + CROP / 2, depth, away
 
 
+def _size(linear: _Linear, model: HeadModel, seen: np.ndarray) -> float:
+    """World units of a canonical one, by the distance between the middles of the eyes, turned as the head may be."""
+    corners = [
+        [model.landmark_indices.index(k) for k in (eye[0], eye[8])] for eye in (points.EYE_RIGHT, points.EYE_LEFT)
+    ]
+    right, left = (linear.middle[pair].mean(0) for pair in corners)
+    across = seen[corners[0]].mean(0) - seen[corners[1]].mean(0)
+    pixels = float(np.hypot(np.hypot(across[0], across[1]), across[2]))
+    return pixels / (optics.FOCAL * CROP) * optics.ORBIT_RADIUS / float(np.linalg.norm(right - left))
+
+
 def _residual(
-    linear: _Linear, state: np.ndarray, seen: np.ndarray, cam2world: np.ndarray, noise: np.ndarray
+    linear: _Linear, state: np.ndarray, seen: np.ndarray, cam2world: np.ndarray, noise: np.ndarray, size: float
 ) -> np.ndarray:
     pixels, depth, distance = _seen(linear, state, cam2world)
     wanted = (seen[:, 2] - seen[:, 2].mean()) * DEEP_GAIN
@@ -147,7 +165,7 @@ def _residual(
         [
             ((pixels - seen[:, :2]) / noise[:, None]).ravel(),
             (depth - wanted) / DEEP,
-            [(distance - optics.ORBIT_RADIUS) / PLACE],
+            [(distance - optics.ORBIT_RADIUS) / PLACE, (state[-1] - size) / SIZE],
             prior,
             state[-7:-4] / TURN,
         ]
@@ -155,13 +173,17 @@ def _residual(
 
 
 def _slopes(
-    linear: _Linear, state: np.ndarray, seen: np.ndarray, cam2world: np.ndarray, noise: np.ndarray, base: np.ndarray
+    linear: _Linear,
+    state: np.ndarray,
+    seen: np.ndarray,
+    cam2world: np.ndarray,
+    noise: np.ndarray,
+    size: float,
+    base: np.ndarray,
 ) -> np.ndarray:
     step = 1e-5
-    columns = [
-        (_residual(linear, state + step * one, seen, cam2world, noise) - base) / step for one in np.eye(len(state))
-    ]
-    return np.stack(columns, 1)
+    moved = (_residual(linear, state + step * one, seen, cam2world, noise, size) for one in np.eye(len(state)))
+    return np.stack([(other - base) / step for other in moved], 1)
 
 
 def _turned(vector: np.ndarray) -> np.ndarray:

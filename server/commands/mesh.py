@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,9 @@ def sculpt(
         raise OutputRefused(f"the folder {out.parent} does not exist: mkdir -p {out.parent}")
     progress("loading the engine", 0, 0)
     engine = catalogue.load(engine_name)
-    if not (hasattr(engine, "field") or hasattr(engine, "mesh")):
+    if not any(hasattr(engine, way) for way in ("field", "mesh", "surface")):
         raise OutputRefused(
-            f"engine {engine_name!r} holds no head that a mesh could be taken from; voodoo3d and rome do"
+            f"engine {engine_name!r} holds no head that a mesh could be taken from; voodoo3d, rome and parametric do"
         )
     progress("enrolling the portrait", 0, 0)
     seen = observe_portrait(portraits.from_file(portrait))
@@ -67,9 +68,10 @@ def _surface(engine: Any, state: Any, side: int, progress: Callable[[str, int, i
     if hasattr(engine, "mesh"):
         progress("colouring the mesh", 0, 0)
         return engine.mesh(state)
+    told = partial(progress, "looking for the surface")
     try:
-        return mesh.surface(
-            engine.field(state), side, progress=lambda done, of: progress("looking for the surface", done, of)
-        )
+        if hasattr(engine, "surface"):
+            return engine.surface(state, side, told)
+        return mesh.surface(engine.field(state), side, progress=told)
     except mesh.NoSurface as failure:
         raise OutputRefused(f"nothing to write: {failure}") from None

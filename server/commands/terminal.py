@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
 
+Told = Callable[[str, int, int], None]
+"What `progress` yields: told what is done now, how many are done, of how many (0: unknown)."
+
+
 @contextmanager
 def explained(*mendable: type[Exception]) -> Iterator[None]:
     """Turn an error that somebody can mend into one line; whatever is left is ours and keeps its trace."""
@@ -38,7 +42,7 @@ def settings_of(given: dict[str, Any]) -> Settings:
 
 
 @contextmanager
-def progress(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+def progress(*columns: ProgressColumn) -> Iterator[Told]:
     """A bar that is gone at the end. Yields what to tell (what is done now, how many are done, of how many; 0: unknown)."""
     from rich.progress import BarColumn, Progress, TextColumn
 

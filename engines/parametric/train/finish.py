@@ -8,17 +8,19 @@ from torch import Tensor
 
 from engines.parametric import points
 from engines.parametric.head import HeadModel, prior
-from engines.parametric.train.dataset import Crowd
+from engines.parametric.train.dataset import Crowd, Heads
 from engines.parametric.train.loop import Trained
 
 RIDGE = 1e-4
 "Of each latent's mean square: what keeps the landmarks' linear map from what too few people would make up."
 
 
-def finished(trained: Trained, heads: Crowd, note: dict[str, str], share: float = 0.0) -> HeadModel:
-    """The head model. `heads` are those trained on, whose landmarks are known; `share` of them is kept out of the fit."""
+def finished(trained: Trained, heads: Heads, note: dict[str, str]) -> HeadModel:
+    """The head model. `heads` are those trained on; without landmarks of theirs, it can be fitted to scans but not to photos."""
     mean, basis = prior(trained.people)
-    kept = len(trained.people) - int(share * len(trained.people))
+    places = np.zeros((len(trained.people), 0, 3), np.float32)
+    if isinstance(heads, Crowd) and heads.family.landmarks is not None:
+        places = heads.landmarks()
     return HeadModel(
         trained.identity,
         trained.deformation,
@@ -26,8 +28,8 @@ def finished(trained: Trained, heads: Crowd, note: dict[str, str], share: float 
         basis,
         trained.expressions,
         tuple(trained.expression_names),
-        landmark_map(trained.people[:kept], heads.landmarks()[:kept]),
-        points.ALL,
+        landmark_map(trained.people, places),
+        points.ALL if places.shape[1] else (),
         note,
     )
 
@@ -39,4 +41,4 @@ def landmark_map(z: Tensor, places: np.ndarray) -> Tensor:  # [P, Z], [P, L, 3] 
     penalty = RIDGE * len(z) * torch.diag(ones.square().mean(0))
     penalty[0, 0] = 0
     found = torch.linalg.solve(ones.T @ ones + penalty, ones.T @ target)
-    return found.float().view(ones.shape[1], -1, 3)
+    return found.float().view(ones.shape[1], places.shape[1], 3)

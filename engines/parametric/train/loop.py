@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.parametric.architecture import SMALL, Architecture
+from engines.parametric.architecture import FULL, SMALL, Architecture
 from engines.parametric.deform import Deformation
 from engines.parametric.network import Identity
 from engines.parametric.train import losses, normal_maps
@@ -27,6 +27,10 @@ from engines.parametric.train.losses import EXPRESSION_WEIGHTS, Sampled, Weights
 Progress = Callable[[str, int, int], None]
 "Told (what is being trained, seconds spent, of how many)."
 
+
+THESIS = replace(FULL, batch_norm=False, reach=SMALL.reach)
+"""The thesis' sizes as trained here: normalised by group, since batches are smaller than statistics need, with a cube no larger
+than heads."""
 
 SETTLED = 0.5
 "Of an identity's training after which the discriminator joins."

@@ -32,6 +32,12 @@ class Weights:
     "How much the field changes over a thousandth of a unit in the whole cube (the thesis' explicit density regularisation)."
 
 
+REGULARISED = Weights(planes=1e-4, density=10.0)
+"Beside the 3D losses, the thesis' regularisers."
+ADVERSARIAL = Weights(planes=1e-4, density=10.0, normal_maps=0.3, adversary=0.01)
+"All of the thesis' terms."
+
+
 @dataclass(frozen=True)
 class Sampled:
     """Points of a step, [B, n, 3]."""

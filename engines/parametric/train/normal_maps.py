@@ -32,6 +32,9 @@ class Looks:
     "[B, 4, 4]; they look along -z of their own frames."
     side: int
 
+    def one(self, k: int) -> Looks:
+        return Looks(self.intrinsics[k : k + 1], self.cam2world[k : k + 1], self.side)
+
     @property
     def rays(self) -> Rays:
         return march.rays(self.intrinsics, self.cam2world, self.side)
