@@ -16,7 +16,6 @@ DEFAULT = "relief"
 
 _WHERE = {
     "relief": "engines.relief.engine",
-<<<<<<< HEAD
     "voodoo3d": "engines.voodoo3d.engine",
     "rome": "engines.rome.engine",
     "rome-linear": "engines.rome.linear",
@@ -26,12 +25,6 @@ _CHECKPOINTS = {
     "rome": "engines.rome.checkpoint",
     "rome-linear": "engines.rome.linear_checkpoint",
 }
-=======
-    "parametric": "engines.parametric.engine",
-    "voodoo3d": "engines.voodoo3d.engine",
-}
-_CHECKPOINTS = {"voodoo3d": "engines.voodoo3d.checkpoint"}
->>>>>>> 88b25cb (Heads by formula and from files, the commands that train and fit, and tests of all of it)
 "Of each engine that wants published weights: the module that knows them."
 
 

@@ -14,13 +14,8 @@ import typer
 
 from display.screen import screen as named
 from engines.runtime import UnknownRuntime
-<<<<<<< HEAD
-from server.commands import bridge, engines, show, terminal, weights
-from server.commands.options import Precision, Runtime, SyntheticWeights, TokenFile, token_of
-=======
 from server.commands import bridge, engines, fit, show, terminal, train, weights
-from server.commands.options import Precision, Runtime, SyntheticWeights
->>>>>>> 88b25cb (Heads by formula and from files, the commands that train and fit, and tests of all of it)
+from server.commands.options import Precision, Runtime, SyntheticWeights, TokenFile, token_of
 from server.commands.serve import serve
 
 LEFT_BEHIND = ("stage-", "recording ")
@@ -126,24 +121,16 @@ def puppet(
 def mesh(
     portrait: Annotated[Path, typer.Option(help="The photo that becomes the avatar.")],
     out: Annotated[Path, typer.Option(help="Where to write the mesh: .glb or .ply.")],
-<<<<<<< HEAD
     engine: Annotated[
-        str, typer.Option(help="An engine that holds a volume (voodoo3d) or a mesh (rome).")
+        str, typer.Option(help="An engine that holds a volume (voodoo3d, parametric) or a mesh (rome).")
     ] = "voodoo3d",
-=======
-    engine: Annotated[str, typer.Option(help="An engine that holds a whole head: parametric, voodoo3d.")] = "voodoo3d",
->>>>>>> 88b25cb (Heads by formula and from files, the commands that train and fit, and tests of all of it)
     driver: Annotated[Path | None, typer.Option(help="A photo whose expression it takes on.")] = None,
     side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of a volume.")] = 256,
     synthetic_weights: SyntheticWeights = False,
     runtime: Runtime = None,
     precision: Precision = None,
 ) -> None:
-<<<<<<< HEAD
     """Write an avatar's head as a mesh with colours (weights list says which files the engine wants)."""
-=======
-    """Write an avatar's head as a mesh with colours, for engines that hold a whole one (weights list says what they want)."""
->>>>>>> 88b25cb (Heads by formula and from files, the commands that train and fit, and tests of all of it)
     from rich.progress import TaskProgressColumn
 
     from server.commands.mesh import sculpt
