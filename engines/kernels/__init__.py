@@ -1,1 +1,1 @@
-"""Kernels: the march of rays and the super-resolution's pointwise steps written for the GPU; each has a plain torch twin."""
+"""Kernels: the march of rays, and what stands between super-resolution's convolutions, written for the GPU; each has a torch twin."""
