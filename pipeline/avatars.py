@@ -7,6 +7,7 @@ observation is deterministic, and any engine can do it. One folder an avatar, wh
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -24,15 +25,20 @@ from typing import Any
 
 import cv2
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from engines.contract import AnyEngine, FaceObservation
+from engines.contract import CROP, AnyEngine, FaceObservation
+
+_log = logging.getLogger(__name__)
 
 SAMPLE = "sample"
 "The built-in avatar's id: a public-domain portrait, there without any enrolment."
 
-_NUMBERS = ("confidence", "presence", "roll", "mouth_seen")
-_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in _NUMBERS)
+MOST = 500
+"Avatars kept unless told otherwise: 2.3 MB each."
+_NUMBERS = ("confidence", "presence", "roll")
+_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, "mouth_seen"))
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 
@@ -50,6 +56,18 @@ class UnknownAvatar(LookupError):
     """The caller named an avatar that does not exist, or was forgotten."""
 
 
+class AvatarDamaged(RuntimeError):
+    """What is kept of an avatar cannot be read any more. It can still be forgotten."""
+
+
+class NoRoomForAvatars(RuntimeError):
+    """No further avatar can be kept. `reason` is a stable word for programs, the message says who can mend it."""
+
+    def __init__(self, reason: str, message: str, limit: int) -> None:
+        super().__init__(message)
+        self.reason, self.limit = reason, limit
+
+
 @dataclass(frozen=True)
 class AvatarRecord:
     id: str
@@ -65,10 +83,20 @@ class Avatars:
     """May be used from any thread. `sample` makes the built-in avatar's observation when it is first asked for."""
 
     def __init__(
-        self, root: Path, sample: Callable[[], FaceObservation], *, warm: int = 8, now: Callable[[], float] = time.time
+        self,
+        root: Path,
+        sample: Callable[[], FaceObservation],
+        *,
+        warm: int = 8,
+        most: int = MOST,
+        min_free_bytes: int = 0,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """`warm`: avatars that stay enrolled. `most`: that are kept at all. `min_free_bytes`: what their disk keeps free."""
         self._root = root / "avatars"
         self._sample, self._now, self._warm = sample, now, warm
+        self._most, self._min_free_bytes = most, min_free_bytes
+        self._damaged: set[str] = set()
         self._lock = threading.Lock()
         self._enrolled: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._enrolling: dict[tuple[str, str], threading.Lock] = {}
@@ -76,9 +104,11 @@ class Avatars:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for leftover in self._root.glob(".*"):  # of a crash between writing and naming, or within forgetting
             shutil.rmtree(leftover, ignore_errors=True)
+        _make_private(self._root)
 
     def keep(self, portrait: FaceObservation, consent: Consent, portrait_sha256: str, name: str = "") -> AvatarRecord:
-        """Write a portrait down. It is there whole, or not at all."""
+        """Write a portrait down. It is there whole, or not at all. Raises NoRoomForAvatars."""
+        self.check_room()
         record = AvatarRecord(secrets.token_urlsafe(16), name, Consent(consent), portrait_sha256, self._now())
         folder = Path(tempfile.mkdtemp(prefix=".", dir=self._root))
         try:
@@ -88,8 +118,10 @@ class Avatars:
             )
             (folder / "picture.png").write_bytes(_png(portrait))
             numbers = {key: float(getattr(portrait, key)) for key in _NUMBERS}
-            (folder / "record.json").write_text(json.dumps(asdict(record) | {"observation": numbers}, indent=1))
+            observed = numbers | {"mouth_seen": portrait.mouth_seen}
+            (folder / "record.json").write_text(json.dumps(asdict(record) | {"observation": observed}, indent=1))
             for file in folder.iterdir():
+                file.chmod(0o600)
                 _sync(file)
             folder.rename(self._root / record.id)
             _sync(self._root)
@@ -101,35 +133,47 @@ class Avatars:
     def records(self) -> list[AvatarRecord]:
         """Every avatar kept here, the oldest first, after the built-in one."""
         kept = []
-        for folder in self._root.iterdir():
-            with suppress(UnknownAvatar):  # forgotten since the folder was listed
-                kept += [self._read(folder)[0]] if _ID.fullmatch(folder.name) else []
+        for folder in self._folders():
+            with suppress(
+                UnknownAvatar, AvatarDamaged
+            ):  # forgotten since the folder was listed; one spoils itself alone
+                kept.append(self._read(folder)[0])
         return [_SAMPLE_RECORD, *sorted(kept, key=lambda record: record.created)]
 
     def get(self, avatar: str) -> AvatarRecord:
-        """Raises UnknownAvatar."""
+        """Raises UnknownAvatar or AvatarDamaged."""
         return _SAMPLE_RECORD if avatar == SAMPLE else self._read(self._folder(avatar))[0]
 
     def picture(self, avatar: str) -> bytes:
-        """The aligned crop as PNG. Raises UnknownAvatar."""
+        """The aligned crop as PNG. Raises UnknownAvatar or AvatarDamaged."""
         if avatar == SAMPLE:
             return _png(self.observation(SAMPLE))
-        return (self._folder(avatar) / "picture.png").read_bytes()
+        folder = self._folder(avatar)
+        try:
+            return (folder / "picture.png").read_bytes()
+        except OSError as failure:
+            raise self._unreadable(folder, failure) from failure
 
     def observation(self, avatar: str) -> FaceObservation:
-        """The portrait as it was observed. Raises UnknownAvatar."""
+        """The portrait as it was observed. Raises UnknownAvatar or AvatarDamaged."""
         if avatar == SAMPLE:
             with self._lock:
                 if self._sample_observation is None:
                     self._sample_observation = self._sample()
                 return self._sample_observation
         folder = self._folder(avatar)
-        arrays: dict[str, Any] = load_file(folder / "observation.safetensors")
         numbers: dict[str, Any] = self._read(folder)[1]
-        return FaceObservation(**arrays, **numbers)
+        try:
+            arrays: dict[str, Any] = load_file(folder / "observation.safetensors")
+            return _checked(FaceObservation(**arrays, **numbers))
+        except (OSError, SafetensorError, TypeError, ValueError) as failure:
+            raise self._unreadable(folder, failure) from failure
 
     def ready(self, avatar: str, engine: AnyEngine) -> Any:
-        """The avatar as `engine` enrolled it; the newest few are kept warm. May take seconds. Raises UnknownAvatar."""
+        """The avatar as `engine` enrolled it; the newest few are kept warm. May take seconds.
+
+        Raises UnknownAvatar or AvatarDamaged.
+        """
         key = (avatar, engine.name)
         self.get(avatar)
         with self._lock:
@@ -139,7 +183,12 @@ class Avatars:
                 if key in self._enrolled:
                     self._enrolled.move_to_end(key)
                     return self._enrolled[key]
-            enrolled = engine.enrol(self.observation(avatar))
+            try:
+                enrolled = engine.enrol(self.observation(avatar))
+            except BaseException:
+                with self._lock:
+                    self._enrolling.pop(key, None)
+                raise
             with self._lock:
                 if avatar == SAMPLE or (self._root / avatar).exists():  # not forgotten meanwhile
                     self._enrolled[key] = enrolled
@@ -151,12 +200,14 @@ class Avatars:
         """Delete the observation, the record and everything derived. Raises UnknownAvatar; the built-in one stays."""
         if avatar == SAMPLE:
             raise UnknownAvatar("the built-in sample avatar cannot be forgotten: nothing of it is kept")
-        folder = self._folder(avatar)
+        if not self.keeps(avatar):
+            raise _unknown(avatar)
         gone = self._root / f".forgotten-{avatar}"
+        shutil.rmtree(gone, ignore_errors=True)  # of a deletion that failed
         try:
-            os.rename(folder, gone)  # vanishes at once and whole, even if deleting is cut short
+            os.rename(self._root / avatar, gone)  # vanishes at once and whole, even if deleting is cut short
         except FileNotFoundError:
-            raise UnknownAvatar(f"no avatar {avatar!r} is kept here") from None
+            raise _unknown(avatar) from None
         with self._lock:
             for key in [key for key in self._enrolled if key[0] == avatar]:
                 del self._enrolled[key]
@@ -165,19 +216,90 @@ class Avatars:
         shutil.rmtree(gone)
         _sync(self._root)
 
+    def keeps(self, avatar: str) -> bool:
+        """Whether there is such an avatar, readable or not."""
+        return bool(_ID.fullmatch(avatar)) and (self._root / avatar).is_dir()
+
+    def check_room(self) -> None:
+        """Raises NoRoomForAvatars where no further one may be kept."""
+        if sum(1 for _ in self._folders()) >= self._most:
+            raise NoRoomForAvatars(
+                "too-many-avatars",
+                f"{self._most} avatars are kept here, which is the limit: forget one, or the operator raises "
+                "TELEQUILT_MAX_AVATARS",
+                self._most,
+            )
+        free = shutil.disk_usage(self._root).free
+        if free < self._min_free_bytes:
+            raise NoRoomForAvatars(
+                "too-little-room",
+                f"{free >> 20} MiB are free on the avatars' disk, and {self._min_free_bytes >> 20} must stay free: the "
+                "operator makes room, or sets TELEQUILT_MIN_FREE_BYTES",
+                self._min_free_bytes,
+            )
+
+    def _folders(self) -> Iterator[Path]:
+        return (folder for folder in self._root.iterdir() if _ID.fullmatch(folder.name))
+
     def _folder(self, avatar: str) -> Path:
-        folder = self._root / avatar
-        if not _ID.fullmatch(avatar) or not folder.is_dir():
-            raise UnknownAvatar(f"no avatar {avatar!r} is kept here")
-        return folder
+        if not self.keeps(avatar):
+            raise _unknown(avatar)
+        return self._root / avatar
 
     def _read(self, folder: Path) -> tuple[AvatarRecord, dict[str, float]]:
         try:
-            stored = json.loads((folder / "record.json").read_text())
-        except FileNotFoundError:
-            raise UnknownAvatar(f"no avatar {folder.name!r} is kept here") from None
-        observation = stored.pop("observation")
-        return AvatarRecord(**stored | {"consent": Consent(stored["consent"])}), observation
+            return _parsed((folder / "record.json").read_bytes(), folder.name)
+        except (OSError, ValueError, TypeError, LookupError, RecursionError, AttributeError) as failure:
+            if not folder.is_dir():
+                raise _unknown(folder.name) from None
+            raise self._unreadable(folder, failure) from failure
+
+    def _unreadable(self, folder: Path, failure: Exception) -> AvatarDamaged:
+        """Said once: lists are asked for again and again."""
+        with self._lock:
+            new = folder.name not in self._damaged
+            self._damaged.add(folder.name)
+        if new:
+            _log.warning("an avatar cannot be read and is set aside: %s (%s)", folder, failure)
+        return AvatarDamaged(
+            "the files of this avatar cannot be read any more; forget it, and enrol the portrait again"
+        )
+
+
+def _parsed(stored: bytes, avatar: str) -> tuple[AvatarRecord, dict[str, float]]:
+    """Raises ValueError, TypeError, LookupError or RecursionError where it is no record of `avatar`."""
+    record = json.loads(stored)
+    observed: dict[str, float] = {name: float(record["observation"][name]) for name in _NUMBERS}
+    observed["mouth_seen"] = bool(record["observation"].get("mouth_seen", True))  # of older ones it is not known
+    texts = {name: record[name] for name in ("id", "name", "portrait_sha256")}
+    if not all(isinstance(text, str) for text in texts.values()) or texts["id"] != avatar:
+        raise ValueError(f"a record of another avatar, or of none: {str(texts['id'])[:80]}")
+    return AvatarRecord(**texts, consent=Consent(record["consent"]), created=float(record["created"])), observed
+
+
+def _checked(seen: FaceObservation) -> FaceObservation:
+    """Raises ValueError where it is not what `keep` writes."""
+    shapes = {
+        **dict.fromkeys(("landmarks", "shape", "neutral"), (478, 3)),
+        "pose": (4, 4), "crop": (CROP, CROP, 3), "matte": (CROP, CROP),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        array = getattr(seen, name)
+        if array is not None and (array.shape != shape or not np.isfinite(array).all()):
+            raise ValueError(f"{name} is not {shape} or not finite")
+    return seen
+
+
+def _unknown(avatar: str) -> UnknownAvatar:
+    return UnknownAvatar(f"no avatar {avatar!r} is kept here")
+
+
+def _make_private(folder: Path) -> None:
+    """Faces are for this user alone, whatever umask or an earlier version left."""
+    for path in (folder, *folder.glob("*"), *folder.glob("*/*")):
+        with suppress(OSError):  # another user's: there is nothing we could do
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 _SAMPLE_RECORD = AvatarRecord(SAMPLE, "Sample: Rear Adm. Grace Hopper, 1984", Consent.PUBLIC_DOMAIN, "", 0.0)

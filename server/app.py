@@ -74,7 +74,7 @@ def create_app(
     # FastAPI's own documentation pages load scripts from a CDN
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.services = app.state.lobby = app.state.failure = None
-    app.state.archive = Archive(settings.recordings)
+    app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None)
     app.add_middleware(Access, settings=settings)
     problems.install(app)
     app.include_router(signalling.router(settings))

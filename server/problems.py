@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from display.screen import UnknownScreen
 from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
-from pipeline.avatars import UnknownAvatar
+from pipeline.avatars import AvatarDamaged, NoRoomForAvatars, UnknownAvatar
 from pipeline.devices.planner import PlacementImpossible
 from server.media.portraits import PortraitUnreadable
 from server.recordings.archive import StillRecording, UnknownRecording
@@ -83,6 +83,10 @@ def as_problem(error: Exception) -> Problem:
             return Problem(422, f"portrait-{_hyphened(error.reason)}", str(error), reason=error.reason, **limit)
         case UnknownAvatar():
             return Problem(404, "unknown-avatar", str(error))
+        case AvatarDamaged():
+            return Problem(410, "avatar-damaged", str(error))
+        case NoRoomForAvatars():
+            return Problem(507, error.reason, str(error), limit=error.limit)
         case UnknownRecording():
             return Problem(404, "unknown-recording", str(error))
         case StillRecording():
@@ -110,6 +114,8 @@ EXPECTED = (
     PortraitRejected,
     PortraitUnreadable,
     UnknownAvatar,
+    AvatarDamaged,
+    NoRoomForAvatars,
     UnknownRecording,
     StillRecording,
     UnknownEngine,

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from display.screen import PRODUCT, screen
 from engines.runtime import AUTO as AUTO_RUNTIME
 from engines.runtime import check, check_precision
+from pipeline.avatars import MOST as MOST_AVATARS
 from pipeline.devices.placement import AUTO, named
 from server.media.portraits import MOST_PIXELS
 
@@ -57,7 +58,11 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="Where avatars are kept.")
     recordings_dir: Path | None = Field(default=None, description="Where recordings are kept; in data_dir if unset.")
-    min_free_bytes: int = Field(default=1 << 30, ge=0, description="A recording ends before its disk has less room.")
+    min_free_bytes: int = Field(
+        default=1 << 30,
+        ge=0,
+        description="What disks keep free: recordings end, and no avatar is kept, before there is less.",
+    )
     max_recording_seconds: float = Field(
         default=3600.0, gt=0, description="A recording ends by itself after this long."
     )
@@ -86,6 +91,7 @@ class Settings(BaseSettings):
     )
     frames_per_second: int = Field(default=25, ge=1, le=120, description="What encoders plan for; slower is fine.")
 
+    max_avatars: int = Field(default=MOST_AVATARS, ge=1, description="Avatars kept at once.")
     max_channels: int = Field(default=4, ge=1, description="Callers at once.")
     max_viewers: int = Field(default=16, ge=1, description="Viewers of one channel at once.")
     max_forms: int = Field(

@@ -43,7 +43,7 @@ GONE_SECONDS = 12.0
 def painted_services(settings: Settings, engine: AnyEngine = PaintedEngine(), placement: Placement = CPU) -> Services:
     """Everything real but the face and the engine, which paint their numbers."""
     return Services(
-        Avatars(settings.data_dir, still_face),
+        Avatars(settings.data_dir, still_face, most=settings.max_avatars),
         Deployments(lambda _: Planned(placement, ())),
         engine=lambda name: engine,
         observer=lambda wants: StillObserver(),

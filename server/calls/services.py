@@ -81,7 +81,11 @@ class Services:
         )
 
     def enrol(self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str) -> AvatarRecord:
-        """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use. Raises PortraitRejected."""
+        """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use.
+
+        Raises PortraitRejected, NoRoomForAvatars.
+        """
+        self.avatars.check_room()
         loaded = self.engine(engine)
         portrait = self.observe_portrait(Frame(pixels, captured=0.0))
         record = self.avatars.keep(portrait, consent, sha256, name)
@@ -112,7 +116,12 @@ def open_services(settings: Settings) -> Services:
     model = settings.face_landmarker
     Observer(landmarker=model).close()  # a wrong path shows now, not when the first caller comes
     return Services(
-        Avatars(settings.data_dir, sample_portrait),
+        Avatars(
+            settings.data_dir,
+            sample_portrait,
+            most=settings.max_avatars,
+            min_free_bytes=settings.min_free_bytes,
+        ),
         Deployments(partial(_planned, settings)),
         observer=partial(Observer, landmarker=model),
         observe_portrait=partial(observe_portrait, landmarker=model),

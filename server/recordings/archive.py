@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
@@ -13,13 +14,18 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import structlog
 
 from server.recordings import fragments
 
 NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-\d{8}T\d{6}Z(-\d+)?_qs\d+x\d+a\d*\.?\d+\.mp4")
 "A channel, when it began (UTC), and the tiling as Looking Glass software reads it."
 CUT_SHORT = "the server was ended in the middle"
+UNREADABLE = "what is kept beside the film cannot be read"
+"""So it is not known whose face it shows: it is listed, can be fetched and deleted, and forgetting an avatar passes it over."""
+log = structlog.get_logger(__name__)
 
 
 class UnknownRecording(LookupError):
@@ -55,16 +61,22 @@ class Facts:
 class Archive:
     """May be used from any thread. Touches nothing outside `folder`, which comes to be with the first recording."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, ours: bool = True) -> None:
+        """`ours`: whether nobody but us uses `folder`, so that it is closed to others."""
+        self.folder, self._ours = folder, ours
         self._lock = threading.Lock()
+        self._damaged: set[str] = set()
+        "Of which it has been said."
         self._under_way: dict[str, Facts] = {}
         self.ended: Counter[str] = Counter()
         "Why recordings ended, since the server began."
+        if folder.is_dir():
+            self._make_private()
 
     def begin(self, channel: str, avatar: str, screen: str, suffix: str) -> tuple[Facts, BinaryIO]:
         """A new film's facts and its empty file, unbuffered and locked until it is closed. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_private()
         since = time.time()
         stem = f"{channel}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(since))}"
         with self._lock:
@@ -120,7 +132,7 @@ class Archive:
             return []
         kept = []
         for film in self.folder.glob("*.mp4"):
-            with suppress(UnknownRecording):  # another's file, or deleted since the folder was listed
+            with suppress(UnknownRecording, OSError):  # another's file, or deleted since the folder was listed
                 kept.append(self.get(film.name))
         return sorted((one for one in kept if channel in (None, one.channel)), key=lambda one: one.since)
 
@@ -136,16 +148,21 @@ class Archive:
             return facts if facts.ended is not None else self._mended(facts)
         except FileNotFoundError:
             raise _unknown(name) from None
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as failure:
+            return self._unreadable(name, failure)
 
     def film(self, name: str) -> Path:
         """Where a finished recording lies. Raises UnknownRecording or StillRecording."""
         if self.get(name).ended is None:
             raise StillRecording(f"{name} is still being recorded; stop it first")
+        if not (self.folder / name).is_file():
+            raise _unknown(name)
         return self.folder / name
 
     def delete(self, name: str) -> None:
         """Raises UnknownRecording or StillRecording."""
-        self.film(name)
+        if self.get(name).ended is None:
+            raise StillRecording(f"{name} is still being recorded; stop it first")
         self._delete(name)
 
     def shows(self, avatar: str) -> bool:
@@ -153,12 +170,20 @@ class Archive:
         return any(one.ended is None for one in self._of(avatar))
 
     def forget(self, avatar: str) -> int:
-        """Delete every recording that shows `avatar`; how many those were. Raises StillRecording."""
+        """Delete every recording that shows `avatar`; how many those were. Raises StillRecording, OSError."""
         if self.shows(avatar):
             raise StillRecording("this avatar is being recorded; end the recording, then forget it")
-        shown = self._of(avatar)
+        shown, failures = self._of(avatar), []
         for one in shown:
-            self._delete(one.name)
+            try:
+                self._delete(one.name)
+            except OSError as failure:  # the others go all the same
+                failures.append(failure)
+        unknown = [one.name for one in self.listing() if one.ended == UNREADABLE]
+        if unknown:
+            log.warning("an avatar was forgotten; it is not known whether these recordings show it", names=unknown)
+        if failures:
+            raise failures[0]
         return len(shown)
 
     def _of(self, avatar: str) -> list[Facts]:
@@ -190,8 +215,34 @@ class Archive:
         )
 
     def _read(self, name: str) -> Facts:
-        stored = json.loads(self._beside(name).read_text())
-        return Facts(**{field.name: stored[field.name] for field in fields(Facts)})
+        stored: dict[str, Any] = json.loads(self._beside(name).read_bytes())
+        facts = Facts(**{field.name: stored[field.name] for field in fields(Facts)})
+        if not _plausible(facts) or facts.name != name:
+            raise ValueError("these are no facts of this recording")
+        return facts
+
+    def _unreadable(self, name: str, failure: Exception) -> Facts:
+        """What its name tells. Said once: lists are asked for again and again. Raises UnknownRecording without a film."""
+        named, film = NAME.fullmatch(name), self.folder / name
+        if named is None or not film.is_file():
+            raise _unknown(name) from None
+        with self._lock:
+            new = name not in self._damaged
+            self._damaged.add(name)
+        if new:
+            log.warning("a recording's facts cannot be read", name=name, folder=str(self.folder), cause=str(failure))
+        kept = film.stat()
+        return Facts(name, named[1], "", "", since=kept.st_mtime, bytes=kept.st_size, ended=UNREADABLE)
+
+    def _make_private(self) -> None:
+        """Films show faces: they are for this user alone, whatever umask or an earlier version left."""
+        films = [path for path in self.folder.glob("*.mp4") if NAME.fullmatch(path.name) and not path.is_symlink()]
+        with suppress(OSError):  # another user's: there is nothing we could do
+            if self._ours:
+                self.folder.chmod(0o700)
+            for path in films:
+                path.chmod(0o600)
+                self._beside(path.name).chmod(0o600)
 
     def _write(self, facts: Facts) -> None:
         """Whole or not at all. Raises OSError."""
@@ -209,10 +260,24 @@ class Archive:
     def _delete(self, name: str) -> None:
         """The film first: without it nothing can be seen, and what is left is found by nobody."""
         (self.folder / name).unlink(missing_ok=True)
-        self._beside(name).unlink(missing_ok=True)
+        beside = self._beside(name)
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        beside.unlink(missing_ok=True)
 
     def _beside(self, name: str) -> Path:
         return (self.folder / name).with_suffix(".json")
+
+
+def _plausible(facts: Facts) -> bool:
+    """Whether each fact is of its kind: they come from a file."""
+    texts = (facts.name, facts.channel, facts.avatar, facts.screen)
+    numbers = (facts.since, facts.seconds, facts.bytes, facts.frames, facts.lost)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+        and isinstance(facts.ended, str | None)
+    )
 
 
 def _private(path: str, flags: int) -> int:

@@ -21,6 +21,10 @@ DATA_OFFSET, FIRST_FLAGS, SAMPLE_DURATION, SAMPLE_SIZE, SAMPLE_FLAGS, SAMPLE_SHI
 "Flags of a trun."
 
 
+MOST_SAMPLES = 100_000
+"Of one run: ours are a second long. A damaged count would else fill the memory."
+
+
 @dataclass(frozen=True)
 class Whole:
     """What of a film survives a cut: everything up to the end of its last whole box."""
@@ -56,12 +60,12 @@ def _examine(file: BinaryIO, size: int) -> Whole:
             elif box.kind == b"moof" and track is not None:
                 promised = _fragment(file, box, track)
                 continue  # its pictures count once they are there
-        except (struct.error, StopIteration):
+        except (struct.error, StopIteration, IndexError):
             break  # after a power failure a file may hold blocks that were never written
         if box.kind == b"mdat":
             pictures, ticks, promised = pictures + promised[0], max(ticks, promised[1]), (0, 0)
         whole = box.end
-    return Whole(whole, pictures, ticks / clock) if track is not None else Whole()
+    return Whole(whole, pictures, ticks / max(clock, 1)) if track is not None else Whole()
 
 
 def _boxes(file: BinaryIO, begin: int, end: int) -> Iterator[_Box]:
@@ -128,6 +132,8 @@ def _default_duration(head: bytes) -> int:
 def _durations(run: bytes, default: int) -> list[int]:
     flags = struct.unpack_from(">I", run)[0] & 0xFFFFFF
     count = struct.unpack_from(">I", run, 4)[0]
+    if count > MOST_SAMPLES:
+        raise struct.error(f"a run of {count} pictures")
     at = 8 + sum(4 for flag in (DATA_OFFSET, FIRST_FLAGS) if flags & flag)
     each = 4 * sum(bool(flags & flag) for flag in (SAMPLE_DURATION, SAMPLE_SIZE, SAMPLE_FLAGS, SAMPLE_SHIFT))
     if not flags & SAMPLE_DURATION:

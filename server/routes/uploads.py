@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from pipeline.avatars import SAMPLE, AvatarRecord, Consent
+from pipeline.avatars import SAMPLE, AvatarRecord, Consent, UnknownAvatar
 from server.calls.services import Services
 from server.media import portraits
 from server.problems import Problem, busy
@@ -40,7 +40,14 @@ def router(settings: Settings) -> APIRouter:
         services = _services(request)
 
         def prepare(photo: portraits.Decoding, consent: Consent, name: str) -> AvatarRecord:
-            return services.enrol(photo.result(), consent, photo.sha256, name, settings.engine)
+            pixels = photo.result()
+            try:
+                return services.enrol(pixels, consent, photo.sha256, name, settings.engine)
+            except OSError as failure:
+                log.error("an avatar cannot be written", folder=str(settings.data_dir), cause=str(failure))
+                raise Problem(
+                    507, "cannot-write", f"avatars cannot be written here: {failure.strerror}; the operator can mend it"
+                ) from failure
 
         data, consent, name = await _read(request, settings, room)
         async with queue.place():  # only once the photo is here: whoever dribbles would keep the others out
@@ -74,7 +81,8 @@ def router(settings: Settings) -> APIRouter:
         services = _services(request)
         if avatar == SAMPLE:
             raise Problem(403, "built-in", "the built-in sample stays: it is part of the program")
-        await asyncio.to_thread(services.avatars.get, avatar)
+        if not await asyncio.to_thread(services.avatars.keeps, avatar):
+            raise UnknownAvatar(f"no avatar {avatar!r} is kept here")
         async with lobby_of(request).forgetting(avatar):
             # recordings first: where this fails, all can be tried again
             await asyncio.to_thread(request.app.state.archive.forget, avatar)
