@@ -23,6 +23,8 @@ HEIGHT_SHARE = 0.036
 "Height of a capital letter, as a share of the picture's height."
 SMALLEST_CAPITAL = 8
 "Pixels; below this the letters cannot be read after video coding."
+SHORTEST_CAPITAL = 3
+"Pixels; where even this does not fit, on displays of tiles under 30 pixels, the mark is cut: still there, though not to be read."
 OPACITY = 0.82
 PLATE_OPACITY = 0.5
 
@@ -101,17 +103,23 @@ def mark(screen: Screen, device: str = "cpu") -> Mark:
     """The mark for each tile of `screen`: bottom left, on a darkened plate."""
     height, width = screen.tile_height, screen.tile_width
     squeeze = screen.aspect * height / width
-    capital = max(HEIGHT_SHARE * height, SMALLEST_CAPITAL)
-    letters = coverage(capital, squeeze)
-    pad_y, pad_x = round(0.38 * capital), round(0.5 * capital / squeeze)
-    letters = np.pad(letters, ((pad_y, pad_y), (pad_x, pad_x)))
+    left = min(math.ceil(SAFE_SHARE * height / squeeze), width - 1)
+    letters = _fitting(max(HEIGHT_SHARE * height, SMALLEST_CAPITAL), squeeze, height, width - left)
     plate = PLATE_OPACITY * _rounded(letters.shape, squeeze)
     light = OPACITY * letters
     keep = (1 - plate) * (1 - light)
-    left = math.ceil(SAFE_SHARE * height / squeeze)
     top = height - math.ceil(SAFE_SHARE * height) - len(letters)
-    assert left + letters.shape[1] <= width, (screen.name, "the tile is too small for the mark", width)
     return Mark(left, max(top, 0), _column(keep * 256, device), _column(light * 255, device))
+
+
+def _fitting(capital: float, squeeze: float, height: int, width: int) -> np.ndarray:
+    """[h, w] 0..1: the letters and their margin, smaller where there is no room, and cut where there is none at all."""
+    while True:
+        pad_y, pad_x = round(0.38 * capital), round(0.5 * capital / squeeze)
+        letters = np.pad(coverage(capital, squeeze), ((pad_y, pad_y), (pad_x, pad_x)))
+        if (len(letters) <= height and letters.shape[1] <= width) or capital < SHORTEST_CAPITAL:
+            return letters[:height, :width]
+        capital *= 0.9
 
 
 def _rounded(shape: tuple[int, ...], squeeze: float) -> np.ndarray:

@@ -25,6 +25,8 @@ Progress = Callable[[str, int, int], None]
 
 NAMES_SHOWN = 3
 "Tensor names that an error spells out of each kind; the rest are counted."
+NAME_LENGTH = 120
+"Characters of one name that are shown."
 HASH_BLOCK = 1 << 24
 
 SYNTHETIC = "TELEQUILT_SYNTHETIC_WEIGHTS"
@@ -159,6 +161,7 @@ def read_tensor(path: Path, shape: tuple[int, ...]) -> Tensor:
 def _loaded(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    _check_sizes(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -168,6 +171,20 @@ def _loaded(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as failure:
         raise CheckpointRejected(f"{path.name} cannot be read as a checkpoint: {_reason(failure)}") from None
+
+
+def _check_sizes(path: Path) -> None:
+    """Raises CheckpointRejected where a zip would be more than it is: torch stores tensors as they are, and nothing twice."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inflated = sum(entry.file_size for entry in archive.infolist())
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
+        return  # no zip: what it is then is found out by who reads it
+    if packed or inflated > path.stat().st_size:
+        raise CheckpointRejected(
+            f"{path.name} would unpack to {inflated / 1e6:.0f} MB, which no checkpoint does; fetch the published file"
+        )
 
 
 def _opened(path: Path, entry: str) -> dict[str, Tensor]:
@@ -225,7 +242,13 @@ def _agrees(tensor: Tensor, value: Tensor) -> bool:
 
 def _some(names: list[str]) -> str:
     rest = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(map(_printable, names[:NAMES_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _printable(name: str) -> str:
+    """Of a file's own words: no line, no escape sequence that a terminal would obey, and no page of it."""
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in name)
+    return shown if len(shown) <= NAME_LENGTH else shown[: NAME_LENGTH - 1] + "…"
 
 
 def sha256(path: Path, progress: Progress) -> str:

@@ -36,6 +36,16 @@ def test_every_device_preset_makes_a_quilt(name: str):
     assert mark(target).keep.shape[2] < target.tile_width
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 5), (20, 30), (40, 24), (60, 200), (90, 16), (300, 8)])
+def test_a_tile_too_small_for_the_mark_gets_a_smaller_one(width: int, height: int):
+    """A calibration may ask for any grid."""
+    target = Screen("tiny", 3, 2, 3 * width, 2 * height, 1.0, fan_yaws(6))
+    marked = compose([painted(target)], target, mark(target)).pixels
+    assert marked.shape[:2] == (2 * height, 3 * width)
+    if min(width, height) >= 16:
+        assert min(tile_of(marked, target, view)[..., :3].max() for view in range(6)) > 60
+
+
 def test_an_unknown_screen_is_answered_with_the_known_ones():
     with pytest.raises(UnknownScreen, match="telequilt"):
         screen("holodeck")

@@ -175,6 +175,42 @@ async def test_it_ends_when_its_time_is_over(archive: Archive) -> None:
     assert pictures(archive, recording.facts) == plain(made[:50])
 
 
+@pytest.mark.parametrize("sent", [0, 1, 5])
+async def test_it_ends_when_its_time_is_over_although_the_camera_stands(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, sent: int
+) -> None:
+    monkeypatch.setattr(module, "FIRST_PICTURE_SECONDS", 0.05)
+    recording, made = begin(archive, Limits(free_bytes=0, seconds=0.25)), units(5)
+    for unit in made[:sent]:
+        recording.put(unit)
+    await until(lambda: not recording.under_way)
+    assert recording.facts.ended == LONG_ENOUGH
+    assert recording.facts.frames == sent
+
+
+async def test_what_ended_by_itself_leaves_no_timer(archive: Archive) -> None:
+    recording = begin(archive)
+    await recording.finish("asked to")
+    assert recording._over.cancelled()
+
+
+async def test_sound_that_the_disk_does_not_take_ends_it_too(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING_BYTES", 100_000)
+    facts, file = archive.begin("room", "a", "telequilt", "_qs6x4a1")
+    disk: Any = Slow(file)
+    recording = Recording(archive, facts, disk, SMALL, FREE, sound=True, note=OFF_AXIS)
+    recording.put(units(1)[0])
+    before = recording.waiting
+    recording.hear(bytes(1000), 0)
+    assert recording.waiting == before + 1000
+    for packet in range(200):
+        recording.hear(bytes(1000), packet * 960)
+    assert recording.waiting <= 100_000
+    disk.go.set()
+    assert (await recording.finish("asked to")).ended == TOO_SLOW
+    assert recording.waiting == 0
+
+
 async def test_without_a_picture_nothing_is_kept(archive: Archive) -> None:
     recording = begin(archive)
     recording.hear(b"sound before any picture", 0)

@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import pickle
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,29 @@ def test_a_checkpoint_finds_its_engine_by_name_or_is_told(tmp_path: Path) -> Non
         catalogue.bring_weights(saved(tmp_path, whole()))
     with pytest.raises(CheckpointRejected, match="566 missing"):
         catalogue.bring_weights(saved(tmp_path, whole()), "voodoo3d")
+
+
+def zipped(path: Path, size: int, how: int) -> Path:
+    with zipfile.ZipFile(path, "w", how) as archive:
+        archive.writestr("archive/data.pkl", bytes(size))
+    return path
+
+
+def test_a_zip_that_would_inflate_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was read"))
+    said = refusal(zipped(tmp_path / "sample.pth", 64 << 20, zipfile.ZIP_DEFLATED))
+    assert "would unpack to 67 MB" in said
+    overlapping = zipped(tmp_path / "sample.pth", 1 << 20, zipfile.ZIP_STORED)
+    data = overlapping.read_bytes()
+    directory = data.rindex(b"PK\x01\x02")
+    entry, end = data[directory : data.rindex(b"PK\x05\x06")], data[data.rindex(b"PK\x05\x06") :]
+    size = struct.pack("<HHI", 3, 3, 3 * len(entry))
+    overlapping.write_bytes(data[:directory] + entry * 3 + end[:8] + size + end[16:])
+    assert "would unpack to 3 MB" in refusal(overlapping)
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;owned\x07", "a\nb\rc", "\u202egnp.exe", "x" * 100_000, "\x9b31m"])
+def test_names_out_of_a_file_are_shown_without_what_a_terminal_obeys(tmp_path: Path, name: str):
+    said = refusal(saved(tmp_path, whole() | {name: torch.zeros(1)}))
+    assert said.isprintable()
+    assert len(said) < 500

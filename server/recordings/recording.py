@@ -27,6 +27,8 @@ MOST_WAITING_BYTES = 64 << 20
 "What may wait for the disk: half a minute at 16 Mbit/s."
 PATIENCE_SECONDS = 10.0
 "How long a disk that does not answer may hold up the end of a recording, and with it the server's."
+FIRST_PICTURE_SECONDS = 2.0
+"How long a recording may wait for its first keyframe before its time runs all the same."
 LOOK_EVERY_SECONDS = 1.0
 "How often the writer looks how much room is left."
 
@@ -85,6 +87,8 @@ class Recording:
         self._queue: queue.SimpleQueue[AccessUnit | _Sound | None] = queue.SimpleQueue()
         self._failure = ""
         self._ending: asyncio.Task[Facts] | None = None
+        # a camera that stands still sends nothing by which the time could be told
+        self._over = self._loop.call_later(limits.seconds + FIRST_PICTURE_SECONDS, self._end, LONG_ENOUGH)
         self._writer = threading.Thread(target=self._write, name=f"recording {facts.channel}", daemon=True)
         self._writer.start()
 
@@ -121,8 +125,13 @@ class Recording:
 
     def hear(self, payload: bytes, position: int) -> None:
         """The next packet of the caller's sound."""
-        if self._first is not None and self._ending is None and self._has_sound:
-            self._queue.put(_Sound(payload, position, time.monotonic()))
+        if self._first is None or self._ending is not None or not self._has_sound:
+            return
+        if self.waiting + len(payload) > MOST_WAITING_BYTES:
+            self._end(TOO_SLOW)
+            return
+        self._taken += len(payload)
+        self._queue.put(_Sound(payload, position, time.monotonic()))
 
     async def finish(self, why: str) -> Facts:
         """End it, or wait for its end: the facts of what is kept. A failure that came first is the reason."""
@@ -132,6 +141,7 @@ class Recording:
 
     def _end(self, why: str) -> None:
         if self._ending is None:
+            self._over.cancel()
             self.release()
             self._queue.put(None)
             self._ending = asyncio.create_task(self._close(why))
@@ -172,6 +182,7 @@ class Recording:
                 if isinstance(one, _Sound):
                     assert film is not None, "sound is taken from the first picture on"
                     film.sound(one.payload, one.position, one.came)
+                    self._written += len(one.payload)
                     continue
                 film = film or Film(self._file, self._form, one, self._has_sound, self._note)
                 film.picture(one)
