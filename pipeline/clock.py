@@ -61,11 +61,13 @@ class Percentiles:
 
 
 def percentiles(seconds: Iterable[float]) -> Percentiles:
-    """Nearest-rank percentiles of durations given in seconds; zeros for none."""
+    """Nearest-rank percentiles of durations given in seconds: of n, the one of rank ceil(n * percent / 100); zeros for none."""
     ordered = sorted(seconds)
     if not ordered:
         return Percentiles(0.0, 0.0, 0.0)
-    at = [ordered[min(len(ordered) - 1, int(len(ordered) * share))] for share in (0.50, 0.95, 0.99)]
+    at = [
+        ordered[-(-len(ordered) * percent // 100) - 1] for percent in (50, 95, 99)
+    ]  # in whole numbers: 0.07 * 100 > 7
     return Percentiles(*(round(1e3 * value, 3) for value in at))
 
 

@@ -12,7 +12,10 @@ def test_a_stage_on_several_renderers_counts_from_first_to_last():
 
 
 def test_percentiles_are_nearest_rank_in_milliseconds():
-    assert percentiles([0.001 * i for i in range(100)]) == Percentiles(50.0, 95.0, 99.0)
+    assert percentiles([0.001 * i for i in range(1, 101)]) == Percentiles(50.0, 95.0, 99.0)
+    assert percentiles([0.001 * i for i in range(1, 21)]) == Percentiles(10.0, 19.0, 20.0)
+    assert percentiles([0.003, 0.001, 0.002]) == Percentiles(2.0, 3.0, 3.0)
+    assert percentiles([0.007]) == Percentiles(7.0, 7.0, 7.0)
     assert percentiles([]) == Percentiles(0.0, 0.0, 0.0)
 
 

@@ -50,6 +50,19 @@ def test_numpy_opencv_and_tensors_agree_to_the_last_bit(layout: Layout, height: 
     assert (tensor(torch.from_numpy(rgba), layout).numpy() == defined).all()
 
 
+def test_chroma_is_that_of_all_four_pixels_and_lies_between_them():
+    red, blue = (255, 0, 0, 255), (0, 0, 255, 255)
+    checked = np.array([[red, blue], [blue, red]], np.uint8)
+    for layout in LAYOUTS:
+        both = [planes(plain(picture, layout), layout)[1:] for picture in (checked, checked[:, ::-1], checked[::-1])]
+        assert len({(int(u.item()), int(v.item())) for u, v in both}) == 1, "no pixel of the four is another's better"
+    ramp = np.zeros((2, 64, 4), np.uint8)
+    ramp[..., 2] = np.arange(64) * 4
+    u = planes(plain(ramp, Layout.I420), Layout.I420)[1][0].astype(float)
+    middle = (ramp[0, ::2, 2].astype(float) + ramp[0, 1::2, 2]) / 2
+    np.testing.assert_allclose(u, 128 + middle * 0.439, atol=1.0)
+
+
 def test_the_arithmetic_is_opencvs_at_every_extreme():
     corners = np.array(np.meshgrid(*[[0, 1, 127, 128, 254, 255]] * 3), np.uint8).reshape(3, -1).T
     rgba = np.dstack([np.repeat(np.repeat(corners[None], 2, 0), 2, 1), np.zeros((2, 432), np.uint8)])

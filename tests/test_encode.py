@@ -6,6 +6,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from av.error import InvalidDataError
 
 from server.media.encode import (
@@ -82,6 +83,23 @@ def test_the_stream_says_its_profile_its_level_and_the_colours_that_opencv_made(
     profile, constraints, level = sps[start : start + 3]
     assert (profile, level) == (66, 40)
     assert constraints & 0x40, "constrained baseline: what 42e0xx in the answer promises"
+
+
+def test_the_stream_says_that_chroma_lies_in_the_middle_of_its_pixels():
+    encoder = Encoder(SMALL)
+    first = encoder.encode(picture(), 0.0).data
+
+    def told(where: int) -> bytes:
+        told = BitStreamFilterContext(f"h264_metadata=chroma_sample_loc_type={where}", "h264")
+        return b"".join(bytes(packet) for packet in told.filter(av.Packet(first)))
+
+    assert sps(told(1)) == sps(first)
+    assert sps(told(0)) != sps(first)
+
+
+def sps(data: bytes) -> bytes:
+    start = data.index(b"\x00\x00\x01\x67")
+    return data[start : data.index(b"\x00\x00\x01", start + 3)].rstrip(b"\0")
 
 
 def test_colours_survive_the_way_to_the_viewer():

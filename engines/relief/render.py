@@ -20,6 +20,8 @@ from engines.relief.texture import lower_fade, scaled
 MOST_THREADS = 4
 LARGEST_TEXTURE_SCALE = 2.0
 KEPT_SCALES = 4
+LARGEST_NUMBER = 1e6
+"Pixels and texels: what is further away is a mistake, and would overflow the loops' 32 bits."
 
 
 class StripRenderer:
@@ -45,6 +47,9 @@ class StripRenderer:
         points[:, 3] = avatar.mesh.uv[:, 0] * tx
         points[:, 4] = avatar.mesh.uv[:, 1] * ty
         points[:, 5] = state.light
+        # the loops below index by these numbers and check nothing: what is not finite would end the process
+        assert np.isfinite(points).all(), "a vertex is not finite"
+        assert np.abs(points).max() < LARGEST_NUMBER, np.abs(points).max()
         axis = ((avatar.axis[0] - CROP / 2) * across + width / 2, avatar.axis[1] * across)
         yaws, wide, middle = cameras.yaws, cameras.intrinsics[:, 0, 0], cameras.intrinsics[:, 0, 2]
         stretch = wide / wide[0]

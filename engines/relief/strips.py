@@ -170,12 +170,15 @@ def _fixed(place: float, size: int) -> int:
 def _sample_piece(
     chain: np.ndarray, i: int, j: int, texture: np.ndarray, colours: np.ndarray, at: int
 ) -> tuple[int, bool | np.bool_]:
-    """Colours along chain points i..j, evenly spaced in place, into colours[at:]. Returns (how many, whether all opaque)."""
+    """Colours along chain points i..j, evenly spaced in place, into colours[at:]. Returns (how many, whether all opaque); -1 of
+    them where there is no room."""
     dx, dz = chain[j, 0] - chain[i, 0], chain[j, 1] - chain[i, 1]
     texels = 0.0
     for m in range(i, j):
         texels += math.hypot(chain[m + 1, 2] - chain[m, 2], chain[m + 1, 3] - chain[m, 3])
-    n = min(int(SAMPLES_PER_PIXEL * texels) + 1, colours.shape[0] - at)
+    n = int(SAMPLES_PER_PIXEL * texels) + 1
+    if n > colours.shape[0] - at:
+        return -1, False
     inverse = 1.0 / max(dx * dx + dz * dz, 1e-6)
     height, width = texture.shape
     common = np.uint32(0xFF000000)
@@ -244,7 +247,8 @@ def _string(
     strips: np.ndarray,  # [M, 4] int32 out: first knot (the next is its second), first colour, how many (0: never seen), flags
     colours: np.ndarray,  # [C] uint32 out
 ) -> int:
-    """String one row's spans into chains, thin each to straight pieces and colour them. Returns the number of strips.
+    """String one row's spans into chains, thin each to straight pieces and colour them. Returns the number of strips; -1 where
+    `colours` is too small for them.
 
     Flags: 1 all colours opaque, 2 only seen from its front, 4 a chain begins here, 8 a chain ends here.
     """
@@ -271,13 +275,13 @@ def _string(
                     break
             i = 0
             while i + 1 < length:
-                if n_knots + 2 >= knots.shape[0] or n_colours >= colours.shape[0]:
-                    return n_strips
                 j = _straight_until(chain, i, length)
                 knots[n_knots, 0], knots[n_knots, 1] = chain[i, 0], chain[i, 1]
                 count, opaque = 0, True
                 if not cull or _ever_seen(chain[j, 0] - chain[i, 0], chain[j, 1] - chain[i, 1], cosines, sines):
                     count, opaque = _sample_piece(chain, i, j, texture, colours, n_colours)
+                    if count < 0:
+                        return -1
                 strips[n_strips, 0] = n_knots
                 strips[n_strips, 1] = n_colours
                 strips[n_strips, 2] = count
@@ -431,10 +435,16 @@ def render_rows(
     cx, cz = axis
     for row in range(row0, row1):
         r = row - row0
-        n_strips = _string(
-            listed[begins[r] : begins[r + 1]], row, first, base, ends, links, owner, culled, cosines, sines, texture, taken,
-            chain, knots, strips, colours,
-        )  # fmt: skip
+        spans = listed[begins[r] : begins[r + 1]]
+        n_strips = -1
+        while n_strips < 0:
+            n_strips = _string(
+                spans, row, first, base, ends, links, owner, culled, cosines, sines, texture, taken, chain, knots, strips, colours
+            )  # fmt: skip
+            if n_strips < 0:  # more layers, or more texels a pixel, than any face has
+                colours = np.empty(2 * colours.shape[0], np.uint32)
+                for s in spans:
+                    taken[s] = False
         n_knots = strips[n_strips - 1, 0] + 2 if n_strips else 0
         for view in range(len(cosines)):
             c, s, middle = cosines[view], sines[view], cx + slides[view]

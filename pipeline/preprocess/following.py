@@ -26,7 +26,8 @@ class Presence:
     def __init__(self, patience: Patience | None = None) -> None:
         self._patience = patience or Patience()
         self._level = 0.0
-        self._first_seen = self._last_seen = -np.inf
+        self._seen: tuple[float, float] | None = None
+        "When the face was seen first and last; None before there was one."
         self._now: float | None = None
         self.waiting = False
         "Whether the face that was followed is still waited for. If not, another may be taken up."
@@ -36,15 +37,15 @@ class Presence:
         step = 0.0 if self._now is None else max(0.0, now - self._now)
         self._now = now if self._now is None else max(now, self._now)
         if seen:
-            self._first_seen = self._first_seen if self.waiting else self._now
-            self._last_seen = self._now
+            first = self._seen[0] if self._seen is not None and self.waiting else self._now
+            self._seen, self.waiting = (first, self._now), True
             self._level = min(1.0, self._level + step / self._patience.rise)
-        else:
-            falling = min(step, self._now - self._last_seen - self._patience.hold)
+        elif self._seen is not None:
+            first, last = self._seen
+            falling = min(step, self._now - last - self._patience.hold)
             self._level = max(0.0, self._level - max(0.0, falling) / self._patience.fall)
-        # a face that was there for two frames only, a poster or a mistake, is not worth waiting for
-        worth = min(self._last_seen - self._first_seen, self._patience.hold + self._patience.fall)
-        self.waiting = seen or self._now - self._last_seen < worth
+            # a face that was there for two frames only, a poster or a mistake, is not worth waiting for
+            self.waiting = self._now - last < min(last - first, self._patience.hold + self._patience.fall)
         return self._level
 
 

@@ -32,6 +32,7 @@ from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.stages import Picture, Stages
 from server.displays import glass
 from server.media import clips, portraits
+from server.media.encode import CHROMA_IN_THE_MIDDLE
 
 QUILT_NAME = re.compile(r"_qs(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)$")
 "How Looking Glass software reads the tiling from a quilt's file name: columns, rows, aspect."
@@ -185,8 +186,12 @@ def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Ite
             )
             film.pix_fmt, film.time_base = "yuv420p", TIME_BASE
             film.codec_context.time_base = TIME_BASE  # else 1/rate, in which two pictures of a phone's clip may be one
-            film.codec_context.options = {"crf": str(PICTURE_QUALITY), "preset": "veryfast"}
-            # limited, BT.601: what cv2 converts to
+            film.codec_context.options = {
+                "crf": str(PICTURE_QUALITY),
+                "preset": "veryfast",
+                "x264-params": f"chromaloc={CHROMA_IN_THE_MIDDLE}",
+            }
+            # limited, BT.601: what display/colour.py converts to
             film.codec_context.color_range, film.codec_context.colorspace = 1, 6
             sound = _copied_sound(container, driver) if clip.has_sound else None
 

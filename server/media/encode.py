@@ -54,6 +54,9 @@ LEVELS = {
 }
 "ITU-T H.264 table A-1: level times ten -> most macroblocks a frame, most macroblocks a second."
 
+CHROMA_IN_THE_MIDDLE = 1
+"""H.264's chroma_sample_loc_type of what display/colour.py makes. Players who are not told assume 0, on the left. FFmpeg's NVENC
+wrapper has no option for it."""
 PIXEL_FORMATS = {Layout.I420: "yuv420p", Layout.NV12: "nv12"}
 "FFmpeg's names."
 
@@ -140,7 +143,7 @@ def _open(codec: str, form: Form, layout: Layout) -> VideoCodecContext:
             "tune": "zerolatency",
             "level": str(form.level),
             "forced-idr": "1",
-            "x264-params": f"vbv-maxrate={rate}:vbv-bufsize={buffer}:scenecut=0",
+            "x264-params": f"vbv-maxrate={rate}:vbv-bufsize={buffer}:scenecut=0:chromaloc={CHROMA_IN_THE_MIDDLE}",
         }
     else:
         context.options = {
