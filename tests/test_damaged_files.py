@@ -109,7 +109,7 @@ def test_what_lies_beside_avatars_does_no_harm(store: Avatars, tmp_path: Path):
 
 def test_an_engine_that_refuses_leaves_no_lock_behind(store: Avatars):
     class Refusing(PaintedEngine):
-        def enrol(self, portrait: object) -> int:
+        def enrol(self, portrait: object) -> str:
             raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
