@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
 
 from engines.contract import AnyEngine, Footprint, UnknownEngine, WeightsMissing
 from engines.runtime import Staged
@@ -26,6 +27,8 @@ _CHECKPOINTS = {
     "rome-linear": "engines.rome.linear_checkpoint",
 }
 "Of each engine that wants published weights: the module that knows them."
+_DISTILLATIONS = {"rome": "engines.rome.distillation.run"}
+"Of each engine that a quicker one can be distilled from: the module that does it."
 
 
 @dataclass(frozen=True)
@@ -139,3 +142,10 @@ def bring_weights(
     if useless:
         raise CheckpointRejected(f"{chosen} takes no {' and no '.join(useless)}: {module.PUBLISHED.command}")
     return module.bring(source, progress, beside)
+
+
+def distillation(name: str) -> ModuleType:
+    """What distils a quicker engine from the one called `name`: `Distillation` and its errors. Raises UnknownEngine."""
+    if name not in _DISTILLATIONS:
+        raise UnknownEngine(f"nothing is distilled from an engine {name!r}; there are: {', '.join(_DISTILLATIONS)}")
+    return import_module(_DISTILLATIONS[name])

@@ -14,7 +14,7 @@ import typer
 
 from display.screen import screen as named
 from engines.runtime import UnknownRuntime
-from server.commands import bridge, engines, fit, show, terminal, train, weights
+from server.commands import bridge, distil, engines, fit, restyle, show, terminal, train, weights
 from server.commands.options import Precision, Runtime, SyntheticWeights, TokenFile, token_of
 from server.commands.serve import serve
 
@@ -145,6 +145,8 @@ app.command()(train.train)
 app.command()(fit.fit)
 app.command()(fit.interpolate)
 app.command()(fit.transfer)
+app.command()(distil.distil)
+app.command()(restyle.restyle)
 app.add_typer(weights.app, name="weights")
 app.add_typer(engines.app, name="engines")
 app.add_typer(bridge.app, name="bridge")

@@ -120,6 +120,17 @@ def no_gradients() -> Iterator[None]:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For networks so small that sharing one out, on a busy machine, takes twenty times as long as running it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def threads() -> Iterator[Callable[..., Pool]]:
     """Makes threads executors, which are closed at the end."""
     from pipeline.executors.pool import Pool

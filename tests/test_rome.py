@@ -17,7 +17,7 @@ from engines.rome.network import Rome
 from engines.rome.offsets import Basis
 from engines.rome.regressors import MobileNet, ResNet, folded
 
-pytestmark = pytest.mark.usefixtures("no_gradients")
+pytestmark = pytest.mark.usefixtures("no_gradients", "one_thread")
 
 GMAC = 2e9
 "FlopCounterMode counts a multiplication and an addition apart."

@@ -24,7 +24,7 @@ from engines.rome.linear import LinearRomeEngine
 from engines.weights import CheckpointRejected
 from pipeline.preprocess.canonical import CANONICAL
 
-pytestmark = pytest.mark.usefixtures("no_gradients")
+pytestmark = pytest.mark.usefixtures("no_gradients", "one_thread")
 
 ENGINES = {"rome": RomeEngine, "rome-linear": LinearRomeEngine}
 PIXELS_PER_CM, MIDDLE = 21.94, np.array([0.0, -0.4, 2.1])

@@ -35,6 +35,7 @@ def tensors(rings: int = RINGS, columns: int = COLUMNS) -> dict[str, Tensor]:
         "uv": uv_of,
         "vertex_uv": uv_of[_own_uv(rings, columns)],
         "movable": (hair | neck).astype(np.float32),
+        "hair": hair.astype(np.float32),
     }
     made = {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in arrays.items()}
     return made | {"faces": torch.from_numpy(faces), "uv_faces": torch.from_numpy(uv_faces)}

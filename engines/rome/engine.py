@@ -18,6 +18,7 @@ from engines.mesh import Mesh
 from engines.rome import checkpoint, exported, synthetic, visible
 from engines.rome.architecture import Architecture
 from engines.rome.drive import RomeState, drive
+from engines.rome.edit import edited
 from engines.rome.enrol import RomeAvatar, enrol
 from engines.rome.network import Rome
 from engines.rome.render import render
@@ -101,6 +102,11 @@ class RomeEngine:
             for views in shown:
                 noise.stamp(views.images)
         return shown
+
+    def restyled(self, avatar: RomeAvatar, direction: int, millimetres: float) -> RomeAvatar:
+        """The avatar with its hair (directions 0 to 49) or neck and shoulders (50 to 59) moved along one direction of the linear
+        model, by so much as the root mean square of their vertices (supplement, figure 8)."""
+        return edited(self._network(), avatar, direction, millimetres)
 
     def mesh(self, state: RomeState) -> Mesh:
         """The state's head as it is, with the colours that its views show of it."""

@@ -51,6 +51,8 @@ class Flame(nn.Module):
     "[N, 2] as `uv`: one place for each vertex, which need not be one of `uv`."
     movable: Tensor
     "[N]: 1 on hair, neck and shoulders, whose vertices may leave the head."
+    hair: Tensor
+    "[N]: 1 on the hair alone."
 
     def __init__(self, tensors: dict[str, Tensor], side: int) -> None:
         """`side`: of the texture in pixels."""

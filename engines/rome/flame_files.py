@@ -77,7 +77,8 @@ def read_flame(flame: Path) -> dict[str, Tensor]:
         "joints": model["J_regressor"][[_ROOT, _JAW]],
         "jaw_weight": model["weights"][:, _JAW],
         "uv": np.stack((2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]), 1),
-        "movable": _movable(folder),
+        "movable": _listed(folder, "hair_list.pkl", "neck_list.pkl"),
+        "hair": _listed(folder, "hair_list.pkl"),
     }
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in arrays.items()}
     tensors["vertex_uv"] = weights.read_tensor(folder / "vertex_uvcoords.pth", (1, VERTICES, 2))[0].float()
@@ -98,13 +99,13 @@ def _model(flame: Path) -> dict[str, np.ndarray]:
     return {name: found[name] for name in _MODEL}
 
 
-def _movable(folder: Path) -> np.ndarray:
-    """[5023] 0 or 1."""
-    movable = np.zeros(VERTICES, np.float32)
-    for name in ("hair_list.pkl", "neck_list.pkl"):
-        movable[vertex_list(folder / name)] = 1
-    movable[list(THROAT)] = 0
-    return movable
+def _listed(folder: Path, *names: str) -> np.ndarray:
+    """[5023]: 1 on the vertices that these files list, but for the throat."""
+    listed = np.zeros(VERTICES, np.float32)
+    for name in names:
+        listed[vertex_list(folder / name)] = 1
+    listed[list(THROAT)] = 0
+    return listed
 
 
 def vertex_list(path: Path) -> np.ndarray:

@@ -27,21 +27,21 @@ _GAINS = {
 "Gain of a last layer; sqrt(2), which keeps the variance through a ReLU, for all other weights."
 
 
-def tensors(
-    arch: Architecture = Architecture(), rings: int = bust.RINGS, columns: int = bust.COLUMNS
-) -> dict[str, Tensor]:
-    """As checkpoint.read names them, the linear model's included."""
+def tensors(arch: Architecture = Architecture(), *, linear: bool = False, deca: bool = True) -> dict[str, Tensor]:
+    """As checkpoint.read names them: of the full model, or the linear one."""
     with torch.device("meta"):
         empty = {**manifests.networks(arch), **manifests.regressors(arch)}
+    left_out = {*([] if linear else ["linear", "mobile"]), *([] if deca else ["deca"])}
     drawn = {
         f"{part}.{name}": _drawn(f"{part}.{name}", tuple(tensor.shape))
         for part, network in empty.items()
         for name, tensor in network.state_dict().items()
-        if not name.endswith(manifests.COUNTER)
+        if part not in left_out and not name.endswith(manifests.COUNTER)
     }
-    head = bust.tensors(rings, columns)
-    parts = {"flame": head, "basis": bust.basis(head["template"])}
-    return drawn | {f"{part}.{name}": tensor for part, those in parts.items() for name, tensor in those.items()}
+    head = bust.tensors(*(SMALL_BUST if arch == SMALL else (bust.RINGS, bust.COLUMNS)))
+    drawn |= {f"flame.{name}": tensor for name, tensor in head.items()}
+    basis = bust.basis(head["template"]) if linear else {}
+    return drawn | {f"basis.{name}": tensor for name, tensor in basis.items()}
 
 
 def network(
@@ -53,10 +53,7 @@ def network(
     deca: bool = True,
 ) -> Rome:
     """The full model, or the linear one."""
-    size = SMALL_BUST if arch == SMALL else (bust.RINGS, bust.COLUMNS)
-    left_out = {*([] if linear else ["linear", "basis", "mobile"]), *([] if deca else ["deca"])}
-    wanted = {name: tensor for name, tensor in tensors(arch, *size).items() if name.partition(".")[0] not in left_out}
-    return Rome.from_tensors(wanted, arch, device, dtype)
+    return Rome.from_tensors(tensors(arch, linear=linear, deca=deca), arch, device, dtype)
 
 
 def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
