@@ -63,8 +63,8 @@ def test_what_takes_longest_stands_first_and_is_counted_by_the_frame():
     def frame(number: int) -> None:
         seen.append(number)
         for _ in range(2):
-            torch.ones(512, 512) @ torch.ones(512, 512)
-        torch.ones(4) + 1
+            torch.mm(torch.ones(512, 512), torch.ones(512, 512))
+        torch.add(torch.ones(4), 1)
 
     found = hot_spots(frame, torch.device("cpu"))
     assert len(seen) == FRAMES
