@@ -1,4 +1,5 @@
-"""Disturbances: what an innocent call of 25 pictures a second notices of a heavy caller, a lost packet and strangers' datagrams.
+"""Disturbances: what an innocent call of 25 pictures a second notices of a heavy caller, a lost packet, strangers' datagrams and
+viewers who ask for views and never connect.
 
     python -m benchmarks.disturbances
 
@@ -25,7 +26,7 @@ import httpx
 import numpy as np
 import psutil
 import typer
-from aiortc import RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.rtp import is_rtcp
 from aiortc.sdp import SessionDescription
 from rich.console import Console
@@ -38,6 +39,8 @@ from display.screen import PRODUCT
 RATE = 25.0
 SETTLED = 1.0
 "Seconds of the measurement before anything happens."
+GHOSTS, GHOST_SECONDS = 15, 10.0
+"How many, and the time a server gives a peer to connect."
 Disturbance = Callable[[RTCPeerConnection], Awaitable[None]]
 
 
@@ -131,6 +134,25 @@ async def stray_datagrams(connection: RTCPeerConnection) -> None:
             await asyncio.sleep(0.01)
 
 
+def ghosts(port: int) -> Disturbance:
+    """Viewers who never connect: each asks for a view of its own, and for the next one once its patience has ended."""
+
+    async def disturb(_: RTCPeerConnection) -> None:
+        offering = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        offering.addTransceiver("video", "recvonly")
+        await offering.setLocalDescription()
+        how = {"content": offering.localDescription.sdp, "headers": {"Content-Type": "application/sdp"}}
+        await offering.close()
+        address = f"http://127.0.0.1:{port}/whep/benchmark?as=view&view="
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
+            await asyncio.sleep(SETTLED)
+            while True:
+                await asyncio.gather(*(http.post(f"{address}{view}", **how) for view in range(GHOSTS)))
+                await asyncio.sleep(GHOST_SECONDS)
+
+    return disturb
+
+
 async def _measured(
     port: int, pictures: list[np.ndarray], seconds: float, server: psutil.Process, disturb: Disturbance
 ) -> dict[str, Any]:
@@ -170,6 +192,7 @@ def main(
         "a 4K30 camera": HeavyCaller(port, seconds, 3840, 2160, 30, "VP8"),
     }
     plain = {"nothing": undisturbed, "one lost packet": lost_packet, "stray datagrams": stray_datagrams}
+    plain[f"{GHOSTS} ghosts"] = ghosts(port)
     rows: dict[str, dict[str, Any]] = {}
     for name in [one for one in (*plain, *heavy) if only in one]:
         with console.status(f"measuring beside {name}"), witnessed_server(port, "cpu", PRODUCT) as server:
