@@ -137,7 +137,7 @@ async def stray_datagrams(connection: RTCPeerConnection) -> None:
 def ghosts(port: int) -> Disturbance:
     """Viewers who never connect: each asks for a view of its own, and for the next one once its patience has ended."""
 
-    async def disturb(_: RTCPeerConnection) -> None:
+    async def disturb(connection: RTCPeerConnection) -> None:
         offering = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         offering.addTransceiver("video", "recvonly")
         await offering.setLocalDescription()

@@ -1,0 +1,86 @@
+"""Firefox, the distribution's own, on our pages: it calls by camera and by puppet; what it cannot play it says in good words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.live import running, serving, settings_for, until
+
+VERSION = "24.43.1"
+"Of puppeteer-core, which speaks WebDriver BiDi; Playwright wants a Firefox of its own."
+PATIENCE = 90.0
+"Seconds, for machines that do other things too."
+
+
+def lacking(what: str) -> NoReturn:
+    if os.environ.get("TELEQUILT_REQUIRE_BROWSER") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def firefox() -> str:
+    found = shutil.which("firefox-esr") or shutil.which("firefox")
+    return found or lacking("no Firefox found: apt-get install firefox-esr")
+
+
+@pytest.fixture(scope="module")
+def modules(firefox: str) -> Path:
+    """Where puppeteer-core is; fetched when needed and kept outside the repository."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = caches / "telequilt-tests" / f"puppeteer-core-{VERSION}"
+    if not (folder / "node_modules" / "puppeteer-core").is_dir():
+        npm = shutil.which("npm")
+        if npm is None:
+            lacking("npm, which fetches puppeteer-core, is missing: apt-get install npm")
+        folder.mkdir(parents=True, exist_ok=True)
+        words = [
+            npm,
+            "install",
+            "--prefix",
+            str(folder),
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--fetch-retries=1",
+        ]
+        fetched = subprocess.run([*words, f"puppeteer-core@{VERSION}"], capture_output=True, text=True, timeout=180)
+        if fetched.returncode != 0:
+            lacking(f"npm could not fetch puppeteer-core {VERSION}: {fetched.stderr[-400:]}")
+    return folder / "node_modules"
+
+
+async def step(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]:
+    """Wait for the browser's next step, which has to be `name`."""
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+    told: dict[str, Any] = json.loads(line or b"{}")
+    assert told.get("step") == name, told
+    return told
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("driver", ["camera", "puppet"])
+async def test_firefox_calls_and_says_why_it_cannot_watch(tmp_path, firefox, modules, driver):
+    pipe, script = asyncio.subprocess.PIPE, Path(__file__).with_name("foreign_firefox.mjs")
+    environment = os.environ | {"FIREFOX": firefox, "HOME": str(tmp_path)}
+    async with serving(settings_for(tmp_path / "data")) as (base, app):
+        command = ("node", str(script), str(modules), f"{base}/", driver)
+        async with running(*command, stdin=pipe, stdout=pipe, env=environment) as process:
+            await step(process, "on air")
+            channel = app.state.lobby.live("room")
+            await until(lambda: channel.session.report().frames > 25, PATIENCE)
+            words = (await step(process, "viewed"))["words"]
+            assert "Live" in words or "Add-ons" in words, words  # builds with the OpenH264 plugin play
+            assert process.stdin is not None
+            process.stdin.close()
+            await step(process, "off air")
+            await until(lambda: not app.state.lobby.channels, PATIENCE)
