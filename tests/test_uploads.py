@@ -20,9 +20,11 @@ from engines.contract import FaceObservation
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import observe_portrait
 from server.calls.services import Services
+from server.media import portraits
 from server.settings import Settings
 from tests.live import Client, located, painted_services, serving, settings_for, until
 from tests.painted import still_face
+from tests.test_hostile_photos import many_scans
 from tests.test_portraits import PHOTO, bomb, photo, saved, turned_by_exif
 from tests.test_whip import problem
 
@@ -125,6 +127,74 @@ async def test_every_refusal_has_its_own_words_and_leaves_nothing_behind(live):
     assert tiny.status_code == 422
     assert tiny.json()["reason"] in ("too_small", "no_face")
     assert kept(live.data) == before
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3000), (3000, 2), (5, 5), (33, 32)])
+async def test_a_photo_of_any_shape_is_answered(live, size):
+    problem(await enrol(live.http, saved(Image.new("RGB", size, "grey"))), 422, "portrait-no-face")
+
+
+async def test_photos_made_to_take_hours_are_refused_and_others_come_after_them(live):
+    answers = await asyncio.gather(*(enrol(live.http, many_scans(3000)) for _ in range(3)), enrol(live.http, PHOTO))
+    for answer in answers[:3]:
+        problem(answer, 422, "portrait-too-complex")
+    assert answers[3].status_code == 201
+    assert (await live.http.delete(f"/api/avatars/{answers[3].json()['id']}")).status_code == 204
+
+
+async def test_a_decoder_that_outlasts_its_time_is_killed_and_the_turn_is_free(tmp_path, monkeypatch):
+    begun: list[portraits.Decoding] = []
+
+    def slow(self: portraits.Decoding) -> Any:
+        begun.append(self)
+        self._started().wait()  # nobody writes the photo to it: it waits for ever
+        raise portraits.PortraitUnreadable("too_complex", "stopped")
+
+    monkeypatch.setattr(portraits.Decoding, "result", slow)
+    settings = settings_for(tmp_path, enrol_seconds=3.0)
+    async with serving(settings) as (base, _), httpx.AsyncClient(base_url=base, timeout=60) as http:
+        problem(await enrol(http, PHOTO), 503, "portrait-took-too-long")
+        assert begun[0]._process is not None
+        await until(lambda: begun[0]._process.poll() is not None)
+        monkeypatch.undo()
+        assert (await enrol(http, PHOTO)).status_code == 201
+
+
+async def test_there_is_a_most_of_avatars(tmp_path):
+    settings = settings_for(tmp_path, max_avatars=1)
+    async with serving(settings, seeing_services) as (base, _), httpx.AsyncClient(base_url=base, timeout=60) as http:
+        first = (await enrol(http, PHOTO)).json()["id"]
+        assert problem(await enrol(http, PHOTO), 507, "too-many-avatars")["limit"] == 1
+        assert (await http.delete(f"/api/avatars/{first}")).status_code == 204
+        assert (await enrol(http, PHOTO)).status_code == 201
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b"{"])
+async def test_an_avatar_whose_record_is_spoiled_is_told_and_can_be_forgotten(live, content):
+    http = live.http
+    avatar = (await enrol(http, PHOTO)).json()["id"]
+    (live.data / "avatars" / avatar / "record.json").write_bytes(content)
+    assert [row["id"] for row in (await http.get("/api/avatars")).json()] == ["sample"]
+    problem(await http.get(f"/api/avatars/{avatar}"), 410, "avatar-damaged")
+    async with Client(http) as caller:
+        problem(await caller.publish(avatar=avatar), 410, "avatar-damaged")
+    assert (await http.delete(f"/api/avatars/{avatar}")).status_code == 204
+    problem(await http.get(f"/api/avatars/{avatar}"), 404, "unknown-avatar")
+
+
+async def test_recordings_with_spoiled_facts_are_listed_and_keep_nobody_from_being_forgotten(live):
+    http, films = live.http, live.data / "recordings"
+    name = "room-20260101T000000Z_qs6x4a1.mp4"
+    films.mkdir(exist_ok=True)
+    (films / name).write_bytes(b"\0\0\0\x08free")
+    for content in (b"", b"[]", b"\xff\xfe", b'{"name": 7}'):
+        (films / name).with_suffix(".json").write_bytes(content)
+        assert [row["name"] for row in (await http.get("/api/recordings")).json()] == [name]
+        avatar = (await enrol(http, PHOTO)).json()["id"]
+        assert (await http.delete(f"/api/avatars/{avatar}")).status_code == 204
+    assert (await http.get(f"/api/recordings/{name}")).status_code == 200
+    assert (await http.delete(f"/api/recordings/{name}")).status_code == 204
+    assert (await http.get("/api/recordings")).json() == []
 
 
 async def test_no_file_of_an_upload_touches_the_disk_while_it_is_read(live, monkeypatch):
