@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 SHIFT = 20
@@ -39,7 +38,8 @@ class Layout(Enum):
 def converted(pixels: Tensor, layout: Layout) -> Tensor:
     """[3/2 H', W'] uint8, on the same device, of `pixels` [H, W, 4] uint8 RGBA.
 
-    Odd sizes get a black row at the top and a black column at the right. No device is waited for.
+    Odd sizes repeat their upper row and their right column, so that these share their colours with nothing else. No device is
+    waited for.
     """
     return torch.from_numpy(_fast(pixels.numpy(), layout)) if pixels.device.type == "cpu" else tensor(pixels, layout)
 
@@ -47,8 +47,10 @@ def converted(pixels: Tensor, layout: Layout) -> Tensor:
 def tensor(pixels: Tensor, layout: Layout) -> Tensor:
     """As `converted`, by tensor operations alone: two dozen of them, whatever the size."""
     height, width = pixels.shape[:2]
-    if height % 2 or width % 2:
-        pixels = F.pad(pixels, (0, 0, 0, width % 2, height % 2, 0))
+    if height % 2:
+        pixels = torch.cat([pixels[:1], pixels])
+    if width % 2:
+        pixels = torch.cat([pixels, pixels[:, -1:]], dim=1)
     rgb = pixels[..., :3].permute(2, 0, 1).to(torch.int32)
     yuv = pixels.new_empty((pixels.shape[0] * 3 // 2, pixels.shape[1]))
     y, u, v = planes(yuv, layout)
@@ -113,4 +115,4 @@ def _fast(rgba: np.ndarray, layout: Layout) -> np.ndarray:
 
 def _even(rgba: np.ndarray) -> np.ndarray:
     height, width = rgba.shape[:2]
-    return np.pad(rgba, ((height % 2, 0), (0, width % 2), (0, 0))) if height % 2 or width % 2 else rgba
+    return np.pad(rgba, ((height % 2, 0), (0, width % 2), (0, 0)), "edge") if height % 2 or width % 2 else rgba

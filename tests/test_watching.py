@@ -8,6 +8,8 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import numpy as np
@@ -277,3 +279,39 @@ def test_the_quilt_asked_for_is_the_displays_own_word_and_else_its_kinds(tmp_pat
     assert glass.asked_for(NOBODY, [plugged]) == screen("portrait")
     with pytest.raises(glass.GlassMissing, match="Plug in its USB cable"):
         glass.asked_for(NOBODY, [])
+
+
+DEEP = (np.mgrid[0:64, 0:96].sum(axis=0) * 400).astype(np.uint16)
+AS_PEOPLE_HAVE_THEM: dict[str, tuple[str, Image.Image]] = {
+    "sixteen bits": ("png", Image.fromarray(DEEP)),
+    "palette": ("gif", Image.fromarray((DEEP >> 8).astype(np.uint8)).convert("P")),
+    "CMYK": ("jpg", Image.fromarray((DEEP >> 8).astype(np.uint8)).convert("CMYK")),
+    "transparent": ("png", Image.fromarray((DEEP >> 8).astype(np.uint8)).convert("RGBA")),
+    "floats": ("tiff", Image.fromarray(DEEP.astype(np.float32) / 65535)),
+}
+
+
+@pytest.mark.parametrize("kind", AS_PEOPLE_HAVE_THEM)
+def test_an_image_of_any_mode_is_shown_as_bright_as_it_is(tmp_path: Path, kind: str):
+    ending, image = AS_PEOPLE_HAVE_THEM[kind]
+    path = tmp_path / f"quilt_qs3x2a1.{ending}"
+    image.save(path)
+    assert size_of(path) == (96, 64)
+    shown, stop = [], threading.Event()
+    stop.set()
+    canvas: Any = SimpleNamespace(show=lambda pixels, _: shown.append(pixels))
+    play(path, tiling_of(path, 96, 64), canvas, stop)
+    assert shown[0].shape == (64, 96, 3)
+    grey = shown[0].mean(axis=2)
+    expected = DEEP / 257.0
+    assert np.abs(grey * (expected.max() / grey.max()) - expected).mean() < 6
+
+
+def test_a_damaged_image_is_told_in_a_line_before_a_window_opens(tmp_path: Path):
+    path = tmp_path / "quilt_qs3x2a1.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)).save(path)
+    whole = path.read_bytes()
+    for data in (whole[: len(whole) // 2], whole[:60] + bytes(100) + whole[160:]):
+        path.write_bytes(data)
+        with pytest.raises(ClipUnreadable, match=r"quilt_qs3x2a1\.png"):
+            size_of(path)

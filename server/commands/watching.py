@@ -20,7 +20,7 @@ from display.screen import Screen
 from display.tiling import NOTED, Tiling, named
 from pipeline.frame import Frame
 from server.displays.glass import Canvas
-from server.media import clips
+from server.media import clips, photo_decoder
 from server.webrtc.client import Refused, Unreachable, fetch, playing
 from server.webrtc.ingest import Ingest
 from server.webrtc.live_video import LiveVideo
@@ -154,6 +154,7 @@ def size_of(path: Path) -> tuple[int, int]:
     """(width, height) of an image or a video. Raises ClipUnreadable."""
     image = _image(path)
     if image is not None:
+        _pixels(path, image)  # what is damaged is told before a window opens
         return image.size
     known = clips.facts(path)
     if not (known.width and known.height):  # FFmpeg believes a name that ends in .png
@@ -171,7 +172,7 @@ def play(path: Path, tiling: Tiling, canvas: Canvas, stop: Event) -> None:
     """Show an image; or a video over and over at its own pace, until `stop`. Raises ClipUnreadable."""
     image = _image(path)
     if image is not None:
-        canvas.show(np.asarray(image.convert("RGB")), tiling)
+        canvas.show(_pixels(path, image), tiling)
         stop.wait()
         return
     while not stop.is_set():
@@ -184,8 +185,22 @@ def play(path: Path, tiling: Tiling, canvas: Canvas, stop: Event) -> None:
 
 
 def _image(path: Path) -> Image.Image | None:
-    """None for what is no image; it may be a video."""
+    """None for what is no image; it may be a video. Raises ClipUnreadable."""
     try:
         return Image.open(path)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError):
         return None
+    except Exception as failure:  # decoders raise whatever they like
+        raise _damaged(path, failure) from failure
+
+
+def _pixels(path: Path, image: Image.Image) -> np.ndarray:
+    """[H, W, 3] uint8, of whichever depth, mode and number of pictures it is. Raises ClipUnreadable."""
+    try:
+        return np.asarray(photo_decoder.rgb(image))
+    except Exception as failure:
+        raise _damaged(path, failure) from failure
+
+
+def _damaged(path: Path, failure: Exception) -> clips.ClipUnreadable:
+    return clips.ClipUnreadable(f"{path} is a damaged or incomplete image: {clips.at_most(failure)}")

@@ -165,6 +165,11 @@ def _rgb(image: Image.Image, top: float) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, (*BEHIND, 255)), image).convert("RGB")
 
 
+def rgb(image: Image.Image) -> Image.Image:
+    """`image` in RGB, of whichever mode and depth; what is transparent shows BEHIND."""
+    return _rgb(image, _top(image))
+
+
 def confine() -> None:
     """Bound this process: what a photo may cost is decided here, not by the photo."""
     os.nice(10)  # calls that are live come first
