@@ -150,6 +150,21 @@ async def test_a_silent_session_is_left_for_a_new_one(tmp_path, monkeypatch):
         await until(lambda: len(wall.shown) > seen + 3)
 
 
+async def test_a_picture_that_cannot_be_shown_is_told_and_watching_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(watching, "SOON", 0.2)
+
+    def broken(*given: object) -> None:
+        raise ValueError("no such texture")
+
+    async with serving(settings_for(tmp_path)) as (base, _), watched(base) as wall, calling(base):
+        await until(lambda: len(wall.shown) > 3)
+        with monkeypatch.context() as patched:
+            patched.setattr(wall, "show", broken)
+            await until(lambda: "Pictures cannot be shown any more: no such texture." in wall.told)
+        seen = len(wall.shown)
+        await until(lambda: len(wall.shown) > seen + 3)
+
+
 async def test_what_waiting_cannot_mend_ends_it(tmp_path):
     async with serving(settings_for(tmp_path, token="right")) as (base, _), watched(base, "wrong") as wall:
         await until(wall.task.done)

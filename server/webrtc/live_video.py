@@ -26,6 +26,8 @@ from server.webrtc.bitstream import Header
 from server.webrtc.jitter import IMPATIENCE, PATIENCE, Assembly, Coded
 
 UNDECODABLE, BROKEN = "pictures cannot be decoded", "the decoder broke"
+DECODER_THREADS = 2
+"For pictures in several slices; one in a single slice keeps one of them busy. FFmpeg would take one for each core."
 DECODERS = {"VP8": "libvpx", "H264": "h264"}
 _log = structlog.get_logger(__name__)
 
@@ -220,6 +222,7 @@ class _Decoder:
             self._codec, self._told = codec, False
             context = av.CodecContext.create(DECODERS[codec.upper()], "r")
             assert isinstance(context, av.VideoCodecContext)
+            context.thread_count = DECODER_THREADS
             context.options = {"max_pixels": str(self._limits.most_pixels)}
             self._context = context
         return self._context
