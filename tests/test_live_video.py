@@ -54,6 +54,11 @@ def renumbered(data: bytes, by: int) -> bytes:
     return data[:2] + ((int.from_bytes(data[2:4], "big") + by) % (1 << 16)).to_bytes(2, "big") + data[4:]
 
 
+def content(data: bytes) -> int:
+    """Where an RTP packet's payload begins (RFC 3550, section 5.1): there may be a header extension before."""
+    return 16 + 4 * int.from_bytes(data[14:16], "big") if data[0] & 0x10 else 12
+
+
 class Way:
     """Media packets of one sender, numbered from 0; retransmissions are lost."""
 
@@ -191,12 +196,13 @@ async def test_a_picture_that_hides_its_size_is_refused_by_the_decoder(tmp_path,
 
 
 class Coded(MediaStreamTrack):
-    """Ready H.264 at 25 pictures a second: keyframes without parameter sets where `bare`."""
+    """Ready H.264 at 25 pictures a second. Its parameter sets come "never", "once", or "apart": with a time of their own."""
 
     kind = "video"
 
-    def __init__(self) -> None:
+    def __init__(self, sets: str = "never") -> None:
         super().__init__()
+        self._how, self._apart = sets, b""
         context = av.CodecContext.create("libx264", "w")
         assert isinstance(context, av.VideoCodecContext)
         context.width, context.height, context.pix_fmt, context.time_base = 320, 240, "yuv420p", Fraction(1, 25)
@@ -206,10 +212,19 @@ class Coded(MediaStreamTrack):
     async def recv(self) -> av.Packet:
         if self.readyState != "live":
             raise MediaStreamError
-        await asyncio.sleep(0.04)
-        packet = av.Packet(self.next())
-        packet.pts, packet.time_base = self._count * 3600, Fraction(1, 90_000)
+        apart, self._apart = self._apart, b""
+        if not apart:
+            await asyncio.sleep(0.04)
+        packet = av.Packet(apart or self.next())
+        packet.pts, packet.time_base = self._count * 3600 - (1800 if self._apart else 0), Fraction(1, 90_000)
+        if self._apart:
+            packet, self._apart = self._swapped(packet), bytes(packet)
         return packet
+
+    def _swapped(self, picture: av.Packet) -> av.Packet:
+        sets = av.Packet(self._apart)
+        sets.pts, sets.time_base = picture.pts, picture.time_base
+        return sets
 
     def next(self) -> bytes:
         grey = np.full((240, 320, 3), 50 + self._count % 100, np.uint8)
@@ -220,7 +235,11 @@ class Coded(MediaStreamTrack):
         units = [unit.rstrip(b"\x00") for unit in units]
         sets = [unit for unit in units if unit[0] & 0x1F in (7, 8)]
         self.sets = self.sets or b",".join(b64encode(unit) for unit in sets)
-        return b"".join(b"\x00\x00\x00\x01" + unit for unit in units if unit not in sets)
+        stream = [b"\x00\x00\x00\x01" + unit for unit in units if unit not in sets]
+        coded_sets = b"".join(b"\x00\x00\x00\x01" + unit for unit in sets)
+        if self._how == "apart":
+            self._apart = coded_sets
+        return (coded_sets if self._how == "once" and self._count == 1 else b"") + b"".join(stream)
 
 
 @pytest.mark.parametrize("separator", [";", "; "])
@@ -236,6 +255,64 @@ async def test_parameter_sets_that_stand_in_the_offer_alone_are_used(tmp_path, s
     async with calling(tmp_path) as (lobby, caller):
         caller.add(track, lambda data: [data], "video/H264")
         await decodes(await published(lobby, caller, with_sets))
+
+
+async def test_half_of_the_parameter_sets_may_stand_in_the_offer(tmp_path):
+    track = Coded("apart")
+    track.next()
+    only_pps = track.sets.split(b",")[1].decode()
+
+    cut = 0
+
+    def without_pps(data: bytes) -> list[bytes]:
+        nonlocal cut
+        at = content(data)
+        if data[at] & 0x1F != 24:
+            return [data]
+        cut += 1
+        return [data[:at] + data[at + 3 : at + 3 + int.from_bytes(data[at + 1 : at + 3], "big")]]
+
+    def with_pps(offer: str) -> str:
+        said = f";sprop-parameter-sets={only_pps}"
+        return "\r\n".join(line + said if "profile-level-id" in line else line for line in offer.splitlines()) + "\r\n"
+
+    async with calling(tmp_path) as (lobby, caller):
+        caller.add(track, without_pps, "video/H264")
+        await decodes(await published(lobby, caller, with_pps))
+        assert cut > 0
+
+
+async def test_parameter_sets_may_come_with_a_time_of_their_own(tmp_path):
+    async with calling(tmp_path) as (lobby, caller):
+        caller.add(Coded("apart"), lambda data: [data], "video/H264")
+        taking = await published(lobby, caller)
+        await decodes(taking, 40)
+        assert taking.report().lost == {}
+
+
+async def test_parameter_sets_that_came_once_outlive_a_decoder_that_is_made_anew(tmp_path, monkeypatch):
+    async with calling(tmp_path) as (lobby, caller):
+        caller.add(Coded("once"), lambda data: [data], "video/H264")
+        taking = await published(lobby, caller)
+        await decodes(taking)
+        taking._video._decoder._context = None
+        await decodes(taking, 20)
+
+
+@pytest.mark.parametrize("payload", [b"\x1e\x00\x00", b"\x18\x00\x09\x67", b"\x00", b"\x1d\x85\x01\x02"])
+async def test_packets_of_kinds_that_nobody_reads_are_no_lost_ones(tmp_path, payload):
+    """PACSI, a truncated aggregation, one byte, FU-B: left out, they would be waited for, each with all behind it."""
+
+    def between(number: int, data: bytes) -> list[bytes]:
+        shifted = renumbered(data, number // 5)
+        strange = renumbered(bytes([0x80, data[1] & 0x7F]) + shifted[2:12] + payload, 1)
+        return [shifted, strange] if number % 5 == 4 else [shifted]
+
+    async with calling(tmp_path) as (lobby, caller):
+        caller.add(Clip(), Way(between), "video/H264")
+        taking = await published(lobby, caller)
+        await decodes(taking, 40)
+        assert LOST not in taking.report().lost
 
 
 async def test_a_stream_that_cannot_be_decoded_is_reported_with_its_reason_and_told_once(tmp_path, capsys):

@@ -7,7 +7,7 @@ behind goes on with the next keyframe, and asks for one.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.webrtc.bitstream import Header, header
 from server.webrtc.jitter import Coded
@@ -49,15 +49,23 @@ class Backlog:
         "Since when a keyframe is waited for; None while none is needed."
         self._begun = self._refusing = False
         self._asked = float("-inf")
+        self._sps = self._pps = b""
+        "The newest parameter sets of H.264: keyframes that lack them are given them."
         self.lost: Counter[str] = Counter()
         "Reason -> pictures that are not decoded."
         self.announced: tuple[int, int] | None = None
         "(width, height) by the newest header that tells."
 
+    def prime(self, sets: bytes) -> None:
+        """Take parameter sets that stand in the SDP alone, as a byte stream."""
+        self._learn(header("H264", sets))
+
     def offer(self, picture: Coded, now: float) -> bool:
         """Take in a whole coded picture; whether a keyframe is to be asked for."""
         told = header(picture.codec.name, picture.data)
-        self._judge(told)
+        self._learn(told)
+        if not told.picture:
+            return False
         if picture.after_loss:
             self.lost[LOST] += 1
         if (picture.after_loss or not self._begun) and self._blind_since is None:
@@ -67,6 +75,8 @@ class Backlog:
             return False  # it would come as large again
         if told.keyframe:
             self._overtake(now)
+            if not (told.sps and told.pps):
+                picture = replace(picture, data=self._sps + self._pps + picture.data)
         elif self._blind(now):
             self.lost[NO_KEYFRAME] += 1
             return self._ask(now)
@@ -84,8 +94,9 @@ class Backlog:
         """A picture could not be decoded; whether a keyframe is to be asked for."""
         return self._ask(now)
 
-    def _judge(self, told: Header) -> None:
-        """Refuse from a header that announces too large a picture until one that announces a smaller one."""
+    def _learn(self, told: Header) -> None:
+        """Remember its parameter sets. Refuse from a header that announces too large a picture until one that announces a smaller one."""
+        self._sps, self._pps = told.sps or self._sps, told.pps or self._pps
         if told.sizes:
             self.announced = max(told.sizes, key=lambda size: size[0] * size[1])
             self._refusing = self.announced[0] * self.announced[1] > self._limits.most_pixels

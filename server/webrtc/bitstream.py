@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 START = b"\x00\x00\x00\x01"
-IDR, SEI, SPS = 5, 6, 7
+SLICES, IDR, SEI, SPS, PPS = range(1, 6), 5, 6, 7, 8
 "Types of NAL units."
 RECOVERY_POINT = 6
 "The SEI message from which a stream without IDR pictures can be entered."
+LONGEST_SET = 4096
+"Bytes that are read of a NAL unit; parameter sets that make sense are shorter."
 _WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 "Values of profile_idc whose SPS says more (7.3.2.1.1)."
 
@@ -24,6 +26,11 @@ class Header:
     "Decoding can begin here."
     sizes: tuple[tuple[int, int], ...] = ()
     "(width, height) of what it announces, where it does: a VP8 keyframe, each sequence parameter set of H.264."
+    picture: bool = True
+    "False where there are parameter sets, or messages, and nothing else: some senders give them a packet and a time of their own."
+    sps: bytes = b""
+    pps: bytes = b""
+    "H.264's parameter sets that are in it, as byte streams."
 
 
 def header(codec: str, data: bytes) -> Header:
@@ -52,28 +59,27 @@ def _vp8(data: bytes) -> Header:
 
 
 def _h264(data: bytes) -> Header:
-    keyframe, sizes = False, []
-    for unit in _units(data):
-        match unit[0] & 0x1F:
-            case 5:
-                keyframe = True
-            case 6 if len(unit) > 1 and unit[1] == RECOVERY_POINT:
-                keyframe = True
-            case 7:
-                keyframe = True
-                if (size := _sps_size(unit)) is not None:
-                    sizes.append(size)
-    return Header(keyframe, tuple(sizes))
+    units = [(unit[0] & 0x1F, unit) for unit in _units(data)]
+    kinds = {kind for kind, _ in units}
+    recovery = any(kind == SEI and unit[1:2] == bytes([RECOVERY_POINT]) for kind, unit in units)
+    sizes = [_sps_size(unit) for kind, unit in units if kind == SPS]
+    return Header(
+        keyframe=bool(kinds & {IDR, SPS}) or recovery,
+        sizes=tuple(size for size in sizes if size is not None),
+        picture=not kinds.isdisjoint(SLICES),
+        sps=b"".join(START + unit for kind, unit in units if kind == SPS),
+        pps=b"".join(START + unit for kind, unit in units if kind == PPS),
+    )
 
 
 def _units(data: bytes) -> Iterator[bytes]:
-    """The beginnings of the NAL units: header and at most 512 bytes, longer than any parameter set that makes sense."""
+    """The NAL units, or their beginnings where they are long."""
     at = data.find(b"\x00\x00\x01")
     while at != -1:
         begins = at + 3
         at = data.find(b"\x00\x00\x01", begins)
-        unit = data[begins : begins + 512 if at == -1 else min(at, begins + 512)]
-        if unit:
+        ends = len(data) if at == -1 else at
+        if unit := data[begins : min(ends, begins + LONGEST_SET)]:
             yield unit
 
 

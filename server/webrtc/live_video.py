@@ -61,7 +61,7 @@ class LiveVideo(MediaStreamTrack):
         """Before the receiver starts. `sprop`: payload type -> parameter sets that stand in the SDP alone. `facts` are
         logged with what goes wrong."""
         super().__init__()
-        self._sprop = sprop or {}
+        self._sprop = dict(sprop or {})
         self._event_loop = asyncio.get_running_loop()
         self._assembly, self._backlog = Assembly(), Backlog(limits)
         self._decoder = _Decoder(limits)
@@ -133,6 +133,8 @@ class LiveVideo(MediaStreamTrack):
         now = time.monotonic()
         resends = any(one.type == "nack" and not one.parameter for one in codec.rtcpFeedback)
         ask = False
+        if (sets := self._sprop.pop(packet.payload_type, None)) is not None:
+            self._backlog.prime(sets)
         for picture in self._assembly.add(packet, data, codec, now, PATIENCE if resends else IMPATIENCE):
             with self._work:
                 self._arrived += 1
@@ -155,7 +157,7 @@ class LiveVideo(MediaStreamTrack):
 
     def _decode_one(self, coded: Coded, told: Header) -> None:
         try:
-            pictures = self._decoder.decode(coded, told, self._sprop.get(coded.codec.payloadType, b""))
+            pictures = self._decoder.decode(coded, told)
         except Exception as error:  # FFmpegError, and what else a decoder may do with a stranger's bytes
             self._failed.count(UNDECODABLE, codec=coded.codec.name, error=str(error))
             return
@@ -192,18 +194,12 @@ class _Decoder:
         self._context: av.VideoCodecContext | None = None
         self._arrivals: dict[int, float] = {}
         self._count = 0
-        self._told = False
-        "Whether the stream itself has brought its parameter sets."
         self.failed = False
 
-    def decode(self, coded: Coded, told: Header, sprop: bytes) -> list[tuple[av.VideoFrame, float]]:
+    def decode(self, coded: Coded, told: Header) -> list[tuple[av.VideoFrame, float]]:
         """The pictures that `coded` completes, each with its arrival: a decoder may give them in another order."""
         context = self._opened(coded.codec.name)
-        data = coded.data
-        self._told |= bool(told.sizes)
-        if told.keyframe and not self._told:
-            data = sprop + data
-        packet = av.Packet(data)
+        packet = av.Packet(coded.data)
         self._count += 1
         packet.pts, packet.time_base = self._count, Fraction(1, CLOCK_RATE)
         self._arrivals[self._count] = coded.arrived
@@ -219,7 +215,7 @@ class _Decoder:
 
     def _opened(self, codec: str) -> av.VideoCodecContext:
         if self._context is None or codec != self._codec:
-            self._codec, self._told = codec, False
+            self._codec = codec
             context = av.CodecContext.create(DECODERS[codec.upper()], "r")
             assert isinstance(context, av.VideoCodecContext)
             context.thread_count = DECODER_THREADS

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 import aioice.ice
+import aioice.mdns
 import aioice.stun
 import aioice.turn
 import aiortc.rtcdtlstransport
@@ -41,11 +42,12 @@ _CIPHERS = ("AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES128-SHA", "AES256-SHA"
 SUITES = ":".join(f"ECDHE-{kind}-{cipher}" for kind in ("ECDSA", "RSA") for cipher in _CIPHERS).encode()
 "aiortc's own for DTLS, and the same for peers whose certificates are RSA."
 
-STRANGER, BAD_LENGTH, UNREAD, UNFIT = (
+STRANGER, BAD_LENGTH, UNREAD, UNFIT, UNREADABLE = (
     "datagram of a stranger dropped",
     "empty or too long datagram dropped",
     "datagram dropped: too many are unread",
     "datagram that makes no sense dropped",
+    "media packet without readable content",
 )
 dropped = Tally(structlog.get_logger(__name__))
 "What reached our media ports and went no further, by reason; of all peers, since the server began."
@@ -80,6 +82,7 @@ def _touched(library: str, module: str, *names: str) -> list[Touched]:
 
 TOUCHED = [
     *_touched("aioice", "aioice.turn", "UDP_SOCKET_BUFFER_SIZE", "TurnClientMixin.datagram_received"),
+    *_touched("aioice", "aioice.mdns", "MDnsProtocol.datagram_received"),
     *_touched(
         "aioice",
         "aioice.ice",
@@ -108,6 +111,7 @@ TOUCHED = [
         "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__jitter_buffer",
         "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__codecs",
         "RTCRtpReceiver._handle_rtp_packet._data",
+        "RTCRtpReceiver._handle_rtp_packet.depayload",
     ),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtp_data._handle_rtp_packet"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._recv_next"),
@@ -138,6 +142,7 @@ def tune_libraries() -> None:
     _offer_loopback()
     _drop_strange_datagrams()
     _survive_unfit_packets()
+    _keep_unreadable_packets()
     _bound_gathering()
     _take_rsa_certificates()
 
@@ -153,7 +158,8 @@ def _offer_loopback() -> None:
 
 
 def _drop_strange_datagrams() -> None:
-    """Both kinds of aioice's sockets hand on whatever reaches them, from whomever; what is behind them dies of some of it."""
+    """All kinds of aioice's sockets hand on whatever reaches them, from whomever; what is behind them dies of some of it."""
+    of_neighbours = aioice.mdns.MDnsProtocol.datagram_received
     of_peers, of_turn = aioice.ice.StunProtocol.datagram_received, aioice.turn.TurnClientMixin.datagram_received
 
     def from_peer(self: Any, data: bytes, address: tuple[Any, ...]) -> None:
@@ -163,10 +169,14 @@ def _drop_strange_datagrams() -> None:
         else:
             dropped.count(reason)
 
+    def from_neighbour(self: Any, data: bytes, address: tuple[Any, ...]) -> None:
+        _guarded(of_neighbours, self, data, address)
+
     def from_turn(self: Any, data: bytes, address: tuple[Any, ...]) -> None:
         _guarded(of_turn, self, data, address)
 
     aioice.ice.StunProtocol.datagram_received = from_peer  # type: ignore[method-assign]
+    aioice.mdns.MDnsProtocol.datagram_received = from_neighbour  # type: ignore[method-assign]
     aioice.turn.TurnClientMixin.datagram_received = from_turn  # type: ignore[method-assign]
 
 
@@ -238,6 +248,21 @@ def _take_rsa_certificates() -> None:
     aiortc.rtcdtlstransport.RTCCertificate._create_ssl_context = with_rsa  # type: ignore[method-assign]
 
 
+def _keep_unreadable_packets() -> None:
+    """A media packet whose codec header aiortc cannot read is one without content. Dropped, it would look like a lost one,
+    which is waited for: H.264's rarer kinds of packets (RFC 6184, table 1; PACSI of RFC 6190) would stop the picture."""
+    depayload = aiortc.rtcrtpreceiver.depayload
+
+    def content(codec: Any, payload: bytes) -> bytes:
+        try:
+            return depayload(codec, payload)
+        except Exception as error:
+            dropped.count(UNREADABLE, codec=codec.name, error=str(error))
+            return b""
+
+    aiortc.rtcrtpreceiver.depayload = content  # type: ignore[attr-defined]
+
+
 def ice_of(transceiver: Any) -> aioice.ice.Connection:
     """The ICE connection below a transceiver."""
     return transceiver.receiver.transport.transport._connection
@@ -254,7 +279,7 @@ async def ask_consent(ice: aioice.ice.Connection, given: Callable[[], None]) -> 
     for pair in list(ice._nominated.values()):
         request = ice.build_request(pair, nominate=False)
         key = ice.remote_password.encode()
-        with suppress(aioice.stun.TransactionError):
+        with suppress(Exception):  # a socket that cannot send any more has no answer either
             await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
             given()
 
