@@ -16,6 +16,7 @@ from typing import Annotated
 import av
 import cv2
 import httpx
+import numpy as np
 import typer
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
@@ -37,7 +38,7 @@ def coded(width: int, height: int, codec: str) -> list[bytes]:
     context.options = OPTIONS[codec] | {"g": str(ROUND)}
     pictures = []
     for number, frame in enumerate(islice(Puppet().frames(), ROUND)):
-        pixels = cv2.resize(frame.pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+        pixels = np.asarray(cv2.resize(frame.pixels, (width, height)), np.uint8)
         picture = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
         picture.pts = number
         pictures.append(b"".join(bytes(packet) for packet in context.encode(picture)))
