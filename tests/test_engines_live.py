@@ -1,4 +1,4 @@
-"""The whole way with VOODOO 3D: a WHIP caller's face, a small synthetic network, a quilt, a WHEP viewer. All of it real."""
+"""The whole way with neural engines: a WHIP caller's face, small synthetic networks, a quilt, a WHEP viewer. All of it real."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from engines.contract import AnyEngine
+from engines.rome.engine import RomeEngine
+from engines.rome.linear import LinearRomeEngine
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
-from engines.voodoo3d.network import Voodoo3D
 from pipeline.frame import Frame
 from pipeline.puppet import Puppet
 from server.calls.services import Services, open_services
@@ -46,22 +48,22 @@ class PuppetCamera(MediaStreamTrack):
         return picture
 
 
-def services_with(network: Voodoo3D, samples: Samples) -> Callable[[Settings], Services]:
-    engine = Voodoo3d(network, noise=True, samples=samples)
+def services_with(engine: AnyEngine) -> Callable[[Settings], Services]:
     return lambda settings: replace(open_services(settings), engine=lambda _name: engine)
 
 
-async def called(tmp_path: Path, services: Callable[[Settings], Services], pictures: int, seconds: float) -> np.ndarray:
+async def called(tmp_path: Path, engine: AnyEngine, pictures: int, seconds: float) -> np.ndarray:
     """[24, 256, 256, 3] int: the views of the `pictures`th quilt that a viewer of the puppet's call gets, within `seconds`."""
+    services = services_with(engine)
     frames = list(islice(Puppet().frames(), 0, 100, 5))
-    settings = settings_for(tmp_path, engine="voodoo3d")
+    settings = settings_for(tmp_path, engine=engine.name)
     async with (
         serving(settings, services) as (base, _app),
         httpx.AsyncClient(base_url=base, timeout=60) as http,
         Client(http) as caller,
         Client(http) as viewer,
     ):
-        assert (await caller.publish("room", PuppetCamera(frames), engine="voodoo3d")).status_code == 201
+        assert (await caller.publish("room", PuppetCamera(frames), engine=engine.name)).status_code == 201
         assert (await viewer.view()).status_code == 201
         seen = [picture.to_ndarray(format="rgb24") for picture in await viewer.seen(pictures, seconds)]
     last = seen[-1].astype(int)
@@ -77,14 +79,22 @@ def assert_a_hologram_of_noise(tiles: np.ndarray) -> None:
     assert (tiles[:, 24:60].max((1, 2, 3)) > 200).all()
 
 
-async def test_a_caller_drives_a_volume_that_a_viewer_sees(tmp_path: Path) -> None:
-    small = services_with(synthetic.network(Architecture(64, 16)), Samples(12, 12))
-    assert_a_hologram_of_noise(await called(tmp_path, small, pictures=6, seconds=20))
+SMALL: dict[str, Callable[[], AnyEngine]] = {
+    "voodoo3d": lambda: Voodoo3d(synthetic.network(Architecture(64, 16)), noise=True, samples=Samples(12, 12)),
+    "rome": lambda: RomeEngine(noise=True, small=True),
+    "rome-linear": lambda: LinearRomeEngine(noise=True, small=True),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.usefixtures("one_thread")
+async def test_a_caller_drives_a_head_that_a_viewer_sees(tmp_path: Path, name: str) -> None:
+    assert_a_hologram_of_noise(await called(tmp_path, SMALL[name](), pictures=6, seconds=40))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_the_full_size_network_on_the_same_way(tmp_path: Path) -> None:
     """Few samples along a ray, but every layer at its published size: a quilt takes minutes without a GPU."""
-    whole = services_with(synthetic.network(), Samples(12, 12))
+    whole = Voodoo3d(synthetic.network(), noise=True, samples=Samples(12, 12))
     assert_a_hologram_of_noise(await called(tmp_path, whole, pictures=2, seconds=1500))
