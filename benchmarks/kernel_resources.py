@@ -4,7 +4,7 @@
     python -m benchmarks.kernel_resources --capability 80      for an A100
     python -m benchmarks.kernel_resources --every-tuning       all that the sweep may try
 
-The marches and the super-resolution run at full size on torch's meta device, and what they would launch is compiled instead,
+The marches, the super-resolution and the rasteriser run at full size on torch's meta device, and what they would launch is compiled instead,
 with the arguments, and so the alignments, that they would launch it with. Needs Triton, whose wheel brings the assembler.
 """
 
@@ -31,7 +31,14 @@ from benchmarks.lib.harness import RESULTS, parser, show, write
 META = torch.device("meta")
 REGISTERS, WARP, MOST_THREADS = 65536, 32, 2048
 "Of a multiprocessor from compute capability 8.0 to 9.0 (CUDA C++ Programming Guide, technical specifications)."
-TYPES = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.int8: "i8"}
+TYPES = {
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.int8: "i8",
+    torch.int32: "i32",
+    torch.int64: "i64",
+}
 TOLD_APART = ("EVEN", "SPARSE", "COUNT", "FINE", "BENDS", "STYLED", "ADDS", "ADDED", "LEAKY")
 "By which of its constants a kernel is named here."
 
@@ -123,6 +130,15 @@ def launches(every_tuning: bool = False) -> Iterator[Launch]:
         for tuning in tunings() if every_tuning else [Tuning()]:
             yield from _marching(dtype, tuning)
         yield from _super_resolving(dtype)
+    yield from _rasterising()
+
+
+def _rasterising() -> list[Launch]:
+    from engines.kernels import raster
+
+    with META, noted(torch.float32, raster) as found:
+        raster.rasterised(torch.empty(24, 5023, 3), torch.empty(10006, 3, dtype=torch.int32), 256)
+    return found
 
 
 def _marching(dtype: torch.dtype, tuning: Any) -> list[Launch]:

@@ -75,7 +75,8 @@ def _offer(screen,   # [V, N, 3] float32
         u = _edge(x, y, bx, by, cx, cy) / (area + _EPSILON)
         v = _edge(x, y, cx, cy, ax, ay) / (area + _EPSILON)
         w = _edge(x, y, ax, ay, bx, by) / (area + _EPSILON)
-        depth = tl.clamp(u * az + v * bz + w * cz, -_REACH, _REACH)
+        # no clamp: a symmetric one of float64 becomes an instruction that there is not
+        depth = tl.minimum(tl.maximum(u * az + v * bz + w * cz, -_REACH), _REACH)
         place = ((depth + _REACH) * _STEPS).to(tl.int64)
         inside = (k < samples) & (u > 0) & (v > 0) & (w > 0)
         offered = tl.minimum(place, _FURTHEST) * _ABOVE + face
