@@ -4,7 +4,7 @@
     python -m benchmarks.kernel_resources --capability 80      for an A100
     python -m benchmarks.kernel_resources --every-tuning       all that the sweep may try
 
-The marches, the super-resolution and the rasteriser run at full size on torch's meta device, and what they would launch is compiled instead,
+Marches, super-resolution and rasteriser run at full size on torch's meta device, and what they would launch is compiled instead,
 with the arguments, and so the alignments, that they would launch it with. Needs Triton, whose wheel brings the assembler.
 """
 
