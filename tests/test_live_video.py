@@ -147,6 +147,38 @@ async def test_frames_carry_the_arrival_of_their_pictures(tmp_path, monkeypatch)
         assert lobby.channels["room"].session.report().age.p50 >= 1e3 * took
 
 
+class Snow(Clip):
+    """What costs bits."""
+
+    async def recv(self) -> av.VideoFrame:
+        calm = await super().recv()
+        snow = np.random.default_rng(self.sent).integers(0, 255, (360, 320), np.uint8)
+        frame = av.VideoFrame.from_ndarray(snow, format="yuv420p")
+        frame.pts, frame.time_base = calm.pts, calm.time_base
+        return frame
+
+
+async def test_who_sends_more_than_can_be_decoded_is_told_to_send_less(tmp_path, monkeypatch):
+    decode = live_video._Decoder.decode
+
+    def slowly(*given: Any) -> Any:
+        time.sleep(0.1)
+        return decode(*given)
+
+    monkeypatch.setattr(live_video._Decoder, "decode", slowly)
+    async with calling(tmp_path) as (lobby, caller):
+        caller.add(Snow(), lambda data: [data])
+        taking = await published(lobby, caller)
+        sender: Any = caller.connection.getSenders()[0]
+
+        def follows() -> bool:
+            most = taking._video._allowance.most(time.monotonic())
+            return most is not None and sender._RTCRtpSender__encoder.target_bitrate <= max(most, 250_000)
+
+        await until(follows)
+        assert taking.report().lost[TOO_SLOW] > 0
+
+
 async def test_a_decoder_that_never_ends_keeps_nobody(tmp_path, monkeypatch):
     """aiortc joined the decoder's thread on the event loop, after all that waited for it."""
     stuck, free = threading.Event(), threading.Event()

@@ -18,10 +18,11 @@ import av
 import structlog
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
-from server.media.rates import CLOCK_RATE
+from server.media.rates import CLOCK_RATE, Rate
 from server.tally import Tally
 from server.webrtc import patches
-from server.webrtc.backlog import Backlog, Limits
+from server.webrtc.allowance import Allowance
+from server.webrtc.backlog import TOO_SLOW, Backlog, Limits
 from server.webrtc.bitstream import Header
 from server.webrtc.jitter import IMPATIENCE, PATIENCE, Assembly, Coded
 
@@ -70,11 +71,13 @@ class LiveVideo(MediaStreamTrack):
         self._closed = False
         self._broke: Exception | None = None
         self._failed = Tally(_log, **facts)
-        self._arrived = self._decoded = self._overtaken = 0
+        self._arrived = self._decoded = self._overtaken = self._too_slow = 0
         self._last_arrived: float | None = None
         self._last_decoded: float | None = None
         self._codec, self._size = "", (0, 0)
+        self._rate, self._allowance = Rate(), Allowance()
         patches.take_packets(receiver, self._packet)
+        patches.hold_back(receiver, lambda: self._allowance.most(time.monotonic()))
         self._thread = threading.Thread(target=self._decode, name="video decoder", daemon=True)
         self._thread.start()
 
@@ -136,12 +139,16 @@ class LiveVideo(MediaStreamTrack):
         if (sets := self._sprop.pop(packet.payload_type, None)) is not None:
             self._backlog.prime(sets)
         for picture in self._assembly.add(packet, data, codec, now, PATIENCE if resends else IMPATIENCE):
+            self._rate.add(now, len(picture.data))
             with self._work:
                 self._arrived += 1
                 self._last_arrived, self._codec = picture.arrived, codec.name
                 ask |= self._backlog.offer(picture, now)
                 self._work.notify()
         with self._work:
+            if self._backlog.lost[TOO_SLOW] > self._too_slow:
+                self._too_slow = self._backlog.lost[TOO_SLOW]
+                self._allowance.too_much(now, self._rate.bits(now))
             if self._decoder.failed:
                 self._decoder.failed = False
                 ask |= self._backlog.failed(now)

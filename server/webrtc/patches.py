@@ -112,6 +112,7 @@ TOUCHED = [
         "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__codecs",
         "RTCRtpReceiver._handle_rtp_packet._data",
         "RTCRtpReceiver._handle_rtp_packet.depayload",
+        "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__remote_bitrate_estimator",
     ),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtp_data._handle_rtp_packet"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._recv_next"),
@@ -302,6 +303,26 @@ def take_packets(receiver: Any, taken: Callable[[Any, bytes, Any], bool]) -> Non
     aiortc's jitter buffer and decoder, which wait and queue without a bound in time, get nothing. Before the receiver starts.
     """
     receiver._RTCRtpReceiver__jitter_buffer = _Diverted(receiver._RTCRtpReceiver__codecs, taken)
+
+
+def hold_back(receiver: Any, most: Callable[[], int | None]) -> None:
+    """Tell the sender to send no more than `most()` bits a second, where that is less than what the link carries (REMB,
+    draft-alvestrand-rmcat-remb). Before the receiver starts."""
+    receiver._RTCRtpReceiver__remote_bitrate_estimator = _HeldBack(
+        receiver._RTCRtpReceiver__remote_bitrate_estimator, most
+    )
+
+
+class _HeldBack:
+    """In the place of a bit rate estimator."""
+
+    def __init__(self, estimator: Any, most: Callable[[], int | None]) -> None:
+        self._estimator, self._most = estimator, most
+
+    def add(self, **packet: Any) -> tuple[int, list[int]] | None:
+        estimate = self._estimator.add(**packet)
+        most = self._most()
+        return estimate if estimate is None or most is None else (min(estimate[0], most), estimate[1])
 
 
 class _Diverted:
