@@ -135,10 +135,10 @@ def _check_placement(settings: Settings) -> None:
 
 def _check_libraries() -> None:
     """End now where aiortc or aioice are not what this was written for."""
-    from server.webrtc import patches
+    from server.webrtc import touched
 
-    with explained(patches.PatchesDoNotFit):
-        patches.check()
+    with explained(touched.PatchesDoNotFit):
+        touched.check()
 
 
 class _Announcing(uvicorn.Server):

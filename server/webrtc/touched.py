@@ -1,0 +1,91 @@
+"""Touched: the names of aiortc's and aioice's insides that server/webrtc/patches.py builds upon, each looked for at start.
+
+A name that is gone would mostly be missed in silence: smaller buffers, a dead caller who holds his channel, a picture that stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+
+class PatchesDoNotFit(RuntimeError):
+    """An installed aiortc or aioice is not one that this was written for; the message says which name is gone."""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """A name of a library's insides: an attribute of `owner`, or, where `owner` is a function, one that its code uses."""
+
+    library: str
+    module: str
+    owner: str
+    "Dotted path within the module; empty for the module itself."
+    name: str
+
+    def is_there(self) -> bool:
+        found: Any = import_module(self.module)
+        for part in filter(None, self.owner.split(".")):
+            found = getattr(found, part, None)
+        code = getattr(found, "__code__", None)
+        return hasattr(found, self.name) if code is None else self.name in code.co_names
+
+
+def _touched(library: str, module: str, *names: str) -> list[Touched]:
+    split = [name.rpartition(".") for name in names]
+    return [Touched(library, module, owner, name) for owner, _, name in split]
+
+
+TOUCHED = [
+    *_touched("aioice", "aioice.turn", "UDP_SOCKET_BUFFER_SIZE", "TurnClientMixin.datagram_received"),
+    *_touched("aioice", "aioice.mdns", "MDnsProtocol.datagram_received"),
+    *_touched(
+        "aioice",
+        "aioice.ice",
+        "get_host_addresses",
+        "Connection.get_component_candidates.server_reflexive_candidate",
+        "Connection.get_component_candidates.relayed_candidate",
+        "Connection.gather_candidates.get_host_addresses",
+        "Connection.connect.query_consent",
+        "Connection.check_complete._nominated",
+        "Connection.build_request.remote_username",
+        "Connection.connect.remote_password",
+        "Connection._find_remote_candidate._remote_candidates",
+        "Connection.check_incoming._network_host",
+        "Connection.request_received._early_checks",
+        "Connection.data_received._queue",
+        "StunProtocol.datagram_received",
+        "StunProtocol.request",
+        "StunProtocol.__init__.receiver",
+    ),
+    *_touched("aiortc", "aiortc.rtcrtpsender", "RTP_HISTORY_SIZE", "RTCRtpSender._handle_rtcp_packet._send_keyframe"),
+    *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._run_rtp._send_rtp", "RTCRtpSender.setTransport"),
+    *_touched(
+        "aiortc",
+        "aiortc.rtcrtpreceiver",
+        "RTP_HISTORY_SIZE",
+        "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__jitter_buffer",
+        "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__codecs",
+        "RTCRtpReceiver._handle_rtp_packet._data",
+        "RTCRtpReceiver._handle_rtp_packet.depayload",
+        "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__remote_bitrate_estimator",
+    ),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtp_data._handle_rtp_packet"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._recv_next"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._recv_next", "RTCDtlsTransport._send_rtp"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport.start._create_ssl_context"),
+    *_touched("aiortc", "aiortc.rtcicetransport", "RTCIceTransport.__init__._connection"),
+]
+
+
+def check(touched: list[Touched] = TOUCHED) -> None:
+    """Raises PatchesDoNotFit where a name is gone: silently missed, it would mean a lost call or a picture that stays."""
+    for one in touched:
+        if not one.is_there():
+            where = ".".join(filter(None, (one.module, one.owner)))
+            raise PatchesDoNotFit(
+                f"{one.library} {version(one.library)} has no {one.name} in {where} any more, which Telequilt builds upon; "
+                "install the versions that it is tested with: pip install -c constraints.txt aiortc aioice"
+            )
