@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ from server.calls.services import Services, open_services
 from server.settings import Settings
 from tests.live import painted_services
 
-FILMED_PICTURES = 75
+FILMED_PICTURES = 50
 PLENTY = 45_000
 "Milliseconds. Software drawing, encoding and decoding share two cores in CI: only what never comes may fail."
 
@@ -100,16 +101,16 @@ def painted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[s
         yield running
 
 
-def pictures() -> Iterator[np.ndarray]:
-    """[H, W, 3] uint8 RGB: the puppet, as it talks and turns."""
+@cache
+def pictures() -> list[np.ndarray]:
+    """[H, W, 3] uint8 RGB each: the puppet, as it talks and turns. Seven files of tests film it: drawn once."""
     puppet = Puppet()
-    for index in range(FILMED_PICTURES):
-        yield puppet.frame(index / 25).pixels
+    return [puppet.frame(index / 25).pixels for index in range(FILMED_PICTURES)]
 
 
 def write_film(path: Path, codec: str, form: str, pixels: str, rate: int = 25) -> Path:
     """The pictures as a file: "mjpeg" for the fake camera, "libx264" as people have it."""
-    shown = list(pictures())
+    shown = pictures()
     with av.open(str(path), "w", format=form) as film:
         stream = film.add_stream(codec, rate=Fraction(rate))
         assert isinstance(stream, av.VideoStream)
