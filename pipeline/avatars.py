@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -35,8 +36,6 @@ _log = logging.getLogger(__name__)
 SAMPLE = "sample"
 "The built-in avatar's id: a public-domain portrait, there without any enrolment."
 
-MOST = 500
-"Avatars kept unless told otherwise: 2.3 MB each."
 _NUMBERS = ("confidence", "presence", "roll")
 _ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, "mouth_seen"))
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -88,11 +87,11 @@ class Avatars:
         sample: Callable[[], FaceObservation],
         *,
         warm: int = 8,
-        most: int = MOST,
+        most: float = math.inf,
         min_free_bytes: int = 0,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`warm`: avatars that stay enrolled. `most`: that are kept at all. `min_free_bytes`: what their disk keeps free."""
+        """`warm`: avatars that stay enrolled. `most`: kept at all, each of 2.3 MB. `min_free_bytes`: what their disk keeps free."""
         self._root = root / "avatars"
         self._sample, self._now, self._warm = sample, now, warm
         self._most, self._min_free_bytes = most, min_free_bytes
@@ -227,7 +226,7 @@ class Avatars:
                 "too-many-avatars",
                 f"{self._most} avatars are kept here, which is the limit: forget one, or the operator raises "
                 "TELEQUILT_MAX_AVATARS",
-                self._most,
+                int(self._most),
             )
         free = shutil.disk_usage(self._root).free
         if free < self._min_free_bytes:

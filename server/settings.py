@@ -13,7 +13,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from display.screen import PRODUCT, screen
 from engines.runtime import AUTO as AUTO_RUNTIME
 from engines.runtime import check, check_precision
-from pipeline.avatars import MOST as MOST_AVATARS
 from pipeline.devices.placement import AUTO, named
 from server.media.portraits import MOST_PIXELS
 
@@ -91,7 +90,7 @@ class Settings(BaseSettings):
     )
     frames_per_second: int = Field(default=25, ge=1, le=120, description="What encoders plan for; slower is fine.")
 
-    max_avatars: int = Field(default=MOST_AVATARS, ge=1, description="Avatars kept at once.")
+    max_avatars: int = Field(default=500, ge=1, description="Avatars kept at once, each of 2.3 MB.")
     max_channels: int = Field(default=4, ge=1, description="Callers at once.")
     max_viewers: int = Field(default=16, ge=1, description="Viewers of one channel at once.")
     max_forms: int = Field(
