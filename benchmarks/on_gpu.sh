@@ -77,7 +77,8 @@ if [ -z "$REHEARSAL" ]; then
         --resolved every third --callers 1 4 --placement one-gpu --frames 30 --repeats 1 --budget 60 --profile
     benchmark stages 50 stage_times --engine voodoo3d --synthetic-weights --placement one-gpu --faces invented \
         --views 24 --repeats 1 --frames 60 --warm-up 10
-    tests goldens 50 -m "gpu and golden" tests/golden -k "eager or float16"
+    benchmark rome 40 gpu.rome --synthetic-weights --runtime graphs
+    tests goldens 65 -m "gpu and golden" tests/golden -k "eager or float16"
     tests kernels 40 tests/test_kernels.py
 else
     small=(--small --views 4 --tile 64)
@@ -88,6 +89,7 @@ else
         --resolved every second --callers 1 2 --placement cpu --frames 2 --warm-up 1 --repeats 1 --profile
     benchmark stages 240 stage_times --engine voodoo3d "${small[@]}" --placement cpu --faces invented \
         --repeats 1 --frames 4 --warm-up 2
+    benchmark rome 240 gpu.rome --small --runtime eager --frames 2
     tests goldens 120 -m "gpu and golden" tests/golden
     tests kernels 300 tests/test_kernels.py -k "seams or TestSharedMarch"
 fi

@@ -85,7 +85,7 @@ def test_notes_are_read_and_judged(tmp_path: Path):
 def asked_for() -> list[Path]:
     """The files that the script has Python run."""
     text = SCRIPT.read_text()
-    modules = [*re.findall(r"^ +benchmark [\w-]+ \d+ (\w+)", text, re.MULTILINE), "gpu.programme"]
+    modules = [*re.findall(r"^ +benchmark [\w-]+ \d+ ([\w.]+)", text, re.MULTILINE), "gpu.programme"]
     tests = re.findall(r"\btests/[\w/]+(?:\.py)?", text)
     files = [ROOT.joinpath("benchmarks", *module.split(".")).with_suffix(".py") for module in dict.fromkeys(modules)]
     for test in dict.fromkeys(tests):

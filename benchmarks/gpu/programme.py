@@ -109,11 +109,16 @@ def _stages(result: dict[str, Any]) -> str:
     )
 
 
+def _rome(result: dict[str, Any]) -> str:
+    return "; ".join(f"{name}: {one['fps']:.1f} fps of 24 views" for name, one in result["engines"].items())
+
+
 _FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str] | None]] = {
     "machine": ("machine.json", _machine),
     "runtimes": ("runtimes_*.json", _runtimes),
     "sweep": ("views_per_second_*.json", _sweep),
     "stages": ("stage_times_*.json", _stages),
+    "rome": ("rome.json", _rome),
 }
 "Part -> its result, and what to say of it; parts that are tests say it themselves."
 
