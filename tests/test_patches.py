@@ -81,7 +81,7 @@ def strange() -> list[bytes]:
 
 
 async def test_datagrams_from_anywhere_end_no_call(live):
-    channel, _ = live
+    channel, caller = live
     before = dict(patches.dropped.counts)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anybody:
         for candidate in connection(channel).local_candidates:
@@ -94,6 +94,8 @@ async def test_datagrams_from_anywhere_end_no_call(live):
     assert more[BAD_LENGTH] >= 4
     assert more[STRANGER] >= 250
     assert more[UNFIT] >= 2
+    metrics = (await caller.http.get("/metrics")).text
+    assert f'telequilt_packets_dropped_total{{reason="{STRANGER}"}}' in metrics
 
 
 async def test_datagrams_that_pretend_to_be_the_peers_end_no_call(live):

@@ -18,6 +18,7 @@ from server.calls.channel import ChannelReport
 from server.calls.lobby import Lobby
 from server.problems import Problem
 from server.settings import Settings
+from server.webrtc import patches
 
 
 def router(settings: Settings) -> APIRouter:
@@ -115,6 +116,10 @@ class _Live:
         for who, count in (self._lobby.turned_away if self._lobby else {}).items():
             away.add_metric([who], count)
         yield away
+        strange = CounterMetricFamily("telequilt_packets_dropped", "Of strangers, or of no sense", labels=["reason"])
+        for reason, count in patches.dropped.counts.items():
+            strange.add_metric([reason], count)
+        yield strange
         yield from _of_devices(self._lobby)
         yield from _of_sessions(reports)
         yield from _of_streams(reports)
