@@ -8,9 +8,9 @@ PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constrai
 
 help:
 	@echo "make run         start the server; ends with the address to open"
-	@echo "make test        run the test suite (a headless Chromium is used where there is one)"
+	@echo "make test        run the test suite (about ten minutes; a headless Chromium is used where there is one)"
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
-	@echo "make golden      the full-size networks against golden outputs, where ../shared is at hand (minutes)"
+	@echo "make golden      full-size networks and official shaders against golden outputs, where ../shared is at hand"
 	@echo "make soak        a hundred callers who come and go, one ten-minute call, the full network in a call"
 	@echo "make doctor      what this machine has and lacks, with the command that mends it"
 	@echo "make benchmarks  measure stage times and glass-to-glass latency on this machine"
