@@ -154,8 +154,9 @@ async def test_a_decoder_that_outlasts_its_time_is_killed_and_the_turn_is_free(t
     settings = settings_for(tmp_path, enrol_seconds=3.0)
     async with serving(settings) as (base, _), httpx.AsyncClient(base_url=base, timeout=60) as http:
         problem(await enrol(http, PHOTO), 503, "portrait-took-too-long")
-        assert begun[0]._process is not None
-        await until(lambda: begun[0]._process.poll() is not None)
+        process = begun[0]._process
+        assert process is not None
+        await until(lambda: process.poll() is not None)
         monkeypatch.undo()
         assert (await enrol(http, PHOTO)).status_code == 201
 
