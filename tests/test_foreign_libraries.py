@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
@@ -100,3 +102,21 @@ async def test_gstreamer_plays(live, gstreamer):
             await hang_up(process)
         await until(lambda: not live.lobby.channels["room"].viewers, PATIENCE)
         await caller.hang_up()
+
+
+@pytest.fixture(scope="module")
+def datachannel() -> tuple[str, ...]:
+    if find_spec("pylibdatachannel") is None:
+        lacking("libdatachannel is not here: pip install pylibdatachannel")
+    return sys.executable, "-m", "tests.foreign_datachannel"
+
+
+@pytest.mark.parametrize("certificate", ["ecdsa", "rsa"])
+async def test_libdatachannel_connects(live, datachannel, certificate):
+    """Its certificates are of X.509's version 2, which cryptography does not parse."""
+    async with foreign(*datachannel, f"{live.base}/whip/room", certificate) as process:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), PATIENCE) == b"connected\n"
+        await until(lambda: live.lobby.channels["room"].caller.connected, PATIENCE)
+        await hang_up(process)
+        await until(lambda: not live.lobby.channels, PATIENCE)

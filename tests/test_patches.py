@@ -8,10 +8,13 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from OpenSSL.crypto import X509
 
 from server.webrtc import patches
 from server.webrtc.patches import BAD_LENGTH, STRANGER, UNFIT
@@ -136,3 +139,24 @@ async def test_a_transport_that_is_not_read_yet_holds_only_so_much(live):
     for _ in range(patches.MOST_UNREAD + 500):  # the reader gets no turn meanwhile
         pair.protocol.datagram_received(b"\x80" * 100, pair.remote_addr)
     assert ice._queue.qsize() <= patches.MOST_UNREAD
+
+
+def failing(fingerprints: list[RTCDtlsFingerprint], certificate: RTCCertificate) -> bool:
+    """Whether a peer with that certificate, whose description says so, is refused."""
+    states: list[object] = []
+    x509 = X509.from_cryptography(certificate._cert)
+    transport = SimpleNamespace(_ssl=SimpleNamespace(get_peer_certificate=lambda: x509), _set_state=states.append)
+    RTCDtlsTransport._validate_peer_identity(transport, RTCDtlsParameters(fingerprints))  # type: ignore[arg-type]
+    return bool(states)
+
+
+def test_a_peer_is_known_by_its_certificates_fingerprint_alone():
+    patches.tune_libraries()
+    own, other = RTCCertificate.generateCertificate(), RTCCertificate.generateCertificate()
+    good, bad = own.getFingerprints(), other.getFingerprints()
+    assert len(good) == 3
+    assert not failing(good, own)
+    assert not failing([RTCDtlsFingerprint("SHA-256", good[0].value.lower())], own)
+    assert not failing([RTCDtlsFingerprint("sha-1", "00"), *good], own)  # one that is not known says nothing
+    for wrong in (bad, [good[0], bad[1]], [], [RTCDtlsFingerprint("sha-1", "00")], [RTCDtlsFingerprint("sha-256", "")]):
+        assert failing(wrong, own)

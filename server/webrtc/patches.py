@@ -7,6 +7,7 @@ instead.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -22,6 +23,7 @@ import aiortc.rtcrtpsender
 import structlog
 from aiortc import RTCRtpSender
 from aiortc.rtp import is_rtcp
+from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from server.tally import Tally
 from server.webrtc import touched
@@ -40,6 +42,9 @@ MOST_UNREAD = 4096
 _CIPHERS = ("AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES128-SHA", "AES256-SHA")
 SUITES = ":".join(f"ECDHE-{kind}-{cipher}" for kind in ("ECDSA", "RSA") for cipher in _CIPHERS).encode()
 "aiortc's own for DTLS, and the same for peers whose certificates are RSA."
+
+DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
+"Names of RFC 8122 -> hashlib's, of those that aiortc takes too."
 
 STRANGER, BAD_LENGTH, UNREAD, UNFIT, UNREADABLE = (
     "datagram of a stranger dropped",
@@ -65,6 +70,7 @@ def tune_libraries() -> None:
     _keep_unreadable_packets()
     _bound_gathering()
     _take_rsa_certificates()
+    _know_peers_by_their_certificates_bytes()
 
 
 def _offer_loopback() -> None:
@@ -181,6 +187,24 @@ def _keep_unreadable_packets() -> None:
             return b""
 
     aiortc.rtcrtpreceiver.depayload = content  # type: ignore[attr-defined]
+
+
+def _know_peers_by_their_certificates_bytes() -> None:
+    """aiortc parses a peer's certificate before it hashes it, and cryptography parses versions 1 and 3 alone. libdatachannel
+    0.22, on which OBS is built, writes 2."""
+
+    def validate(self: Any, remote: Any) -> None:
+        der = dump_certificate(FILETYPE_ASN1, self._ssl.get_peer_certificate())
+        known = [one for one in remote.fingerprints if one.algorithm.lower() in DIGESTS]
+        if not known or any(one.value.upper() != fingerprint(der, one.algorithm) for one in known):
+            self._set_state(aiortc.rtcdtlstransport.State.FAILED)
+
+    aiortc.rtcdtlstransport.RTCDtlsTransport._validate_peer_identity = validate  # type: ignore[method-assign]
+
+
+def fingerprint(der: bytes, algorithm: str) -> str:
+    """Of a certificate, as RFC 8122 writes it: 12:AB:..."""
+    return hashlib.new(DIGESTS[algorithm.lower()], der).digest().hex(":").upper()
 
 
 def ice_of(transceiver: Any) -> aioice.ice.Connection:

@@ -76,6 +76,9 @@ TOUCHED = [
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._recv_next"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._recv_next", "RTCDtlsTransport._send_rtp"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport.start._create_ssl_context"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport.start._validate_peer_identity"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._validate_peer_identity._set_state"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._ssl"),
     *_touched("aiortc", "aiortc.rtcicetransport", "RTCIceTransport.__init__._connection"),
 ]
 
