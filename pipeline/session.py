@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -85,6 +85,8 @@ class Session:
         self._flow = Flow(depth)
         self._watched: Counter[Screen] = Counter()
         self._times = StageTimes()
+        self._newest: Frame | None = None
+        self._offered = 0.0
         self._frames = 0
         self._presence = 0.0
         self._failures: set[str] = set()
@@ -94,8 +96,20 @@ class Session:
     def offer(self, frame: Frame) -> None:
         """Take in a frame. A newer one takes the place of one still waiting; `report().drops` says so."""
         with self._lock:
+            self._newest, self._offered = frame, self._now()
             self._flow.offer(StageClock(frame.captured), frame)
         self._run()
+
+    def repeat(self, after: float) -> None:
+        """Where somebody watches: take in the newest frame once more, as of now, unless one came within the last `after` seconds.
+
+        A source that stands still sends none, and whoever comes late or lost a picture has nothing to look at.
+        """
+        with self._lock:
+            newest, now = self._newest, self._now()
+            standing = bool(self._watched) and now - self._offered >= after
+        if standing and newest is not None:
+            self.offer(replace(newest, captured=now))
 
     def watch(self, screen: Screen) -> None:
         """Render `screen` from the next frame on, until every watcher has left it."""
@@ -130,6 +144,11 @@ class Session:
         """What this caller's frames cost, for whoever decides about one caller more."""
         with self._lock:
             return self._times.cost
+
+    @property
+    def presence(self) -> float:
+        """0..1 of the newest observation; 0 while nobody is seen."""
+        return self._presence
 
     def fps(self) -> float:
         """Frames finished a second, lately."""

@@ -1,6 +1,7 @@
 """The session with painted views: every view in its place, newest wins, losses counted, on any placement."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,31 @@ def test_every_view_lands_in_its_tile_on_any_placement(placement: Placement):
     means = [luma[top : top + 256, left : left + 256] for left, top in map(QUILT.tile_origin, range(24))]
     assert all(tile.std() == 0 for tile in means)
     assert (np.diff([float(tile[0, 0]) for tile in means]) > 0).all()
+
+
+def test_a_source_that_stands_still_is_shown_again_where_somebody_watches():
+    shown = Shown()
+    now = [10.0]
+    inline, place = Inline(), preset("cpu")
+    session = Session(PaintedEngine(), "a", StillObserver(), place, inline, shown, marked=False, now=lambda: now[0])
+    session.watch(QUILT)
+    session.repeat(0.5)
+    assert shown.pictures == [], "there is nothing to show yet"
+    session.offer(replace(frame(7), captured=10.0))
+    now[0] = 10.4
+    session.repeat(0.5)
+    assert len(shown.pictures) == 1, "the next one may be on its way"
+    now[0] = 10.6
+    session.repeat(0.5)
+    session.repeat(0.5)
+    assert [(picture.sequence, picture.captured) for picture in shown.pictures] == [(7, 10.0), (7, 10.6)]
+    session.unwatch(QUILT)
+    now[0] = 12.0
+    session.repeat(0.5)
+    assert session.report().frames == 2
+    session.close()
+    session.repeat(0.0)
+    assert len(shown.pictures) == 2
 
 
 def test_placements_agree_to_the_last_bit():

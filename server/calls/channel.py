@@ -13,19 +13,22 @@ from display.screen import Screen
 from pipeline.session import Session, SessionReport
 from server import workers
 from server.calls.closing import PATIENCE, Closing
+from server.calls.condition import Condition, Course, Facts
 from server.calls.lifecycle import Action, Call, Do, Event, Lifecycle, Viewing
 from server.media.present import Presenter, StreamReport, ViewerTrack
-from server.recordings.archive import Facts
+from server.recordings import archive
 from server.recordings.recording import Recording, UnderWay
 from server.webrtc import offers
 from server.webrtc.audio import Voice, VoiceTrack
 from server.webrtc.backlog import Limits
 from server.webrtc.ingest import LONGEST_SIDE, Ingest
-from server.webrtc.live_video import LiveVideo
+from server.webrtc.live_video import LiveVideo, Reception
 from server.webrtc.offers import Offer
 from server.webrtc.patches import on_keyframe_request, pace
 from server.webrtc.peers import Peer
 
+SOON = 0.1
+"Seconds within which a source that does not stand still sends its next picture; a newcomer is made one otherwise."
 STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 
 
@@ -60,6 +63,9 @@ class Channel:
         "The newest that was asked for."
         self.reason = ""
         "Why it is over."
+        self.course = Course(time.monotonic())
+        self.slowed = ""
+        "Why detail is given up, for people; empty where it is not. Set by whoever gives it up."
         self._closing = Closing(name, PATIENCE)
         self._settled = asyncio.Event()
 
@@ -86,6 +92,21 @@ class Channel:
         await self._closing.finished()
         if self.life.call is Call.ENDING:
             self.happen(Event.CLOSED)
+
+    def facts(self, failing: str) -> Facts:
+        """What is known of how it goes; `failing`: which of its devices do."""
+        assert self.caller is not None
+        assert self.session is not None
+        reception = self.ingest.report() if self.ingest is not None else None
+        return Facts(
+            connected=self.caller.connected,
+            arrived=reception.last_arrived if reception else None,
+            decoded=reception.last_decoded if reception else None,
+            lost=reception.lost if reception else {},
+            presence=self.session.presence,
+            slowed=self.slowed,
+            failing=failing,
+        )
 
     def receive(self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
         """Take the caller's picture and sound, once `peer` has taken its `offer`. `broke` is told why no picture will come any more."""
@@ -152,6 +173,7 @@ class Channel:
         assert self.session is not None
         self.presenter.join(viewer.track, viewer.screen)
         self.session.watch(viewer.screen)
+        self.session.repeat(SOON)
 
     def _unwatch(self, viewer: Viewer) -> None:
         assert self.session is not None
@@ -183,12 +205,16 @@ class ChannelReport:
     since: float
     viewers: int
     "Those who are connected."
+    condition: Condition
+    "How it goes."
+    reception: Reception | None
+    "How the caller's pictures come in."
     frames_received: int
     drops_before_session: int
     session: SessionReport
     streams: list[StreamReport]
     recording: UnderWay | None
-    recorded: Facts | None
+    recorded: archive.Facts | None
     "The newest recording of this call that has ended."
 
 

@@ -6,6 +6,7 @@ What happens to a call is decided by server/calls/lifecycle.py and carried out b
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from server.calls.admission import MOST_COMING, RETRY_SECONDS, Admission
 from server.calls.channel import STOPPING, Channel, ChannelReport
 from server.calls.closing import PATIENCE
 from server.calls.lifecycle import Event, Viewing
+from server.calls.rounds import Rounds
 from server.calls.services import Services
 from server.displays.attached import Attached
 from server.media.encode import Form, form_for, layout_for
@@ -42,6 +44,8 @@ T = TypeVar("T")
 
 ENDING_PATIENCE = 3 * PATIENCE
 "Seconds that anybody waits for a call's end: pictures, session and recording close one after another."
+MOST_TOLD = 64
+"Calls that we ended of which it is remembered why."
 LIVE_RETRY_SECONDS = 2
 "When to look again for a caller who is not there yet."
 
@@ -69,6 +73,11 @@ class Lobby:
         self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
         self._admission = Admission(settings)
         self._limits = Limits(settings.max_picture_pixels)
+        self.ended: Counter[str] = Counter()
+        "Reason -> calls that we have ended."
+        self._told: dict[str, str] = {}
+        "Channel -> why we have ended its last call."
+        self._rounds = Rounds(settings, self.channels, self._failing, self._overdue, self._measure)
 
     async def publish(self, name: str, sdp: str, avatar: str, engine: str) -> Accepted:
         """Let a caller in. Raises Problem, UnknownAvatar, UnknownEngine, WeightsMissing."""
@@ -95,7 +104,7 @@ class Lobby:
         """The channel called `name`. Raises Problem 404, with the time to ask again, while nobody is live there."""
         channel = self.channels.get(name)
         if channel is None or not channel.life.live:
-            raise not_live(name)
+            raise not_live(name, self._told.get(name, ""))
         return channel
 
     def caller(self, name: str, peer_id: str) -> Peer:
@@ -150,6 +159,8 @@ class Lobby:
             parallel=channel.parallel,
             since=channel.since,
             viewers=channel.watching,
+            condition=channel.course.at(time.monotonic()),
+            reception=channel.ingest.report() if channel.ingest else None,
             frames_received=channel.ingest.received if channel.ingest else 0,
             drops_before_session=channel.ingest.replaced if channel.ingest else 0,
             session=channel.session.report(),
@@ -187,6 +198,7 @@ class Lobby:
     async def close(self) -> None:
         """Everybody out, and nobody in any more. What hangs is left behind. Never raises."""
         self._stopping = True
+        await self._rounds.close()
         for channel in list(self.channels.values()):
             self._end(channel, STOPPING)
         while self._under_way:
@@ -212,6 +224,7 @@ class Lobby:
         except Problem:
             self.turned_away["callers"] += 1
             raise
+        self._told.pop(name, None)
         channel = Channel(name, avatar, engine, Presenter(self.form, self._codec), self._may_be_shown)
         self.channels[name] = channel
         return channel
@@ -317,11 +330,32 @@ class Lobby:
 
     def _broken(self, channel: Channel, reason: str) -> None:
         log.error("a call ends: its devices have failed", channel=channel.name, reason=reason)
-        self._end(channel, "its devices have failed")
+        self._we_end(channel, "its devices have failed")
 
     def _unreceived(self, channel: Channel, reason: str) -> None:
         log.error("a call ends: its pictures cannot be taken in any more", channel=channel.name, reason=reason)
-        self._end(channel, "its pictures could not be taken in")
+        self._we_end(channel, "its pictures could not be taken in")
+
+    def _overdue(self, channel: Channel, reason: str) -> None:
+        log.warning("a call ends: it keeps its place for nothing", channel=channel.name, reason=reason)
+        self._we_end(channel, reason)
+
+    def _we_end(self, channel: Channel, reason: str) -> None:
+        """Nobody has asked for it, so everybody who asks is told why."""
+        if channel.life.over:
+            return
+        self.ended[reason] += 1
+        self._told[channel.name] = reason
+        while len(self._told) > MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        self._end(channel, reason)
+
+    def _measure(self) -> None:
+        self._admission.look(self._loads)
+
+    def _failing(self, channel: Channel) -> str:
+        reports = self._services.places.reports(channel.engine)
+        return "; ".join(f"{one.device}: {one.reason}" for one in reports if not one.up)
 
     def _end(self, channel: Channel, reason: str) -> asyncio.Future[None]:
         """End it for `reason`, if it is not over. What is returned is done once everything of it is closed."""
@@ -370,10 +404,12 @@ class Lobby:
         return _stopping() if self._stopping else not_live(channel.name)
 
 
-def not_live(name: str) -> Problem:
-    return Problem(
-        404, "not-live", f"nobody is live in {name!r} yet; ask again", {"Retry-After": str(LIVE_RETRY_SECONDS)}
-    )
+def not_live(name: str, ended: str = "") -> Problem:
+    """`ended`: why the call that was there has been ended, where we did that."""
+    again = {"Retry-After": str(LIVE_RETRY_SECONDS)}
+    if ended:
+        return Problem(404, "not-live", f"the call in {name!r} was ended: {ended}", again, ended=ended)
+    return Problem(404, "not-live", f"nobody is live in {name!r} yet; ask again", again)
 
 
 def _stopping() -> Problem:

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from display.screen import screens
 from engines import catalogue
 from server.calls.channel import ChannelReport
+from server.calls.condition import State
 from server.calls.lobby import Lobby
 from server.problems import Problem
 from server.settings import Settings
@@ -121,6 +122,7 @@ class _Live:
             strange.add_metric([reason], count)
         yield strange
         yield from _of_devices(self._lobby)
+        yield from _of_calls(reports, self._lobby.ended if self._lobby else {})
         yield from _of_sessions(reports)
         yield from _of_streams(reports)
         yield from _of_recordings(reports, self._lobby.archive.ended if self._lobby else {})
@@ -138,6 +140,26 @@ def _of_devices(lobby: Lobby | None) -> Iterator[Metric]:
     for name, share in (lobby.utilisation if lobby is not None else {}).items():
         taken.add_metric([name], share)
     yield from (up, drops, taken)
+
+
+def _of_calls(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterator[Metric]:
+    labels = ["channel", "condition"]
+    condition = GaugeMetricFamily("telequilt_condition", "1 for how the call goes now", labels=labels)
+    lasted = GaugeMetricFamily("telequilt_condition_seconds", "For how long it has gone so", labels=["channel"])
+    arrived = CounterMetricFamily("telequilt_arrived", "Pictures that came from the caller", labels=["channel"])
+    lost = CounterMetricFamily("telequilt_lost", "Pictures that came and were not shown", labels=["channel", "reason"])
+    for report in reports:
+        for state in State:
+            condition.add_metric([report.name, state], float(report.condition.state is state))
+        lasted.add_metric([report.name], report.condition.seconds)
+        if report.reception is not None:
+            arrived.add_metric([report.name], report.reception.arrived)
+            for reason, count in report.reception.lost.items():
+                lost.add_metric([report.name, reason], count)
+    ends = CounterMetricFamily("telequilt_calls_ended", "Calls that the server has ended", labels=["reason"])
+    for reason, count in ended.items():
+        ends.add_metric([reason], count)
+    yield from (condition, lasted, arrived, lost, ends)
 
 
 def _of_sessions(reports: list[ChannelReport]) -> Iterator[Metric]:

@@ -1,5 +1,7 @@
 // Channel names that can be said aloud: a colour, a bird and a number. One that was used stays for this tab.
 
+import { keep, recall } from "../shared/storage.js";
+
 const COLOURS = ["amber", "ash", "azure", "coral", "copper", "indigo", "ivory", "jade", "linen", "olive", "pearl", "ruby", "russet", "sepia", "umber"];
 const BIRDS = ["avocet", "crane", "curlew", "dipper", "finch", "heron", "ibis", "kestrel", "lark", "linnet", "merlin", "plover", "swift", "tern", "wren"];
 const KEPT_CHANNEL = "telequilt-channel";
@@ -11,8 +13,8 @@ const random = (count) => crypto.getRandomValues(new Uint32Array(1))[0] % count;
 const oneOf = (words) => words[random(words.length)];
 
 export function suggestedChannel() {
-  return sessionStorage.getItem(KEPT_CHANNEL) ?? `${oneOf(COLOURS)}-${oneOf(BIRDS)}-${10 + random(90)}`;
+  return recall("session", KEPT_CHANNEL) ?? `${oneOf(COLOURS)}-${oneOf(BIRDS)}-${10 + random(90)}`;
 }
 
 /** @param {string} channel */
-export const keepChannel = (channel) => sessionStorage.setItem(KEPT_CHANNEL, channel);
+export const keepChannel = (channel) => keep("session", KEPT_CHANNEL, channel);

@@ -1,5 +1,7 @@
 // The server's HTTP side as functions. Holds the access token; knows nothing of WebRTC or of the page.
 
+import { keep, keepList, recall, recallList } from "./storage.js";
+
 /** Where the server's routes begin: this file is served one folder below, so a path prefix in front of both is fine. */
 export const ROOT = new URL("../../", import.meta.url);
 
@@ -29,22 +31,22 @@ const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[
 export function takeTokenFromAddress() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (!given) return;
-  sessionStorage.setItem(KEPT_TOKEN, given);
+  keepToken(given);
   history.replaceState(history.state, "", location.pathname + location.search);
 }
 
 /** @param {string} token */
 export function keepToken(token) {
-  sessionStorage.setItem(KEPT_TOKEN, token);
+  keep("session", KEPT_TOKEN, token);
 }
 
 export function hasToken() {
-  return sessionStorage.getItem(KEPT_TOKEN) !== null;
+  return recall("session", KEPT_TOKEN) !== null;
 }
 
 /** @returns {Record<string, string>} */
 export function authorization() {
-  const token = sessionStorage.getItem(KEPT_TOKEN);
+  const token = recall("session", KEPT_TOKEN);
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
@@ -95,10 +97,10 @@ export async function avatars() {
 }
 
 /** @returns {string[]} ids */
-const madeHere = () => JSON.parse(localStorage.getItem(KEPT_AVATARS) ?? "[]");
+const madeHere = () => recallList(KEPT_AVATARS);
 
 /** @param {string[]} ids */
-const remember = (ids) => localStorage.setItem(KEPT_AVATARS, JSON.stringify(ids));
+const remember = (ids) => keepList(KEPT_AVATARS, ids);
 
 /** @param {string} id */
 const unlessGone = (id) => (failure) => {
@@ -140,9 +142,6 @@ export const screen = async () => (await json("api/screens")).find((one) => one.
 
 /** @param {string} name */
 export const channel = (name) => json(`api/channels/${segment(name)}`);
-
-/** What is recorded of a channel now, and what was last. @param {string} name */
-export const recording = (name) => json(`api/channels/${segment(name)}/recording`);
 
 /** @param {string} name of a channel */
 export const beginRecording = async (name) => (await ask(`api/channels/${segment(name)}/recording`, { method: "POST" })).json();

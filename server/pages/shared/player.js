@@ -16,6 +16,8 @@ const WORDS = {
   refused: ["This cannot be played", ""],
 };
 
+const PREPARE_AGAIN_MS = 1000;
+
 /** The ordinary-video form has no quilt; which form a mode plays. */
 const FORM = { window: "quilt", quilt: "quilt", video: "view", hologram: "quilt" };
 
@@ -82,7 +84,7 @@ export class Stage extends EventTarget {
     if (mode === this.mode) return;
     const newForm = FORM[mode] !== FORM[this.mode];
     if (mode === "hologram") this.#hologram.stop();
-    if (this.mode === "hologram" && this.state === "live") void this.#prepare();
+    if (this.mode === "hologram" && this.state === "live" && this.#playback) void this.#prepared(this.#playback);
     this.mode = mode;
     this.#root.dataset.mode = mode;
     if (newForm) this.#playback?.switchTo(this.#path());
@@ -97,22 +99,35 @@ export class Stage extends EventTarget {
   async #changed() {
     const playback = this.#playback;
     if (!playback) return;
-    if (playback.state === "live") await this.#prepare();
+    if (playback.state === "live" && !(await this.#prepared(playback))) return;
     if (playback !== this.#playback || playback.state === "stopped") return;
     this.#show(playback.state);
     this.dispatchEvent(new Event("state"));
   }
 
-  /** The server may have been started anew, with another screen. */
+  /** Asks until the glass is ready for pictures, or something else has happened. @param {Playback} playback @returns {Promise<boolean>} */
+  async #prepared(playback) {
+    while (!(await this.#prepare())) {
+      await new Promise((done) => setTimeout(done, PREPARE_AGAIN_MS));
+      if (playback !== this.#playback || playback.state !== "live") return false;
+    }
+    return true;
+  }
+
+  /** The server may have been started anew, with another screen. @returns {Promise<boolean>} */
   async #prepare() {
     const [shown, live] = await Promise.all([screen(), channel(this.#channel)]).catch(() => [null, null]);
-    if (!shown) return;
+    if (!shown || !live) return false;
     this.tiling = tilingOf(shown, live.parallel);
-    if (this.mode !== "hologram" && !this.#hologram.canShow(shown)) return this.setMode("video");
+    if (this.mode !== "hologram" && !this.#hologram.canShow(shown)) {
+      this.setMode("video");
+      return true;
+    }
     this.#hologram.setScreen(shown);
     this.#root.style.setProperty("--aspect", String(shown.aspect));
     this.#root.style.setProperty("--quilt-aspect", String(shown.quilt_width / shown.quilt_height));
     if (this.mode !== "hologram") this.#hologram.start();
+    return true;
   }
 
   /** @param {string} state */

@@ -17,7 +17,6 @@ export const duration = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.
 /** Fires "ended" when a recording has. */
 export class Recorder extends EventTarget {
   #channel = "";
-  #timer = 0;
   /** @type {UnderWay|null} */
   #going = null;
   #sign = document.createElement("p");
@@ -38,17 +37,24 @@ export class Recorder extends EventTarget {
     this.#show(null);
   }
 
-  /** Shows what is recorded of `channel` from now on. @param {string} channel */
+  /** Offers to record `channel` from now on; hear() says what is recorded of it. @param {string} channel */
   follow(channel) {
     if (channel === this.#channel) return; // the picture came back, the recording went on meanwhile
     this.leave();
     this.#channel = channel;
-    void this.#look(channel);
+    this.#show(null);
+  }
+
+  /** @param {{recording: UnderWay|null, recorded: Recorded|null}} facts of the channel */
+  hear({ recording, recorded }) {
+    if (!this.#channel) return;
+    const before = this.#going;
+    this.#show(recording);
+    if (before && !recording && recorded) this.#ended(recorded);
   }
 
   /** The channel has ended, and with it its recording. */
   leave() {
-    clearTimeout(this.#timer);
     const channel = this.#channel;
     const name = this.#going?.name;
     this.#channel = "";
@@ -63,20 +69,6 @@ export class Recorder extends EventTarget {
     if (recorded?.ended) this.#ended(recorded);
     else if (looks > 0) setTimeout(() => void this.#learn(channel, name, looks - 1), LOOK_EVERY_MS);
     else this.#say("The recording ended.");
-  }
-
-  /** @param {string} channel */
-  async #look(channel) {
-    try {
-      const { recording, recorded } = await api.recording(channel);
-      if (channel !== this.#channel) return;
-      const before = this.#going;
-      this.#show(recording);
-      if (before && !recording && recorded) this.#ended(recorded);
-    } catch (failure) {
-      if (failure.status === 404 && channel === this.#channel) return this.leave();
-    } // else the next look may succeed; until then nothing is taken back
-    if (channel === this.#channel) this.#timer = setTimeout(() => void this.#look(channel), LOOK_EVERY_MS);
   }
 
   /** @param {UnderWay|null} going */

@@ -1,28 +1,12 @@
 // Calibration files that this browser keeps, so that they are chosen once: by serial, the newest first.
 
+import { keepList, recallList } from "../shared/storage.js";
 import { CalibrationRejected, LARGEST_FILE, parse } from "./calibration.js";
 
 const KEPT_GLASSES = "telequilt-looking-glasses";
 const MOST = 8;
 
-/** @returns {string[]} */
-const texts = () => {
-  try {
-    const found = JSON.parse(localStorage.getItem(KEPT_GLASSES) ?? "[]");
-    return Array.isArray(found) ? found.filter((text) => typeof text === "string") : [];
-  } catch {
-    return [];
-  }
-};
-
-/** @param {string[]} kept */
-function keep(kept) {
-  try {
-    localStorage.setItem(KEPT_GLASSES, JSON.stringify(kept));
-  } catch {
-    // storage is full or switched off: then the file is chosen anew next time
-  }
-}
+const texts = () => recallList(KEPT_GLASSES);
 
 /** @param {string} text @returns {import("./bridge.js").Display|null} null where it has become unreadable */
 function displayOf(text) {
@@ -43,12 +27,12 @@ export async function keepFile(file) {
   if (file.size > LARGEST_FILE) throw new CalibrationRejected(`${name} is larger than ${LARGEST_FILE} bytes, so it is no calibration.`);
   const text = await file.text();
   const { serial } = parse(text, name);
-  keep([text, ...others(serial)].slice(0, MOST));
+  keepList(KEPT_GLASSES, [text, ...others(serial)].slice(0, MOST));
   return displayOf(text);
 }
 
 /** @param {string} serial */
-export const forgetFile = (serial) => keep(others(serial));
+export const forgetFile = (serial) => keepList(KEPT_GLASSES, others(serial));
 
 /** @param {string} serial */
 const others = (serial) => texts().filter((text) => displayOf(text)?.calibration.serial !== serial);

@@ -1,6 +1,8 @@
 // The viewer's page: one channel, shown as a window, as the whole quilt, as ordinary video, or on a Looking Glass.
 
 import { hasToken, takeTokenFromAddress } from "../shared/api.js";
+import { ConditionSign } from "../shared/condition.js";
+import { Following } from "../shared/following.js";
 import { LookingGlass } from "./lookingglass.js";
 import { askForToken, part } from "../shared/notices.js";
 import { Recorder } from "../shared/recording.js";
@@ -15,6 +17,10 @@ const channel = decodeURIComponent(location.pathname.split("/").pop() ?? "");
 const stage = new Stage(part("stage"), part("angle"), part("surface"));
 const glass = new LookingGlass(stage, part("surface"));
 const recorder = new Recorder(part("stage").querySelector(".glass"));
+const sign = new ConditionSign(part("stage").querySelector(".glass"), "viewer");
+const following = new Following();
+/** States in which somebody may be live, of whom the server can tell. */
+const FOLLOWED = ["connecting", "live", "lost"];
 let hiding = 0;
 
 async function stateChanged() {
@@ -22,7 +28,23 @@ async function stateChanged() {
   part("air").dataset.on = String(stage.state === "live");
   part("air-words").textContent = AIR_WORDS[stage.state];
   if (stage.state === "live") recorder.follow(channel);
+  if (FOLLOWED.includes(stage.state)) following.follow(channel);
+  else gone();
   if (stage.state === "refused" && stage.problem?.status === 401 && (await askForToken(hasToken()))) stage.play(channel);
+}
+
+/** @param {any} facts as GET /api/channels/{channel} gives them */
+function hear(facts) {
+  recorder.hear(facts);
+  const shortly = sign.show(facts.condition);
+  if (stage.state === "live") part("air-words").textContent = shortly || AIR_WORDS.live;
+}
+
+/** Nobody is live here any more. */
+function gone() {
+  following.leave();
+  recorder.leave();
+  sign.show(null);
 }
 
 function modeChanged() {
@@ -64,6 +86,8 @@ function stir() {
 }
 
 stage.addEventListener("state", () => void stateChanged());
+following.addEventListener("facts", (event) => hear(event.detail));
+following.addEventListener("gone", gone);
 stage.addEventListener("mode", modeChanged);
 part("modes").addEventListener("change", (event) => stage.setMode(event.target.value));
 part("sound").addEventListener("click", toggleSound);

@@ -1,0 +1,41 @@
+// Following: asks each second how a channel goes, once for all on the page that want to know.
+
+import * as api from "./api.js";
+
+const LOOK_EVERY_MS = 1000;
+
+/** Fires "facts" with what GET /api/channels/{channel} gives, and "gone" once nobody is live there any more. */
+export class Following extends EventTarget {
+  #channel = "";
+  #timer = 0;
+
+  /** @param {string} channel */
+  follow(channel) {
+    if (channel === this.#channel) return;
+    this.leave();
+    this.#channel = channel;
+    void this.#look(channel);
+  }
+
+  leave() {
+    clearTimeout(this.#timer);
+    this.#channel = "";
+  }
+
+  /** @param {string} channel */
+  async #look(channel) {
+    try {
+      const facts = await api.channel(channel);
+      if (channel !== this.#channel) return;
+      this.dispatchEvent(new CustomEvent("facts", { detail: facts }));
+    } catch (failure) {
+      if (channel !== this.#channel) return;
+      if (failure.status === 404) {
+        this.leave();
+        this.dispatchEvent(new Event("gone"));
+        return;
+      }
+    } // else the next look may succeed; until then nothing is taken back
+    this.#timer = setTimeout(() => void this.#look(channel), LOOK_EVERY_MS);
+  }
+}
