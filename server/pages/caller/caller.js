@@ -1,8 +1,10 @@
 // The caller's page: puts the three steps together, and runs the call.
 
 import * as api from "../shared/api.js";
+import { ConditionSign } from "../shared/condition.js";
 import { cameras, Driver } from "./drivers.js";
 import { showFilms } from "./films.js";
+import { Following } from "../shared/following.js";
 import { keepChannel, suggestedChannel } from "./names.js";
 import { inWords, part, say, whenWarm, withToken } from "../shared/notices.js";
 import { Recorder } from "../shared/recording.js";
@@ -11,15 +13,15 @@ import { Stage } from "../shared/player.js";
 import { clearReport, showReport } from "./report.js";
 import { publish } from "../shared/whip.js";
 
-const LOOK_EVERY_MS = 1000;
 const driver = new Driver(part("driver-video"));
 const stage = new Stage(part("stage"), part("angle"));
 const recorder = new Recorder(part("stage").querySelector(".glass"));
+const sign = new ConditionSign(part("stage").querySelector(".glass"), "caller");
+const following = new Following();
 const shelf = new Shelf(driver, () => startDriver("camera"), patiently);
 
 /** @type {import("../shared/whip.js").Session|null} */
 let session = null;
-let poll = 0;
 
 /* ---- step 1: who drives ---- */
 
@@ -38,7 +40,11 @@ const HINTS = {
     WHO_SEES,
   ],
 };
-let turningOn = false;
+/** What *Start* says while the chosen one is not ready, by kind. @type {Record<string, string>} */
+const WAITING_FOR = { camera: "Waiting for the camera…", file: "Waiting for the video…", puppet: "Waiting for the puppet…" };
+
+/** What is being turned on, if anything; whether it runs then. @type {Promise<boolean>|null} */
+let turningOn = null;
 
 const driverKind = () => document.querySelector('input[name="driver"]:checked').value;
 
@@ -50,29 +56,54 @@ function selectKind(kind) {
 }
 
 /** Turns on what `kind` says. @param {string} kind @returns {Promise<boolean>} whether it runs now */
-async function startDriver(kind) {
+function startDriver(kind) {
   say(part("driver-problem"), "");
   selectKind(kind);
-  turningOn = true;
+  const mine = turnOn(kind).finally(() => {
+    if (turningOn === mine) turningOn = null; // else something else was chosen meanwhile
+    showDriver();
+  });
+  turningOn = mine;
   showDriver();
+  return mine;
+}
+
+/** @param {string} kind @returns {Promise<boolean>} */
+async function turnOn(kind) {
   try {
     if (kind === "camera") await driver.useCamera(part("camera-choice").value || undefined);
     else if (kind === "puppet") await patiently(() => driver.usePuppet());
     else if (part("driver-file").files[0]) await driver.useClip(part("driver-file").files[0]);
     else say(part("driver-problem"), "Choose a video file first.");
   } catch (failure) {
-    say(part("driver-problem"), inWords(failure));
+    if (kind === driverKind()) say(part("driver-problem"), inWords(failure));
   }
-  turningOn = false;
-  showDriver();
   return driver.on;
+}
+
+/**
+ * Waits until what drives is on; what is being turned on already is waited for, and what is chosen instead meanwhile.
+ * @param {(words: string) => void} tell what is waited for
+ * @returns {Promise<boolean>} whether it is on
+ */
+async function driverReady(tell) {
+  let asked = "";
+  while (!driver.on) {
+    const kind = driverKind();
+    if (!turningOn && asked === kind) return false;
+    if (!turningOn) asked = kind;
+    tell(WAITING_FOR[kind]);
+    await (turningOn ?? startDriver(kind));
+  }
+  return true;
 }
 
 function showDriver() {
   part("mirror").dataset.on = String(driver.on);
   part("camera-switch").textContent = driver.on ? "Turn off camera" : "Turn on camera";
   part("voice").checked = driver.hasVoice;
-  const moment = driver.on ? 2 : Number(turningOn);
+  const moment = driver.on ? 2 : Number(turningOn !== null);
+  if (driver.on) takeBack(NOTHING_DRIVES);
   for (const [kind, words] of Object.entries(HINTS)) part(`${kind}-hint`).textContent = words[moment];
 }
 
@@ -158,8 +189,10 @@ async function showEngines() {
   part("engine-field").hidden = loadable.length < 2;
 }
 
-/** What still keeps the call from starting, if anything. */
-async function missing() {
+const NOTHING_DRIVES = "Nothing drives the avatar yet: see step 1.";
+
+/** What still keeps the call from starting, if anything. @param {(words: string) => void} tell what is waited for */
+async function missing(tell) {
   if (!part("channel").value || !part("channel").checkValidity()) {
     part("channel").focus();
     return "Give the channel a name of letters, digits, - and _.";
@@ -167,8 +200,7 @@ async function missing() {
   await stocked; // who starts at once means what is about to be chosen
   if (!shelf.chosen) return "Choose an avatar in step 2, or make one.";
   await voiceSet;
-  if (!driver.on && !(await startDriver(driverKind()))) return "Nothing drives the avatar yet: see step 1.";
-  return "";
+  return (await driverReady(tell)) ? "" : NOTHING_DRIVES;
 }
 
 async function startCall() {
@@ -184,15 +216,16 @@ async function startCall() {
   showLive(channel);
   stage.play(channel);
   recorder.follow(channel);
+  following.follow(channel);
   scrollTo(0, 0); // the steps have made room
-  poll = setInterval(() => void look(channel), LOOK_EVERY_MS);
 }
 
 /** @param {string} [words] why, if it was not asked for */
 async function endCall(words = "") {
   const ending = session;
   session = null; // first: what stops from here on is meant to
-  clearInterval(poll);
+  following.leave();
+  sign.show(null);
   stage.stop();
   driver.stop();
   setOnAir(false);
@@ -206,6 +239,11 @@ async function endCall(words = "") {
 function sayAtStart(words) {
   say(part("start-problem"), words);
   if (words) part("start-problem").scrollIntoView({ block: "nearest" });
+}
+
+/** What was said at the button is not true any more. @param {string} words */
+function takeBack(words) {
+  if (part("start-problem").textContent === words) say(part("start-problem"), "");
 }
 
 /** @param {string} channel */
@@ -230,14 +268,17 @@ function setOnAir(on) {
   shelf.lock(on);
 }
 
-/** @param {string} channel */
-async function look(channel) {
-  const looking = session;
-  const facts = await api.channel(channel).catch((failure) => {
-    if (failure.status === 404 && looking === session) void endCall("The server ended the call. Start again.");
-  }); // else the next look may succeed
-  if (!facts || looking !== session) return;
+/** @param {any} facts as GET /api/channels/{channel} gives them */
+function hear(facts) {
+  if (!session) return;
   showReport(facts, stage.state === "live" ? 1 : 0);
+  sign.show(facts.condition);
+  recorder.hear(facts);
+}
+
+/** @param {string} why in the server's words; empty where it does not know */
+function ended(why) {
+  if (session) void endCall(why ? `The server ended the call: ${why}. Start again.` : "The server ended the call. Start again.");
 }
 
 async function startOrStop() {
@@ -247,7 +288,8 @@ async function startOrStop() {
   say(part("start-problem"), "");
   try {
     if (session) return await endCall();
-    const lacking = await missing();
+    const lacking = await missing((words) => (button.textContent = words));
+    button.textContent = "Starting…";
     if (lacking) return sayAtStart(lacking);
     await startCall();
   } catch (failure) {
@@ -260,6 +302,8 @@ async function startOrStop() {
 }
 
 part("start").addEventListener("click", () => void startOrStop());
+following.addEventListener("facts", (event) => hear(event.detail));
+following.addEventListener("gone", (event) => ended(event.detail));
 part("copy").addEventListener("click", async () => {
   part("link").select();
   await navigator.clipboard?.writeText(part("link").value).catch(() => undefined); // what is selected can still be copied by hand
@@ -273,6 +317,7 @@ api.takeTokenFromAddress();
 part("channel").value = suggestedChannel();
 selectKind("camera");
 showDriver();
+part("start").disabled = false; // before, a press would have been lost
 stocked = stock();
 await stocked;
 await showFilms(part("channel").value);

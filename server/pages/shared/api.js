@@ -13,14 +13,16 @@ export class Problem extends Error {
   /**
    * @param {number} status HTTP status, 0 if the server did not answer
    * @param {string} detail what happened and what to do, for people
-   * @param {{kind?: string, retryAfter?: number|null}} [more] kind: the server's stable word; retryAfter in seconds
+   * @param {{kind?: string, retryAfter?: number|null, ended?: string}} [more] kind: the server's stable word; retryAfter in
+   * seconds; ended: why a call was
    */
-  constructor(status, detail, { kind = "", retryAfter = null } = {}) {
+  constructor(status, detail, { kind = "", retryAfter = null, ended = "" } = {}) {
     super(sentence(detail));
     this.name = "Problem";
     this.status = status;
     this.kind = kind;
     this.retryAfter = retryAfter;
+    this.ended = ended;
   }
 }
 
@@ -74,6 +76,7 @@ async function readProblem(answer) {
   return new Problem(answer.status, body.detail || body.title || `The server answered ${answer.status}`, {
     kind: String(body.type ?? "").split(":").pop(),
     retryAfter: wait > 0 ? wait : null,
+    ended: body.ended ?? "",
   });
 }
 

@@ -4,7 +4,8 @@ import * as api from "./api.js";
 
 const LOOK_EVERY_MS = 1000;
 
-/** Fires "facts" with what GET /api/channels/{channel} gives, and "gone" once nobody is live there any more. */
+/** Fires "facts" with what GET /api/channels/{channel} gives, and "gone" once nobody is live there any more,
+ * with why the server has ended the call, where it has. */
 export class Following extends EventTarget {
   #channel = "";
   #timer = 0;
@@ -32,7 +33,7 @@ export class Following extends EventTarget {
       if (channel !== this.#channel) return;
       if (failure.status === 404) {
         this.leave();
-        this.dispatchEvent(new Event("gone"));
+        this.dispatchEvent(new CustomEvent("gone", { detail: failure.ended }));
         return;
       }
     } // else the next look may succeed; until then nothing is taken back

@@ -134,7 +134,7 @@ export class Stage extends EventTarget {
   #show(state) {
     this.#root.dataset.state = state;
     const [title, text] = WORDS[state] ?? ["", ""];
-    const problem = state === "refused" ? whyRefused(this.problem) : "";
+    const problem = state === "refused" ? whyRefused(this.problem) : state === "full" ? (this.problem?.message ?? "") : "";
     const veil = this.#root.querySelector(".veil-words");
     if (!veil || state === "idle") return;
     veil.querySelector("strong").textContent = title;
