@@ -45,6 +45,8 @@ const WAITING_FOR = { camera: "Waiting for the camera…", file: "Waiting for th
 
 /** What is being turned on, if anything; whether it runs then. @type {Promise<boolean>|null} */
 let turningOn = null;
+/** Whether somebody has said what drives, so that nothing is chosen for them any more. */
+let kindChosen = false;
 
 const driverKind = () => document.querySelector('input[name="driver"]:checked').value;
 
@@ -139,6 +141,7 @@ async function setVoice() {
 
 driver.addEventListener("change", () => void driverChanged());
 part("driver-kind").addEventListener("change", () => {
+  kindChosen = true;
   driver.stop();
   say(part("driver-problem"), "");
   selectKind(driverKind());
@@ -180,7 +183,7 @@ for (const source of [recorder, shelf]) {
 async function stock() {
   await shelf.load("sample");
   await showEngines();
-  if ((await showCameras()) === 0) selectKind("puppet");
+  if ((await showCameras()) === 0 && !kindChosen) selectKind("puppet");
 }
 
 async function showEngines() {
