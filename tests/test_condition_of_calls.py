@@ -121,6 +121,7 @@ async def test_who_comes_while_the_source_stands_still_sees_its_last_picture(htt
         await told(http, "still")
         assert (await viewer.view(form=form)).status_code == 201
         await viewer.seen(1, seconds=2.5)
+        assert (await http.post(f"{CHANNEL}/still")).status_code == 200
         await viewer.seen(3, seconds=4)
         assert 'telequilt_condition{channel="room",condition="still"} 1.0' in (await http.get("/metrics")).text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 import cv2
@@ -14,8 +15,9 @@ from display.colour import Layout, plain
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from display.tiling import OFF_AXIS, Tiling
 from pipeline.stages import Picture
+from server.calls import filming
+from server.calls.filming import png
 from server.commands.watching import note_of, size_of, tiling_of
-from server.routes.filming import png
 from tests.filming import CHANNEL, RECORDING, fetched, http_of, live_server, recorded_for
 from tests.live import Client
 from tests.painted import PaintedEngine
@@ -57,6 +59,26 @@ async def test_a_still_is_the_quilt_of_this_moment_and_nothing_is_kept_of_it(liv
             assert np.median(tile) == pytest.approx(10 * view, abs=3)
         assert (await http.get(CHANNEL)).json()["streams"] == [], "nothing was encoded for it"
         assert (sorted(live.films.glob("*")) if live.films.is_dir() else []) == before
+        await caller.hang_up()
+
+
+async def test_stills_that_are_asked_for_at_once_are_one_still(http, monkeypatch):
+    """Forty of them took a call from 15 pictures a second to 0.3 for ten seconds."""
+    made: list[Picture] = []
+
+    def counted(picture: Picture, note: str) -> bytes:
+        made.append(picture)
+        return png(picture, note)
+
+    monkeypatch.setattr(filming, "png", counted)
+    async with Client(http) as caller:
+        await caller.publish()
+        answers = await asyncio.gather(*(http.post("/api/channels/room/still") for _ in range(40)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(made) <= 3, "one, and those of requests that came when it was done"
+        assert len({answer.content for answer in answers}) == len(made)
+        await http.post("/api/channels/room/still")
+        assert made[-1].sequence > made[0].sequence, "a later one is another one"
         await caller.hang_up()
 
 

@@ -61,6 +61,8 @@ class Channel:
         "The newest; it may have ended."
         self.beginning: asyncio.Task[Recording] | None = None
         "The newest that was asked for."
+        self.still: asyncio.Task[bytes] | None = None
+        "The one that is being made, for all who have asked meanwhile."
         self.reason = ""
         "Why it is over."
         self.course = Course(time.monotonic())

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import BinaryIO
 
+import cv2
 import structlog
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from display.colour import Layout
 from display.screen import Screen, screen
-from display.tiling import Tiling
+from display.tiling import NOTED, Tiling
 from pipeline.stages import Picture
 from server import workers
-from server.calls.channel import Channel
+from server.calls.channel import SOON, Channel
 from server.calls.lifecycle import Action, Event, Filming
 from server.calls.lobby import Lobby, not_live
 from server.problems import Problem
@@ -22,7 +27,7 @@ from server.settings import Settings
 log = structlog.get_logger(__name__)
 
 STILL_SECONDS = 5.0
-"How long a still waits for a picture: a caller whose camera stands still sends none."
+"How long a still waits for a picture: there is none of a caller of whom nothing was decoded yet."
 
 
 async def begin(lobby: Lobby, settings: Settings, channel: Channel) -> Recording:
@@ -102,11 +107,26 @@ def _join(lobby: Lobby, channel: Channel, recording: Recording, whole: Screen) -
         voice.join(recording.hear)
 
 
-async def still(channel: Channel, whole: Screen) -> Picture:
-    """The channel's next quilt. Raises Problem 503 where none comes."""
+async def still(lobby: Lobby, channel: Channel, whole: Screen) -> bytes:
+    """The channel's next quilt as PNG; whoever asks while one is being made gets that one. Raises Problem 503 where none comes."""
+    if channel.still is None:
+        channel.still = lobby.see_to(_still(channel, whole))
+    return await asyncio.shield(channel.still)
+
+
+async def _still(channel: Channel, whole: Screen) -> bytes:
+    try:
+        picture = await _picture(channel, whole)
+        return await workers.slow(png, picture, Tiling.of(whole, channel.parallel).note)
+    finally:
+        channel.still = None
+
+
+async def _picture(channel: Channel, whole: Screen) -> Picture:
     session = channel.session
     assert session is not None
     session.watch(whole)
+    session.repeat(SOON)
     try:
         return await asyncio.wait_for(channel.presenter.still(whole), STILL_SECONDS)
     except TimeoutError:
@@ -118,3 +138,16 @@ async def still(channel: Channel, whole: Screen) -> Picture:
         ) from None
     finally:
         session.unwatch(whole)
+
+
+def png(picture: Picture, note: str) -> bytes:
+    """A quilt as PNG with Tiling.note, without the row and column that encoders are given to make its sides even."""
+    code = cv2.COLOR_YUV2RGB_I420 if picture.layout is Layout.I420 else cv2.COLOR_YUV2RGB_NV12
+    pixels = cv2.cvtColor(picture.yuv, code)
+    padding = picture.screen.quilt_height % 2
+    said = PngInfo()
+    said.add_text(NOTED, note)
+    file = io.BytesIO()
+    whole = pixels[padding:, : picture.screen.quilt_width]
+    Image.fromarray(whole).save(file, "PNG", compress_level=3, pnginfo=said)
+    return file.getvalue()

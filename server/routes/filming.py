@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import cv2
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from display.colour import Layout
 from display.screen import screen
-from display.tiling import NOTED, Tiling
-from pipeline.stages import Picture
 from server.calls import filming
 from server.problems import Problem
 from server.recordings.archive import Archive
@@ -61,11 +54,10 @@ def router(settings: Settings) -> APIRouter:
     async def still(request: Request, channel: ChannelName) -> Response:
         whole, lobby = screen(settings.screen), lobby_of(request)
         live = lobby.live(channel)
-        note = Tiling.of(whole, live.parallel).note
-        picture = await filming.still(live, whole)
+        data = await filming.still(lobby, live, whole)
         name = f"{channel}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{whole.file_suffix}.png"
         headers = PRIVATE | {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(await asyncio.to_thread(png, picture, note), media_type="image/png", headers=headers)
+        return Response(data, media_type="image/png", headers=headers)
 
     @routes.get("/recordings")
     async def listing(
@@ -93,16 +85,3 @@ def router(settings: Settings) -> APIRouter:
 
 def _archive(request: Request) -> Archive:
     return request.app.state.archive
-
-
-def png(picture: Picture, note: str) -> bytes:
-    """A quilt as PNG with Tiling.note, without the row and column that encoders are given to make its sides even."""
-    code = cv2.COLOR_YUV2RGB_I420 if picture.layout is Layout.I420 else cv2.COLOR_YUV2RGB_NV12
-    pixels = cv2.cvtColor(picture.yuv, code)
-    padding = picture.screen.quilt_height % 2
-    said = PngInfo()
-    said.add_text(NOTED, note)
-    file = io.BytesIO()
-    whole = pixels[padding:, : picture.screen.quilt_width]
-    Image.fromarray(whole).save(file, "PNG", compress_level=3, pnginfo=said)
-    return file.getvalue()
