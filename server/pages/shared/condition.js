@@ -23,7 +23,7 @@ const WORDS = {
 /** What stands in the pill beside the title, where it is not what the page says anyway. @type {Record<string, string>} */
 const SHORTLY = { "still": "Still", "nothing-decoded": "No picture", "devices-failing": "Failing" };
 
-/** A sign at the lower edge of the glass. */
+/** A sign at the upper edge of the glass. */
 export class ConditionSign {
   #sign = document.createElement("p");
   #words;
@@ -32,7 +32,7 @@ export class ConditionSign {
   constructor(glass, whose) {
     this.#words = WORDS[whose];
     this.#sign.className = "condition-sign";
-    this.#sign.setAttribute("role", "status");
+    this.#sign.ariaLive = "polite";
     this.#sign.hidden = true;
     glass.append(this.#sign);
   }

@@ -37,7 +37,7 @@ async function stateChanged() {
 function hear(facts) {
   recorder.hear(facts);
   const shortly = sign.show(facts.condition);
-  if (stage.state === "live") part("air-words").textContent = shortly || AIR_WORDS.live;
+  if (document.body.dataset.live === "true") part("air-words").textContent = shortly || AIR_WORDS.live;
 }
 
 /** Nobody is live here any more. */
