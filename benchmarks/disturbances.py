@@ -191,7 +191,11 @@ def main(
         "a 1080p60 camera": HeavyCaller(port, seconds, 1920, 1080, 60, "H264"),
         "a 4K30 camera": HeavyCaller(port, seconds, 3840, 2160, 30, "VP8"),
     }
-    plain = {"nothing": undisturbed, "one lost packet": lost_packet, "stray datagrams": stray_datagrams}
+    plain: dict[str, Disturbance] = {
+        "nothing": undisturbed,
+        "one lost packet": lost_packet,
+        "stray datagrams": stray_datagrams,
+    }
     plain[f"{GHOSTS} ghosts"] = ghosts(port)
     rows: dict[str, dict[str, Any]] = {}
     for name in [one for one in (*plain, *heavy) if only in one]:
