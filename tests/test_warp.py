@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("no_gradients")
 
 CPU = torch.device("cpu")
 SECOND, THIRD = Resolved.SECOND, Resolved.THIRD
-RAW, SHARP = 48, 144
+RAW, SHARP = 32, 96
 GRAIN = 0.1
 "How far from the surface's colour its finest pattern goes, of -1..1."
 
@@ -60,8 +60,8 @@ def scene(name: str) -> Scene:
     cameras = fan(screen(PRODUCT)).split(6)[1]
     cam2world, intrinsics = (torch.from_numpy(part) for part in (cameras.cam2world, cameras.intrinsics))
     views = cam2world, intrinsics
-    raw, depth = shared_volume.march(head(name), *views, RAW, Budget(72, 64, 20))
-    plain, surface = shared_volume.march(head(name), *views, SHARP, Budget(72, 64, 10))
+    raw, depth = shared_volume.march(head(name), *views, RAW, Budget(48, 64, 20))
+    plain, surface = shared_volume.march(head(name), *views, SHARP, Budget(48, 64, 10))
     origins, directions = triplane.rays(*views, SHARP)
     places = origins[:, None] + directions * surface.view(len(surface), -1, 1)
     wave = 2 * math.pi * 60
@@ -79,12 +79,12 @@ def enlarged(raw: Tensor) -> Tensor:
 
 
 class TestPictures:
-    @pytest.mark.parametrize(("name", "least_db", "gain_db"), [("plain", 39.5, 7), ("haired", 32.5, 2.5)])
+    @pytest.mark.parametrize(("name", "least_db", "gain_db"), [("plain", 36.5, 7), ("haired", 32.5, 4)])
     @pytest.mark.parametrize("resolved", [SECOND, THIRD], ids=lambda each: each.value)
     def test_what_is_carried_is_nearly_what_would_have_been_there(
         self, name: str, least_db: float, gain_db: float, resolved: Resolved
     ) -> None:
-        """Seen: 40.6..41.9 dB against 32.4 of the march enlarged, and 33.9..34.8 against 30.4 where hair hides and shows."""
+        """Seen: 37.8..38.3 dB against 29.5 of the march enlarged, and 34.0..34.8 against 28.7 where hair hides and shows."""
         known = scene(name)
         made, soft = known.warped(resolved), enlarged(known.raw)
         for view in set(range(4)) - set(resolved.of(4)):
