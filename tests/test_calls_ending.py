@@ -99,6 +99,28 @@ async def test_a_session_that_cannot_be_closed_spoils_nothing_else(live, http, m
     assert live.app.state.archive.get(name).ended == "the caller left"
 
 
+async def test_a_session_that_hangs_is_left_behind_and_whoever_waits_goes_on(live, http, monkeypatch):
+    go_on, closing = threading.Event(), threading.Event()
+    close = Session.close
+
+    def hangs(session: Session) -> None:
+        closing.set()
+        assert go_on.wait(30)
+        close(session)
+
+    monkeypatch.setattr(Session, "close", hangs)
+    async with Client(http) as caller, Client(http) as again:
+        await caller.publish()
+        name = (await http.post(RECORDING)).json()["name"]
+        await recorded_for(http, 0.1)
+        assert (await caller.hang_up()).status_code == 200
+        assert closing.is_set()
+        assert live.app.state.archive.get(name).ended == "the caller left", "without the pictures that never came"
+        assert (await again.publish()).status_code == 201, "the name is free"
+        go_on.set()
+        await again.hang_up()
+
+
 async def test_viewers_are_let_go_at_once_and_not_one_after_another(live, http, monkeypatch):
     leaving, most = 0, 0
     close = Peer.close

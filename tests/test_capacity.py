@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clock import UNKNOWN, Cost
-from pipeline.devices.capacity import ENOUGH_FRAMES, PROCESSOR, REMEMBERED, Capacity, Load
+from pipeline.devices.capacity import ENOUGH_FRAMES, MOST_OVERHEAD, PROCESSOR, REMEMBERED, Capacity, Load
 
 
 def load(engine: str = "quick", views: int = 24, frames: int = 250, **busy: float) -> Load:
@@ -101,6 +101,13 @@ def test_what_the_process_does_beside_its_devices_threads_is_counted_for_every_c
         capacity.measured(live, cores=1.05)
     assert capacity.now(live).utilisation[PROCESSOR] == pytest.approx(1.05 / 4, rel=0.01)
     assert capacity.with_another(live, "quick").utilisation[PROCESSOR] == pytest.approx(2.1 / 4, rel=0.01)
+
+
+def test_what_else_the_process_does_is_not_all_held_against_callers():
+    capacity = Capacity(25, cores=4)
+    for _ in range(200):
+        capacity.measured([replace(QUICK, fps=25)], cores=4.0)
+    assert capacity.now([QUICK]).utilisation[PROCESSOR] == pytest.approx(MOST_OVERHEAD * 0.35 / 4, rel=0.01)
 
 
 def test_while_nobody_is_watched_the_processor_tells_nothing_of_callers():

@@ -19,6 +19,8 @@ PROCESSOR = "the processor"
 "All CPU threads together, which share its cores."
 REMEMBERED = 25
 "Costs of an engine's callers whose median is what the next one is expected to cost."
+MOST_OVERHEAD = 4.0
+"What the process may do for every second of its devices' threads: what is more than that is not the callers' doing."
 LEAST_TO_TELL, SLOWLY = 0.1, 0.1
 "Cores that threads must be busy with before what else the process does says anything; how far each look moves the estimate."
 
@@ -95,7 +97,7 @@ class Capacity:
             seconds * load.fps for load in live for device, seconds in load.cost.busy.items() if _is_thread(device)
         )
         if threads > LEAST_TO_TELL:
-            self._overhead += SLOWLY * (max(1.0, cores / threads) - self._overhead)
+            self._overhead += SLOWLY * (min(max(1.0, cores / threads), MOST_OVERHEAD) - self._overhead)
 
     def _learn(self, load: Load) -> None:
         """What a caller costs whose whole quilt is watched."""
