@@ -17,7 +17,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from server.problems import Problem
 from server.webrtc import h264, offers
 from tests.live import SDP, Client, Clip, located, serving, settings_for, until
-from tests.test_whip import offered, problem
+from tests.test_whip import FRAGMENT, offered, problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -128,6 +128,34 @@ async def test_a_viewer_whose_caller_leaves_while_it_comes_in_is_told_to_ask_aga
         problem(answer, 404, "not-live")
         assert int(answer.headers["retry-after"]) > 0
     assert not live.lobby.channels
+
+
+CANDIDATES = [
+    "1 1 udp 2130706431 999.0.2.7 40000 typ host",
+    "1 1 udp 2130706431 192.0.2.7 99999999 typ host",
+    "1 1 udp 99999999999999999999 192.0.2.7 40000 typ host",
+    "1 99 udp 1 192.0.2.7 40000 typ host",
+    "1 1 sctp 1 192.0.2.7 40000 typ host",
+    "1 1 tcp 1 192.0.2.7 9 typ host tcptype active",
+    "1 1 udp 1 :: 0 typ prflx raddr x rport y",
+    "1 1 udp 1 \0 40000 typ host",
+    "1 1 udp -1 192.0.2.7 -1 typ \u00e9",
+    "1 1 udp 1 fe80::1%eth0 40000 typ host",
+    "1 1 udp 1 192.0.2.7 40000 typ",
+    " ",
+]
+
+
+async def test_candidates_that_make_no_sense_are_refused_or_left_alone(live):
+    async with Client(live.http) as caller:
+        assert (await caller.publish("one")).status_code == 201
+        headers = {"Content-Type": FRAGMENT, "If-Match": caller.etag}
+        for candidate in CANDIDATES:
+            body = f"a=mid:0\r\na=candidate:{candidate}\r\n".encode()
+            answer = await live.http.patch(caller.session, content=body, headers=headers)
+            assert answer.status_code in (204, 400), (candidate, answer.text)
+        await until(lambda: live.lobby.channels["one"].session.report().frames > 3)
+        await caller.hang_up()
 
 
 # --- a bundle has one transport

@@ -202,7 +202,7 @@ def fragment(body: str) -> Fragment:
 def _candidate(value: str, mid: str | None) -> RTCIceCandidate:
     try:
         candidate = candidate_from_sdp(value)
-    except (ValueError, AssertionError, IndexError):
+    except Exception:  # as above
         raise Problem(400, "malformed-fragment", f"{value[:80]!r} is not an ICE candidate (RFC 8839)") from None
     candidate.sdpMid = mid
     return candidate

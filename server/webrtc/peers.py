@@ -115,11 +115,14 @@ class Peer:
 
     async def trickle(self, fragment: Fragment) -> None:
         """Take the client's further candidates; all of them belong to the first, bundling section."""
-        for candidate in fragment.candidates:
-            candidate.sdpMid = self._first_mid
-            await self.connection.addIceCandidate(candidate)
-        if fragment.complete:
-            await self.connection.addIceCandidate(None)
+        try:
+            for candidate in fragment.candidates:
+                candidate.sdpMid = self._first_mid
+                await self.connection.addIceCandidate(candidate)
+            if fragment.complete:
+                await self.connection.addIceCandidate(None)
+        except Exception as error:
+            raise Problem(400, "malformed-fragment", f"a candidate cannot be taken: {str(error)[:200]}") from None
 
     async def close(self) -> None:
         self._gone = None
