@@ -14,7 +14,7 @@ from display import offaxis, optics
 from display.optics import Cameras, fan
 from display.screen import screen
 from engines.contract import CROP, Engine, FaceObservation, PortraitRejected, SharesBatches
-from engines.rome import bust, drive, embedding, enrol, fit, render, stages
+from engines.rome import bust, drive, embedding, enrol, fit, render, stages, synthetic
 from engines.rome.drive import RomeState
 from engines.rome.embedding import Embedding
 from engines.rome.engine import RomeEngine
@@ -44,6 +44,12 @@ def face(seed: int = 1, yaw: float = 0.0, moved: np.ndarray | float = 0.0, **cha
     landmarks = (PIXELS_PER_CM * turned + [CROP / 2, CROP / 2, 0]).astype(np.float32)
     seen = FaceObservation(landmarks, shape, CANONICAL.astype(np.float32), pose, 1.0, crop=blocks, matte=matte)
     return replace(seen, **changes)
+
+
+def blocks_of(seed: int) -> np.ndarray:
+    crop = face(seed).crop
+    assert crop is not None
+    return crop
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +190,13 @@ class TestDrive:
         assert (found["exp"] - other["exp"]).abs().max() > 1e-4
         torch.testing.assert_close(found["shape"], avatar.shape)
 
+    def test_the_small_regressor_takes_the_encoders_place(self, engine: RomeEngine, avatar: RomeAvatar) -> None:
+        network = synthetic.network(synthetic.SMALL, linear=True, mobile=True)
+        found, seen = drive.codes_of(network, avatar, face(3), 1.0), enrol.picture01(blocks_of(3), network)
+        torch.testing.assert_close(found["exp"], network.mobile_codes(seen)["exp"])
+        half = drive.codes_of(network, avatar, face(3), 0.5)
+        torch.testing.assert_close(half["exp"], found["exp"] / 2)
+
     @pytest.mark.parametrize("broken", [np.nan, np.inf])
     def test_what_is_not_finite_is_rest(self, engine: RomeEngine, avatar: RomeAvatar, broken: float) -> None:
         seen = face(2)
@@ -300,6 +313,14 @@ def test_a_mesh_has_the_heads_topology_and_the_colours_of_its_views(engine: Rome
     corners = state.vertices[0, flame.faces.long()]
     np.testing.assert_allclose(edges, (corners[:, 0] - corners[:, 1]).norm(dim=1).numpy(), atol=1e-5)
     assert found.colours.std(0).min() > 5
+
+
+def test_every_network_can_be_exported_whole(either: RomeEngine) -> None:
+    """As TensorRT and torch.compile want it: no branch, no shape of its own, the same numbers."""
+    for stage in either._network().stages():
+        program = torch.export.export(stage.module, stage.example(), strict=True)
+        made, expected = program.module()(*stage.example()), stage.module(*stage.example())
+        torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
 
 
 class TestEmbedding:

@@ -1,4 +1,5 @@
-"""Drive: the avatar's head as a driver's face moves it. Head turns are the pipeline's; expression and jaw are DECA's, or fitted.
+"""Drive: the avatar's head as a driver's face moves it. Head turns are the pipeline's; expression and jaw are read off
+the picture, by the linear model's small regressor or by DECA's encoder, whichever was imported, or else fitted.
 
 Eyes stay at rest, as published: where they look is in the texture alone.
 """
@@ -61,6 +62,9 @@ def codes_of(network: Rome, avatar: RomeAvatar, seen: FaceObservation, presence:
     if presence == 0 or not (np.isfinite(seen.landmarks).all() and np.isfinite(seen.shape).all()):
         rest = np.concatenate((np.zeros(EXPRESSION + 3), fit.REST_JAW))[None].astype(np.float32)
         return _codes(shape, onto(rest, network.device))
+    if network.mobile is not None and seen.crop is not None:
+        found = network.mobile_codes(picture01(seen.crop, network))
+        return _codes(shape, presence * torch.cat((found["exp"], found["pose"]), 1))
     if network.deca is not None and seen.crop is not None:
         box = crops.box_about(in_picture(seen.landmarks[crops.SIXTY_EIGHT]))
         found = network.codes(crops.cut(picture01(seen.crop, network), box, network.arch.crop))

@@ -130,6 +130,8 @@ class Rome(nn.Module):
             self._run(stage)
         if self.deca is not None:
             self._run(stages.codes)
+        if self.mobile is not None:
+            self._run(stages.mobile_codes)
         self._run(stages.shading)
 
     def texture(self, image01: Tensor, matte: Tensor) -> Tensor:

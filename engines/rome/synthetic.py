@@ -27,11 +27,14 @@ _GAINS = {
 "Gain of a last layer; sqrt(2), which keeps the variance through a ReLU, for all other weights."
 
 
-def tensors(arch: Architecture = Architecture(), *, linear: bool = False, deca: bool = True) -> dict[str, Tensor]:
+def tensors(
+    arch: Architecture = Architecture(), *, linear: bool = False, deca: bool = True, mobile: bool = False
+) -> dict[str, Tensor]:
     """As checkpoint.read names them: of the full model, or the linear one."""
     with torch.device("meta"):
         empty = {**manifests.networks(arch), **manifests.regressors(arch)}
-    left_out = {*([] if linear else ["linear", "mobile"]), *([] if deca else ["deca"])}
+    asked = {"linear": linear, "deca": deca, "mobile": mobile}
+    left_out = [part for part, wanted in asked.items() if not wanted]
     drawn = {
         f"{part}.{name}": _drawn(f"{part}.{name}", tuple(tensor.shape))
         for part, network in empty.items()
@@ -48,12 +51,10 @@ def network(
     arch: Architecture = Architecture(),
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
-    *,
-    linear: bool = False,
-    deca: bool = True,
+    **parts: bool,
 ) -> Rome:
-    """The full model, or the linear one."""
-    return Rome.from_tensors(tensors(arch, linear=linear, deca=deca), arch, device, dtype)
+    """The full model, or the linear one; `parts` as those of `tensors`."""
+    return Rome.from_tensors(tensors(arch, **parts), arch, device, dtype)
 
 
 def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
