@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from engines.rome import unet
+from engines.rome.offsets import INPUTS
 from engines.runtime import Precision, Stage
 from engines.runtime.networks import InPrecision, smooth
 
@@ -46,8 +48,6 @@ def geometry(network: Rome) -> Stage:
 
 def offsets(network: Rome) -> Stage:
     """What vertices looked up and where [1, N, 58] -> their offsets before the hyperbolic tangent [1, N, 3]."""
-    from engines.rome.offsets import INPUTS
-
     count = len(network.flame.template)
 
     def example() -> Tensor:
@@ -84,6 +84,4 @@ def _picture01(network: Rome, channels: int, seed: int) -> Tensor:
 
 
 def _encoded(network: Rome, count: int, seed: int) -> Tensor:
-    from engines.rome.unet import INPUTS
-
-    return smooth((count, INPUTS, network.arch.image, network.arch.image), seed, 16)
+    return smooth((count, unet.INPUTS, network.arch.image, network.arch.image), seed, 16)
