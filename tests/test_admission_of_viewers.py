@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -14,12 +17,20 @@ from server.media.encode import form_for
 from server.media.rates import WINDOW, Rate
 from server.problems import Problem
 from server.settings import Settings
-from tests.filming import http_of, live_server
-from tests.live import SDP, Client, until
+from tests.filming import http_of
+from tests.live import SDP, Client, serving, settings_for, until
 from tests.test_whip import offered, problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-live = pytest_asyncio.fixture(scope="module", loop_scope="module")(live_server)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimpleNamespace]:
+    settings = settings_for(tmp_path_factory.mktemp("data"), max_forms=2)
+    async with serving(settings) as (base, app), httpx.AsyncClient(base_url=base, timeout=30) as http:
+        yield SimpleNamespace(http=http, app=app)
+
+
 http = pytest_asyncio.fixture(loop_scope="module")(http_of)
 
 QUILT = screen("telequilt")
@@ -83,16 +94,16 @@ async def test_viewers_who_never_connect_cost_nothing_and_keep_nobody_out(live, 
 async def test_forms_are_bounded_and_whoever_asks_for_one_too_many_is_told_which_there_are(live, http):
     async with Client(http) as caller:
         await caller.publish()
-        viewers = [Client(http) for _ in range(5)]
-        for view, viewer in enumerate(viewers[:4]):
+        viewers = [Client(http) for _ in range(3)]
+        for view, viewer in enumerate(viewers[:2]):
             assert (await viewer.view(form="view", view=str(view))).status_code == 201
             await viewer.seen(1)
-        refused = await viewers[4].view()
-        assert problem(refused, 503, "too-many-forms")["limit"] == 4
+        refused = await viewers[2].view()
+        assert problem(refused, 503, "too-many-forms")["limit"] == 2
         assert int(refused.headers["retry-after"]) > 0
         assert "telequilt/view0" in refused.json()["detail"]
         async with Client(http) as another:
-            assert (await another.view(form="view", view="2")).status_code == 201
+            assert (await another.view(form="view", view="1")).status_code == 201
         assert 'telequilt_turned_away_total{who="viewers"} 1.0' in (await http.get("/metrics")).text
         await asyncio.gather(*(viewer.close() for viewer in viewers))
         await caller.hang_up()
@@ -103,12 +114,12 @@ async def test_of_many_who_come_at_once_those_stay_for_whom_there_is_a_place(liv
     async with Client(http) as caller:
         await caller.publish()
         channel = live.app.state.lobby.channels["room"]
-        viewers = [Client(http) for _ in range(6)]
+        viewers = [Client(http) for _ in range(4)]
         answers = await asyncio.gather(
             *(viewer.view(form="view", view=str(view)) for view, viewer in enumerate(viewers))
         )
         await until(lambda: not channel.life.viewers(lobbies.Viewing.COMING))
         assert {answer.status_code for answer in answers} <= {201, 503}
-        assert channel.watching == len(channel.presenter.reports()) == 4
+        assert channel.watching == len(channel.presenter.reports()) == 2
         await asyncio.gather(*(viewer.close() for viewer in viewers))
         await caller.hang_up()

@@ -22,8 +22,8 @@ import pytest_asyncio
 
 from display.screen import PRODUCT, screen
 from pipeline.puppet import RATE
-from server.calls.channel import ChannelReport
 from server.calls.lobby import Lobby
+from server.calls.report import ChannelReport
 from server.calls.services import open_services
 from server.webrtc import peers
 from server.webrtc.live_video import UNDECODABLE

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from display.screen import Screen
 from pipeline.devices.capacity import Capacity, Load
 from pipeline.executors.health import DeviceReport, able
+from server.calls.refusals import RETRY_SECONDS
 from server.media.encode import Form
 from server.media.rates import packets_of
 from server.problems import Problem, busy
 from server.settings import Settings
 
-RETRY_SECONDS = 5
-"When somebody turned away may try again."
 MOST_COMING = 16
 "Viewers of one channel who may be connecting at once; a newer one takes the place of the one who takes longest."
 LOOKED_OVER = 5.0

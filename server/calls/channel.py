@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from aiortc import RTCRtpTransceiver
 
 from display.screen import Screen
-from pipeline.session import Session, SessionReport
+from pipeline.session import Session
 from server import workers
 from server.calls.closing import PATIENCE, Closing
-from server.calls.condition import Condition, Course, Facts
+from server.calls.condition import Course, Facts
 from server.calls.lifecycle import Action, Call, Do, Event, Lifecycle, Viewing
-from server.media.present import Presenter, StreamReport, ViewerTrack
-from server.recordings import archive
-from server.recordings.recording import Recording, UnderWay
+from server.media.present import Presenter, ViewerTrack
+from server.recordings.recording import Recording
 from server.webrtc import offers
 from server.webrtc.audio import Voice, VoiceTrack
 from server.webrtc.backlog import Limits
 from server.webrtc.ingest import LONGEST_SIDE, Ingest
-from server.webrtc.live_video import LiveVideo, Reception
+from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
 from server.webrtc.patches import on_keyframe_request, pace
 from server.webrtc.peers import Peer
@@ -193,31 +192,6 @@ class Channel:
         recording, why = self.recording, self.reason if self.reason == STOPPING else CALLER_LEFT
         assert recording is not None
         self._closing.begin("recording", lambda: recording.finish(why), after="session")
-
-
-@dataclass(frozen=True)
-class ChannelReport:
-    """A channel as it is shown to people and monitors."""
-
-    name: str
-    avatar: str
-    engine: str
-    parallel: bool
-    "Its views are parallel projections, which a light-field display has to know (engines.contract.ProjectsInParallel)."
-    since: float
-    viewers: int
-    "Those who are connected."
-    condition: Condition
-    "How it goes."
-    reception: Reception | None
-    "How the caller's pictures come in."
-    frames_received: int
-    drops_before_session: int
-    session: SessionReport
-    streams: list[StreamReport]
-    recording: UnderWay | None
-    recorded: archive.Facts | None
-    "The newest recording of this call that has ended."
 
 
 def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:

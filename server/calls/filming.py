@@ -18,7 +18,8 @@ from pipeline.stages import Picture
 from server import workers
 from server.calls.channel import SOON, Channel
 from server.calls.lifecycle import Action, Event, Filming
-from server.calls.lobby import Lobby, not_live
+from server.calls.lobby import Lobby
+from server.calls.refusals import not_live
 from server.problems import Problem
 from server.recordings.archive import Archive, Facts
 from server.recordings.recording import Limits, Recording

@@ -6,11 +6,10 @@ What happens to a call is decided by server/calls/lifecycle.py and carried out b
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,16 +21,18 @@ from pipeline.devices.capacity import Load
 from pipeline.executors.deployments import Deployment
 from pipeline.session import Session
 from server import workers
-from server.calls.admission import MOST_COMING, RETRY_SECONDS, Admission
-from server.calls.channel import STOPPING, Channel, ChannelReport
+from server.calls import refusals
+from server.calls.admission import MOST_COMING, Admission
+from server.calls.channel import STOPPING, Channel
 from server.calls.closing import PATIENCE
 from server.calls.lifecycle import Event, Viewing
+from server.calls.report import ChannelReport, report_of, shown
 from server.calls.rounds import Rounds
 from server.calls.services import Services
 from server.displays.attached import Attached
 from server.media.encode import Form, form_for, layout_for
 from server.media.present import Presenter
-from server.problems import Problem, busy
+from server.problems import Problem
 from server.recordings.archive import Archive, Facts
 from server.settings import Settings
 from server.webrtc import offers
@@ -46,8 +47,6 @@ ENDING_PATIENCE = 3 * PATIENCE
 "Seconds that anybody waits for a call's end: pictures, session and recording close one after another."
 MOST_TOLD = 64
 "Calls that we ended of which it is remembered why."
-LIVE_RETRY_SECONDS = 2
-"When to look again for a caller who is not there yet."
 
 
 @dataclass(frozen=True)
@@ -104,21 +103,21 @@ class Lobby:
         """The channel called `name`. Raises Problem 404, with the time to ask again, while nobody is live there."""
         channel = self.channels.get(name)
         if channel is None or not channel.life.live:
-            raise not_live(name, self._told.get(name, ""))
+            raise refusals.not_live(name, self._told.get(name, ""))
         return channel
 
     def caller(self, name: str, peer_id: str) -> Peer:
         """Raises Problem 404 unless `peer_id` is the caller of `name`."""
         channel = self.channels.get(name)
         if channel is None or channel.caller is None or channel.caller.id != peer_id:
-            raise _no_session()
+            raise refusals.no_session()
         return channel.caller
 
     def viewer(self, name: str, peer_id: str) -> Peer:
         """Raises Problem 404 unless `peer_id` is a viewer of `name`."""
         channel = self.channels.get(name)
         if channel is None or peer_id not in channel.viewers:
-            raise _no_session()
+            raise refusals.no_session()
         return channel.viewers[peer_id].peer
 
     async def leave(self, name: str, peer: Peer, reason: str = "asked to") -> None:
@@ -139,35 +138,18 @@ class Lobby:
         Raises Problem: 409 where somebody is, 503 where what was does not end.
         """
         if any(channel.avatar == avatar for channel in self.channels.values()):
-            raise Problem(409, "avatar-live", "this avatar is live right now; end the call, then forget it")
+            raise refusals.avatar_live()
         self._forgetting[avatar] += 1
         try:
             endings = [ending for channel, ending in self._ending.items() if channel.avatar == avatar]
             if endings and (await asyncio.wait(endings, timeout=ENDING_PATIENCE))[1]:
-                raise busy("call-ending", "a call with this avatar is still ending; ask again", RETRY_SECONDS)
+                raise refusals.call_ending()
             yield
         finally:
             self._forgetting -= Counter({avatar: 1})
 
     def report(self, channel: Channel) -> ChannelReport:
-        assert channel.session is not None
-        recording = channel.recording
-        return ChannelReport(
-            name=channel.name,
-            avatar=channel.avatar if self._settings.private else "",  # an id is the key to a face
-            engine=channel.engine,
-            parallel=channel.parallel,
-            since=channel.since,
-            viewers=channel.watching,
-            condition=channel.course.at(time.monotonic()),
-            reception=channel.ingest.report() if channel.ingest else None,
-            frames_received=channel.ingest.received if channel.ingest else 0,
-            drops_before_session=channel.ingest.replaced if channel.ingest else 0,
-            session=channel.session.report(),
-            streams=channel.presenter.reports(),
-            recording=recording.report() if recording else None,
-            recorded=self.shown(recording.facts) if recording and not recording.under_way else None,
-        )
+        return report_of(channel, self._settings.private)
 
     def reports(self) -> list[ChannelReport]:
         """Of every live channel."""
@@ -175,7 +157,7 @@ class Lobby:
 
     def shown(self, facts: Facts) -> Facts:
         """A recording's facts as clients get them: an avatar's id is the key to a face."""
-        return facts if self._settings.private else replace(facts, avatar="")
+        return shown(facts, self._settings.private)
 
     def check_room(self, engine: str) -> None:
         """Raises Problem 503 where no caller of `engine` can come in now."""
@@ -214,11 +196,11 @@ class Lobby:
 
     def _reserve(self, name: str, avatar: str, engine: str) -> Channel:
         if self._stopping:
-            raise _stopping()
+            raise refusals.stopping()
         if name in self.channels:
-            raise Problem(409, "channel-taken", f"somebody is live in {name!r} already; choose another channel")
+            raise refusals.channel_taken(name)
         if self._forgetting[avatar]:
-            raise Problem(409, "avatar-being-forgotten", "this avatar is being forgotten; choose another one")
+            raise refusals.avatar_being_forgotten()
         try:
             self.check_room(engine)
         except Problem:
@@ -401,23 +383,7 @@ class Lobby:
             raise self._over(channel)
 
     def _over(self, channel: Channel) -> Problem:
-        return _stopping() if self._stopping else not_live(channel.name)
-
-
-def not_live(name: str, ended: str = "") -> Problem:
-    """`ended`: why the call that was there has been ended, where we did that."""
-    again = {"Retry-After": str(LIVE_RETRY_SECONDS)}
-    if ended:
-        return Problem(404, "not-live", f"the call in {name!r} was ended: {ended}", again, ended=ended)
-    return Problem(404, "not-live", f"nobody is live in {name!r} yet; ask again", again)
-
-
-def _stopping() -> Problem:
-    return busy("stopping", "this server is stopping; ask again in a while", RETRY_SECONDS)
-
-
-def _no_session() -> Problem:
-    return Problem(404, "no-such-session", "there is no such session; it may have ended")
+        return refusals.stopping() if self._stopping else refusals.not_live(channel.name)
 
 
 def _done() -> asyncio.Future[None]:

@@ -1,0 +1,66 @@
+"""Report: a channel as it is shown to people and monitors."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from pipeline.session import SessionReport
+from server.calls.channel import Channel
+from server.calls.condition import Condition
+from server.media.present import StreamReport
+from server.recordings.archive import Facts
+from server.recordings.recording import UnderWay
+from server.webrtc.live_video import Reception
+
+
+@dataclass(frozen=True)
+class ChannelReport:
+    """A channel as it is shown to people and monitors."""
+
+    name: str
+    avatar: str
+    engine: str
+    parallel: bool
+    "Its views are parallel projections, which a light-field display has to know (engines.contract.ProjectsInParallel)."
+    since: float
+    viewers: int
+    "Those who are connected."
+    condition: Condition
+    "How it goes."
+    reception: Reception | None
+    "How the caller's pictures come in."
+    frames_received: int
+    drops_before_session: int
+    session: SessionReport
+    streams: list[StreamReport]
+    recording: UnderWay | None
+    recorded: Facts | None
+    "The newest recording of this call that has ended."
+
+
+def report_of(channel: Channel, private: bool) -> ChannelReport:
+    """`private`: only this machine's user can ask."""
+    assert channel.session is not None
+    recording = channel.recording
+    return ChannelReport(
+        name=channel.name,
+        avatar=channel.avatar if private else "",  # an id is the key to a face
+        engine=channel.engine,
+        parallel=channel.parallel,
+        since=channel.since,
+        viewers=channel.watching,
+        condition=channel.course.at(time.monotonic()),
+        reception=channel.ingest.report() if channel.ingest else None,
+        frames_received=channel.ingest.received if channel.ingest else 0,
+        drops_before_session=channel.ingest.replaced if channel.ingest else 0,
+        session=channel.session.report(),
+        streams=channel.presenter.reports(),
+        recording=recording.report() if recording else None,
+        recorded=shown(recording.facts, private) if recording and not recording.under_way else None,
+    )
+
+
+def shown(facts: Facts, private: bool) -> Facts:
+    """A recording's facts as clients get them: an avatar's id is the key to a face."""
+    return facts if private else replace(facts, avatar="")
