@@ -109,7 +109,9 @@ class _Losing:
         if is_rtcp(data):
             return await self._transport._send_rtp(data)
         self._number = self._number or data[2:4]
-        if self._number not in (data[2:4], data[12:14]):  # itself, and in RTX (RFC 4588, section 4)
+        # RTX repeats the number before the payload (RFC 4588, section 4), which begins behind a header extension
+        begins = 16 + 4 * int.from_bytes(data[14:16], "big") if data[0] & 0x10 else 12
+        if self._number not in (data[2:4], data[begins : begins + 2]):
             await self._transport._send_rtp(data)
         return None
 
