@@ -92,9 +92,17 @@ async def test_a_caller_drives_a_head_that_a_viewer_sees(tmp_path: Path, name: s
     assert_a_hologram_of_noise(await called(tmp_path, SMALL[name](), pictures=6, seconds=40))
 
 
+WHOLE: dict[str, Callable[[], AnyEngine]] = {
+    "voodoo3d": lambda: Voodoo3d(synthetic.network(), noise=True, samples=Samples(12, 12)),
+    "rome": lambda: RomeEngine(noise=True),
+    "rome-linear": lambda: LinearRomeEngine(noise=True),
+}
+"Of voodoo3d few samples along a ray, but every layer at its published size."
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-async def test_the_full_size_network_on_the_same_way(tmp_path: Path) -> None:
-    """Few samples along a ray, but every layer at its published size: a quilt takes minutes without a GPU."""
-    whole = Voodoo3d(synthetic.network(), noise=True, samples=Samples(12, 12))
-    assert_a_hologram_of_noise(await called(tmp_path, whole, pictures=2, seconds=1500))
+@pytest.mark.parametrize("name", WHOLE)
+async def test_the_full_size_network_on_the_same_way(tmp_path: Path, name: str) -> None:
+    """A quilt takes minutes without a GPU."""
+    assert_a_hologram_of_noise(await called(tmp_path, WHOLE[name](), pictures=2, seconds=1500))

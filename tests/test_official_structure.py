@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import official_structure
+from benchmarks import official_structure, rome
+from engines.rome.synthetic import SMALL
 from engines.voodoo3d.architecture import Architecture
 
 
@@ -26,3 +27,22 @@ def test_writes_its_figures_and_their_picture(tmp_path: Path, capsys: pytest.Cap
     assert set(figures["ours"]["wall"]) >= {"enrol (once)", "lift", "march", "super-resolution"}
     assert (tmp_path / "official_structure.png").read_bytes()[:4] == b"\x89PNG"
     assert "at equal output" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_gradients", "one_thread")
+def test_rome_as_published_makes_the_same_pictures() -> None:
+    result = rome.views_against_calls(SMALL, views=3, calls=3)
+    assert result["worst"] < 5e-3
+    assert result["published"]["cpu_s"] > 0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_romes_figures_and_their_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["rome", *["--small", "--views", "2", "--calls", "1", "--repeats", "1", "--out"], str(tmp_path)]
+    )
+    rome.main()
+    figures = json.loads((tmp_path / "rome.json").read_text())
+    assert figures["driving"]["ratio"] > 0
+    assert figures["viewing"]["views"] == 2
+    assert (tmp_path / "rome.png").read_bytes()[:4] == b"\x89PNG"
