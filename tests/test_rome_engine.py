@@ -113,6 +113,21 @@ def test_the_head_stands_where_the_portrait_shows_it(engine: RomeEngine, avatar:
     assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 15
 
 
+def test_an_embedding_of_another_head_is_not_believed(
+    engine: RomeEngine, avatar: RomeAvatar, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    network = engine._network()
+    faces = network.flame.faces.numpy()
+    anywhere = faces[np.random.default_rng(1).integers(0, len(faces), len(embedding.FACE))]
+    wrong = Embedding(embedding.FACE, anywhere, np.full((len(anywhere), 3), 1 / 3))
+    for given, believed in ((wrong, False), (avatar.embedding, True)):
+        monkeypatch.setattr(network, "embedding", given)
+        enrolled = engine.enrol(face())
+        assert (enrolled.embedding is given) == believed
+        assert abs(enrolled.stand.scale - avatar.stand.scale) < 0.5
+    assert "another head" in said.text
+
+
 def test_the_source_is_aligned_before_it_is_seen(engine: RomeEngine) -> None:
     network = engine._network()
     image, matte = enrol.aligned(network, face())

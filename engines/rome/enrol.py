@@ -18,10 +18,14 @@ from engines.rome import crops, embedding, fit
 from engines.rome.architecture import SHAPE
 from engines.rome.embedding import Embedding
 from engines.rome.network import Rome
+from engines.runtime import say_once
 from engines.staging import onto
 
 STEPS = 8
 "Of the portrait's fit, whose 159 unknowns start from an average face."
+
+PLAUSIBLE = 4.0, 20.0
+"Half crops by the metre; a crop in the agreed framing has about 9, which a head of 20 cm fills."
 
 
 @dataclass(frozen=True)
@@ -59,17 +63,12 @@ def enrol(network: Rome, portrait: FaceObservation) -> RomeAvatar:
     if not np.isfinite(portrait.landmarks).all():
         raise PortraitRejected("no_face", "no face could be measured in this picture; use one that shows a whole face")
     image, matte = aligned(network, portrait)
-    flame = network.flame
-    places = network.embedding or embedding.found(
-        portrait.shape, flame.template.cpu().numpy(), flame.faces.cpu().numpy()
-    )
-    seen = in_picture(portrait.landmarks[places.landmarks])
-    head = _fitted(fit.rig(flame, places), seen, places, portrait.head_rotation)
+    places, head = _found(network, portrait)
     shape = torch.from_numpy(head.codes[None, :SHAPE]).float()
     if network.deca is not None:
         shape = network.codes(_about_face(image, portrait, network.arch.crop))["shape"]
-    rig = fit.rig(flame, places, shape.cpu().double().numpy()[0])
-    head = _fitted(rig, seen, places, portrait.head_rotation)
+    rig = fit.rig(network.flame, places, shape.cpu().double().numpy()[0])
+    head = _fitted(rig, portrait, places)
     return RomeAvatar(
         network.texture(image, matte),
         shape.to(network.device),
@@ -110,9 +109,22 @@ def _about_face(image: Tensor, portrait: FaceObservation, side: int) -> Tensor:
     return crops.cut(image, crops.box_about(there), side)
 
 
-def _fitted(rig: fit.Rig, seen: np.ndarray, places: Embedding, turned: np.ndarray) -> fit.Fitted:
-    """Codes, turn and camera of the head whose landmarks are `seen` [K, 2] in the crop, which the pipeline saw `turned` [3, 3]."""
-    start = fit.from_rotation(rig, seen, turned.astype(np.float64))
+def _found(network: Rome, portrait: FaceObservation) -> tuple[Embedding, fit.Fitted]:
+    """Where the portrait's landmarks lie on a head, by the embedding that was imported if it is of such a head; and that head."""
+    if network.embedding is not None:
+        head = _fitted(fit.rig(network.flame, network.embedding), portrait, network.embedding)
+        if PLAUSIBLE[0] < head.cam[0] < PLAUSIBLE[1]:
+            return network.embedding, head
+        say_once("the landmark embedding is of another head than this FLAME model's; places are looked for instead")
+    flame = network.flame
+    places = embedding.found(portrait.shape, flame.template.cpu().numpy(), flame.faces.cpu().numpy())
+    return places, _fitted(fit.rig(flame, places), portrait, places)
+
+
+def _fitted(rig: fit.Rig, portrait: FaceObservation, places: Embedding) -> fit.Fitted:
+    """Codes, turn and camera of the head that the crop shows, from how the pipeline saw it turned."""
+    seen = in_picture(portrait.landmarks[places.landmarks])
+    start = fit.from_rotation(rig, seen, portrait.head_rotation.astype(np.float64))
     return fit.fitted(rig, seen, places.emphasis, start, STEPS)
 
 
