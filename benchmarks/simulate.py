@@ -98,7 +98,7 @@ def _all(wanted: argparse.Namespace, costs: Costs, source: str) -> None:
 
 
 def _one(wanted: argparse.Namespace, costs: Costs, source: str) -> None:
-    placement = chosen(wanted.placement, gpus(16), Voodoo3d.name, Voodoo3d.footprint, wanted.views).placement
+    placement = chosen(wanted.placement, gpus(16), Voodoo3d.name, Voodoo3d.abilities.footprint, wanted.views).placement
     outcomes = [simulated(placement, costs, Load(callers, wanted.camera, wanted.views)) for callers in wanted.callers]
     title = f"{placement.name}: {wanted.views} views, cameras at {wanted.camera:g} fps; {source}"
     rows = [

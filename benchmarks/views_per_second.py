@@ -13,7 +13,6 @@ fast as it goes. Faces are invented; the engine is VOODOO 3D.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -30,11 +29,11 @@ from benchmarks.lib.faces import Inventing, blank_frames, invented
 from benchmarks.lib.floor import floor_ms
 from benchmarks.lib.harness import RESULTS, parser, pyplot, show, write
 from display.screen import Screen
-from engines.runtime import AUTO, PRECISION, RUNTIME, available, choose, chosen_precision
+from engines.options import EngineOptions
+from engines.runtime import AUTO, available, choose, chosen_precision
 from engines.shared_volume import Sampling
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.warp import Resolved
-from engines.weights import SYNTHETIC
 
 WHOLES = ("drive", "render", "frame")
 "Parts of a frame that hold others."
@@ -42,8 +41,6 @@ WHOLES = ("drive", "render", "frame")
 
 def main() -> None:
     wanted = _parsed()
-    if wanted.synthetic_weights or wanted.small:
-        os.environ[SYNTHETIC] = "1"
     target = square_screen(wanted.views, wanted.tile)
     device = torch.device("cuda", 0) if torch.cuda.is_available() and not wanted.cpu else torch.device("cpu")
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -140,9 +137,12 @@ def several_callers(
     """Each number of callers at once through the product's sessions, as fast as it goes; the median of the repeats."""
     if not numbers:
         return
-    os.environ[RUNTIME], os.environ[PRECISION] = way.runtime, way.precision
     cpu = torch.device("cpu")
-    engine = engine_of(way, cpu, True, choose(way.runtime, cpu)) if wanted.small else _for_all_devices(way)
+    engine = (
+        engine_of(way, cpu, True, choose(way.runtime, cpu), True)
+        if wanted.small
+        else _for_all_devices(way, wanted.synthetic_weights)
+    )
     placement = calls.placement_for(wanted.placement, target.views, engine)
     engine.warm_up()
     setting = Setting(
@@ -160,14 +160,11 @@ def several_callers(
         yield {"way": way, "callers": callers, "placement": placement.name} | facts | spread
 
 
-def _for_all_devices(way: Way) -> Voodoo3d:
-    return Voodoo3d(
-        sampling=Sampling(way.sampling),
-        runtime=way.runtime,
-        precision=way.precision,
-        views_at_once=way.at_once or None,
-        resolved=Resolved(way.resolved),
+def _for_all_devices(way: Way, synthetic: bool) -> Voodoo3d:
+    options = EngineOptions(
+        runtime=way.runtime, precision=way.precision, superresolved=way.resolved, synthetic_weights=synthetic
     )
+    return Voodoo3d(options, sampling=Sampling(way.sampling), views_at_once=way.at_once or None)
 
 
 def _by_kind(frames: list[OneFrame]) -> list[list[OneFrame]]:

@@ -37,7 +37,7 @@ class Tiling:
     fan_degrees: float = 0.0
     "From the first to the last camera, where cameras orbited at even steps; 0 for off-axis views, as other programs make."
     parallel: bool = False
-    "The orbiting cameras projected in parallel (engines.contract.ProjectsInParallel)."
+    "The orbiting cameras projected in parallel (engines.contract.Abilities)."
 
     def __post_init__(self) -> None:
         assert 0 < self.views <= self.columns * self.rows, (self.views, self.columns, self.rows)

@@ -8,8 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
+from typing import Any
 
-from engines.contract import AnyEngine, Footprint, UnknownEngine, WeightsMissing
+from engines.contract import Abilities, AnyEngine, UnknownEngine, WeightsMissing
+from engines.options import EngineOptions
 from engines.runtime import Staged
 from engines.weights import CheckpointRejected, Progress, Published
 
@@ -45,35 +47,36 @@ def names() -> list[str]:
     return list(_WHERE)
 
 
-_loaded: dict[str, AnyEngine | Exception] = {}
+_loaded: dict[tuple[str, EngineOptions], AnyEngine | Exception] = {}
 _loading = Lock()
 
 
-def _load(name: str) -> AnyEngine | Exception:
+def _load(name: str, options: EngineOptions) -> AnyEngine | Exception:
     with _loading:  # two who ask at once get one engine
-        if name not in _loaded:
+        key = name, options
+        if key not in _loaded:
             try:
-                _loaded[name] = import_module(_WHERE[name]).ENGINE()
+                _loaded[key] = import_module(_WHERE[name]).ENGINE(options)
             except WeightsMissing as missing:  # looked for again: somebody may import them meanwhile
                 return missing
             except Exception as failure:  # a broken engine must not take the others down; it is tried once
-                _loaded[name] = failure
-        return _loaded[name]
+                _loaded[key] = failure
+        return _loaded[key]
 
 
-def load(name: str = DEFAULT) -> AnyEngine:
-    """The engine called `name`, made once per process. Raises UnknownEngine, or what kept it from loading."""
+def load(name: str = DEFAULT, options: EngineOptions = EngineOptions()) -> AnyEngine:
+    """The engine called `name` with these options, made once per process. Raises UnknownEngine, or what kept it from loading."""
     _check(name)
-    loaded = _load(name)
+    loaded = _load(name, options)
     if isinstance(loaded, Exception):
         raise loaded
     return loaded
 
 
-def footprint(name: str) -> Footprint | None:
-    """What the engine asks of GPUs; None for one that works on the processor. Raises UnknownEngine."""
+def abilities(name: str) -> Abilities:
+    """What the engine called `name` can, loaded or not. Raises UnknownEngine."""
     _check(name)
-    return getattr(import_module(_WHERE[name]).ENGINE, "footprint", None)
+    return import_module(_WHERE[name]).ENGINE.abilities
 
 
 def _check(name: str) -> None:
@@ -83,13 +86,12 @@ def _check(name: str) -> None:
 
 def with_networks() -> list[str]:
     """The engines that have networks for a runtime to run."""
-    return [name for name in _WHERE if issubclass(import_module(_WHERE[name]).ENGINE, Staged)]
+    return [name for name in _WHERE if abilities(name).networks]
 
 
-def networks(name: str) -> Staged:
+def networks(name: str, options: EngineOptions = EngineOptions()) -> Staged:
     """The engine called `name`, with its weights. Raises UnknownEngine, or what kept it from loading."""
-    loaded = load(_with_networks(name))
-    assert isinstance(loaded, Staged), name
+    loaded: Any = load(_with_networks(name), options)
     return loaded
 
 
@@ -104,11 +106,11 @@ def _with_networks(name: str) -> str:
     return name
 
 
-def listing() -> list[Listed]:
+def listing(options: EngineOptions = EngineOptions()) -> list[Listed]:
     """Every engine, loadable or not."""
     rows = []
     for name in _WHERE:
-        loaded = _load(name)
+        loaded = _load(name, options)
         failed = isinstance(loaded, Exception)
         summary = "" if failed else (type(loaded).__doc__ or "").strip().splitlines()[0]
         rows.append(Listed(name, summary, f"{type(loaded).__name__}: {loaded}" if failed else None))
@@ -122,12 +124,13 @@ def published() -> list[Published]:
 
 def bring_weights(
     source: Path,
+    folder: Path,
     engine: str | None = None,
     progress: Progress = lambda *_: None,
     beside: Mapping[str, Path] | None = None,
 ) -> Path:
-    """Import a published checkpoint for `engine`, by default the one whose file has this name, and the files `beside` it that it
-    takes (Published.takes). Returns where it lies now.
+    """Import a published checkpoint for `engine` into `folder`, by default the one whose file has this name, and the files `beside`
+    it that it takes (Published.takes). Returns where it lies now.
 
     Raises UnknownEngine, weights.CheckpointRejected or OSError.
     """
@@ -141,7 +144,7 @@ def bring_weights(
     useless = [f"--{name}" for name in beside or {} if name not in module.PUBLISHED.takes]
     if useless:
         raise CheckpointRejected(f"{chosen} takes no {' and no '.join(useless)}: {module.PUBLISHED.command}")
-    return module.bring(source, progress, beside)
+    return module.bring(source, folder, progress, beside)
 
 
 def distillation(name: str) -> ModuleType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -43,6 +43,13 @@ class FaceObservation:
     "[512, 512, 3] uint8 RGB aligned crop, where the engine wants it."
     matte: np.ndarray | None = None
     "[512, 512] float32 0..1, 1 on the person, where the engine wants it."
+
+    @property
+    def posed(self) -> bool:
+        """Whether `pose` and `roll` are a camera somewhere: finite, a turn without stretch, and away from the head's middle."""
+        if not (np.isfinite(self.pose).all() and math.isfinite(self.roll)):
+            return False
+        return abs(np.linalg.det(self.pose[:3, :3]) - 1) < 0.01 and bool(np.linalg.norm(self.pose[:3, 3]) > 0)
 
     @property
     def head_rotation(self) -> np.ndarray:
@@ -96,6 +103,43 @@ class DrivenState(Protocol):
     """What an engine's drive() made of an avatar and an observation. Opaque, except that tensors in it may be copied to a device."""
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What an engine asks of GPUs, so that they can be shared out before it is loaded."""
+
+    weights_bytes: int
+    "On each GPU that drives or renders."
+    drive_bytes: int
+    "Besides, while driving."
+    render_bytes: int
+    "Besides, while rendering a full batch."
+    drive_work: float
+    "Of a frame, in any unit."
+    view_work: float
+    "Of a view, in the same unit."
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What an engine is besides the three verbs. Declared by its class, and asked here alone, before or after it is loaded."""
+
+    parallel: bool = False
+    """Its views are parallel projections along each camera's axis; all others see in perspective.
+
+    A light-field display has to know: it makes off-axis views of both, in different ways (display/offaxis.py). Such an engine
+    takes each camera's own focal length across and principal point, by which it draws off-axis views itself."""
+    batches: bool = False
+    "Views of several avatars may fill its batches together: it is a SharesBatches."
+    networks: bool = False
+    "It has networks for a runtime to run: it is a Staged (engines/runtime)."
+    volume: bool = False
+    "It can tell density and colour in space, from which a mesh is taken: it is a HasVolume (engines/mesh.py)."
+    mesh: bool = False
+    "It can give its driven head as a mesh: it is a HasMesh (engines/mesh.py)."
+    footprint: Footprint | None = None
+    "What it asks of GPUs; None where it works on the processor."
+
+
 AvatarT = TypeVar("AvatarT")
 StateT = TypeVar("StateT")
 
@@ -104,8 +148,12 @@ class Engine(Protocol, Generic[AvatarT, StateT]):
     """Stateless between calls: an avatar may be driven by any caller, a state rendered by any renderer."""
 
     name: ClassVar[str]
+    abilities: ClassVar[Abilities]
     wants: ClassVar[frozenset[str]]
     'What drive() reads of an observation besides landmarks and pose: any of {"crop", "matte"}. enrol() always gets both.'
+
+    noise: bool
+    "Its weights are invented: what it shows is noise, and says so."
 
     def warm_up(self) -> None:
         """Compile or load everything heavy, so that the first caller does not wait for it."""
@@ -124,7 +172,6 @@ class Engine(Protocol, Generic[AvatarT, StateT]):
         ...
 
 
-@runtime_checkable
 class SharesBatches(Protocol):
     """An engine whose networks take batches of a fixed size, which views of several avatars may fill together."""
 
@@ -136,33 +183,6 @@ class SharesBatches(Protocol):
     def render_many(self, requests: Sequence[tuple[Any, Cameras]]) -> list[ViewSet]:
         """What `render` gives for each (state, cameras), in their order; at most the last batch is not full."""
         ...
-
-
-@runtime_checkable
-class ProjectsInParallel(Protocol):
-    """An engine whose views are parallel projections along each camera's axis; all others see in perspective.
-
-    A light-field display has to know: it makes off-axis views of both, in different ways (display/offaxis.py). Such an engine
-    takes each camera's own focal length across and principal point, by which it draws off-axis views itself.
-    """
-
-    parallel: ClassVar[bool]
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """What an engine whose class has a `footprint` asks of GPUs, so that they can be shared out before it is loaded."""
-
-    weights_bytes: int
-    "On each GPU that drives or renders."
-    drive_bytes: int
-    "Besides, while driving."
-    render_bytes: int
-    "Besides, while rendering a full batch."
-    drive_work: float
-    "Of a frame, in any unit."
-    view_work: float
-    "Of a view, in the same unit."
 
 
 AnyEngine = Engine[Any, Any]

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -44,6 +45,22 @@ class Mesh:
     "[M, 3] int32, counter-clockwise seen from outside."
     colours: np.ndarray
     "[N, 3] uint8 RGB."
+
+
+class HasVolume(Protocol):
+    """An engine whose avatars are fields in space (engines.contract.Abilities.volume)."""
+
+    def field(self, state: Any) -> TriplaneField:
+        """The state's density and colour, in the head's own world (display/optics.py)."""
+        ...
+
+
+class HasMesh(Protocol):
+    """An engine whose avatars are meshes (engines.contract.Abilities.mesh)."""
+
+    def mesh(self, state: Any, side: int = SIDE, progress: Progress = lambda *_: None) -> Mesh:
+        """The driven head, in its own world; `side`: points along each side of the grid that it is looked for in, if it is."""
+        ...
 
 
 def surface(

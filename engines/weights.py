@@ -29,9 +29,6 @@ NAME_LENGTH = 120
 "Characters of one name that are shown."
 HASH_BLOCK = 1 << 24
 
-SYNTHETIC = "TELEQUILT_SYNTHETIC_WEIGHTS"
-"Set to 1, this variable runs the network without training: for benchmarks. Every picture then says that it is noise."
-
 
 class CheckpointRejected(ValueError):
     """The operator's file is not the checkpoint that was asked for; the message is one line that says in what."""
@@ -67,22 +64,13 @@ class Published:
     takes: tuple[str, ...] = ()
     "By which names other files may come with it."
 
-    @property
-    def place(self) -> Path:
-        """Where the imported file lies."""
-        return folder() / f"{self.engine}.safetensors"
+    def place(self, folder: Path) -> Path:
+        """Where the imported file lies, `folder` being where weights are kept (EngineOptions.weights)."""
+        return folder / f"{self.engine}.safetensors"
 
     @property
     def command(self) -> str:
         return f"python -m server weights import {self.file} {self.with_files}".rstrip()
-
-
-def folder() -> Path:
-    """Where imported weights are kept: under the data directory, as the server has it (XDG Base Directory specification)."""
-    given = os.environ.get("TELEQUILT_DATA_DIR")
-    if given:
-        return Path(given) / "weights"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "telequilt" / "weights"
 
 
 def read(path: Path, manifest: Manifest, entry: str = "state_dict") -> dict[str, Tensor]:
@@ -95,15 +83,17 @@ def read(path: Path, manifest: Manifest, entry: str = "state_dict") -> dict[str,
     return {name: tensors[name] for name in manifest.used}
 
 
-def bring(source: Path, published: Published, manifest: Manifest, progress: Progress = lambda *_: None) -> Path:
-    """Import `source`: check it, and write what is used to `published.place` with a note of where it came from.
+def bring(
+    source: Path, published: Published, manifest: Manifest, folder: Path, progress: Progress = lambda *_: None
+) -> Path:
+    """Import `source`: check it, and write what is used to its place in `folder` with a note of where it came from.
 
     Raises CheckpointRejected or OSError, and then leaves nothing behind.
     """
     progress("reading", 0, 1)
     tensors = finite(source, read(source, manifest), progress)
     note = {"source_sha256": sha256(source, progress), "licence": published.licence}
-    return keep(tensors, note, published, progress)
+    return keep(tensors, note, published, folder, progress)
 
 
 def finite(source: Path, tensors: Mapping[str, Tensor], progress: Progress = lambda *_: None) -> dict[str, Tensor]:
@@ -118,12 +108,16 @@ def finite(source: Path, tensors: Mapping[str, Tensor], progress: Progress = lam
 
 
 def keep(
-    tensors: dict[str, Tensor], note: dict[str, str], published: Published, progress: Progress = lambda *_: None
+    tensors: dict[str, Tensor],
+    note: dict[str, str],
+    published: Published,
+    folder: Path,
+    progress: Progress = lambda *_: None,
 ) -> Path:
-    """Write `tensors` to `published.place`, with `note` in the file and beside it: whole, or not at all. Raises OSError."""
+    """Write `tensors` to their place in `folder`, with `note` in the file and beside it: whole, or not at all. Raises OSError."""
     from safetensors.torch import save_file
 
-    place, note = published.place, note | {"published_at": published.where}
+    place, note = published.place(folder), note | {"published_at": published.where}
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=place.parent) as scratch:
         written = Path(scratch) / place.name

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from typing import Any, TypeGuard
+from typing import Any, cast
 
 from display.optics import Cameras, fan
 from display.screen import Screen
@@ -73,17 +73,13 @@ def render(device: str, batch: Sequence[tuple[Views, range]]) -> Rendered[Made]:
 
 def at_once(engine: AnyEngine) -> int | None:
     """Views of a full batch of `engine` on this thread's device; None where it renders each frame by itself."""
-    return engine.views_at_once if _shares_batches(engine) else None
+    return cast(SharesBatches, engine).views_at_once if engine.abilities.batches else None
 
 
 def _rendered(engine: AnyEngine, requests: Sequence[tuple[Any, Cameras]]) -> list[ViewSet]:
-    if _shares_batches(engine):
-        return engine.render_many(requests)
+    if engine.abilities.batches:
+        return cast(SharesBatches, engine).render_many(requests)
     return [engine.render(state, cameras) for state, cameras in requests]
-
-
-def _shares_batches(engine: object) -> TypeGuard[SharesBatches]:
-    return hasattr(type(engine), "render_many")  # looking at the object itself would load what its properties tell of
 
 
 @lru_cache(maxsize=1024)

@@ -15,7 +15,7 @@ import typer
 from display.screen import screen as named
 from engines.runtime import UnknownRuntime
 from server.commands import bridge, distil, engines, fit, restyle, show, terminal, train, weights
-from server.commands.options import Precision, Runtime, SyntheticWeights, TokenFile, token_of
+from server.commands.options import Precision, Runtime, SyntheticWeights, TokenFile, engine_options, token_of
 from server.commands.serve import serve
 
 LEFT_BEHIND = ("stage-", "recording ")
@@ -77,6 +77,7 @@ def render(
             out,
             offline.chosen_screen(screen, view, focus=focus, depth=depth),
             engine,
+            options=engine_options(runtime=runtime, precision=precision, synthetic_weights=synthetic_weights),
             fill=offline.grid(fill) if fill else None,
             marked=mark,
             progress=told,
@@ -136,7 +137,8 @@ def mesh(
     from server.commands.mesh import sculpt
 
     with _explained(), terminal.progress(TaskProgressColumn()) as told:
-        made = sculpt(portrait, out, engine, driver, side, progress=told)
+        options = engine_options(runtime=runtime, precision=precision, synthetic_weights=synthetic_weights)
+        made = sculpt(portrait, out, engine, driver, side, options=options, progress=told)
     typer.echo(f"{made.out}: {made.vertices} points, {made.faces} triangles")
 
 
@@ -194,7 +196,7 @@ def placement(
     views, devices = named(settings.screen).views, gpus.present()
     with _explained():
         if as_json and engine is not None:
-            needs = catalogue.footprint(engine)
+            needs = catalogue.abilities(engine).footprint
             typer.echo(planner.chosen(settings.placement, devices, engine, needs, views).placement.as_json())
             return
         for part in shown(settings.placement, devices, [engine] if engine else catalogue.names(), views):

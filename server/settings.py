@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from display.screen import PRODUCT, screen
+from engines.options import EngineOptions, default_data_dir
 from engines.runtime import AUTO as AUTO_RUNTIME
 from engines.runtime import check, check_precision
 from pipeline.devices.placement import AUTO, named
 from server.media.portraits import MOST_PIXELS
-
-
-def default_data_dir() -> Path:
-    """Where avatars are kept unless told otherwise (XDG Base Directory specification)."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "telequilt"
 
 
 def is_loopback(host: str) -> bool:
@@ -83,6 +78,16 @@ class Settings(BaseSettings):
     runtime: str = Field(default=AUTO_RUNTIME, description="How networks are run: eager, graphs, trt or auto.")
     precision: str = Field(
         default=AUTO_RUNTIME, description="What networks compute in: float32, bfloat16, float16 or auto."
+    )
+    superresolved: Literal["every", "second", "third"] = Field(
+        default="every",
+        description="Which of neighbouring views voodoo3d super-resolves; the others are warped from them.",
+    )
+    parametric_model: Path | None = Field(
+        default=None, description="A head model of `python -m server train`, for the engine parametric."
+    )
+    synthetic_weights: bool = Field(
+        default=False, description="For benchmarks and tests: neural engines without their weights. They show noise."
     )
     mark: bool = Field(default=True, description="The visible 'AI avatar' mark in every view.")
     bitrate: int | None = Field(
@@ -172,6 +177,17 @@ class Settings(BaseSettings):
                 f"listening on {self.host} lets others in, so a token is needed: set TELEQUILT_TOKEN or TELEQUILT_TOKEN_FILE"
             )
         return self
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        return EngineOptions(
+            data_dir=self.data_dir,
+            runtime=self.runtime,
+            precision=self.precision,
+            superresolved=self.superresolved,
+            parametric_model=self.parametric_model,
+            synthetic_weights=self.synthetic_weights,
+        )
 
     @property
     def recordings(self) -> Path:

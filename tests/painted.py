@@ -10,7 +10,7 @@ import torch
 
 from display.optics import Cameras, orbit
 from display.views import ViewSet
-from engines.contract import CROP, FaceObservation
+from engines.contract import CROP, Abilities, FaceObservation
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class PaintedEngine:
     """Flat views: red = 10 x view, green = the tint of the observation, blue = 200."""
 
     name: ClassVar[str] = "painted"
+    abilities: ClassVar[Abilities] = Abilities()
     wants: ClassVar[frozenset[str]] = frozenset()
+    noise = False
 
     def warm_up(self) -> None:
         pass

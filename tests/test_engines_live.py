@@ -16,6 +16,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from engines.contract import AnyEngine
+from engines.options import EngineOptions
 from engines.rome.engine import RomeEngine
 from engines.rome.linear import LinearRomeEngine
 from engines.voodoo3d import synthetic
@@ -79,10 +80,11 @@ def assert_a_hologram_of_noise(tiles: np.ndarray) -> None:
     assert (tiles[:, 24:60].max((1, 2, 3)) > 200).all()
 
 
+INVENTED = EngineOptions(synthetic_weights=True)
 SMALL: dict[str, Callable[[], AnyEngine]] = {
-    "voodoo3d": lambda: Voodoo3d(synthetic.network(Architecture(64, 16)), noise=True, samples=Samples(12, 12)),
-    "rome": lambda: RomeEngine(noise=True, small=True),
-    "rome-linear": lambda: LinearRomeEngine(noise=True, small=True),
+    "voodoo3d": lambda: Voodoo3d(INVENTED, network=synthetic.network(Architecture(64, 16)), samples=Samples(12, 12)),
+    "rome": lambda: RomeEngine(INVENTED, small=True),
+    "rome-linear": lambda: LinearRomeEngine(INVENTED, small=True),
 }
 
 
@@ -93,9 +95,9 @@ async def test_a_caller_drives_a_head_that_a_viewer_sees(tmp_path: Path, name: s
 
 
 WHOLE: dict[str, Callable[[], AnyEngine]] = {
-    "voodoo3d": lambda: Voodoo3d(synthetic.network(), noise=True, samples=Samples(12, 12)),
-    "rome": lambda: RomeEngine(noise=True),
-    "rome-linear": lambda: LinearRomeEngine(noise=True),
+    "voodoo3d": lambda: Voodoo3d(INVENTED, network=synthetic.network(), samples=Samples(12, 12)),
+    "rome": lambda: RomeEngine(INVENTED),
+    "rome-linear": lambda: LinearRomeEngine(INVENTED),
 }
 "Of voodoo3d few samples along a ray, but every layer at its published size."
 

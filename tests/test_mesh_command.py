@@ -10,6 +10,7 @@ import cv2
 import pytest
 
 from engines import catalogue
+from engines.options import EngineOptions
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.engine import Voodoo3d
@@ -33,8 +34,8 @@ def test_a_mesh_of_synthetic_weights_says_that_it_is_noise(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     network = synthetic.network(Architecture(64, 16))
-    engine = Voodoo3d(network, noise=True, samples=Samples(12, 12))
-    monkeypatch.setattr(catalogue, "load", lambda _name: engine)
+    engine = Voodoo3d(EngineOptions(synthetic_weights=True), network=network, samples=Samples(12, 12))
+    monkeypatch.setattr(catalogue, "load", lambda _name, _options: engine)
     told: list[tuple[str, int, int]] = []
     out = tmp_path / f"head.{ending}"
     made = mesh.sculpt(photo, out, "voodoo3d", photo, 24, progress=lambda *step: told.append(step))

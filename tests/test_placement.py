@@ -108,7 +108,7 @@ def test_room_for_rendering_alone_is_not_room_for_everything():
 
 def test_an_engine_that_needs_no_gpu_gets_none():
     pytest.importorskip("cv2", reason="the relief engine needs OpenCV")
-    assert catalogue.footprint("relief") is None
+    assert catalogue.abilities("relief").footprint is None
     found = plan(cards(2), "relief", None, 24)
     assert found.placement == preset("cpu")
     assert "2 GPUs stay free" in said(found.explanation)
@@ -122,7 +122,7 @@ def test_a_chosen_placement_on_gpus_is_for_engines_that_can_use_them():
 
 
 def test_the_neural_engine_says_what_it_needs():
-    needs = catalogue.footprint("voodoo3d")
+    needs = catalogue.abilities("voodoo3d").footprint
     assert needs is not None
     assert 2 < needs.drive_work / needs.view_work < 4
     assert plan(cards(1), "voodoo3d", needs, 24).placement == preset("one-gpu")

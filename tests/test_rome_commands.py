@@ -12,12 +12,14 @@ from typer.testing import CliRunner
 
 from engines import catalogue
 from engines.contract import AnyEngine
+from engines.options import EngineOptions
 from engines.rome.distillation import run
 from engines.rome.engine import RomeEngine
 from engines.rome.linear import LinearRomeEngine
-from engines.weights import SYNTHETIC
 from pipeline.puppet import puppet_portrait
 from server.__main__ import app
+
+INVENTED = EngineOptions(synthetic_weights=True)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,9 +38,8 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: dict[str, AnyEngine] = {kind.name: kind(noise=True, small=True) for kind in (RomeEngine, LinearRomeEngine)}
-    monkeypatch.setenv(SYNTHETIC, "1")
-    monkeypatch.setattr(catalogue, "load", made.__getitem__)
+    made: dict[str, AnyEngine] = {kind.name: kind(INVENTED, small=True) for kind in (RomeEngine, LinearRomeEngine)}
+    monkeypatch.setattr(catalogue, "load", lambda name, options: made[name])
     monkeypatch.setattr(run, "Distillation", partial(run.Distillation, small=True))
 
 
@@ -73,7 +74,7 @@ def test_hair_moves_along_a_direction(photos: Path, tmp_path: Path) -> None:
 def test_a_direction_moves_what_it_says_by_what_it_says() -> None:
     from tests.test_rome_engine import face
 
-    engine = LinearRomeEngine(noise=True, small=True)
+    engine = LinearRomeEngine(INVENTED, small=True)
     network, avatar = engine._network(), engine.enrol(face())
     assert network.basis is not None
     assert avatar.coefficients is not None

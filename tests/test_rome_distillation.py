@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from engines.contract import FaceObservation, WeightsMissing
+from engines.options import EngineOptions
 from engines.rome import synthetic
 from engines.rome.distillation import components, samples
 from engines.rome.distillation.regression import Regression
@@ -18,8 +19,9 @@ from engines.rome.distillation.run import FILES, Distillation, Report, TooFewPor
 from engines.rome.flame import Flame
 from engines.rome.network import Rome
 from engines.rome.offsets import Basis
-from engines.weights import SYNTHETIC
 from tests.test_rome_engine import face
+
+INVENTED = EngineOptions(synthetic_weights=True)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -33,7 +35,7 @@ def portraits() -> dict[str, FaceObservation]:
 @pytest.fixture(scope="module")
 def distilled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Distillation, Report]:
     torch.set_num_threads(1)
-    run = Distillation(tmp_path_factory.mktemp("basis"), noise=True, small=True)
+    run = Distillation(tmp_path_factory.mktemp("basis"), INVENTED, small=True)
     known = portraits()
     for photo, portrait in known.items():
         assert not run.has(photo)
@@ -96,7 +98,7 @@ def test_what_was_done_is_not_done_again(
     distilled: tuple[Distillation, Report], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, report = distilled
-    again = Distillation(run.out, noise=True, small=True)
+    again = Distillation(run.out, INVENTED, small=True)
     monkeypatch.setattr(samples, "sampled", lambda *_: pytest.fail("a portrait was looked at twice"))
     monkeypatch.setattr(Regression, "train", lambda *_: iter(()))
     known = portraits()
@@ -137,13 +139,11 @@ def test_components_of_few_portraits_are_still_a_basis() -> None:
 
 
 def test_too_few_are_told(tmp_path: Path) -> None:
-    run = Distillation(tmp_path, noise=True, small=True)
+    run = Distillation(tmp_path, INVENTED, small=True)
     with pytest.raises(TooFewPortraits, match="at least 4"):
         run.finish(1, portraits().__getitem__)
 
 
-def test_without_weights_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TELEQUILT_DATA_DIR", str(tmp_path))
-    monkeypatch.delenv(SYNTHETIC, raising=False)
+def test_without_weights_it_says_which(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match=r"rome\.pth"):
-        Distillation(tmp_path / "out")
+        Distillation(tmp_path / "out", EngineOptions(tmp_path))

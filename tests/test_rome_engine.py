@@ -13,7 +13,8 @@ import torch
 from display import offaxis, optics
 from display.optics import Cameras, fan
 from display.screen import screen
-from engines.contract import CROP, Engine, FaceObservation, PortraitRejected, SharesBatches
+from engines.contract import CROP, Engine, FaceObservation, PortraitRejected
+from engines.options import EngineOptions
 from engines.rome import bust, drive, embedding, enrol, fit, render, stages, synthetic
 from engines.rome.drive import RomeState
 from engines.rome.embedding import Embedding
@@ -54,7 +55,7 @@ def blocks_of(seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def engines() -> dict[str, RomeEngine]:
-    return {name: kind(noise=True, small=True) for name, kind in ENGINES.items()}
+    return {name: kind(EngineOptions(synthetic_weights=True), small=True) for name, kind in ENGINES.items()}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -89,7 +90,7 @@ def test_is_an_engine(either: RomeEngine) -> None:
     kept: Engine[RomeAvatar, RomeState] = either
     assert kept.name in ENGINES
     assert kept.wants == {"crop"}
-    assert isinstance(either, SharesBatches)
+    assert either.abilities.batches
 
 
 @pytest.mark.parametrize("lacks", ["crop", "matte"])

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from engines import catalogue, weights
+from engines import catalogue
 from engines.contract import WeightsMissing
+from engines.options import EngineOptions
 from engines.rome import checkpoint, flame_files, linear_checkpoint, manifests
 from engines.rome.flame_files import Release
 from engines.weights import CheckpointRejected
@@ -80,7 +81,7 @@ def files(published: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TELEQUILT_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.delenv(weights.SYNTHETIC, raising=False)
+    monkeypatch.delenv("TELEQUILT_SYNTHETIC_WEIGHTS", raising=False)
     return tmp_path / "data" / "weights"
 
 
@@ -93,7 +94,7 @@ def test_one_command_imports_all_of_it(published: Path, data: Path) -> None:
     with pytest.raises(
         WeightsMissing, match=r"weights import rome\.pth --flame generic_model\.pkl --deca deca_model\.tar"
     ):
-        catalogue.load("rome")
+        catalogue.load("rome", EngineOptions(data.parent))
     beside = ("--flame", published / FLAME, "--deca", published / DECA, "--linear", published / LINEAR)
     code, said = run("import", published / ROME, *beside)
     assert code == 0, said
@@ -106,7 +107,7 @@ def test_one_command_imports_all_of_it(published: Path, data: Path) -> None:
     assert note["flame"] == Release.FLAME_2020.name
     assert Release.FLAME_2020.value in note["licence"]
     assert {f"{name}_sha256" for name in (ROME, FLAME, DECA)} <= note.keys()
-    kept = checkpoint.imported(linear=True)
+    kept = checkpoint.imported(data, linear=True)
     assert {name.partition(".")[0] for name in kept} == {*manifests.NETWORKS, "flame", "deca", "linear", "basis"}
     assert not any(manifests.COUNTER in name or "E_detail" in name for name in kept)
     code, said = run("list")
@@ -192,7 +193,7 @@ def test_what_is_wrong_is_told_in_a_line_and_leaves_nothing(
 ) -> None:
     spoil(files)
     with pytest.raises((CheckpointRejected, FileNotFoundError)) as refused:
-        catalogue.bring_weights(files / ROME, beside={"flame": files / FLAME, "deca": files / DECA})
+        catalogue.bring_weights(files / ROME, data, beside={"flame": files / FLAME, "deca": files / DECA})
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (files / "ran").exists()
@@ -202,12 +203,12 @@ def test_what_is_wrong_is_told_in_a_line_and_leaves_nothing(
 def test_a_basis_of_another_shape_is_refused(files: Path, data: Path) -> None:
     torch.save(torch.zeros(15069, 50), files / "u_full.pt")
     with pytest.raises(CheckpointRejected, match=r"u_full\.pt does not fit"):
-        linear_checkpoint.bring(files / LINEAR)
+        linear_checkpoint.bring(files / LINEAR, data)
 
 
 def test_files_that_an_engine_does_not_take_are_told(files: Path, data: Path) -> None:
     with pytest.raises(CheckpointRejected, match="rome-linear takes no --flame"):
-        catalogue.bring_weights(files / LINEAR, beside={"flame": files / FLAME})
+        catalogue.bring_weights(files / LINEAR, data, beside={"flame": files / FLAME})
     code, said = run("import", files / ROME)
     assert code != 0
     assert "--flame generic_model.pkl" in said

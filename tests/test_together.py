@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from display.optics import Cameras
 from display.views import ViewSet
-from engines.contract import FaceObservation, SharesBatches
+from engines.contract import Abilities, FaceObservation
+from engines.options import EngineOptions
 from engines.shared_volume import Sampling
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -26,6 +27,8 @@ from tests.renderer_bench import until
 
 class SharedPaint(PaintedEngine):
     """Painted views in batches of eight; notes which callers' states each batch held, and waits at the gate."""
+
+    abilities: ClassVar[Abilities] = Abilities(batches=True)
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -68,14 +71,13 @@ def test_views_in_shared_batches_are_those_rendered_alone(threads):
 @pytest.mark.parametrize("placement", [preset("cpu"), PAPER], ids=lambda p: p.name)
 def test_a_neural_network_shows_each_caller_the_same_in_company(placement, threads):
     engine = Voodoo3d(
-        synthetic.network(Architecture(64, 16)),
-        noise=True,
+        EngineOptions(runtime="eager", synthetic_weights=True),
+        network=synthetic.network(Architecture(64, 16)),
         samples=Samples(8, 8),
         sampling=Sampling.EXACT,  # a shared volume is as large as the views it is made for: other shares, other grid
-        runtime="eager",
         views_at_once=4,
     )
-    assert isinstance(engine, SharesBatches)
+    assert engine.abilities.batches
     executor, avatar = threads(placement), engine.enrol(still_face())
     callers = [Caller(engine, placement, executor, avatar=avatar) for _ in range(3)]
     for caller in callers:

@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from display.screen import Screen, fan_yaws
+from engines.options import EngineOptions
 from engines.shared_volume import Sampling
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -177,7 +178,7 @@ def test_a_whole_frame_asks_no_tensor_for_its_values():
     """From the observation to the marked quilt in the encoder's colours, of a neural engine. What a shared volume does on
     a GPU, which skips less than a CPU can, is in tests/test_launches.py."""
     network = synthetic.network(Architecture(64, 16))
-    engine = Voodoo3d(network, noise=False, samples=Samples(4, 4), sampling=Sampling.EXACT, runtime="eager")
+    engine = Voodoo3d(EngineOptions(runtime="eager"), network=network, samples=Samples(4, 4), sampling=Sampling.EXACT)
     target = Screen("two", 2, 1, 320, 160, 1.0, fan_yaws(2))
     avatar, pictures, mode = engine.enrol(still_face()), list[Picture](), Asking()
     stages = Stages(engine, avatar, StillObserver(), preset("cpu"), pictures.append, lambda: 0.0)

@@ -14,6 +14,7 @@ from display.optics import Cameras, fan
 from display.screen import screen
 from engines.contract import CROP, Engine, FaceObservation, PortraitRejected
 from engines.lens import in_shape
+from engines.options import EngineOptions
 from engines.shared_volume import Sampling
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -35,7 +36,7 @@ def network() -> Voodoo3D:
 
 @pytest.fixture
 def engine(network: Voodoo3D) -> Voodoo3d:
-    return Voodoo3d(network, noise=False, samples=Samples(12, 12), sampling=Sampling.EXACT)
+    return Voodoo3d(network=network, samples=Samples(12, 12), sampling=Sampling.EXACT)
 
 
 def face(seed: int = 1, **changes: Any) -> FaceObservation:
@@ -176,7 +177,10 @@ class TestShapes:
 
 @pytest.mark.parametrize("sampling", list(Sampling))
 def test_every_picture_of_synthetic_weights_says_noise(network: Voodoo3D, sampling: Sampling) -> None:
-    shown = [Voodoo3d(network, noise=noise, samples=Samples(12, 12), sampling=sampling) for noise in (False, True)]
+    shown = [
+        Voodoo3d(EngineOptions(synthetic_weights=noise), network=network, samples=Samples(12, 12), sampling=sampling)
+        for noise in (False, True)
+    ]
     state = shown[0].drive(shown[0].enrol(face(1)), face(2))
     cameras = fan(screen("telequilt")).split(8)[2]
     plain, marked = (engine.render(state, cameras) for engine in shown)
@@ -189,7 +193,7 @@ def test_every_picture_of_synthetic_weights_says_noise(network: Voodoo3D, sampli
 
 def test_both_marches_show_much_the_same(network: Voodoo3D) -> None:
     exact, shared = (
-        Voodoo3d(network, noise=False, samples=Samples(48, 48), sampling=sampling)
+        Voodoo3d(network=network, samples=Samples(48, 48), sampling=sampling)
         for sampling in (Sampling.EXACT, Sampling.SHARED_VOLUME)
     )
     state = exact.drive(exact.enrol(face(1)), face(2))

@@ -20,6 +20,7 @@ from display.optics import Cameras, fan
 from display.screen import PRODUCT, screen
 from engines import shared_volume, triplane
 from engines.heads import head
+from engines.options import EngineOptions
 from engines.runtime import UnknownRuntime
 from engines.shared_volume import Budget, Sampling
 from engines.voodoo3d import synthetic
@@ -146,10 +147,9 @@ class TestChoice:
         assert resolved.of(views) == chosen
         assert picked(torch.arange(views), resolved).tolist() == chosen
 
-    def test_a_name_that_does_not_exist_is_told_with_those_that_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("TELEQUILT_SUPERRESOLVED", "fourth")
+    def test_a_name_that_does_not_exist_is_told_with_those_that_do(self) -> None:
         with pytest.raises(UnknownRuntime, match=r"'fourth'.*every, second, third"):
-            Voodoo3d(noise=True)
+            Voodoo3d(EngineOptions(superresolved="fourth", synthetic_weights=True))
         assert chosen_views("second") is SECOND
 
 
@@ -168,7 +168,8 @@ class TestEngine:
 
     @staticmethod
     def engine(network: Voodoo3D, resolved: Resolved) -> Voodoo3d:
-        return Voodoo3d(network, noise=False, samples=Samples(6, 6), sampling=Sampling.EXACT, resolved=resolved)
+        options = EngineOptions(superresolved=resolved.value)
+        return Voodoo3d(options, network=network, samples=Samples(6, 6), sampling=Sampling.EXACT)
 
     @pytest.mark.parametrize(("resolved", "pictures"), [(Resolved.EVERY, 24), (SECOND, 13), (THIRD, 9)])
     def test_so_many_pictures_of_a_quilt_are_super_resolved(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from engines import catalogue, weights
 from engines.contract import UnknownEngine, WeightsMissing
+from engines.options import EngineOptions
 from engines.voodoo3d import checkpoint
 from engines.voodoo3d.engine import Voodoo3d
 from engines.weights import CheckpointRejected, Manifest, Published
@@ -34,9 +35,8 @@ def whole() -> dict[str, Tensor]:
     return {"net.weight": torch.arange(12.0).view(4, 3), "net.bias": torch.ones(4), "old.weight": torch.zeros(9, 9)}
 
 
-@pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TELEQUILT_DATA_DIR", str(tmp_path / "data"))
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
@@ -48,7 +48,7 @@ def saved(tmp_path: Path, content: Any) -> Path:
 
 def refusal(path: Path) -> str:
     with pytest.raises(CheckpointRejected) as refused:
-        weights.bring(path, PUBLISHED, MANIFEST)
+        weights.bring(path, PUBLISHED, MANIFEST, path.parent / "data" / "weights")
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -60,7 +60,7 @@ def nothing_left(data: Path) -> bool:
 @pytest.mark.parametrize("content", [whole(), {"state_dict": whole()}], ids=["raw", "wrapped"])
 def test_imports_what_is_used_with_its_origin_written_down(tmp_path: Path, content: Any) -> None:
     path, told = saved(tmp_path, content), []
-    place = weights.bring(path, PUBLISHED, MANIFEST, lambda *step: told.append(step))
+    place = weights.bring(path, PUBLISHED, MANIFEST, tmp_path / "data" / "weights", lambda *step: told.append(step))
     kept = weights.read(place, MANIFEST)
     assert set(kept) == {"net.weight", "net.bias"}
     assert torch.equal(kept["net.weight"], whole()["net.weight"])
@@ -75,7 +75,7 @@ def test_imports_what_is_used_with_its_origin_written_down(tmp_path: Path, conte
 def test_the_format_before_torch_1_6_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "sample.pth"
     torch.save(whole(), path, _use_new_zipfile_serialization=False)
-    assert weights.bring(path, PUBLISHED, MANIFEST).is_file()
+    assert weights.bring(path, PUBLISHED, MANIFEST, tmp_path / "data" / "weights").is_file()
 
 
 def test_names_what_is_missing_unexpected_and_misshapen(tmp_path: Path, data: Path) -> None:
@@ -96,7 +96,7 @@ def test_many_faults_are_counted_not_listed(tmp_path: Path) -> None:
 
 
 def test_a_constant_that_differs_is_another_network(tmp_path: Path) -> None:
-    weights.bring(saved(tmp_path, whole() | {"axes": torch.eye(3)}), PUBLISHED, MANIFEST)
+    weights.bring(saved(tmp_path, whole() | {"axes": torch.eye(3)}), PUBLISHED, MANIFEST, tmp_path / "data" / "weights")
     assert "axes" in refusal(saved(tmp_path, whole() | {"axes": 2 * torch.eye(3)}))
 
 
@@ -144,13 +144,12 @@ def test_something_else_entirely(tmp_path: Path, content: Any) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
-        weights.bring(tmp_path / "nowhere.pth", PUBLISHED, MANIFEST)
+        weights.bring(tmp_path / "nowhere.pth", PUBLISHED, MANIFEST, tmp_path / "data" / "weights")
 
 
-def test_an_engine_without_weights_says_which_file_where_and_how(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TELEQUILT_SYNTHETIC_WEIGHTS", raising=False)
+def test_an_engine_without_weights_says_which_file_where_and_how(data: Path) -> None:
     with pytest.raises(WeightsMissing) as missing:
-        Voodoo3d()
+        Voodoo3d(EngineOptions(data))
     said = str(missing.value)
     assert "voodoo3d.pth" in said
     assert str(data / "weights" / "voodoo3d.safetensors") in said
@@ -162,10 +161,8 @@ def test_the_published_voodoo3d_is_described() -> None:
     assert checkpoint.PUBLISHED.command.endswith(checkpoint.PUBLISHED.file)
 
 
-def test_the_catalogue_lists_an_engine_without_weights_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TELEQUILT_SYNTHETIC_WEIGHTS", raising=False)
-    monkeypatch.setattr(catalogue, "_loaded", {})
-    row = next(row for row in catalogue.listing() if row.name == "voodoo3d")
+def test_the_catalogue_lists_an_engine_without_weights_with_what_it_needs(data: Path) -> None:
+    row = next(row for row in catalogue.listing(EngineOptions(data)) if row.name == "voodoo3d")
     assert row.failure is not None
     assert "weights import voodoo3d.pth" in row.failure
     assert "voodoo3d" in [wanted.engine for wanted in catalogue.published()]
@@ -173,9 +170,9 @@ def test_the_catalogue_lists_an_engine_without_weights_with_what_it_needs(monkey
 
 def test_a_checkpoint_finds_its_engine_by_name_or_is_told(tmp_path: Path) -> None:
     with pytest.raises(UnknownEngine, match=r"sample\.pth.*voodoo3d"):
-        catalogue.bring_weights(saved(tmp_path, whole()))
+        catalogue.bring_weights(saved(tmp_path, whole()), tmp_path)
     with pytest.raises(CheckpointRejected, match="566 missing"):
-        catalogue.bring_weights(saved(tmp_path, whole()), "voodoo3d")
+        catalogue.bring_weights(saved(tmp_path, whole()), tmp_path, "voodoo3d")
 
 
 def zipped(path: Path, size: int, how: int) -> Path:

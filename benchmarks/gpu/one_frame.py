@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from display.label import mark
 from display.optics import fan
 from display.quilt import compose
 from display.screen import Screen
+from engines.options import EngineOptions
 from engines.runtime import Run, Runtime, Stage, choose, chosen_precision, graphs
 from engines.shared_volume import Sampling
 from engines.voodoo3d import checkpoint, synthetic
@@ -28,7 +28,6 @@ from engines.voodoo3d.engine import Voodoo3d, pictures_at_once
 from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.warp import Resolved
-from engines.weights import SYNTHETIC
 from pipeline.devices.transfer import Readback
 
 KERNELS, COMPILER, TORCH = "kernels", "compiled", "torch"
@@ -103,7 +102,7 @@ def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.N
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     timed = Timed(_runtime(way, device), times)
-    engine = engine_of(way, device, wanted.small, timed)
+    engine = engine_of(way, device, wanted.small, timed, wanted.synthetic_weights)
     avatar = engine.enrol(invented(0))
     prepared = 0.0
     for number in range(wanted.warm_up + wanted.frames):
@@ -140,25 +139,26 @@ def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.N
 def profiled(way: Way, target: Screen, device: torch.device, wanted: argparse.Namespace) -> dict[str, list[HotSpot]]:
     """What a frame's time goes into by `way`."""
     times = DeviceTimes(device)
-    engine = engine_of(way, device, wanted.small, Timed(_runtime(way, device), times))
+    engine = engine_of(way, device, wanted.small, Timed(_runtime(way, device), times), wanted.synthetic_weights)
     avatar = engine.enrol(invented(0))
     for number in range(wanted.warm_up):
         _whole_frame(engine, avatar, number, target, times)
     return hot_spots(lambda number: _whole_frame(engine, avatar, number, target, times), device)
 
 
-def engine_of(way: Way, device: torch.device, small: bool, runtime: Runtime) -> Voodoo3d:
-    """An engine of its own for `way` on `device`."""
+def engine_of(way: Way, device: torch.device, small: bool, runtime: Runtime, invented: bool) -> Voodoo3d:
+    """An engine of its own for `way` on `device`; `invented`: with invented weights."""
+    options = EngineOptions(superresolved=way.resolved, synthetic_weights=invented or small)
     precision = chosen_precision(way.precision, device)
     arch = Architecture(64, 16) if small else Architecture()
-    if os.environ.get(SYNTHETIC) == "1":
+    if options.synthetic_weights:
         network = synthetic.network(arch, device, precision.dtype)
     else:
-        network = Voodoo3D.from_checkpoint(checkpoint.PUBLISHED.place, device, precision.dtype)
+        network = Voodoo3D.from_checkpoint(checkpoint.PUBLISHED.place(options.weights), device, precision.dtype)
     resolved = Resolved(way.resolved)
     network.run_by(runtime, way.at_once or pictures_at_once(resolved, device))
     samples = Samples(24, 24) if small else Samples()
-    return Voodoo3d(network, samples=samples, sampling=Sampling(way.sampling), resolved=resolved)
+    return Voodoo3d(options, network=network, samples=samples, sampling=Sampling(way.sampling))
 
 
 def _whole_frame(engine: Voodoo3d, avatar: Any, number: int, target: Screen, times: DeviceTimes) -> None:

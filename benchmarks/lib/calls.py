@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from display.colour import Layout
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from engines import catalogue
 from engines.contract import AnyEngine
+from engines.options import EngineOptions
 from pipeline.clock import Percentiles
 from pipeline.devices import gpus, planner
 from pipeline.devices.placement import Placement
@@ -35,7 +35,7 @@ from pipeline.session import Observer, Session, SessionReport
 from pipeline.stages import Picture
 
 CAMERA_RATE = 25.0
-ENGINE_OPTIONS = {"runtime": "TELEQUILT_RUNTIME", "precision": "TELEQUILT_PRECISION"}
+
 "Option -> the variable by which an operator chooses the same."
 
 Encode = Callable[[Picture], None]
@@ -103,10 +103,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def open_setting(wanted: argparse.Namespace) -> Setting:
     """Everything loaded and enrolled, nothing run yet."""
-    for option, variable in ENGINE_OPTIONS.items():
-        os.environ[variable] = getattr(wanted, option)
-    if wanted.synthetic_weights:
-        os.environ["TELEQUILT_SYNTHETIC_WEIGHTS"] = "1"
     engine = _engine(wanted)
     engine.warm_up()
     tracked = wanted.faces == "tracked" or (wanted.faces is None and not _looks_at_pictures(engine))
@@ -118,8 +114,10 @@ def open_setting(wanted: argparse.Namespace) -> Setting:
 
 
 def _engine(wanted: argparse.Namespace) -> AnyEngine:
+    invented = wanted.synthetic_weights or wanted.small
+    options = EngineOptions(runtime=wanted.runtime, precision=wanted.precision, synthetic_weights=invented)
     if wanted.engine != "voodoo3d" or not (wanted.small or wanted.sampling):
-        return catalogue.load(wanted.engine)
+        return catalogue.load(wanted.engine, options)
     from engines.shared_volume import Sampling
     from engines.voodoo3d import synthetic
     from engines.voodoo3d.architecture import Architecture
@@ -128,13 +126,15 @@ def _engine(wanted: argparse.Namespace) -> AnyEngine:
 
     sampling = Sampling(wanted.sampling or Sampling.SHARED_VOLUME.value)
     if wanted.small:
-        return Voodoo3d(synthetic.network(Architecture(64, 16)), noise=True, samples=Samples(24, 24), sampling=sampling)
-    return Voodoo3d(sampling=sampling)
+        return Voodoo3d(
+            options, network=synthetic.network(Architecture(64, 16)), samples=Samples(24, 24), sampling=sampling
+        )
+    return Voodoo3d(options, sampling=sampling)
 
 
 def placement_for(choice: str, views: int, engine: AnyEngine) -> Placement:
     """What an operator's `choice` becomes on this machine. Raises UnknownPlacement, PlacementImpossible."""
-    return planner.chosen(choice, gpus.present(), engine.name, getattr(engine, "footprint", None), views).placement
+    return planner.chosen(choice, gpus.present(), engine.name, engine.abilities.footprint, views).placement
 
 
 def _looks_at_pictures(engine: AnyEngine) -> bool:

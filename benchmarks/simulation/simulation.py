@@ -19,7 +19,7 @@ from benchmarks.simulation.virtual import Costs, Events, Span, VirtualDevices
 from display.optics import Cameras, orbit
 from display.screen import Screen, fan_yaws
 from display.views import ViewSet
-from engines.contract import FaceObservation
+from engines.contract import Abilities, FaceObservation
 from engines.voodoo3d.engine import Voodoo3d
 from pipeline.clock import Percentiles, percentiles
 from pipeline.devices.placement import Placement
@@ -158,7 +158,7 @@ def gpus(count: int) -> list[Device]:
 
 def planned(count: int, views: int) -> Placement:
     """What the planner makes of that many equal GPUs."""
-    return plan(gpus(count), Voodoo3d.name, Voodoo3d.footprint, views).placement
+    return plan(gpus(count), Voodoo3d.name, Voodoo3d.abilities.footprint, views).placement
 
 
 @cache
@@ -175,6 +175,8 @@ class Blank:
     """Engine and observer: sees the same face in every frame and renders black."""
 
     name: ClassVar[str] = "blank"
+    abilities: ClassVar[Abilities] = Abilities()
+    noise = False
     wants: ClassVar[frozenset[str]] = frozenset()
 
     def warm_up(self) -> None:
@@ -199,6 +201,8 @@ class Blank:
 
 class SharingBlank(Blank):
     """Blank, in batches of a fixed size that views of several callers may fill."""
+
+    abilities: ClassVar[Abilities] = Abilities(batches=True)
 
     def __init__(self, views_at_once: int) -> None:
         self.views_at_once = views_at_once

@@ -20,8 +20,6 @@ from engines.parametric.head import HeadModel
 from engines.parametric.network import Identity
 from engines.weights import CheckpointRejected
 
-MODEL = "TELEQUILT_PARAMETRIC_MODEL"
-"Set to a file of `python -m server train`, this variable has the engine use it instead of the one it comes with."
 SHIPPED = "anny_small.safetensors"
 PARTS = ("identity", "expression", "model")
 
@@ -49,23 +47,21 @@ def save(model: HeadModel, path: Path, half: bool = True) -> None:
         part.unlink(missing_ok=True)
 
 
-def check_there() -> None:
+def check_there(path: Path | None) -> None:
     """Whether `load` will find a file. Raises FileNotFoundError."""
-    named = os.environ.get(MODEL)
-    if named and not Path(named).is_file():
-        raise FileNotFoundError(f"{MODEL} names {named}, where there is no file")
+    if path is not None and not path.is_file():
+        raise FileNotFoundError(f"there is no head model {path}: set TELEQUILT_PARAMETRIC_MODEL to a file, or unset it")
 
 
 def load(path: Path | None = None) -> HeadModel:
-    """The model at `path`; by default that which the operator's variable names, or the one that comes with the engine.
+    """The model at `path`; by default the one that comes with the engine.
 
     Raises CheckpointRejected or FileNotFoundError.
     """
-    named = os.environ.get(MODEL)
-    if path is None and not named:
+    if path is None:
         with as_file(files("engines.parametric").joinpath(SHIPPED)) as place:
             return _read(place)
-    return _read(path or Path(str(named)))
+    return _read(path)
 
 
 def _read(path: Path) -> HeadModel:

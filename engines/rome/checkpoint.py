@@ -42,8 +42,13 @@ def read(
     return tensors | (linear_checkpoint.read(linear) if linear is not None else {})
 
 
-def bring(source: Path, progress: weights.Progress = lambda *_: None, beside: Mapping[str, Path] | None = None) -> Path:
-    """Import rome.pth with the files `beside` it: `flame`, and, if they are there, `deca` and `embedding`.
+def bring(
+    source: Path,
+    folder: Path,
+    progress: weights.Progress = lambda *_: None,
+    beside: Mapping[str, Path] | None = None,
+) -> Path:
+    """Import rome.pth into `folder` with the files `beside` it: `flame`, and, if they are there, `deca` and `embedding`.
 
     Returns where all of it lies now. Raises weights.CheckpointRejected or OSError, and then leaves nothing behind.
     """
@@ -56,11 +61,12 @@ def bring(source: Path, progress: weights.Progress = lambda *_: None, beside: Ma
     tensors, release = weights.finite(source, found, progress), release_of(flame)
     note = {f"{path.name}_sha256": weights.sha256(path, progress) for path in (source, *beside.values())}
     note |= {"licence": f"{PUBLISHED.licence}; {release.value}", "flame": release.name}
-    return weights.keep(tensors, note, PUBLISHED, progress)
+    return weights.keep(tensors, note, PUBLISHED, folder, progress)
 
 
-def imported(linear: bool) -> dict[str, Tensor]:
-    """What was imported: of `rome`, and of `rome-linear` where that is asked for."""
+def imported(folder: Path, linear: bool) -> dict[str, Tensor]:
+    """What was imported into `folder`: of `rome`, and of `rome-linear` where that is asked for."""
     from safetensors.torch import load_file
 
-    return load_file(PUBLISHED.place) | (load_file(linear_checkpoint.PUBLISHED.place) if linear else {})
+    more = load_file(linear_checkpoint.PUBLISHED.place(folder)) if linear else {}
+    return load_file(PUBLISHED.place(folder)) | more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,8 +12,9 @@ import torch
 from display.optics import Cameras
 from display.views import ViewSet
 from engines import noise
-from engines.contract import FaceObservation, Footprint, Needs, WeightsMissing
-from engines.mesh import Mesh
+from engines.contract import Abilities, FaceObservation, Footprint, Needs, WeightsMissing
+from engines.mesh import SIDE, Mesh, Progress
+from engines.options import EngineOptions
 from engines.rome import checkpoint, exported, synthetic, visible
 from engines.rome.architecture import Architecture
 from engines.rome.drive import RomeState, drive
@@ -22,8 +22,8 @@ from engines.rome.edit import edited
 from engines.rome.enrol import RomeAvatar, enrol
 from engines.rome.network import Rome
 from engines.rome.render import render
-from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, check_precision, choose, chosen_precision
-from engines.weights import SYNTHETIC, Published
+from engines.runtime import Precision, Stage, check, check_precision, choose, chosen_precision
+from engines.weights import Published
 
 
 class RomeEngine:
@@ -31,47 +31,49 @@ class RomeEngine:
 
     name: ClassVar[str] = "rome"
     wants: ClassVar[frozenset[str]] = frozenset({"crop"})
-    parallel: ClassVar[bool] = True
+    abilities: ClassVar[Abilities] = Abilities(
+        parallel=True,
+        batches=True,
+        networks=True,
+        mesh=True,
+        footprint=Footprint(
+            weights_bytes=400 * 10**6,  # 96 million float32, counted, and the head
+            drive_bytes=600 * 2**20,  # estimated, as is the next
+            render_bytes=1200 * 2**20,  # six views
+            drive_work=0.105,  # TMAC, counted (tests hold it)
+            view_work=0.0984,
+        ),
+    )
     linear: ClassVar[bool] = False
     "Whether hair and shoulders are the linear model's."
     published: ClassVar[tuple[Published, ...]] = (checkpoint.PUBLISHED,)
-    footprint: ClassVar[Footprint] = Footprint(
-        weights_bytes=400 * 10**6,  # 96 million float32, counted, and the head
-        drive_bytes=600 * 2**20,  # estimated, as is the next
-        render_bytes=1200 * 2**20,  # six views
-        drive_work=0.105,  # TMAC, counted (tests hold it)
-        view_work=0.0984,
-    )
 
     def __init__(
         self,
+        options: EngineOptions = EngineOptions(),
         *,
-        noise: bool | None = None,
         small: bool = False,
-        runtime: str | None = None,
-        precision: str | None = None,
         views_at_once: int | None = None,
     ) -> None:
-        """With the imported weights, or, where `noise` says so, with synthetic ones; `small` ones are a fraction of the size.
+        """With the imported weights, or with synthetic ones where `options` say so; `small` ones are a fraction of the size.
 
-        `runtime` and `precision` are names from engines/runtime, by default the operator's choice; `views_at_once` is how many
-        views are shaded together. Raises WeightsMissing, UnknownRuntime.
+        `views_at_once` is how many views are shaded together. Raises WeightsMissing, UnknownRuntime.
         """
-        self.noise = os.environ.get(SYNTHETIC) == "1" if noise is None else noise
-        self._runtime = check(runtime or os.environ.get(RUNTIME, AUTO))
-        self._precision = check_precision(precision or os.environ.get(PRECISION, AUTO))
-        self._views_at_once, self._small = views_at_once, small
+        self.noise = options.synthetic_weights
+        self._runtime, self._precision = check(options.runtime), check_precision(options.precision)
+        self._options, self._views_at_once, self._small = options, views_at_once, small
         self._loading: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
         self._on: dict[torch.device, Rome] = {}
-        missing = [wanted for wanted in self.published if not wanted.place.is_file()]
+        missing = [wanted for wanted in self.published if not wanted.place(options.weights).is_file()]
         if missing and not self.noise:
-            needs = Needs(f"{missing[0].file} ({missing[0].where})", str(missing[0].place), missing[0].command)
+            wanted = missing[0]
+            needs = Needs(f"{wanted.file} ({wanted.where})", str(wanted.place(options.weights)), wanted.command)
             raise WeightsMissing(self.name, needs)
 
     @classmethod
     def on_trial(cls, small: bool = False) -> RomeEngine:
         """With invented weights, to try runtimes with; `small`: the same code at a fraction of its size."""
-        return cls(noise=True, small=small)
+        return cls(EngineOptions(synthetic_weights=True), small=small)
 
     def warm_up(self) -> None:
         """Reads the weights and prepares what every frame needs: minutes, the first time that a GPU's kernels are compiled."""
@@ -108,7 +110,7 @@ class RomeEngine:
         model, by so much as the root mean square of their vertices (supplement, figure 8)."""
         return edited(self._network(), avatar, direction, millimetres)
 
-    def mesh(self, state: RomeState) -> Mesh:
+    def mesh(self, state: RomeState, side: int = SIDE, progress: Progress = lambda *_: None) -> Mesh:
         """The state's head as it is, with the colours that its views show of it."""
         return exported.mesh(self._network(), state)
 
@@ -123,14 +125,16 @@ class RomeEngine:
             with self._loading[here]:  # devices do not wait for each other
                 if here not in self._on:
                     made = self._made(here, chosen_precision(self._precision, here))
-                    self._on[here] = made.run_by(choose(self._runtime, here), self._views_at_once)
+                    self._on[here] = made.run_by(choose(self._runtime, here, self._options.built), self._views_at_once)
         return self._on[here]
 
     def _made(self, device: torch.device, precision: Precision) -> Rome:
         if self.noise:
             arch = synthetic.SMALL if self._small else Architecture()
             return synthetic.network(arch, device, precision.dtype, linear=self.linear)
-        return Rome.from_tensors(checkpoint.imported(self.linear), device=device, dtype=precision.dtype)
+        return Rome.from_tensors(
+            checkpoint.imported(self._options.weights, self.linear), device=device, dtype=precision.dtype
+        )
 
 
 def _device() -> torch.device:

@@ -31,12 +31,17 @@ def read(linear: Path) -> dict[str, Tensor]:
     return tensors | (under("mobile", weights.read(mobile, manifest_of("mobile"))) if mobile.is_file() else {})
 
 
-def bring(source: Path, progress: weights.Progress = lambda *_: None, beside: Mapping[str, Path] | None = None) -> Path:
-    """Import linear_hair.pth, published or distilled, with its basis. Returns where all of it lies now."""
+def bring(
+    source: Path,
+    folder: Path,
+    progress: weights.Progress = lambda *_: None,
+    beside: Mapping[str, Path] | None = None,
+) -> Path:
+    """Import linear_hair.pth, published or distilled, into `folder` with its basis. Returns where all of it lies now."""
     progress("reading", 0, 1)
     tensors = weights.finite(source, read(source), progress)
     note = {"source_sha256": weights.sha256(source, progress), "licence": PUBLISHED.licence}
-    return weights.keep(tensors, note, PUBLISHED, progress)
+    return weights.keep(tensors, note, PUBLISHED, folder, progress)
 
 
 def under(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

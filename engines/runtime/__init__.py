@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ RUNTIMES = ("trt", "graphs", "eager")
 "Fastest first, on a GPU."
 AUTO = "auto"
 "The best that is ready on a device; of TensorRT's engines, those that were built ahead."
-
-RUNTIME, PRECISION = "TELEQUILT_RUNTIME", "TELEQUILT_PRECISION"
-"The variables by which an operator chooses."
 
 
 class UnknownRuntime(ValueError):
@@ -114,13 +112,16 @@ def lacking() -> list[str]:
     return [package for package in ("tensorrt", "torch_tensorrt") if find_spec(package) is None]
 
 
-def choose(name: str, device: str | torch.device) -> Runtime:
-    """The runtime called `name` on `device`, or the best that there is, aloud. Raises UnknownRuntime."""
+def choose(name: str, device: str | torch.device, built: Path | None = None) -> Runtime:
+    """The runtime called `name` on `device`, or the best that there is, aloud. Raises UnknownRuntime.
+
+    `built`: the folder where engines that were built ahead are kept (EngineOptions.built); the default one if None.
+    """
     here = available(device)
     runs = name if check(name) in here else here[0]
     if name not in (AUTO, runs):
         say_once(f"runtime {name!r} is not to be had on {device}, so {runs!r} runs there instead")
-    return import_module(f"engines.runtime.{runs}").on(device, ahead_only=name == AUTO)
+    return import_module(f"engines.runtime.{runs}").on(device, ahead_only=name == AUTO, built=built)
 
 
 def check(name: str) -> str:

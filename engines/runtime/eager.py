@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -31,7 +32,7 @@ class Called:
         return result if out is None else out.copy_(result)
 
 
-def on(device: str | torch.device, ahead_only: bool = False) -> Eager:
+def on(device: str | torch.device, ahead_only: bool = False, built: Path | None = None) -> Eager:
     if torch.device(device).type == "cuda":
         whole_float32()
     return Eager()

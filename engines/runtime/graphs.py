@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -61,7 +62,7 @@ class Graphs:
         yield self.name, lambda: stage.module
 
 
-def on(device: str | torch.device, ahead_only: bool = False) -> Graphs:
+def on(device: str | torch.device, ahead_only: bool = False, built: Path | None = None) -> Graphs:
     return Graphs(whole(device))
 
 

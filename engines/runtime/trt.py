@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from engines import weights
+from engines.options import EngineOptions
 from engines.runtime import Run, Stage, say_once
 from engines.runtime.cache import Cache, Entry, Key, NotKept
 from engines.runtime.graphs import Graphs, Recording, Replayed, Turn, whole
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     import tensorrt  # pyright: ignore[reportMissingImports]
 
 BUILD = "python -m server engines build"
-
-
-def folder() -> Path:
-    """Where engines are kept: in the data directory, beside the weights."""
-    return weights.folder().parent / "engines"
 
 
 class BuildFailed(RuntimeError):
@@ -71,8 +66,8 @@ class Trt:
         return engine
 
 
-def on(device: str | torch.device, ahead_only: bool = False) -> Trt:
-    return Trt(whole(device), ahead_only, Cache(folder()))
+def on(device: str | torch.device, ahead_only: bool = False, built: Path | None = None) -> Trt:
+    return Trt(whole(device), ahead_only, Cache(built or EngineOptions().built))
 
 
 def ahead(stage: Stage) -> bool:

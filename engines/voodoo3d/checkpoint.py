@@ -39,9 +39,14 @@ def read(path: Path) -> dict[str, Tensor]:
     return weights.read(path, manifest())
 
 
-def bring(source: Path, progress: weights.Progress = lambda *_: None, beside: Mapping[str, Path] | None = None) -> Path:
-    """Import the published file. Returns where it lies now."""
-    return weights.bring(source, PUBLISHED, manifest(), progress)
+def bring(
+    source: Path,
+    folder: Path,
+    progress: weights.Progress = lambda *_: None,
+    beside: Mapping[str, Path] | None = None,
+) -> Path:
+    """Import the published file into `folder`. Returns where it lies now."""
+    return weights.bring(source, PUBLISHED, manifest(), folder, progress)
 
 
 def _constants() -> dict[str, Tensor]:

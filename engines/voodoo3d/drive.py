@@ -27,7 +27,7 @@ class Voodoo3dState:
 def drive(network: Voodoo3D, avatar: Voodoo3dAvatar, seen: FaceObservation, samples: Samples) -> Voodoo3dState:
     """One lift, one frontal march and the driver's part of the transfer; nothing while the avatar rests."""
     presence = float(np.clip(np.nan_to_num(seen.presence), 0.0, 1.0))
-    known = np.isfinite(seen.pose).all() and np.isfinite(seen.roll)
+    known = seen.posed
     pose = eased(rolled(seen.pose, seen.roll), presence) if known else optics.orbit(0)
     if presence == 0 or seen.crop is None:
         return Voodoo3dState(avatar.planes, pose)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,8 +12,9 @@ import torch
 from display.optics import Cameras
 from display.views import ViewSet
 from engines import noise
-from engines.contract import FaceObservation, Footprint, Needs, WeightsMissing
-from engines.runtime import AUTO, PRECISION, RUNTIME, Precision, Stage, check, check_precision, choose, chosen_precision
+from engines.contract import Abilities, FaceObservation, Footprint, Needs, WeightsMissing
+from engines.options import EngineOptions
+from engines.runtime import Precision, Stage, check, check_precision, choose, chosen_precision
 from engines.shared_volume import Sampling
 from engines.triplane import TriplaneField
 from engines.voodoo3d import checkpoint, stages, synthetic
@@ -23,8 +23,7 @@ from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, enrol
 from engines.voodoo3d.network import Voodoo3D
 from engines.voodoo3d.render import looking, render
-from engines.voodoo3d.warp import SUPERRESOLVED, Resolved, Warp, chosen_views
-from engines.weights import SYNTHETIC
+from engines.voodoo3d.warp import Resolved, Warp, chosen_views
 
 VIEWS_OF_A_QUILT = 24
 "Of our own screen: what marches are held against eager with."
@@ -37,52 +36,52 @@ class Voodoo3d:
 
     name: ClassVar[str] = "voodoo3d"
     wants: ClassVar[frozenset[str]] = frozenset({"crop", "matte"})
-    footprint: ClassVar[Footprint] = Footprint(
-        weights_bytes=717 * 10**6,  # 179 million float32, counted
-        drive_bytes=1500 * 2**20,  # estimated, as is the next
-        render_bytes=4800 * 2**20,  # eight views at the 0.6 GB that one takes on a CPU
-        drive_work=0.615,  # TMAC, counted (tests hold it)
-        view_work=0.207,
+    abilities: ClassVar[Abilities] = Abilities(
+        batches=True,
+        networks=True,
+        volume=True,
+        footprint=Footprint(
+            weights_bytes=717 * 10**6,  # 179 million float32, counted
+            drive_bytes=1500 * 2**20,  # estimated, as is the next
+            render_bytes=4800 * 2**20,  # eight views at the 0.6 GB that one takes on a CPU
+            drive_work=0.615,  # TMAC, counted (tests hold it)
+            view_work=0.207,
+        ),
     )
 
     def __init__(
         self,
-        network: Voodoo3D | None = None,
+        options: EngineOptions = EngineOptions(),
         *,
-        noise: bool | None = None,
+        network: Voodoo3D | None = None,
         samples: Samples = Samples(),
         sampling: Sampling = Sampling.SHARED_VOLUME,
-        runtime: str | None = None,
-        precision: str | None = None,
         views_at_once: int | None = None,
-        resolved: Resolved | None = None,
     ) -> None:
-        """With the imported weights, or with `network`, run as it is; `noise` says that its weights are synthetic.
-
-        `runtime` and `precision` are names from engines/runtime, by default the operator's choice, as is which views are
-        super-resolved (`resolved`); `views_at_once` is how many pictures are super-resolved together.
-        Raises WeightsMissing, UnknownRuntime.
+        """With the imported weights, or with `network`, run as it is; `views_at_once` is how many pictures are super-resolved
+        together. Raises WeightsMissing, UnknownRuntime.
         """
-        self.noise = os.environ.get(SYNTHETIC) == "1" if noise is None else noise
+        self.noise = options.synthetic_weights
         self.samples, self.sampling = samples, sampling
-        self._runtime = check(runtime or os.environ.get(RUNTIME, AUTO))
-        self._precision = check_precision(precision or os.environ.get(PRECISION, AUTO))
+        self._runtime, self._precision = check(options.runtime), check_precision(options.precision)
+        self._kept, self._place = options.built, checkpoint.PUBLISHED.place(options.weights)
         self._views_at_once = views_at_once
-        self.resolved = resolved or chosen_views(os.environ.get(SUPERRESOLVED, Resolved.EVERY.value))
+        self.resolved = chosen_views(options.superresolved)
         self._given = network
         self._loading: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
         self._on: dict[torch.device, Voodoo3D] = {} if network is None else {network.device: network}
-        if network is None and not self.noise and not checkpoint.PUBLISHED.place.is_file():
+        if network is None and not self.noise and not self._place.is_file():
             wanted = checkpoint.PUBLISHED
-            needs = Needs(f"{wanted.file} ({wanted.where})", str(wanted.place), wanted.command)
+            needs = Needs(f"{wanted.file} ({wanted.where})", str(self._place), wanted.command)
             raise WeightsMissing(self.name, needs)
 
     @classmethod
     def on_trial(cls, small: bool = False) -> Voodoo3d:
         """With invented weights, to try runtimes with; `small`: the same code at a fraction of its size."""
+        options = EngineOptions(synthetic_weights=True)
         if not small:
-            return cls(noise=True)
-        return cls(synthetic.network(Architecture(image=64, thin=16)), noise=True, samples=Samples(12, 12))
+            return cls(options)
+        return cls(options, network=synthetic.network(Architecture(image=64, thin=16)), samples=Samples(12, 12))
 
     def warm_up(self) -> None:
         """Reads the weights and prepares what every frame needs: minutes, the first time that a GPU's kernels are compiled."""
@@ -135,7 +134,7 @@ class Voodoo3d:
                 if here not in self._on:
                     made = self._made(here, chosen_precision(self._precision, here))
                     at_once = self._views_at_once or pictures_at_once(self.resolved, here)
-                    self._on[here] = made.run_by(choose(self._runtime, here), at_once)
+                    self._on[here] = made.run_by(choose(self._runtime, here, self._kept), at_once)
         return self._on[here]
 
     def _made(self, device: torch.device, precision: Precision) -> Voodoo3D:
@@ -143,7 +142,7 @@ class Voodoo3d:
             return Voodoo3D.from_tensors(self._given.state_dict(), self._given.arch, device, precision.dtype)
         if self.noise:
             return synthetic.network(device=device, dtype=precision.dtype)
-        return Voodoo3D.from_checkpoint(checkpoint.PUBLISHED.place, device=device, dtype=precision.dtype)
+        return Voodoo3D.from_checkpoint(self._place, device=device, dtype=precision.dtype)
 
 
 def pictures_at_once(resolved: Resolved, device: torch.device) -> int | None:

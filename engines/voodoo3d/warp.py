@@ -21,8 +21,6 @@ SAME = 0.06
 "World units (a head is 0.4 deep) by which two depths of one place may differ; the more they do the less it counts."
 JUMP = 0.05
 "Where a depth picture falls away by this within three pixels a contour is, and the nearer side's depth holds."
-SUPERRESOLVED = "TELEQUILT_SUPERRESOLVED"
-"The variable by which an operator chooses."
 
 
 class Resolved(Enum):
@@ -47,7 +45,7 @@ def chosen_views(name: str) -> Resolved:
         return Resolved(name)
     except ValueError:
         known = ", ".join(each.value for each in Resolved)
-        raise UnknownRuntime(f"{SUPERRESOLVED} is {name!r}; views are super-resolved: {known}") from None
+        raise UnknownRuntime(f"no choice of super-resolved views is called {name!r}; there are: {known}") from None
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,7 @@ class Lobby:
         composed = partial(self._attached.take, channel.name) if self._attached is not None else None
         marked, layout, present = self._settings.mark, layout_for(self._codec), channel.presenter.present
         session = self._services.session(channel.engine, channel.avatar, present, marked, layout, composed, gone)
-        return session, getattr(self._services.engine(channel.engine), "parallel", False)
+        return session, self._services.engine(channel.engine).abilities.parallel
 
     async def _admit(self, channel: Channel, offer: Offer, screen: Screen) -> Accepted:
         self._still_there(channel)

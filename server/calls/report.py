@@ -22,7 +22,7 @@ class ChannelReport:
     avatar: str
     engine: str
     parallel: bool
-    "Its views are parallel projections, which a light-field display has to know (engines.contract.ProjectsInParallel)."
+    "Its views are parallel projections, which a light-field display has to know (engines.contract.Abilities)."
     since: float
     viewers: int
     "Those who are connected."

@@ -123,6 +123,7 @@ def open_services(settings: Settings) -> Services:
             min_free_bytes=settings.min_free_bytes,
         ),
         Deployments(partial(_planned, settings)),
+        partial(catalogue.load, options=settings.engine_options),
         observer=partial(Observer, landmarker=model),
         observe_portrait=partial(observe_portrait, landmarker=model),
     )
@@ -134,6 +135,6 @@ def planned(settings: Settings, engine: str, needs: Footprint | None) -> Planned
 
 
 def _planned(settings: Settings, engine: AnyEngine) -> Planned:
-    found = planned(settings, engine.name, getattr(engine, "footprint", None))
+    found = planned(settings, engine.name, engine.abilities.footprint)
     log.info("placed", engine=engine.name, placement=found.placement.name, why=" ".join(found.explanation))
     return found

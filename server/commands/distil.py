@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.commands import terminal
-from server.commands.options import SyntheticWeights
+from server.commands.options import SyntheticWeights, engine_options
 
 if TYPE_CHECKING:
     from engines.rome.distillation.run import Nearness, Report
@@ -53,7 +53,7 @@ def distil(
     ):
         found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in _pictures(photos)}
         out.mkdir(parents=True, exist_ok=True)
-        run = module.Distillation(out)
+        run = module.Distillation(out, engine_options(synthetic_weights=synthetic_weights))
         for done, (photo, path) in enumerate(found.items()):
             told("running the full model", done, len(found))
             try:

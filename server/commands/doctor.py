@@ -51,7 +51,7 @@ def examine(settings: Settings) -> list[Finding]:
         _memory,
         _packages,
         _tracker,
-        *(lambda listed=listed: _engine(listed) for listed in catalogue.listing()),
+        *(lambda listed=listed: _engine(listed, settings) for listed in catalogue.listing(settings.engine_options)),
         _gpu,
         compiler,
         lambda: _placement(settings),
@@ -121,11 +121,11 @@ def _tracker() -> Finding:
         return Finding("Face tracking", Health.FINE, "MediaPipe's bundled face models load")
 
 
-def _engine(listed: catalogue.Listed) -> Finding:
+def _engine(listed: catalogue.Listed, settings: Settings) -> Finding:
     if listed.failure is None:
         return Finding(f"Engine {listed.name}", Health.FINE, listed.summary)
     for wanted in catalogue.published():
-        if wanted.engine == listed.name and not wanted.place.is_file():
+        if wanted.engine == listed.name and not wanted.place(settings.engine_options.weights).is_file():
             return Finding(
                 f"Engine {listed.name}", Health.SLOWER, f"wants {wanted.file}, from {wanted.where}", wanted.command
             )
@@ -159,7 +159,7 @@ def compiler() -> Finding | None:
 
 def _placement(settings: Settings) -> Finding:
     try:
-        found = planned(settings, settings.engine, catalogue.footprint(settings.engine))
+        found = planned(settings, settings.engine, catalogue.abilities(settings.engine).footprint)
     except PlacementImpossible as failure:
         return Finding("Placement", Health.LACKING, str(failure), "python -m server placement")
     return Finding("Placement", Health.FINE, " ".join((*found.reasons, *found.roles)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.commands import terminal
+from server.commands.options import engine_options
 
 if TYPE_CHECKING:
     import torch
@@ -47,12 +48,12 @@ def list_engines(
     """What was built, whether it is of use now and why not, and what is still to be built."""
     from rich.console import Console
 
-    from engines.runtime import available, trt
+    from engines.runtime import available
     from engines.runtime.cache import Cache, Standing
 
     with _explained():
         wanted = [] if _why_not() else _wanted(engine, precision, synthetic_weights)
-    cache, table = Cache(trt.folder()), _table("stage", "GPU", "TensorRT", "precision", "MiB", "built", "is")
+    cache, table = Cache(engine_options().built), _table("stage", "GPU", "TensorRT", "precision", "MiB", "built", "is")
     colours = {Standing.READY: "green", Standing.STALE: "yellow", Standing.FOREIGN: "yellow", Standing.DAMAGED: "red"}
     ready = set()
     for entry in cache.entries():
@@ -92,7 +93,7 @@ def build(
             raise NothingToBuild(lack)
         opened = _opened(engine, synthetic_weights)
         precisions = {device: chosen_precision(precision, device) for device in _devices()}
-    cache, table, failed = Cache(trt.folder()), _table("stage", "GPU", "precision", "outcome"), 0
+    cache, table, failed = Cache(engine_options().built), _table("stage", "GPU", "precision", "outcome"), 0
     with _progress() as told:
         todo = [
             (stage, device)
@@ -235,7 +236,7 @@ def _wanted(engine: str, precision: str, synthetic_weights: bool) -> list[Key]:
 def _opened(engine: str, synthetic_weights: bool) -> Staged:
     from engines import catalogue
 
-    return catalogue.on_trial(engine) if synthetic_weights else catalogue.networks(engine)
+    return catalogue.on_trial(engine) if synthetic_weights else catalogue.networks(engine, engine_options())
 
 
 def _devices() -> list[torch.device]:

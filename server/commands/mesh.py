@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import catalogue, mesh
+from engines.options import EngineOptions
 from pipeline.preprocess.observer import observe_portrait
 from server.commands.render import OutputRefused
 from server.media import portraits
@@ -29,6 +30,7 @@ def sculpt(
     driver: Path | None = None,
     side: int = mesh.SIDE,
     *,
+    options: EngineOptions = EngineOptions(),
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Sculpture:
     """Write the avatar of `portrait` to `out` (.ply or .glb), with the expression of the photo `driver`, in its own world.
@@ -40,18 +42,17 @@ def sculpt(
     if not out.parent.is_dir():
         raise OutputRefused(f"the folder {out.parent} does not exist: mkdir -p {out.parent}")
     progress("loading the engine", 0, 0)
-    engine = catalogue.load(engine_name)
-    if not any(hasattr(engine, way) for way in ("field", "mesh", "surface")):
-        raise OutputRefused(
-            f"engine {engine_name!r} holds no head that a mesh could be taken from; voodoo3d, rome and parametric do"
-        )
+    able = [name for name in catalogue.names() if catalogue.abilities(name).volume or catalogue.abilities(name).mesh]
+    engine: Any = catalogue.load(engine_name, options)
+    if engine_name not in able:
+        raise OutputRefused(f"engine {engine_name!r} holds no head that a mesh could be taken from: {', '.join(able)}")
     progress("enrolling the portrait", 0, 0)
     seen = observe_portrait(portraits.from_file(portrait))
     avatar = engine.enrol(seen)
     moved = replace(seen, presence=0.0) if driver is None else observe_portrait(portraits.from_file(driver))
     state = engine.drive(avatar, moved)
     found = _surface(engine, state, side, progress)
-    noise = " of SYNTHETIC WEIGHTS: noise, not a face" if getattr(engine, "noise", False) else ""
+    noise = " of SYNTHETIC WEIGHTS: noise, not a face" if engine.noise else ""
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         mesh.write(found, part, f"Telequilt, engine {engine_name}{noise}; an AI avatar, not a scan")
@@ -65,13 +66,10 @@ def sculpt(
 
 def _surface(engine: Any, state: Any, side: int, progress: Callable[[str, int, int], None]) -> mesh.Mesh:
     """The engine's own mesh, or what is found in its volume. Raises OutputRefused, MeshingMissing."""
-    if hasattr(engine, "mesh"):
-        progress("colouring the mesh", 0, 0)
-        return engine.mesh(state)
     told = partial(progress, "looking for the surface")
     try:
-        if hasattr(engine, "surface"):
-            return engine.surface(state, side, told)
+        if engine.abilities.mesh:
+            return engine.mesh(state, side, told)
         return mesh.surface(engine.field(state), side, progress=told)
     except mesh.NoSurface as failure:
         raise OutputRefused(f"nothing to write: {failure}") from None

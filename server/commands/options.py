@@ -1,35 +1,35 @@
-"""Options that several commands take: how networks are run, and with which weights. What they say is put where engines look."""
+"""Options that several commands take: how networks are run, and with which weights. A flag wins over its TELEQUILT_* variable."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engines.runtime import PRECISION, RUNTIME, UnknownRuntime, check, check_precision
+from engines.runtime import UnknownRuntime, check, check_precision
+from server.commands.terminal import settings_of
 from server.settings import read_token
 
-
-def _use_synthetic_weights(wanted: bool) -> None:
-    if wanted:
-        from engines.weights import SYNTHETIC  # brings torch
-
-        os.environ[SYNTHETIC] = "1"
+if TYPE_CHECKING:
+    from engines.options import EngineOptions
 
 
-def _for_engines(variable: str, check: Callable[[str], str]) -> Callable[[str | None], str | None]:
-    """An option's callback: what it says is checked and put where engines look for it."""
+def engine_options(**flags: Any) -> EngineOptions:
+    """What the user wants of engines: `flags` that were given (None: not), and the environment for the rest."""
+    return settings_of({name: value for name, value in flags.items() if value not in (None, False)}).engine_options
+
+
+def _known(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+    """An option's callback: what it says is checked before anything starts."""
 
     def use(value: str | None) -> str | None:
-        if value is not None:
-            try:
-                os.environ[variable] = check(value)
-            except UnknownRuntime as unknown:
-                raise typer.BadParameter(str(unknown)) from None
-        return value
+        try:
+            return value if value is None else check(value)
+        except UnknownRuntime as unknown:
+            raise typer.BadParameter(str(unknown)) from None
 
     return use
 
@@ -38,7 +38,6 @@ SyntheticWeights = Annotated[
     bool,
     typer.Option(
         "--synthetic-weights",
-        callback=_use_synthetic_weights,
         help="For benchmarks and tests: run a neural engine without its weights. What it shows is noise, and says so.",
     ),
 ]
@@ -66,7 +65,7 @@ Runtime = Annotated[
     str | None,
     typer.Option(
         "--runtime",
-        callback=_for_engines(RUNTIME, check),
+        callback=_known(check),
         help="eager, graphs, trt, or auto: the best that is ready here; `engines` explains them.",
         show_default="auto",
         rich_help_panel=NETWORKS,
@@ -76,7 +75,7 @@ Precision = Annotated[
     str | None,
     typer.Option(
         "--precision",
-        callback=_for_engines(PRECISION, check_precision),
+        callback=_known(check_precision),
         help="float32, bfloat16, float16, or auto: float16 on a GPU, float32 on a processor.",
         show_default="auto",
         rich_help_panel=NETWORKS,

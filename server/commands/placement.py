@@ -15,10 +15,10 @@ from pipeline.devices.planner import GIB, Device, bytes_needed, chosen, work_of
 
 
 def shown(choice: str, devices: Sequence[Device], engines: Sequence[str], views: int) -> list[RenderableType]:
-    """The plan for each engine as a headline, a table and reasons. Raises as pipeline.planner.chosen and catalogue.footprint."""
+    """The plan for each engine as a headline, a table and reasons. Raises as pipeline.planner.chosen and catalogue.abilities."""
     parts: list[RenderableType] = []
     for engine in engines:
-        needs = catalogue.footprint(engine)
+        needs = catalogue.abilities(engine).footprint
         planned = chosen(choice, devices, engine, needs, views)
         parts.append(f"[bold]{engine}[/]: placement [bold]{planned.placement.name}[/], {views} views")
         parts.append(Padding(_table(planned.placement, devices, needs, views), (0, 0, 0, 2)))

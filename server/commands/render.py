@@ -22,7 +22,8 @@ from display.screen import PRODUCT, Screen, nearest_views, screen
 from display.tiling import OFF_AXIS
 from display.views import ViewSet
 from engines import catalogue
-from engines.contract import AnyEngine, ProjectsInParallel
+from engines.contract import Abilities, AnyEngine
+from engines.options import EngineOptions
 from pipeline.clock import StageClock
 from pipeline.devices.placement import preset
 from pipeline.executors import Failure
@@ -106,6 +107,7 @@ def render(
     target: Screen,
     engine_name: str = catalogue.DEFAULT,
     *,
+    options: EngineOptions = EngineOptions(),
     fill: tuple[int, int] | None = None,
     marked: bool = True,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
@@ -120,7 +122,7 @@ def render(
     out = checked_output(out, film)
     clip = clips.facts(driver)
     progress("loading the engine", 0, 0)
-    engine = catalogue.load(engine_name)
+    engine = catalogue.load(engine_name, options)
     engine.warm_up()
     progress("enrolling the portrait", 0, 0)
     avatar = engine.enrol(observe_portrait(portraits.from_file(portrait)))
@@ -146,6 +148,7 @@ class OffAxis:
     """
 
     name: ClassVar[str] = "off-axis"
+    abilities: ClassVar[Abilities] = Abilities(parallel=True)
     wants: ClassVar[frozenset[str]] = frozenset({"crop", "matte"})
 
     def __init__(self, engine: AnyEngine, rendered: Screen, film: Screen) -> None:
@@ -153,7 +156,8 @@ class OffAxis:
         self.warm_up, self.enrol, self.drive = engine.warm_up, engine.enrol, engine.drive
         self._shown = list(nearest_views(film.views, rendered.views))
         orbit = fan(rendered)
-        self._parallel = isinstance(engine, ProjectsInParallel) and engine.parallel
+        self.noise = engine.noise
+        self._parallel = engine.abilities.parallel
         self._matrices = offaxis.homographies(orbit, focus=rendered.focus, parallel=self._parallel)
         self._cameras = offaxis.reframed(orbit, self._matrices) if self._parallel else orbit
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engines.options import EngineOptions
 from server.commands import terminal
-from server.commands.options import SyntheticWeights
+from server.commands.options import SyntheticWeights, engine_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,8 @@ def restyle(
 
     mendable = (PortraitRejected, PortraitUnreadable, OutputRefused, WeightsMissing, FileNotFoundError)
     with terminal.explained(*mendable), terminal.progress(MofNCompleteColumn()) as told:
-        strip(portrait, out, direction or [0, 1, 2, 3], millimetres, told)
+        options = engine_options(synthetic_weights=synthetic_weights)
+        strip(portrait, out, direction or [0, 1, 2, 3], millimetres, options, told)
     typer.echo(f"{out}: {len(direction or range(4))} rows, from {-millimetres:g} to {millimetres:g} mm")
 
 
@@ -62,6 +64,7 @@ def strip(
     out: Path,
     directions: list[int],
     millimetres: float,
+    options: EngineOptions,
     progress: Callable[[str, int, int], None] = lambda what, done, of: None,
 ) -> None:
     """Write the pictures. Raises PortraitRejected, PortraitUnreadable, OutputRefused or WeightsMissing."""
@@ -78,7 +81,7 @@ def strip(
     if not out.parent.is_dir():
         raise OutputRefused(f"the folder {out.parent} does not exist: mkdir -p {out.parent}")
     progress("loading the engine", 0, 0)
-    engine: Any = catalogue.load("rome-linear")
+    engine: Any = catalogue.load("rome-linear", options)
     seen = observe_portrait(portraits.from_file(portrait))
     avatar, resting = engine.enrol(seen), replace(seen, presence=0.0)
     rows: list[np.ndarray] = []

@@ -16,7 +16,6 @@ import uvicorn
 
 from display.lenticular import CellTable
 from display.screen import screen as named
-from engines.runtime import PRECISION, RUNTIME
 from server import connections
 from server.commands import show
 from server.commands.options import Precision, Runtime, SyntheticWeights
@@ -97,11 +96,10 @@ def serve(
         "screen": screen,
     }
     flags |= {"placement": placement, "runtime": runtime, "precision": precision}
+    flags |= {"synthetic_weights": synthetic_weights or None}
     settings = settings_of({name: value for name, value in flags.items() if value is not None})
     _check_placement(settings)
     _check_libraries()
-    os.environ["TELEQUILT_DATA_DIR"] = str(settings.data_dir)  # engines, which know no settings, look there
-    os.environ[RUNTIME], os.environ[PRECISION] = settings.runtime, settings.precision
     _log_readably()
     typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
     from server.app import create_app  # heavy: --help should answer at once
@@ -130,7 +128,7 @@ def _check_placement(settings: Settings) -> None:
     from server.calls.services import planned
 
     with explained(PlacementImpossible, UnknownEngine, WeightsMissing):
-        planned(settings, settings.engine, catalogue.footprint(settings.engine))
+        planned(settings, settings.engine, catalogue.abilities(settings.engine).footprint)
 
 
 def _check_libraries() -> None:

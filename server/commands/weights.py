@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from server.commands.options import engine_options
 from server.commands.terminal import explained, progress
 
 app = typer.Typer(no_args_is_help=True, help="Published weights, for the engines that want some.")
@@ -50,9 +51,10 @@ def import_weights(
     with explained(CheckpointRejected, UnknownEngine, OSError), progress(TaskProgressColumn()) as told:
         beside = {"flame": flame, "deca": deca, "embedding": embedding}
         given = {name: path for name, path in beside.items() if path is not None}
-        places = [catalogue.bring_weights(file, engine, told, given)]
+        folder = engine_options().weights
+        places = [catalogue.bring_weights(file, folder, engine, told, given)]
         if linear is not None:
-            places.append(catalogue.bring_weights(linear, "rome-linear", told))
+            places.append(catalogue.bring_weights(linear, folder, "rome-linear", told))
     for place in places:
         typer.echo(f"{place} is ready:  python -m server serve --engine {place.stem}")
         typer.echo(f"  licence: {json.loads(note_of(place).read_text())['licence']}")
@@ -63,13 +65,14 @@ def list_weights() -> None:
     """Every engine: which weights it wants, whether they are here, where to get them, their licence."""
     from engines import catalogue
 
-    wanting = catalogue.published()
+    wanting, folder = catalogue.published(), engine_options().weights
     for name in catalogue.names():
         if name not in [wanted.engine for wanted in wanting]:
             typer.echo(f"{name}: wants none")
     for wanted in wanting:
-        here = wanted.place.is_file()
-        typer.echo(f"{wanted.engine}: {'here' if here else 'missing'}, {wanted.place}")
+        place = wanted.place(folder)
+        here = place.is_file()
+        typer.echo(f"{wanted.engine}: {'here' if here else 'missing'}, {place}")
         typer.echo(f"  published as {wanted.file} at {wanted.where}")
         typer.echo(f"  licence: {wanted.licence}")
         if not here:

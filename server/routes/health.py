@@ -78,7 +78,9 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.get("/api/engines")
     def engines() -> list[dict[str, Any]]:
-        return [asdict(row) | {"default": row.name == settings.engine} for row in catalogue.listing()]
+        return [
+            asdict(row) | {"default": row.name == settings.engine} for row in catalogue.listing(settings.engine_options)
+        ]
 
     @routes.get("/api/screens")
     async def all_screens() -> list[dict[str, Any]]:

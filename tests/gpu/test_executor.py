@@ -17,7 +17,7 @@ from display.optics import Cameras
 from display.quilt import compose
 from display.screen import Screen, fan_yaws
 from display.views import ViewSet
-from engines.contract import FaceObservation, Footprint
+from engines.contract import Abilities, FaceObservation, Footprint
 from pipeline.clock import StageClock
 from pipeline.devices import gpus, planner, timing
 from pipeline.devices.placement import Placement, preset
@@ -57,7 +57,8 @@ class GpuPaint:
 
     name: ClassVar[str] = "painted on a GPU"
     wants: ClassVar[frozenset[str]] = frozenset()
-    footprint: ClassVar[Footprint] = Footprint(2**20, 2**20, 2**20, drive_work=1.0, view_work=1.0)
+    abilities: ClassVar[Abilities] = Abilities(footprint=Footprint(2**20, 2**20, 2**20, drive_work=1.0, view_work=1.0))
+    noise = False
 
     def __init__(self, cycles: int = 0) -> None:
         self.cycles = cycles
@@ -273,5 +274,5 @@ def test_the_planner_takes_the_gpus_that_are_here():
     found = gpus.present()
     assert [one.name for one in found] == [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     assert all(0 < one.free_bytes <= one.memory_bytes for one in found)
-    planned = planner.chosen("auto", found[:1], "engine", GpuPaint.footprint, 24)
+    planned = planner.chosen("auto", found[:1], "engine", GpuPaint.abilities.footprint, 24)
     assert planned.placement == preset("one-gpu") or "left out" in " ".join(planned.explanation)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engines.contract import FaceObservation, Needs, WeightsMissing
+from engines.options import EngineOptions
 from engines.rome import checkpoint, synthetic
 from engines.rome.architecture import Architecture
 from engines.rome.distillation import components
@@ -23,7 +24,7 @@ from engines.rome.distillation.samples import Samples, own_picture_error, sample
 from engines.rome.network import Rome
 from engines.rome.offsets import Basis
 from engines.runtime.eager import on as eagerly
-from engines.weights import SYNTHETIC, Progress
+from engines.weights import Progress
 
 HELD_OUT = 10
 "One portrait in so many is not trained with, where there are as many."
@@ -63,13 +64,12 @@ class Report:
 class Distillation:
     """A folder that becomes a basis: `linear_hair.pth`, `u_full.pt`, `mean_deform.pt` and `report.json`."""
 
-    def __init__(self, out: Path, *, noise: bool | None = None, small: bool = False) -> None:
-        """`noise`: the full model with synthetic weights, by default as the operator said. Raises WeightsMissing."""
-        noise = os.environ.get(SYNTHETIC) == "1" if noise is None else noise
-        self.out, self._noise, self._arch = out, noise, synthetic.SMALL if small else Architecture()
-        if not noise and not checkpoint.PUBLISHED.place.is_file():
-            wanted = checkpoint.PUBLISHED
-            raise WeightsMissing("rome", Needs(f"{wanted.file} ({wanted.where})", str(wanted.place), wanted.command))
+    def __init__(self, out: Path, options: EngineOptions = EngineOptions(), *, small: bool = False) -> None:
+        """With the full model's imported weights, or synthetic ones where `options` say so. Raises WeightsMissing."""
+        self.out, self._options, self._arch = out, options, synthetic.SMALL if small else Architecture()
+        wanted, place = checkpoint.PUBLISHED, checkpoint.PUBLISHED.place(options.weights)
+        if not options.synthetic_weights and not place.is_file():
+            raise WeightsMissing("rome", Needs(f"{wanted.file} ({wanted.where})", str(place), wanted.command))
         self._samples = Samples(out / "samples")
         self._full: Rome | None = None
         self._photos: list[str] = []
@@ -93,7 +93,9 @@ class Distillation:
         return self._full
 
     def _tensors(self) -> dict[str, Tensor]:
-        return synthetic.tensors(self._arch) if self._noise else checkpoint.imported(linear=False)
+        if self._options.synthetic_weights:
+            return synthetic.tensors(self._arch)
+        return checkpoint.imported(self._options.weights, linear=False)
 
     def _made(self, tensors: dict[str, Tensor]) -> Rome:
         device = "cuda" if torch.cuda.is_available() else "cpu"
