@@ -25,6 +25,7 @@ from benchmarks.lib.harness import RESULTS, parser, show, write
 from display.optics import fan
 from display.screen import PRODUCT, screen
 from engines.contract import CROP, FaceObservation
+from engines.options import EngineOptions
 from engines.rome.engine import RomeEngine
 from engines.rome.linear import LinearRomeEngine
 from engines.rome.render import on_screen
@@ -40,13 +41,14 @@ GOAL_FPS = 40
 
 def main() -> None:
     wanted = _parsed()
-    given: dict[str, Any] = {"noise": wanted.small or wanted.synthetic_weights or None, "small": wanted.small}
-    engines = [
-        kind(**given, runtime=wanted.runtime, precision=wanted.precision) for kind in (RomeEngine, LinearRomeEngine)
-    ]
+    invented = wanted.small or wanted.synthetic_weights
+    options = EngineOptions(runtime=wanted.runtime, precision=wanted.precision, synthetic_weights=invented)
+    engines = [kind(options, small=wanted.small) for kind in (RomeEngine, LinearRomeEngine)]
     with torch.inference_mode():
         found = {engine.name: measured(engine, wanted.frames) for engine in engines}
-    view, drive = RomeEngine.footprint.view_work, RomeEngine.footprint.drive_work
+    needs = RomeEngine.abilities.footprint
+    assert needs is not None
+    view, drive = needs.view_work, needs.drive_work
     floor = {"macs": 1e12 * (24 * view + drive), "ms": 2e15 * (24 * view + drive) / FLOPS}
     rows = [[f"{name}: {what}", f"{ms:.2f}"] for name, one in found.items() for what, ms in one["ms"].items()]
     rows += [
