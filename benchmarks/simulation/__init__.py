@@ -1,1 +1,1 @@
-"""Sessions in virtual time, and how far that agrees with real ones."""
+"""Sessions in virtual time, told by the product's own session, stages and executor."""

@@ -1,4 +1,5 @@
-"""Figure: everything of the portrait around the face: hair, ears, neck, shoulders; and the sides that no photo shows.
+"""Figure: the body and hair mesh: everything of the portrait around the face (ears, neck and shoulders too), and the sides that no
+photo shows.
 
 The face's outline is kept, the rest is rounded back from it to the figure's outline, a soft fringe hangs on that outline, and a
 shell behind it carries the mirrored hair and skin that come into sight when the head turns.
@@ -35,17 +36,19 @@ SIDE_DEPTH = 0.05
 
 @dataclass(frozen=True)
 class Surround:
-    """Two sheets and how their points follow the face."""
+    """The mesh around the face: two sheets, and how their points follow it."""
 
     front: Sheet
     "Its first 36 points are the face's OVAL; the face's own triangles are not in it."
     back: Sheet
+    "The shell behind, only seen from behind and the sides."
     follow_front: np.ndarray
     "[Nf, 36] float32: how much each point follows each OVAL point's movement."
 
 
 def face_area(landmarks: np.ndarray, side: int, shift: float) -> np.ndarray:
-    """[side, side] bool: where the face's mesh lies in the picture, eyes and mouth included."""
+    """[side, side] bool: where the face's mesh lies in a picture, eyes and mouth included. `landmarks` [478, 3] in crop pixels,
+    which lie `shift` pixels further right and down in that picture."""
     area = np.zeros((side, side), np.uint8)
     at = (landmarks[:, :2] + shift).round().astype(np.int32)
     for triangle in at[face_triangles()]:
@@ -56,20 +59,21 @@ def face_area(landmarks: np.ndarray, side: int, shift: float) -> np.ndarray:
 
 
 def _face_border(landmarks: np.ndarray) -> np.ndarray:
-    """[M, 3] the points at the rim of the face as the picture shows it: its OVAL, or the fold beyond which it turns away."""
+    """[M, 3] crop pixels: those of `landmarks` [478, 3] at the rim of the face as the picture shows it: its OVAL, or the fold
+    beyond which it turns away."""
     area = face_area(landmarks, SIDE, PAD)
     return landmarks[:468][_distance(area, landmarks[:468, :2] + PAD) < 6.0]
 
 
 def _outline(inner: np.ndarray) -> np.ndarray:
-    """[M, 2] points round the figure's firm part, about STEP apart (continued-crop pixels)."""
+    """[M, 2] float32 points round the figure's firm part `inner` [SIDE, SIDE] bool, about STEP apart (continued-crop pixels)."""
     found, _ = cv2.findContours(inner.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = max(found, key=cv2.contourArea)[:, 0].astype(np.float32) + 0.5
     return points[:: max(int(STEP * 0.6), 1)]
 
 
 def _grid(mask: np.ndarray, step: float) -> np.ndarray:
-    """[K, 2] points of a triangular grid that lie in the mask."""
+    """[K, 2] float32 points of a triangular grid, `step` pixels apart, that lie in `mask` [SIDE, SIDE] bool."""
     ys = np.arange(step / 2, SIDE, step * 0.87)
     rows = [np.stack([np.arange((j % 2) * step / 2, SIDE, step), np.full(len(np.arange((j % 2) * step / 2, SIDE, step)), y)], 1)
             for j, y in enumerate(ys)]  # fmt: skip
@@ -79,6 +83,7 @@ def _grid(mask: np.ndarray, step: float) -> np.ndarray:
 
 
 def _distance(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """[N] float32: how many pixels each of `points` [N, 2] lies inside `mask` [SIDE, SIDE] bool; 0 outside."""
     field = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     cell = np.clip(points.astype(int), 0, SIDE - 1)
     return field[cell[:, 1], cell[:, 0]]
@@ -121,17 +126,19 @@ def build(landmarks: np.ndarray, width: float, alpha: np.ndarray, back_origin: t
 
 
 def _nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """[N] the index of the nearest of `targets` [M, 2] to each point."""
+    """[N] the index of the nearest of `targets` [M, 2] to each of `points` [N, 2]."""
     return np.asarray(KDTree(targets).query(points)[1])
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
+    """[H, W] bool: the largest connected part of `mask` [H, W] bool."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA])) if count > 1 else mask
 
 
 def _outline_depth(points: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
-    """Depth of the figure's outline beside each point: the head's middle, and further back for the shoulders."""
+    """[N] depth of the figure's outline beside each of `points` [N, 2]: the head's middle, and further back for the shoulders.
+    `landmarks` [478, 3], `width` the face's, both in crop pixels."""
     head = float(landmarks[CHEEKS, 2].mean()) + SIDE_DEPTH * width
     below = smooth((points[:, 1] - PAD - landmarks[CHIN, 1]) / (0.5 * width))
     return head + below * 0.12 * width
@@ -140,6 +147,8 @@ def _outline_depth(points: np.ndarray, landmarks: np.ndarray, width: float) -> n
 def _front_depth(
     points: np.ndarray, landmarks: np.ndarray, width: float, firm: np.ndarray, contour: np.ndarray
 ) -> np.ndarray:
+    """[N] depth of the front sheet at `points` [N, 2] (continued-crop pixels): the face's at its border, rounded back to the outline
+    `contour` [M, 2] of the figure `firm` [SIDE, SIDE] bool. `landmarks` [478, 3], `width` the face's."""
     border = _face_border(landmarks)
     distance = np.linalg.norm(points[:, None] - (border[None, :, :2] + PAD), axis=2)
     weight = 1.0 / (distance**2 + 16.0) ** 1.5
@@ -170,7 +179,8 @@ def _back(
     contour: np.ndarray,
     origin: tuple[float, float],
 ) -> Sheet:
-    """The shell: the firm figure once more, bulging away from the viewer, wound to be seen from behind and the sides."""
+    """The shell: the figure `firm` [SIDE, SIDE] bool once more, bulging away from the viewer, wound to be seen from behind and the
+    sides. `contour` [M, 2] is its outline, `origin` where its half-size texture lies in the atlas."""
     within = cv2.erode(firm.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
     points = np.concatenate([contour, _grid(within, 1.5 * STEP)]).astype(np.float32)
     triangles = Delaunay(points).simplices
@@ -193,8 +203,9 @@ def _back(
 
 
 def _lip(contour: np.ndarray, lip_z: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A band that reaches from the shell's rim forward under the figure's front, so that nobody looks between the two:
-    (places [M, 2], depths [M], triangles into the contour's points, the band's beginning at `first`)."""
+    """A band that reaches from the shell's rim, `contour` [M, 2], forward to `lip_z` [M] under the figure's front, so that nobody
+    looks between the two:
+    (places [M, 2], depths [M], triangles [2 M, 3] into the contour's points, the band's beginning at `first`)."""
     along = np.roll(contour, -1, axis=0) - np.roll(contour, 1, axis=0)
     x, y = contour.T
     clockwise = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) > 0
@@ -209,8 +220,9 @@ def _lip(contour: np.ndarray, lip_z: np.ndarray, first: int) -> tuple[np.ndarray
 def _rim_depth(
     landmarks: np.ndarray, width: float, firm: np.ndarray, contour: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """[M] where the shell begins: level with the outline, but never in front of the face's own rim, whose points are sparser.
-    And [M] by how much its lip may come forward from there: the face is steep at its rim, an ear or a shoulder is not."""
+    """[M] depth where the shell begins at `contour` [M, 2]: level with the outline, but never in front of the face's own rim, whose
+    points are sparser. And [M] by how much its lip may come forward from there: the face is steep at its rim, an ear or a shoulder
+    is not."""
     rim = _front_depth(contour, landmarks, width, firm, contour) + 0.5
     border = _face_border(landmarks)
     distance, near = KDTree(border[:, :2] + PAD).query(contour, k=3)
@@ -221,7 +233,8 @@ def _rim_depth(
 
 
 def still_weight(y: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
-    """[N] how much each point takes part in the head's turning: 1 on the head, 0 on the torso, smooth down the neck."""
+    """[N] float32: how much a point at height `y` [N] (crop pixels) takes part in the head's turning: 1 on the head, 0 on the torso,
+    smooth down the neck. `landmarks` [478, 3], `width` the face's."""
     chin = landmarks[CHIN, 1]
     begin, end = chin - 0.02 * width, min(chin + 0.5 * width, CROP + 20.0)
     return (1.0 - smooth((y - begin) / max(end - begin, 0.15 * width))).astype(np.float32)

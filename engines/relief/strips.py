@@ -1,6 +1,6 @@
-"""Strips: the renderer's inner loops. A turn about the vertical axis keeps every point in its pixel row, so all views share
-one cut of the mesh into rows. Per frame each row is cut once, textured once and thinned to a few straight pieces ("strips");
-per view only the ends of the strips are turned and their ready colours laid out, nearest first.
+"""Strips: the renderer's inner loops, over scanline spans. A turn about the vertical axis keeps every point in its pixel row, so
+all views share one cut of the mesh into rows. Per frame each row is cut once, textured once and thinned to a few straight pieces
+("strips"); per view only the ends of the strips are turned and their ready colours laid out, nearest first.
 
 Knows nothing of faces. All lengths are tile pixels, x right, y down, z into the scene. Pixels are RGBA packed little-endian.
 The plain twin is plain_raster.py.
@@ -56,8 +56,8 @@ def cut(
     beside: np.ndarray,  # [T, 3] int32: the triangle across edge k (from corner k to k+1), or -1
     row0: int,
     row1: int,
-    first: np.ndarray,
-    base: np.ndarray,
+    first: np.ndarray,  # [T] int32, as count_rows left it
+    base: np.ndarray,  # [T] int32, likewise
     at: np.ndarray,  # [rows] int32: where in `listed` each row's next span goes; moved on
     ends: np.ndarray,  # [S, 10] float32 out: x, z, u, v, light where the span begins, then where it ends
     links: np.ndarray,  # [S, 2] int32 out: the neighbouring triangle before and after, or -1
@@ -99,7 +99,8 @@ def cut(
 
 @_jit
 def _texel(texture: np.ndarray, u: int, v: int) -> np.uint32:
-    """The texture [H, W] uint32 at (u, v) in 1/65536 texels from the middle of the first one, bilinear. No border check."""
+    """The texture [H, W] uint32 at (u, v) in 1/65536 texels from the middle of the first one, bilinear. No border check: _fixed
+    keeps off it."""
     x, y = u >> 16, v >> 16
     wx = np.uint32((u >> 8) & 255)
     wy = np.uint32((v >> 8) & 255)
@@ -138,7 +139,8 @@ def _over(under: np.uint32, pixel: np.uint32, weight: np.uint32) -> np.uint32:
 
 @_jit
 def _straight_until(chain: np.ndarray, i: int, n: int) -> int:
-    """The furthest chain point up to which points i.. are one straight piece, within STRAIGHT, in place and in texture."""
+    """The furthest of the first `n` points of `chain` [M, 5] (x, z, u, v, light) up to which points i.. are one straight piece in
+    x and z, within STRAIGHT; at most 25 spans on."""
     j = i + 1
     while j + 1 < n and j + 1 - i <= 24:
         k = j + 1
@@ -168,7 +170,12 @@ def _fixed(place: float, size: int) -> int:
 
 @_jit
 def _sample_piece(
-    chain: np.ndarray, i: int, j: int, texture: np.ndarray, colours: np.ndarray, at: int
+    chain: np.ndarray,  # [M, 5] float32: x, z, u, v, light
+    i: int,
+    j: int,
+    texture: np.ndarray,  # [H, W] uint32
+    colours: np.ndarray,  # [C] uint32 out
+    at: int,
 ) -> tuple[int, bool | np.bool_]:
     """Colours along chain points i..j, evenly spaced in place, into colours[at:]. Returns (how many, whether all opaque); -1 of
     them where there is no room."""
@@ -221,7 +228,7 @@ def _sample_piece(
 
 @_jit
 def _ever_seen(dx: float, dz: float, cosines: np.ndarray, sines: np.ndarray) -> bool:
-    """Whether a piece with this extent faces any of the views."""
+    """Whether a piece of this extent in x and z faces any of the V views; `cosines` and `sines` [V] as in render_rows."""
     most = 0.0
     for k in range(len(cosines)):
         most = max(most, dx * cosines[k] + dz * sines[k])
@@ -232,17 +239,17 @@ def _ever_seen(dx: float, dz: float, cosines: np.ndarray, sines: np.ndarray) -> 
 def _string(
     spans: np.ndarray,  # [K] span indices of one row
     row: int,
-    first: np.ndarray,
-    base: np.ndarray,
-    ends: np.ndarray,
-    links: np.ndarray,
-    owner: np.ndarray,
-    culled: np.ndarray,
-    cosines: np.ndarray,  # [V]
-    sines: np.ndarray,
-    texture: np.ndarray,
+    first: np.ndarray,  # [T] int32, as count_rows left it
+    base: np.ndarray,  # [T] int32, likewise
+    ends: np.ndarray,  # [S, 10] float32, as cut left it
+    links: np.ndarray,  # [S, 2] int32, likewise
+    owner: np.ndarray,  # [S] int32, likewise
+    culled: np.ndarray,  # [T] bool: only seen from its front
+    cosines: np.ndarray,  # [V] float32
+    sines: np.ndarray,  # [V] float32
+    texture: np.ndarray,  # [H, W] uint32
     taken: np.ndarray,  # [S] bool scratch, False on entry
-    chain: np.ndarray,  # [M, 5] scratch
+    chain: np.ndarray,  # [M, 5] float32 scratch: x, z, u, v, light
     knots: np.ndarray,  # [M, 2] float32 out: x, z of every strip end
     strips: np.ndarray,  # [M, 4] int32 out: first knot (the next is its second), first colour, how many (0: never seen), flags
     colours: np.ndarray,  # [C] uint32 out
@@ -299,11 +306,11 @@ def _string(
 
 @_jit
 def _lay(
-    strips: np.ndarray,
-    n_strips: int,
-    x: np.ndarray,  # [M] knots as this view sees them
-    z: np.ndarray,
-    colours: np.ndarray,
+    strips: np.ndarray,  # [M, 4] int32, as _string left it
+    n_strips: int,  # how many of them count
+    x: np.ndarray,  # [M] float32: knots as this view sees them
+    z: np.ndarray,  # [M] float32: their depth
+    colours: np.ndarray,  # [C] uint32, as _string left it
     out: np.ndarray,  # [W] uint32 one row of one view
     depth: np.ndarray,  # [W] float32 scratch
 ) -> None:
@@ -354,7 +361,8 @@ def _lay(
 
 @_jit
 def _soften_edge(out: np.ndarray, depth: np.ndarray, x: float, z: float, solid_left: bool) -> None:
-    """Blend the pixel that a silhouette at x passes through by how much of it is covered."""
+    """Blend the pixel of `out` [W] uint32 that a silhouette at x, of depth z, passes through by how much of it is covered. `depth`
+    [W] float32 as _lay left it; `solid_left`: the surface lies left of x."""
     width = out.shape[0]
     p = math.floor(x)
     if p < 1 or p >= width - 1:
@@ -371,7 +379,12 @@ def _soften_edge(out: np.ndarray, depth: np.ndarray, x: float, z: float, solid_l
 
 @_jit
 def _soften(
-    strips: np.ndarray, n_strips: int, x: np.ndarray, z: np.ndarray, out: np.ndarray, depth: np.ndarray
+    strips: np.ndarray,  # [M, 4] int32, as _string left it
+    n_strips: int,
+    x: np.ndarray,  # [M] float32: knots as this view sees them
+    z: np.ndarray,  # [M] float32: their depth
+    out: np.ndarray,  # [W] uint32: one row of one view, changed in place
+    depth: np.ndarray,  # [W] float32, as _lay left it
 ) -> None:
     """Antialias where a surface turns away or stops in front of another."""
     for k in range(n_strips):

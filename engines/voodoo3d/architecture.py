@@ -20,10 +20,12 @@ class Architecture:
 
     @property
     def planes(self) -> int:
+        """Side of the tri-plane's planes."""
         return self.image // 2
 
     @property
     def marched(self) -> int:
+        """Side in pixels of a ray-marched picture."""
         return self.image // 4
 
     @property
@@ -37,5 +39,6 @@ class Architecture:
         return self.thinned(1024)
 
     def thinned(self, channels: int) -> int:
+        """How many of the official network's `channels` this one has; a multiple of `thin`."""
         assert channels % self.thin == 0, (channels, self.thin)
         return channels // self.thin

@@ -21,15 +21,17 @@ def with_coordinates(image: Tensor) -> Tensor:
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride], rounded up; `kernel` is odd, zeros beyond the border."""
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
 
 
 def doubled(image: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, C, 2 H, 2 W], bilinear."""
     return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Residual(nn.Module):
-    """ResNet basic block whose batch norms were folded away before training."""
+    """ResNet basic block (arXiv 1512.03385) whose batch norms were folded away before training."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -39,6 +41,7 @@ class Residual(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, 2))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W], or half the side where `outputs` are not `inputs`; nothing below 0."""
         shortcut = self.downsample(x) if hasattr(self, "downsample") else x
         return F.relu(self.conv2(F.relu(self.conv1(x))) + shortcut)
 
@@ -54,6 +57,7 @@ class Stem(nn.Module):
         self.layer2 = nn.Sequential(Residual(narrow, wide), *(Residual(wide, wide) for _ in range(3)))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, 5, S, S] -> [B, 128, S/8, S/8]."""
         return self.layer2(self.layer1(F.max_pool2d(F.relu(self.conv1(x)), 3, 2, 1)))
 
 
@@ -61,6 +65,7 @@ class PooledEverywhere(nn.Sequential):
     """The picture's mean, through a 1x1 convolution, at every pixel."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C', H, W]."""
         return super().forward(input).expand(-1, -1, *input.shape[2:])
 
 
@@ -78,6 +83,7 @@ class AtrousPyramid(nn.Module):
         self.project = nn.Sequential(nn.Conv2d(5 * outputs, outputs, 1), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
         return self.project(torch.cat([branch(x) for branch in self.convs], 1))
 
 
@@ -91,6 +97,7 @@ class DeepLab(nn.Module):
         self.decoder = nn.Sequential(AtrousPyramid(arch.thinned(128), wide), conv(wide, wide), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
+        """As the class says; S a multiple of 8."""
         return self.decoder(self.encoder(x))
 
 
@@ -103,9 +110,11 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> tokens [B, H/2 * W/2, width]."""
         return self.tokens(self.proj(x))
 
     def tokens(self, projected: Tensor) -> Tensor:
+        """What `proj` made, [B, width, H/2, W/2], as tokens [B, H/2 * W/2, width]."""
         return self.norm(projected.flatten(2).transpose(1, 2))
 
 
@@ -123,6 +132,7 @@ class Attention(nn.Module):
             self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, side: int) -> Tensor:
+        """Tokens [B, side * side, width] -> the same shape."""
         batch, _, width = x.shape
         source = x if self.reduction == 1 else self.norm(self.sr(as_map(x, side)).flatten(2).transpose(1, 2))
         query = self.q(x).view(batch, -1, self.heads, width // self.heads).transpose(1, 2)
@@ -132,11 +142,14 @@ class Attention(nn.Module):
 
 
 class DepthwiseOnTokens(nn.Module):
+    """A 3x3 depthwise convolution of the map that tokens make up."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.dwconv = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, x: Tensor, side: int) -> Tensor:
+        """Tokens [B, side * side, width] -> the same shape."""
         return self.dwconv(as_map(x, side)).flatten(2).transpose(1, 2)
 
 
@@ -150,16 +163,20 @@ class MixFeedForward(nn.Module):
         self.fc2 = nn.Linear(2 * width, width)
 
     def forward(self, x: Tensor, side: int) -> Tensor:
+        """Tokens [B, side * side, width] -> the same shape."""
         return self.fc2(F.gelu(self.dwconv(self.fc1(x), side)))
 
 
 class Block(nn.Module):
+    """A transformer block of SegFormer (arXiv 2105.15203): attention, then the feed-forward layer, each added to what came in."""
+
     def __init__(self, width: int, heads: int, reduction: int = 1) -> None:
         super().__init__()
         self.norm1, self.attn = nn.LayerNorm(width), Attention(width, heads, reduction)
         self.norm2, self.mlp = nn.LayerNorm(width), MixFeedForward(width)
 
     def forward(self, x: Tensor, side: int) -> Tensor:
+        """Tokens [B, side * side, width] -> the same shape."""
         x = x + self.attn(self.norm1(x), side)
         return x + self.mlp(self.norm2(x), side)
 
@@ -172,5 +189,5 @@ def as_map(tokens: Tensor, side: int) -> Tensor:
 
 
 def unshuffled(tokens: Tensor, side: int) -> Tensor:
-    """Tokens of width 4 C as a map [B, C, 2 side, 2 side]."""
+    """Tokens [B, side * side, 4 C] as a map [B, C, 2 side, 2 side]."""
     return F.pixel_shuffle(as_map(tokens, side), 2)

@@ -25,11 +25,13 @@ class FusedSuperResolution(nn.Module):
         self._energies = [layer.modulated_conv.energies() for layer in self._layers]
 
     def forward(self, rgb: Tensor) -> Tensor:
+        """SuperResolution.forward: [V, 3, S/4, S/4] -> [V, 3, S, S], about -1..1, not clamped."""
         latents, conditions = _seen(self.network, rgb)
         return self._decoded(latents, conditions)
 
     def _decoded(self, latents: Tensor, conditions: list[Bend]) -> Tensor:
-        """StyleDecoder.forward. A layer's style is put onto its input by the layer before where nobody else reads that."""
+        """StyleDecoder.forward: `latents` [V, 2 L + 2, 512], L conditions -> [V, 3, S, S]. A layer's style is put onto its input
+        by the layer before where nobody else reads that."""
         from engines.kernels.convolved import doubled, doubled_onto  # needs Triton
 
         decoder, layers = self.network.stylegan_decoder, self._layers
@@ -49,7 +51,8 @@ class FusedSuperResolution(nn.Module):
     def _layer(
         self, k: int, x: Tensor, style: Tensor, bend: Bend | None = None, next_style: Tensor | None = None
     ) -> Tensor:
-        """StyleConv.forward of an input that has its style already."""
+        """StyleConv.forward, the `k`th, of an input [V, inputs, H, H] that has its `style` [V, inputs] already; the result
+        [V, outputs, H, H] is bent by `bend` and carries `next_style` [V, outputs]."""
         from engines.kernels.modulated import finish
 
         layer, noise = self._layers[k], self.network.stylegan_decoder.noises.get_buffer(f"noise{k}")
@@ -59,7 +62,7 @@ class FusedSuperResolution(nn.Module):
 
 
 def _seen(network: SuperResolution, rgb: Tensor) -> tuple[Tensor, list[Bend]]:
-    """SuperResolution.seen; the conditions want their biases yet."""
+    """SuperResolution.seen of `rgb` [V, 3, S/4, S/4]; the conditions want their biases yet."""
     from engines.kernels.convolved import settled
 
     x = F.interpolate(rgb, size=network.size, mode="bilinear", align_corners=False)
@@ -83,13 +86,13 @@ def _seen(network: SuperResolution, rgb: Tensor) -> tuple[Tensor, list[Bend]]:
 
 
 def _unbiased(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Tensor]:
-    """A convolution without its bias, and that."""
+    """A convolution without its bias, [V, outputs, H, W], and that, [outputs]."""
     assert conv.bias is not None
     return F.conv2d(x, conv.weight, padding=conv.padding), conv.bias
 
 
 def _halving(block: Resized, x: Tensor) -> Tensor:
-    """Resized.forward."""
+    """Resized.forward: [V, inputs, H, W] -> [V, outputs, H/2, W/2]."""
     from engines.kernels.convolved import halved, settled
 
     shortcut = block.skip(halved(x))
@@ -97,14 +100,14 @@ def _halving(block: Resized, x: Tensor) -> Tensor:
 
 
 def _doubling(block: Resized, x: Tensor) -> Tensor:
-    """Resized.forward."""
+    """Resized.forward: [V, inputs, H, W] -> [V, outputs, 2 H, 2 W]."""
     from engines.kernels.convolved import doubled, doubled_onto
 
     return doubled_onto(*_unbiased(block.conv2, doubled(*_unbiased(block.conv1, x))), block.skip(x))
 
 
 def _condition(head: nn.Sequential, x: Tensor) -> tuple[Tensor, Tensor]:
-    """superres.head, without its last bias, and that."""
+    """superres.head of `x` [V, C, H, H] without its last bias, [V, C, H, H], and that, [C]."""
     from engines.kernels.convolved import settled
 
     first, last = head[0], head[2]
@@ -114,7 +117,9 @@ def _condition(head: nn.Sequential, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _colours(layer: ToRgb, x: Tensor, latent: Tensor) -> Tensor:
-    """ToRgb.forward without its bias, channels last. The style goes onto the three rows of weights, so that the picture is read
+    """ToRgb.forward without its bias, [V, 3, H, W] with channels last, of `x` [V, C, H, W] and `latent` [V, 512].
+
+    The style goes onto the three rows of weights, so that the picture is read
     once and not written."""
     views, _, height, width = x.shape
     weight = layer.modulated_conv.weight[0, :, :, 0, 0] * layer.modulated_conv.modulation(latent)[:, None]

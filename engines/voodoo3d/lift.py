@@ -23,6 +23,7 @@ class TokensToPlanes(nn.Module):
         self.conv1, self.conv2, self.conv3 = conv(wide, narrow), conv(narrow, narrow), conv(narrow, PLANES)
 
     def to_planes(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, (S/16)^2, 1024] -> [B, 96, S/2, S/2]."""
         x = F.relu(self.conv1(doubled(unshuffled(tokens, self.side))))
         return self.conv3(F.relu(self.conv2(doubled(x))))
 
@@ -38,6 +39,7 @@ class LowFrequency(TokensToPlanes):
             self.add_module(f"block{k}", Block(arch.width, heads=4))
 
     def forward(self, image: Tensor) -> Tensor:
+        """Picture with coordinates [B, 5, S, S] -> [B, 96, S/2, S/2]."""
         tokens = self.patch_embed(self.deeplabv3_backbone(image))
         for k in range(1, 6):
             tokens = self.get_submodule(f"block{k}")(tokens, self.side)
@@ -54,6 +56,7 @@ class HighFrequency(nn.Module):
         self.conv3, self.conv4, self.conv5 = conv(PLANES, PLANES), conv(PLANES, PLANES), conv(PLANES, PLANES)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Picture with coordinates [B, 5, S, S] -> [B, 96, S/2, S/2]."""
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
             image = F.leaky_relu(layer(image), 0.01)
         return image
@@ -74,6 +77,7 @@ class Lift(nn.Module):
         self.conv5, self.conv6 = conv(narrow, narrow), conv(narrow, PLANES)
 
     def forward(self, image01: Tensor) -> Tensor:
+        """As the class says."""
         image = with_coordinates(image01)
         low = self.elo(image)
         x = torch.cat((low, self.ehi(image)), 1)

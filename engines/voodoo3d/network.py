@@ -43,11 +43,15 @@ class FieldDecoder(nn.Module):
         self.net = nn.Sequential(nn.Linear(PLANE_CHANNELS, 64), nn.Softplus(), nn.Linear(64, 1 + COLOURS))
 
     def scaled(self) -> Decoder:
+        """The layers as they act: weights [64, 32] and [1 + COLOURS, 64] over the root of their inputs (StyleGAN, arXiv
+        1812.04948), biases [64] and [1 + COLOURS] as they are; row 0 is the density."""
         (_, hidden), (_, hidden_bias), (_, out), (_, out_bias) = self.named_parameters()
         return Decoder(hidden / math.sqrt(hidden.shape[1]), hidden_bias, out / math.sqrt(out.shape[1]), out_bias)
 
 
 class Voodoo3D(nn.Module):
+    """The four networks of VOODOO 3D (arXiv 2312.04651) and what lies between them, by stages that a runtime runs."""
+
     def __init__(self, arch: Architecture = Architecture()) -> None:
         super().__init__()
         self.arch = arch
@@ -87,6 +91,7 @@ class Voodoo3D(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where its weights lie."""
         return self.decoder.net[0].weight.device  # type: ignore[return-value]
 
     def run_by(self, runtime: Runtime, views_at_once: int | None = None) -> Voodoo3D:
@@ -99,6 +104,7 @@ class Voodoo3D(nn.Module):
 
     @property
     def views_at_once(self) -> int:
+        """Pictures that are super-resolved together."""
         return self._at_once or VIEWS_AT_ONCE.get(self.device.type, 1)
 
     def stages(self, looks: Sequence[Look] = ()) -> list[Stage]:

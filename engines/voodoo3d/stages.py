@@ -32,7 +32,7 @@ WARPED = dict.fromkeys(Precision, 60.0)
 
 @dataclass(frozen=True)
 class Look:
-    """How a march looks, whatever it looks at."""
+    """March configuration: how a march of rays looks, whatever it looks at."""
 
     views: int
     resolution: int
@@ -53,7 +53,7 @@ def lift(network: Voodoo3D) -> Stage:
 
 
 def source_share(network: Voodoo3D) -> Stage:
-    """A frontal picture in 0..1 and planes -> [1, 1024, S/16, S/16]; once per portrait."""
+    """A frontal picture [1, 3, S, S] in 0..1 and planes [1, 3, 32, S/2, S/2] -> [1, 1024, S/16, S/16]; once per portrait."""
     shape = 1, 3, network.arch.image, network.arch.image
     return Stage(
         "source share",
@@ -65,7 +65,8 @@ def source_share(network: Voodoo3D) -> Stage:
 
 
 def expression(network: Voodoo3D) -> Stage:
-    """A source's share and a driver's frontal picture in 0..1 -> what to add to the source's planes."""
+    """A source's share [1, 1024, S/16, S/16] and a driver's frontal picture [1, 3, S, S] in 0..1 -> what to add to the source's
+    planes, [1, 3, 32, S/2, S/2]."""
     arch = network.arch
     share, shape = (1, arch.width, arch.tokens, arch.tokens), (1, 3, arch.image, arch.image)
     return Stage(
@@ -125,7 +126,8 @@ def warp(network: Voodoo3D, between: Warp) -> Stage:
 
 
 class Marching(nn.Module):
-    """A march by its definition in torch."""
+    """A march by its definition in torch: planes [1, 3, 32, P, P], cameras [V, 4, 4] cam2world, lenses [V, 3, 3] ->
+    features and, last, depth [V, channels + 1, R, R]."""
 
     def __init__(self, decoder: FieldDecoder, look: Look) -> None:
         super().__init__()

@@ -18,14 +18,17 @@ from engines.voodoo3d.blocks import conv, doubled
 
 
 def leaky(x: Tensor) -> Tensor:
+    """Any shape; below 0 a fifth is left."""
     return F.leaky_relu(x, 0.2)
 
 
 def unet_channels(size: int) -> int:
+    """Of the U-Net's pictures of this side, in pixels."""
     return min(256, 16384 // size)
 
 
 def style_channels(size: int) -> int:
+    """Of the decoder's pictures of this side, in pixels."""
     return min(512, 32768 // size)
 
 
@@ -39,6 +42,7 @@ class Resized(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[V, inputs, H, W] -> [V, outputs, factor * H, factor * W]."""
         resized = doubled if self.factor > 1 else lambda picture: F.avg_pool2d(picture, 2)
         # a 1x1 convolution and a resize commute: the narrower or smaller of the two pictures is resized
         shortcut = resized(self.skip(x)) if self.factor > 1 else self.skip(resized(x))
@@ -55,6 +59,7 @@ class ModulatedConv(nn.Module):
         self.demodulate = demodulate
 
     def forward(self, x: Tensor, latent: Tensor, upsample: bool = False) -> Tensor:
+        """[V, inputs, H, W], styled by `latent` [V, 512] -> [V, outputs, H, W], or twice the side with `upsample`."""
         weight = self.weight[0]
         style = self.modulation(latent)
         x = x * style[:, :, None, None]
@@ -73,6 +78,8 @@ class ModulatedConv(nn.Module):
 
 
 class StyleConv(nn.Module):
+    """A styled 3x3 convolution, its noise, its bias and its leaky ReLU: one layer of StyleGAN2's synthesis."""
+
     def __init__(self, inputs: int, outputs: int, latent: int) -> None:
         super().__init__()
         self.modulated_conv = ModulatedConv(inputs, outputs, 3, latent, demodulate=True)
@@ -80,27 +87,35 @@ class StyleConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(1, outputs, 1, 1))
 
     def forward(self, x: Tensor, latent: Tensor, noise: Tensor, upsample: bool = False) -> Tensor:
+        """[V, inputs, H, W], `latent` [V, 512], `noise` [1, 1, H', W'] -> [V, outputs, H', W']; twice the side with `upsample`."""
         x = self.modulated_conv(x, latent, upsample) * math.sqrt(2)
         return leaky(x + (self.weight * noise + self.bias))
 
 
 class ToRgb(nn.Module):
+    """A layer's colours: a styled 1x1 convolution without demodulation."""
+
     def __init__(self, inputs: int, latent: int) -> None:
         super().__init__()
         self.modulated_conv = ModulatedConv(inputs, 3, 1, latent, demodulate=False)
         self.bias = nn.Parameter(torch.empty(1, 3, 1, 1))
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
+        """[V, inputs, H, W], `latent` [V, 512] -> [V, 3, H, W], about -1..1 once all layers' are summed."""
         return self.modulated_conv(x, latent) + self.bias
 
 
 class LearnedStart(nn.Module):
+    """`weight` [1, channels, 4, 4]: where every picture's synthesis begins."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(1, channels, 4, 4))
 
 
 class StoredNoise(nn.Module):
+    """The buffers noise0 [1, 1, 4, 4], and from there two of each side 8, 16, ...: one a layer, the same in every picture."""
+
     def __init__(self, levels: int) -> None:
         super().__init__()
         for k in range(2 * levels + 1):
@@ -124,7 +139,8 @@ class StyleDecoder(nn.Module):
         self.noises = StoredNoise(len(sizes) - 1)
 
     def forward(self, latents: Tensor, conditions: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """`latents`: [V, 2 L + 2, 512]; `conditions`: L pairs of scale and shift, from 8 pixels upwards."""
+        """`latents`: [V, 2 L + 2, 512]; `conditions`: L pairs of scale and shift, [V, C/2, H, H] each, from H = 8 upwards.
+        Returns [V, 3, S, S], about -1..1, not clamped."""
         noise = [self.noises.get_buffer(f"noise{k}") for k in range(len(self.style_convs) + 1)]
         x = self.constant_input.weight.expand(len(latents), -1, -1, -1)
         x = self.style_conv1(x, latents[:, 0], noise[0])
@@ -139,6 +155,7 @@ class StyleDecoder(nn.Module):
 
 
 def head(channels: int) -> nn.Sequential:
+    """[V, channels, H, W] of the U-Net -> a scale or a shift of the decoder's upper half of channels, the same shape."""
     return nn.Sequential(conv(channels, channels), nn.LeakyReLU(0.2), conv(channels, channels))
 
 
@@ -163,10 +180,12 @@ class SuperResolution(nn.Module):
         self.stylegan_decoder = StyleDecoder(sizes, arch)
 
     def forward(self, rgb: Tensor) -> Tensor:
+        """As the class says."""
         return self.stylegan_decoder(*self.seen(rgb))
 
     def seen(self, rgb: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """What the decoder is told of the pictures: its latents and its conditions."""
+        """What the decoder is told of the pictures [V, 3, S/4, S/4]: its latents [V, 2 L + 2, 512], and L conditions, as
+        StyleDecoder.forward takes them."""
         x = F.interpolate(rgb, size=self.size, mode="bilinear", align_corners=False)
         x = leaky(self.conv_body_first(x))
         down: list[Tensor] = []

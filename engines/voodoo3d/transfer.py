@@ -16,6 +16,8 @@ from engines.voodoo3d.lift import PLANES, TokensToPlanes
 
 
 class Transfer(TokensToPlanes):
+    """A driver's expression onto a source's planes, both seen from the front (arXiv 2312.04651, section 3.2)."""
+
     def __init__(self, arch: Architecture) -> None:
         super().__init__(arch)
         self.source_feat_extractor, self.driver_feat_extractor = DeepLab(arch), DeepLab(arch)
@@ -35,7 +37,8 @@ class Transfer(TokensToPlanes):
         self.block1, self.block2 = Block(arch.width, heads=4), Block(arch.width, heads=4)
 
     def source_share(self, frontal01: Tensor, planes: Tensor) -> Tensor:
-        """[B, 1024, S/16, S/16]: all that the source's frontal picture and planes add to the patch embedding."""
+        """[B, 1024, S/16, S/16]: all that the source's frontal picture [B, 3, S, S] in 0..1 and planes [B, 3, 32, S/2, S/2] add
+        to the patch embedding."""
         source = self.source_feat_extractor(with_coordinates(frontal01))
         described = self.triplane_descriptor(planes.flatten(1, 2))
         weight, driver = self.patch_embed.proj.weight, slice(self.wide, 2 * self.wide)
@@ -43,7 +46,7 @@ class Transfer(TokensToPlanes):
         return F.conv2d(torch.cat((source, described), 1), of_source, self.patch_embed.proj.bias, 2, 1)
 
     def residual(self, source_share: Tensor, driver_frontal01: Tensor) -> Tensor:
-        """[B, 3, 32, S/2, S/2] to add to the source's planes."""
+        """[B, 3, 32, S/2, S/2] to add to the source's planes; the driver's frontal picture is [B, 3, S, S] in 0..1."""
         driver = self.driver_feat_extractor(with_coordinates(driver_frontal01))
         weight = self.patch_embed.proj.weight[:, self.wide : 2 * self.wide]
         tokens = self.patch_embed.tokens(source_share + F.conv2d(driver, weight, None, 2, 1))
