@@ -91,6 +91,7 @@ class Bridge:
         self._playlist: str | None = None
 
     def version(self) -> str:
+        """Bridge's own version, as it writes it. Raises BridgeFailure."""
         return self._call("bridge_version").text()
 
     def displays(self) -> list[Display]:

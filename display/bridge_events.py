@@ -23,6 +23,8 @@ LOOK_EVERY = 0.2
 
 @dataclass(frozen=True)
 class Event:
+    """Something that Bridge told of."""
+
     name: str
     "Bridge's own, e.g. `Monitor Connect`, `New Item Playing`, `Progress Update`."
     message: str = ""
@@ -49,6 +51,7 @@ class Listener:
         self._thread.start()
 
     def close(self) -> None:
+        """Stop listening; returns when its thread has ended, within LOOK_EVERY or a connection attempt."""
         self._closing.set()
         self._thread.join()
 

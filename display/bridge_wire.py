@@ -51,11 +51,13 @@ class Answer:
     "The value inside the payload: a text or a number, a map of variants, or None where there is no payload."
 
     def map(self) -> Mapping[str, Any]:
+        """The payload, where it is a map. Raises BridgeGarbled."""
         if not isinstance(self.payload, Mapping):
             raise garbled(self.endpoint, "payload", self.payload, "a map")
         return self.payload
 
     def text(self) -> str:
+        """The payload, where it is a text that is not empty. Raises BridgeGarbled."""
         if not isinstance(self.payload, str) or not self.payload:
             raise garbled(self.endpoint, "payload", self.payload, "a text")
         return self.payload
@@ -113,12 +115,14 @@ def whole(endpoint: str, name: str, value: object, least: int = -(1 << 31)) -> i
 
 
 def garbled(endpoint: str, name: str, value: object, wanted: str) -> BridgeGarbled:
+    """The error for an answer to `endpoint` whose field `name` holds `value` instead of `wanted`, in words for people. To be raised."""
     shown = "missing" if value is None else repr(value)
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     return BridgeGarbled(f"Bridge's answer to {endpoint} makes no sense: {name} is {shown}, not {wanted}")
 
 
 def unreachable(address: str, cause: str) -> BridgeUnreachable:
+    """The error for a Bridge that does not answer at `address`, with what mends it. To be raised."""
     return BridgeUnreachable(
         f"Looking Glass Bridge does not answer at {address} ({cause}): start it on the PC that has the display "
         "(look for its icon in the task or menu bar), then try again"
@@ -148,6 +152,7 @@ def _exchange(address: str, endpoint: str, body: bytes, deadline: float) -> tupl
 
 
 def _left(deadline: float) -> float:
+    """Seconds until `deadline`, on time.monotonic's clock. Raises TimeoutError past it."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError

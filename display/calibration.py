@@ -81,6 +81,7 @@ class Calibration:
 
     @property
     def aspect(self) -> float:
+        """Width over height of the panel."""
         return self.width / self.height
 
     @property
@@ -143,6 +144,7 @@ class Fields:
 
     @classmethod
     def of(cls, record: object, source: str) -> Fields:
+        """`record`, a JSON text or what one holds; `source` says in errors where it came from. Raises CalibrationRejected."""
         if isinstance(record, str | bytes):
             if not record.strip():
                 raise CalibrationRejected(f"{source} is empty. {WHERE}")
@@ -156,11 +158,13 @@ class Fields:
         return cls(record, source)
 
     def rejected(self, name: str, wanted: str) -> CalibrationRejected:
+        """The error for the field `name`, which is missing or not `wanted`. To be raised."""
         if name not in self.values:
             return CalibrationRejected(f"{self.source}: {name} is missing. {WHERE}")
         return CalibrationRejected(f"{self.source}: {name} is {_short(self.values[name])}, not {wanted}. {WHERE}")
 
     def number(self, name: str, low: float, high: float, default: float | None = None) -> float:
+        """The field `name`, from `low` to `high`, both included; `default` where it is missing. Raises CalibrationRejected."""
         value = self._bare(name)
         if value is None and default is not None:
             return default
@@ -170,6 +174,7 @@ class Fields:
         return float(value)
 
     def whole(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        """As `number`, of a value without a fraction."""
         value = self.number(name, low, high, default)
         if value != int(value):
             raise self.rejected(name, f"a whole number from {low} to {high}")

@@ -1,4 +1,4 @@
-"""Label: the small visible "AI avatar" mark in every view. Letters are strokes, so no font file is needed.
+"""Label: the visible watermark: a small "AI avatar" in every view. Letters are strokes, so no font file is needed.
 
 The mark lies on the plane of the glass (the same place in every view), inside the safe area: at least SAFE_SHARE of the
 picture away from every edge, so that neither a tile border nor a display's bezel cuts it.
@@ -54,7 +54,7 @@ TEXT = "AI avatar"
 
 @dataclass(frozen=True)
 class Mark:
-    """The mark as it is laid over one tile."""
+    """The visible watermark as it is laid over one tile."""
 
     left: int
     top: int

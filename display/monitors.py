@@ -39,6 +39,7 @@ class Monitor:
 
     @property
     def is_looking_glass(self) -> bool:
+        """Whether its name or its model says so."""
         return LOOKING_GLASS in f"{self.name} {self.model}".upper()
 
     def __str__(self) -> str:

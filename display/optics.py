@@ -88,7 +88,7 @@ def intrinsics(aspect: float = 1.0) -> np.ndarray:
 
 
 def fan(screen: Screen) -> Cameras:
-    """The cameras of every view of `screen`, in view order."""
+    """The camera array of `screen`: one for every view, in view order."""
     cam2world = np.stack([orbit(yaw) for yaw in screen.yaws_degrees])
     per_view = np.repeat(intrinsics(screen.aspect)[None], screen.views, axis=0)
     return Cameras(cam2world, per_view, screen.tile_width, screen.tile_height)

@@ -16,6 +16,8 @@ from display.views import ViewSet
 
 @dataclass(frozen=True)
 class Quilt:
+    """All views of one moment, as one picture."""
+
     pixels: torch.Tensor
     "[quilt_height, quilt_width, 4] uint8 RGBA, sRGB, top row first."
     screen: Screen

@@ -52,14 +52,17 @@ class Screen:
 
     @property
     def views(self) -> int:
+        """How many views a quilt has."""
         return len(self.yaws_degrees)
 
     @property
     def tile_width(self) -> int:
+        """Pixels of one view across."""
         return self.quilt_width // self.columns
 
     @property
     def tile_height(self) -> int:
+        """Pixels of one view down."""
         return self.quilt_height // self.rows
 
     @property
@@ -115,7 +118,7 @@ class Screen:
 
 
 def fan_yaws(views: int) -> tuple[float, ...]:
-    """Yaw in degrees of each of `views` cameras, both ends included, leftmost first."""
+    """Yaw in degrees of each of the `views` cameras of a camera array, both ends included, leftmost first."""
     if views == 1:
         return (0.0,)
     step = 2 * HALF_FAN_DEGREES / (views - 1)

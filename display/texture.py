@@ -58,9 +58,11 @@ class QuiltTexture:
         self.way = "host"
 
     def use(self) -> None:
+        """Bind it to texture unit 0."""
         self._texture.use(0)
 
     def close(self) -> None:
+        """Let go of the texture and of what CUDA shares with it; again is allowed."""
         if self._shared is not None:
             self._shared.close()
             self._shared = None

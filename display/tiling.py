@@ -75,10 +75,12 @@ class Tiling:
 
     @property
     def tile_width(self) -> int:
+        """Pixels of one view across."""
         return self.width // self.columns
 
     @property
     def tile_height(self) -> int:
+        """Pixels of one view down."""
         return self.height // self.rows
 
     @property

@@ -68,6 +68,8 @@ class Preview:
 
 @dataclass(frozen=True)
 class WindowReport:
+    """How a window is doing."""
+
     offered: int
     "Quilts given to show()."
     shown: int
@@ -134,6 +136,7 @@ class Window:
         self._glfw.post_empty_event()
 
     def report(self) -> WindowReport:
+        """How it is doing, from any thread."""
         with self._lock:
             return WindowReport(self._offered, self._shown, self._lost, self._texture.way)
 

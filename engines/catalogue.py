@@ -44,6 +44,7 @@ class Listed:
 
 
 def names() -> list[str]:
+    """What engines are called, the default first."""
     return list(_WHERE)
 
 

@@ -27,6 +27,8 @@ LINEAR = 25.0
 
 @dataclass(frozen=True)
 class Ellipsoid:
+    """A part of a head, in world units (display/optics.py)."""
+
     centre: tuple[float, float, float]
     radii: tuple[float, float, float]
     turn: float = 0.0
@@ -62,6 +64,7 @@ HEADS: dict[str, tuple[list[Ellipsoid], float, float]] = {
 
 @cache
 def head(name: str) -> TriplaneField:
+    """The field of the head called `name` in HEADS."""
     ellipsoids, steepness, cycles = HEADS[name]
     return TriplaneField(_planes(ellipsoids, cycles), _decoder(len(ellipsoids), steepness))
 

@@ -39,6 +39,8 @@ class MeshingMissing(RuntimeError):
 
 @dataclass(frozen=True)
 class Mesh:
+    """Triangles with a colour at each corner."""
+
     vertices: np.ndarray
     "[N, 3] float32; y up, the face looks along +z. World units (display/optics.py) of a volume, metres of a head that has them."
     faces: np.ndarray

@@ -35,6 +35,7 @@ class _Chumpy:
         self.state = state if isinstance(state, dict) else {}
 
     def array(self) -> np.ndarray:
+        """What it stands for, as numpy's."""
         values = getattr(self, "state", {}).get("x")
         if not isinstance(values, np.ndarray):
             raise _Refused("a chumpy object without values of its own")

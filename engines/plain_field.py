@@ -23,6 +23,8 @@ def field(planes: Tensor, decoder: Decoder, points: Tensor) -> tuple[Tensor, Ten
 
 
 def weights_of(depths: Tensor, logits: Tensor) -> Tensor:
+    """[N, D - 1]: the share of light that comes from between neighbouring `depths` [N, D], whose density `logits` are [N, D]; by
+    EG3D's midpoint rule."""
     density = F.softplus((logits[:, 1:] + logits[:, :-1]) / 2 - 1)
     alpha = 1 - torch.exp(-density * (depths[:, 1:] - depths[:, :-1]))
     clear = torch.cat((torch.ones_like(alpha[:, :1]), 1 - alpha + 1e-10), -1)

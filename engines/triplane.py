@@ -59,6 +59,7 @@ class TriplaneField:
 
     @property
     def device(self) -> torch.device:
+        """Where its planes lie."""
         return self._texels.device
 
     def features(self,
@@ -103,6 +104,7 @@ def _rows(axes: Tensor) -> Tensor:
 
 
 def for_device(table: dict[str, int], device: torch.device) -> int:
+    """The entry for a CPU or for a GPU."""
     return table["cpu" if device.type == "cpu" else "cuda"]
 
 

@@ -46,6 +46,7 @@ class Manifest:
     "Derivable buffers and the values that our code assumes; may be there, must then agree, are dropped."
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape by name of all that a file may hold."""
         return {**self.used, **self.dead, **{name: tuple(value.shape) for name, value in self.constant.items()}}
 
 
@@ -70,6 +71,7 @@ class Published:
 
     @property
     def command(self) -> str:
+        """The command that imports it."""
         return f"python -m server weights import {self.file} {self.with_files}".rstrip()
 
 
@@ -246,6 +248,7 @@ def _printable(name: str) -> str:
 
 
 def sha256(path: Path, progress: Progress) -> str:
+    """Of the file's bytes, in hexadecimal; `progress` hears of bytes read. Raises OSError."""
     digest, size = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as file:
         while block := file.read(HASH_BLOCK):

@@ -1,4 +1,4 @@
-"""Puppet: a scripted face, for when there is no camera. What it does is a function of the time, so tests know the truth.
+"""Puppet: a synthetic source: a scripted face, for when there is no camera. What it does is a function of the time: tests know the truth.
 
 The face is matplotlib's public-domain sample photo (Rear Admiral Grace Hopper, US Navy, 1984), moved by the relief engine.
 """

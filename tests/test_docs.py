@@ -90,7 +90,7 @@ def found(path: str) -> bool:
 @cache
 def files() -> set[str]:
     """The names of this project's files, and of the two libraries' that docs/upstream.md speaks of."""
-    libraries = [Path(module.__file__).parent for module in (aiortc, aioice)]
+    libraries = [Path(module.__path__[0]) for module in (aiortc, aioice)]
     kept = [path for folder in (*(ROOT / name for name in FOLDERS), *libraries) for path in folder.rglob("*.*")]
     return {path.name for path in (*kept, *ROOT.iterdir())}
 

@@ -45,6 +45,7 @@ class Tuning:
 
     @property
     def rays(self) -> int:
+        """Rays that one program marches."""
         return self.tile[0] * self.tile[1]
 
     def along(self, count: int) -> int:
@@ -73,6 +74,7 @@ class Field:
 
     @property
     def device(self) -> torch.device:
+        """Where its texels lie."""
         return self.texels.device
 
 

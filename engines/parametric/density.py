@@ -26,4 +26,5 @@ class Beta(nn.Module):
         self.beta = nn.Parameter(torch.tensor(start))
 
     def forward(self) -> Tensor:
+        """[] above SMALLEST_BETA: the effective one."""
         return self.beta.abs() + SMALLEST_BETA

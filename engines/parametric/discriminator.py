@@ -27,6 +27,7 @@ class CoordConv(nn.Module):
         self.conv = nn.Conv2d(into + 2, out, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, into, H, W] -> [B, out, H, W]."""
         rows, columns = (torch.linspace(-1, 1, size, device=x.device, dtype=x.dtype) for size in x.shape[2:])
         places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
         return self.conv(torch.cat((x, places.expand(x.shape[0], -1, -1, -1)), 1))
@@ -43,6 +44,7 @@ class Block(nn.Module):
         self.proj = nn.Conv2d(into, out, 1) if into != out else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, into, H, W] -> [B, out, H/2, W/2]."""
         return (F.avg_pool2d(self.network(x), 2) + self.proj(F.avg_pool2d(x, 2))) * SKIP_SCALE
 
 
@@ -54,6 +56,7 @@ class Adapter(nn.Module):
         self.model = nn.Sequential(nn.Conv2d(3, out, 1), nn.LeakyReLU(SLOPE))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] -> [B, out, H, W]."""
         return self.model(x)
 
 
@@ -75,6 +78,7 @@ class Discriminator(nn.Module):
         return made.eval()
 
     def forward(self, maps: Tensor) -> Tensor:
+        """As the class says."""
         entry = round(math.log2(LARGEST / maps.shape[-1]))
         assert maps.shape[-1] == maps.shape[-2] == LARGEST >> entry, maps.shape
         x = self.fromRGB[entry](maps)

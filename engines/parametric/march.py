@@ -31,6 +31,7 @@ class Rays:
     "[B, R]: how much of a unit along the ray is depth."
 
     def at(self, depths: Tensor) -> Tensor:  # [B, R, S] -> [B, R, S, 3]
+        """The points at `depths` along each ray."""
         return self.origins[:, :, None] + depths[..., None] * self.directions[:, :, None]
 
     def leaving(self, reach: float = 1.0) -> Tensor:

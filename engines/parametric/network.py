@@ -46,6 +46,7 @@ class Generator(nn.Module):
         self.main = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
+        """As the class says."""
         maps = self.main(z[:, :, None, None]).unflatten(1, (3, -1))
         return maps.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
 

@@ -23,6 +23,7 @@ def rasterised(
     faces: Tensor,  # [F, 3] integers
     side: int,
 ) -> Fragments:
+    """What each of the side x side samples of V pictures shows: plain.rasterised, on several threads."""
     views, places, corners = len(screen), screen.double().numpy(), faces.to(torch.int32).numpy()
     shown = np.full((views, side, side), -1, np.int32)
     barycentric = np.zeros((views, side, side, 3), np.float32)

@@ -31,6 +31,7 @@ def rasterised(
     faces: Tensor,  # [F, 3] integers
     side: int,
 ) -> Fragments:
+    """What each of the side x side samples of V pictures shows, by the rules above."""
     views = [_one(view.double().numpy(), faces.numpy(), side) for view in screen]
     return Fragments(
         torch.from_numpy(np.stack([face for face, _ in views])),

@@ -30,5 +30,6 @@ class Architecture:
     "Every network's width is divided by this."
 
     def thinned(self, channels: int) -> int:
+        """How many of the published network's `channels` this one has; a multiple of `thin`."""
         assert channels % self.thin == 0, (channels, self.thin)
         return channels // self.thin

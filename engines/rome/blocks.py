@@ -34,6 +34,7 @@ def standardise(network: nn.Module) -> None:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
+    """Over 32 groups, or one a channel where there are fewer; any [B, channels, H, W]."""
     return nn.GroupNorm(min(32, channels), channels, EPSILON)
 
 
@@ -60,6 +61,7 @@ class Bottleneck(nn.Module):
             self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
         return self.main(x) + (self.skip(x) if hasattr(self, "skip") else x)
 
 
@@ -78,4 +80,5 @@ class Level(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W], nothing below 0."""
         return self.main(x)

@@ -65,6 +65,7 @@ class Flame(nn.Module):
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
+        """What its tensors are called."""
         return tuple(cls.__annotations__)
 
     @property
@@ -78,6 +79,7 @@ class Flame(nn.Module):
         expression: Tensor,  # [B, 50]
         jaw: Tensor,  # [B, 3] axis-angle
     ) -> Posed:
+        """The heads of these codes, in metres, jaw turned and nothing else (FLAME, Li et al. 2017: shapes, correctives, skinning)."""
         shaped = self.template + torch.einsum("nck,bk->bnc", self.shapes, shape)
         shaped = shaped + torch.einsum("nck,bk->bnc", self.expressions, expression)
         root, hinge = torch.einsum("jn,bnc->jbc", self.joints, shaped)

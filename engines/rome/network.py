@@ -106,6 +106,7 @@ class Rome(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where its weights lie."""
         return self.flame.template.device
 
     def run_by(self, runtime: Runtime, views_at_once: int | None = None) -> Rome:
@@ -118,6 +119,7 @@ class Rome(nn.Module):
 
     @property
     def views_at_once(self) -> int:
+        """Views that are shaded together."""
         return self._at_once or VIEWS_AT_ONCE.get(self.device.type, 1)
 
     def stages(self) -> list[Stage]:

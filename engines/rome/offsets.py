@@ -25,6 +25,7 @@ class OffsetMLP(nn.Module):
         self.block_2 = nn.Sequential(*_layers(INPUTS + width, width), nn.Linear(width, 3, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
+        """As the class says."""
         return self.block_2(torch.cat((x, self.block_1(x)), -1))
 
 

@@ -25,6 +25,7 @@ class Residual(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, 4 inner, H / stride, W / stride], nothing below 0."""
         shortcut = self.downsample(x) if hasattr(self, "downsample") else x
         x = F.relu(self.bn1(self.conv1(x)))
         x = F.relu(self.bn2(self.conv2(x)))
@@ -49,6 +50,7 @@ class ResNet(nn.Module):
             self.fc = nn.Linear(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """As the class says."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         for k in range(4):
             x = self.get_submodule(f"layer{k + 1}")(x)
@@ -66,6 +68,7 @@ class DecaEncoder(nn.Module):
         self.layers = nn.Sequential(nn.Linear(wide, inner), nn.ReLU(), nn.Linear(inner, sum(DECA_CODES.values())))
 
     def forward(self, x: Tensor) -> Tensor:
+        """As the class says."""
         return self.layers(self.encoder(x))
 
 
@@ -81,6 +84,7 @@ class Inverted(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H / stride, W / stride]."""
         return self.conv(x) + x if self.shortcut else self.conv(x)
 
 
@@ -102,6 +106,7 @@ class MobileNet(nn.Module):
         self.classifier = nn.Sequential(nn.Identity(), nn.Linear(last, outputs))  # dropout stands there in training
 
     def forward(self, x: Tensor) -> Tensor:
+        """As the class says."""
         return self.classifier(self.features(x).mean((2, 3)))
 
 

@@ -63,6 +63,7 @@ def on_screen(network: Rome, state: RomeState, cameras: Cameras) -> Tensor:
 
 
 def projection(state: RomeState, cameras: Cameras) -> Projection:
+    """The parallel projection of `state` to each of V `cameras`, in float64."""
     stand = state.avatar.stand
     right, down, forward = (cameras.cam2world[:, :3, k].astype(np.float64) for k in range(3))
     looks = np.stack((right, -down, -forward), 1)

@@ -24,6 +24,7 @@ class TextureEncoder(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """As the class says; S a multiple of 16."""
         return self.net(x)
 
 

@@ -28,6 +28,7 @@ class UNet(nn.Module):
         self.to_outputs = nn.Conv2d(narrow, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """As the class says; S a multiple of 16."""
         seen: list[Tensor] = []
         for k, (level,) in enumerate(self.encoder):  # type: ignore[misc]
             x = level(F.max_pool2d(x, 2) if k else x)

@@ -40,6 +40,7 @@ class Precision(Enum):
 
     @property
     def dtype(self) -> torch.dtype:
+        """Torch's name of it."""
         import torch
 
         return getattr(torch, self.value)
@@ -77,6 +78,8 @@ class Run(Protocol):
 
 
 class Runtime(Protocol):
+    """What prepares stages for one device."""
+
     name: ClassVar[str]
 
     def prepare(self, stage: Stage) -> Run:

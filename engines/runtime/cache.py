@@ -43,6 +43,7 @@ class Key:
 
     @property
     def name(self) -> str:
+        """What its file is called, without an ending."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -59,6 +60,7 @@ class Entry:
 
     @property
     def file(self) -> str:
+        """The engine itself."""
         return f"{self.key.name}-{self.sha256[:16]}.engine"
 
 

@@ -12,9 +12,12 @@ from engines.runtime import Stage
 
 
 class Eager:
+    """The runtime that calls modules as they are."""
+
     name: ClassVar[str] = "eager"
 
     def prepare(self, stage: Stage) -> Called:
+        """`stage` as its module computes it; at any shape, at once."""
         return Called(stage.module)
 
 
@@ -33,6 +36,7 @@ class Called:
 
 
 def on(device: str | torch.device, ahead_only: bool = False, built: Path | None = None) -> Eager:
+    """The runtime for `device`, a torch name; `ahead_only` and `built` concern others."""
     if torch.device(device).type == "cuda":
         whole_float32()
     return Eager()

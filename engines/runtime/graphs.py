@@ -34,6 +34,8 @@ _recording = threading.Lock()
 
 
 class Graphs:
+    """The runtime that records each stage once and replays it."""
+
     name: ClassVar[str] = "graphs"
 
     def __init__(self, device: torch.device, compiled: Collection[str] = COMPILED) -> None:
@@ -43,6 +45,7 @@ class Graphs:
         torch.backends.cudnn.benchmark = True  # shapes are fixed, so the quickest algorithm is looked for once
 
     def prepare(self, stage: Stage) -> Run:
+        """`stage` recorded, the quickest way that works; as its module, where none does or it is not done often."""
         if not stage.often:
             return Called(stage.module)
         channels_last(stage.module)
@@ -63,6 +66,7 @@ class Graphs:
 
 
 def on(device: str | torch.device, ahead_only: bool = False, built: Path | None = None) -> Graphs:
+    """The runtime for `device`, a torch name; `ahead_only` and `built` concern others."""
     return Graphs(whole(device))
 
 
@@ -140,7 +144,8 @@ class _Replay:
 
 
 class Turn:
-    """One user of fixed buffers at a time: on the host, and on the device by letting each stream wait for the one before."""
+    """The mutex of a graph's fixed buffers: one user at a time, on the host, and on the device by letting each stream wait for
+    the one before."""
 
     def __init__(self, device: torch.device) -> None:
         self._lock, self._device = threading.Lock(), device
@@ -148,6 +153,7 @@ class Turn:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
+        """The buffers for as long as the context lasts; waits for whoever has them."""
         with self._lock:
             if self._over is None:
                 yield

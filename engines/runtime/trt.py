@@ -34,6 +34,8 @@ class BuildFailed(RuntimeError):
 
 
 class Trt:
+    """The runtime that has networks built by TensorRT, and lets graphs run what is none or cannot be built."""
+
     name: ClassVar[str] = "trt"
 
     def __init__(self, device: torch.device, ahead_only: bool, cache: Cache) -> None:
@@ -42,6 +44,7 @@ class Trt:
         self._instead = Graphs(device)
 
     def prepare(self, stage: Stage) -> Run:
+        """`stage` from its kept engine, which is built first where that is allowed; by graphs otherwise."""
         if not ahead(stage):
             return self._instead.prepare(stage)
         try:
@@ -67,6 +70,7 @@ class Trt:
 
 
 def on(device: str | torch.device, ahead_only: bool = False, built: Path | None = None) -> Trt:
+    """The runtime for `device`, a torch name, with engines kept in the folder `built`; `ahead_only`: see Trt."""
     return Trt(whole(device), ahead_only, Cache(built or EngineOptions().built))
 
 
@@ -85,6 +89,7 @@ class Built:
 
 
 def exported(stage: Stage) -> ExportedProgram:
+    """`stage` as torch.export's program, at the shapes of its example. Raises what torch.export raises."""
     return torch.export.export(stage.module, stage.example(), strict=True)
 
 

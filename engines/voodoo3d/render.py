@@ -58,6 +58,7 @@ def render(
 
 
 def marched(network: Voodoo3D, state: Voodoo3dState, cameras: Cameras, samples: Samples, sampling: Sampling) -> Marched:
+    """What the march sees of `state` from each of V cameras: pictures, depth, and the cameras in the head's world."""
     look = looking(network, len(cameras), samples, sampling)
     cam2world = onto(in_heads_world(state.pose, cameras.cam2world), network.device)
     intrinsics = network.frontal()[1].expand(len(cameras), -1, -1)

@@ -134,6 +134,7 @@ class Marching(nn.Module):
         self.decoder, self.look = decoder, look
 
     def forward(self, planes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> Tensor:
+        """As the class says; one tri-plane at a time."""
         assert planes.shape[0] == 1, planes.shape
         look, field = self.look, triplane.TriplaneField(planes[0], self.decoder.scaled())
         given = field, cam2world, intrinsics, look.resolution
@@ -150,6 +151,7 @@ class FusedMarching(nn.Module):
         self.decoder, self.look, self.dtype = decoder, look, dtype
 
     def forward(self, planes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> Tensor:
+        """Marching.forward, as far as the kernels agree with it (MARCHED)."""
         from engines.kernels import march as kernels  # needs Triton
 
         assert planes.shape[0] == 1, planes.shape

@@ -35,6 +35,7 @@ def tensors(arch: Architecture = Architecture()) -> dict[str, Tensor]:
 def network(
     arch: Architecture = Architecture(), device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> Voodoo3D:
+    """A network of this size with invented weights, the same ones every time."""
     return Voodoo3D.from_tensors(tensors(arch), arch, device, dtype)
 
 

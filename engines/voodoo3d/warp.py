@@ -1,4 +1,4 @@
-"""Warp: views that are not super-resolved get their sharpness from neighbours that are, along the rendered depth.
+"""Warp: depth-image-based rendering (DIBR): views that are not super-resolved get their sharpness from neighbours that are.
 
 A pixel of a view between is put where its depth says it is, looked up in the super-resolved neighbour on either side, and kept
 as far as that neighbour's own depth says that it sees the same place. Both are mixed, the nearer counting more; what neither
@@ -32,6 +32,7 @@ class Resolved(Enum):
 
     @property
     def step(self) -> int:
+        """One of how many neighbours is super-resolved."""
         return {Resolved.EVERY: 1, Resolved.SECOND: 2, Resolved.THIRD: 3}[self]
 
     def of(self, views: int) -> list[int]:
@@ -57,6 +58,7 @@ class Warp:
 
     @property
     def needed(self) -> bool:
+        """Whether any view is left to be warped to."""
         return len(self.resolved.of(self.views)) < self.views
 
 

@@ -1,4 +1,4 @@
-"""Sharing: whose views a free renderer takes next. Callers take fair turns, and their frames come out in order.
+"""Fair queue: whose views a free renderer takes next. Callers take fair turns, and their frames come out in order.
 
 Decides without a thread and without a clock: no torch, asyncio, threading or time here.
 
@@ -23,7 +23,7 @@ MOST_AT_ONCE = 32
 
 @dataclass(eq=False)  # two frames are never one
 class Wanted:
-    """The views of one frame that a caller wants rendered."""
+    """A render job: the views of one frame that a caller wants rendered."""
 
     caller: Hashable
     kind: Hashable
@@ -90,7 +90,7 @@ def share_of(views: int, renderers: int) -> int:
 
 
 class Sharing:
-    """The frames of all callers that wait for renderers or are being rendered."""
+    """The fair queue: the frames of all callers that wait for renderers or are being rendered."""
 
     def __init__(self) -> None:
         self._callers: dict[Hashable, list[Wanted]] = {}

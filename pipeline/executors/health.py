@@ -1,4 +1,4 @@
-"""Health: which renderers work. Drops one that fails or does not answer, and tries it again later.
+"""Health: a circuit breaker for each renderer: which of them work. Drops one that fails or does not answer, and tries it again later.
 
 Decides without a thread and without a clock: times are arguments, in seconds. No torch, asyncio, threading or time here.
 
@@ -33,7 +33,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 class Patience:
-    """How long to wait for something, going by how long the same took before."""
+    """A timeout estimator: how long to wait for something, going by how long the same took before."""
 
     def __init__(self) -> None:
         self._took: dict[Hashable, deque[float]] = {}

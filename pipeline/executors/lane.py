@@ -1,4 +1,4 @@
-"""Lane: one device's thread, and its stream where the device is a GPU.
+"""Lane: a device worker: one device's thread, and its stream where the device is a GPU.
 
 A GPU works behind the thread that tells it what to do. So a task on it has ended when the GPU has come to its end, for which a
 second thread waits: the first goes on telling.
@@ -70,7 +70,7 @@ def stream_of(device: str) -> Stream:
 
 
 class Lane:
-    """What a device is to do next. Bounded by its users: a Flow has at most `depth` frames under way."""
+    """A device worker's queue: what a device is to do next. Bounded by its users: a Flow has at most `depth` frames under way."""
 
     def __init__(self, device: str, stream: Stream) -> None:
         self.device, self.stream = device, stream

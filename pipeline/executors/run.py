@@ -15,7 +15,7 @@ from pipeline.executors.renderers import Renderers
 
 @dataclass(eq=False)
 class Owed:
-    """A task that a lane was given."""
+    """A task in flight: a lane was given it."""
 
     task: Task
     run: Run
@@ -26,7 +26,7 @@ class Owed:
 
 
 class UnderWay:
-    """The frames that are under way, and what every lane still owes them. Gives up a device that does not answer."""
+    """What is in flight: the frames that are under way, and what every lane still owes them. Gives up a device that does not answer."""
 
     def __init__(self, lanes: Mapping[str, Lane], renderers: Renderers, now: Callable[[], float]) -> None:
         self.lanes, self.renderers, self._now = lanes, renderers, now
@@ -66,7 +66,7 @@ class UnderWay:
             owed.begun, owed.what = self._now(), what
 
     def paid(self, owed: Owed) -> None:
-        """The lane has done it, whatever came of it."""
+        """It is completed: the lane has done it, whatever came of it."""
         with self._lock:
             del self._owed[owed.task.device][owed]
             if self._stuck.pop(owed.task.device, None) is None and owed.begun is not None:

@@ -1,4 +1,4 @@
-"""Quiet: keeps MediaPipe's start-up chatter off the terminal and lets everything else through, line by line, as it comes."""
+"""Quiet: stderr suppression: keeps MediaPipe's start-up chatter off the terminal and lets the rest through, line by line."""
 
 from __future__ import annotations
 

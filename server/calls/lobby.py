@@ -1,4 +1,4 @@
-"""Lobby: who is live, who watches, and who may still come in. Event loop only; slow work goes to threads.
+"""Lobby: the call manager: who is live, who watches, and who may still come in. Event loop only; slow work goes to threads.
 
 What happens to a call is decided by server/calls/lifecycle.py and carried out by server/calls/channel.py.
 """

@@ -1,4 +1,4 @@
-"""Attached: the display of the machine that serves. It watches one channel, and takes its quilts before they are encoded."""
+"""Attached: a local display sink: the display of the serving machine. It watches a channel, and takes quilts before they are encoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Glass: the display attached to this machine: its optics, its monitor, and a window on it."""
+"""Glass: the local Looking Glass display, attached to this machine: its optics, its monitor, and a window on it."""
 
 from __future__ import annotations
 

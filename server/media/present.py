@@ -153,6 +153,7 @@ class Stream:
         self._ages.append(self._loop.time() - unit.captured)
 
     def record(self, put: Callable[[AccessUnit], None]) -> None:
+        """Hand every access unit to `put` from now on; a keyframe is asked for to begin with. Event loop only."""
         self.recordings.add(put)
         self.ask_keyframe()
 

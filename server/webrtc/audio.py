@@ -1,4 +1,4 @@
-"""Audio: a caller's Opus packets to every viewer, unchanged: never decoded here, never encoded again."""
+"""Audio: the relay of sound: a caller's Opus packets to every viewer, unchanged: never decoded here, never encoded again."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _signed(difference: int, bits: int) -> int:
 
 
 class Voice:
-    """A caller's sound and who listens. Event loop only."""
+    """The audio relay of one caller: the sound and who listens. Event loop only."""
 
     def __init__(self, receiver: Any, **facts: Any) -> None:
         """Before the receiver starts: aiortc would decode what nobody needs decoded. `facts` are logged with what goes wrong."""
@@ -114,10 +114,12 @@ class VoiceTrack(MediaStreamTrack):
         self._came = asyncio.Event()
 
     def put(self, payload: bytes, position: int) -> None:
+        """Hear one Opus packet, `position` samples of 1/48000 s into the call; the oldest of WAITING makes room."""
         self._packets.append((payload, position))
         self._came.set()
 
     async def recv(self) -> Any:
+        """The next packet as aiortc's sender takes it, once there is one: coded already, never a frame."""
         while not self._packets:
             self._came.clear()
             await self._came.wait()

@@ -83,7 +83,7 @@ class Peer:
         self.connection.on("connectionstatechange", self._state_changed)
 
     async def take(self, offer: Offer) -> None:
-        """Apply the client's offer."""
+        """Apply the client's offer. Raises Problem: 404 where the call has ended meanwhile, 422 codec-unsupported, 400 malformed-sdp."""
         self.ufrag, self._first_mid, self._original = offer.ufrag, offer.mids[0], offer.original
         with self._blaming_the_offer():
             await self.connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
@@ -93,7 +93,8 @@ class Peer:
             patches.watch_consent(ice, partial(self._watch, ice))
 
     async def answer(self, level: int | None = None) -> str:
-        """Our side, with every candidate: we do not trickle. `level`: of the H.264 that we send (h264.as_offered)."""
+        """Our side, with every candidate: we do not trickle. `level`: of the H.264 that we send (h264.as_offered). Raises Problem
+        as `take` does."""
         with self._blaming_the_offer():
             await self.connection.setLocalDescription()
             return h264.as_offered(self.connection.localDescription.sdp, self._original, level)
@@ -114,7 +115,7 @@ class Peer:
             raise Problem(400, "malformed-sdp", f"the offer cannot be applied: {str(error)[:200]}") from None
 
     async def trickle(self, fragment: Fragment) -> None:
-        """Take the client's further candidates; all of them belong to the first, bundling section."""
+        """Take the client's further candidates; all of them belong to the first, bundling section. Raises Problem 400."""
         try:
             for candidate in fragment.candidates:
                 candidate.sdpMid = self._first_mid
