@@ -79,7 +79,7 @@ def surface(
 def dense(distance: Field, box: Box, side: int, device: str = "cpu") -> np.ndarray:
     """[side, side, side] float32 distances at cells' centres, indexed x, y, z: the plain twin of `coarse_to_fine`."""
     cells = torch.cartesian_prod(*(torch.arange(side, device=device),) * 3)
-    return _asked(distance, _centres(cells, side, box)).view(side, side, side).cpu().numpy()
+    return asked(distance, centres(cells, side, box)).view(side, side, side).cpu().numpy()
 
 
 @torch.no_grad()
@@ -102,7 +102,7 @@ def coarse_to_fine(
         if level:
             count *= 2
             values = values.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2)
-        found = _asked(distance, _centres(cells, count, box))
+        found = asked(distance, centres(cells, count, box))
         values[tuple(cells.T)] = found
         evaluated += len(cells)
         progress(level + 1, levels)
@@ -156,11 +156,11 @@ def _contour(volume: np.ndarray, band: np.ndarray, box: Box) -> tuple[np.ndarray
     return placed.astype(np.float32), np.ascontiguousarray(faces[:, ::-1])  # distances rise outwards, densities inwards
 
 
-def _asked(distance: Field, points: Tensor) -> Tensor:
+def asked(distance: Field, points: Tensor) -> Tensor:
     return torch.cat([distance(block[None])[0] for block in points.split(BLOCKS.get(points.device.type, 1 << 16))])
 
 
-def _centres(cells: Tensor, count: int, box: Box) -> Tensor:
+def centres(cells: Tensor, count: int, box: Box) -> Tensor:
     step = torch.from_numpy(box.size / count).float().to(cells.device)
     return torch.tensor(box.low, device=cells.device) + (cells.float() + 0.5) * step
 

@@ -227,7 +227,7 @@ class Trainer:
         saved = time.monotonic()
         while self.spent[part] < seconds:
             begun = time.monotonic()
-            self._set_rates(part, self.spent[part] / seconds)
+            self.set_rates(part, self.spent[part] / seconds)
             self.steps[part] += 1
             yield
             now = time.monotonic()
@@ -237,7 +237,8 @@ class Trainer:
                 self.save()
                 saved = now
 
-    def _set_rates(self, part: str, done: float) -> None:
+    def set_rates(self, part: str, done: float) -> None:
+        """The rates that hold when this share of a part's training is done."""
         share = 1.0 if done < 0.5 else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (done - 0.5) / 0.5))
         for optimiser, rate in zip(self._optimisers[part], (self.plan.rate, self.plan.code_rate), strict=True):
             for group in optimiser.param_groups:

@@ -1,0 +1,1 @@
+"""How true the parametric head is: heads whose truth is known, fitted, moved and meshed."""
