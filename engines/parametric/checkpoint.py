@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def save(model: HeadModel, path: Path, half: bool = True) -> None:
     tensors |= {f"model/{name}": value for name, value in own.items()}
     kept = {name: _halved(value) if half else value.contiguous() for name, value in tensors.items()}
     about = {
-        "architecture": json.dumps(asdict(model.identity.arch)),
+        "architecture": json.dumps(asdict(_sizes(model))),
         "expression_names": json.dumps(model.expression_names),
         "landmark_indices": json.dumps(model.landmark_indices),
         "note": json.dumps(model.note),
@@ -92,6 +92,14 @@ def _read(path: Path) -> HeadModel:
     for parameter in (*identity.parameters(), *deformation.parameters()):
         parameter.requires_grad_(False)
     return model
+
+
+def _sizes(model: HeadModel) -> Architecture:
+    """Both networks' sizes: each knows its own."""
+    moves = model.deformation.arch
+    return replace(
+        model.identity.arch, z_ex=moves.z_ex, deform_hidden=moves.deform_hidden, deform_layers=moves.deform_layers
+    )
 
 
 def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -135,6 +135,8 @@ class ExpressionSearch:
     """How an expression is looked for: the way forward. The head's own surface points are carried, and matched anew."""
 
     steps: int = 120
+    tried: int = 800
+    "Points of the cloud that each named expression is tried with, to start from the nearest."
     rematch: int = 5
     points: int = 4000
     "Of the cloud, at most."
@@ -161,7 +163,8 @@ def expression(
     draw = torch.Generator().manual_seed(0)
     cloud = cloud[torch.randperm(len(cloud), generator=draw)[: search.points]]
     middle, spread = model.expressions.mean(0), model.expressions.std(0) + 1e-3
-    found = ((model.expressions[:1] - middle) / spread).clone().requires_grad_(True)
+    start = _nearest_expression(model, z_id, surface, cloud[: search.tried])
+    found = ((start - middle) / spread).clone().requires_grad_(True)
     optimiser = torch.optim.Adam([found], lr=search.rate * 4)
     matched = torch.zeros(len(cloud), dtype=torch.long)
     for step in range(search.steps):
@@ -181,3 +184,17 @@ def expression(
         optimiser.step()
         progress(step + 1, search.steps)
     return (middle + found * spread).detach()
+
+
+@torch.no_grad()
+def _nearest_expression(model: HeadModel, z_id: Tensor, surface: Tensor, cloud: Tensor) -> Tensor:
+    """[1, E] the named expression under which the head's points lie nearest to the cloud's: jaws drop by further than a match
+    can follow."""
+    from scipy.spatial import KDTree
+
+    own = surface[:: max(len(surface) // 4000, 1)]
+    apart = []
+    for code in model.expressions:
+        posed = own + model.deformation.displacement(own[None], z_id, code[None])[0]
+        apart.append(KDTree(posed.numpy()).query(cloud.numpy())[0].mean())
+    return model.expressions[int(np.argmin(apart))][None]

@@ -53,9 +53,9 @@ def transferred(
     return np.concatenate(rows, 0)
 
 
-def posed(model: HeadModel, z_id: Tensor, z_ex: Tensor, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+def posed(model: HeadModel, z_id: Tensor, z_ex: Tensor, side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Vertices [N, 3] and triangles [T, 3] of a head under an expression, canonical units."""
-    found = extraction.surface(model.distance(z_id), side=side)
+    found = extraction.surface(model.distance(z_id), side=side or SIDE)
     moved = displacements(model, z_id, torch.from_numpy(found.vertices), z_ex)[0]
     return found.vertices + moved, found.faces
 
