@@ -19,6 +19,7 @@ DEFAULT = "relief"
 
 _WHERE = {
     "relief": "engines.relief.engine",
+    "parametric": "engines.parametric.engine",
     "voodoo3d": "engines.voodoo3d.engine",
     "rome": "engines.rome.engine",
     "rome-linear": "engines.rome.linear",
