@@ -42,6 +42,10 @@ class Heads(Protocol):
         ...
 
 
+STILL = 0.1
+"How often a triangle that does not move is shown, beside those that move most."
+
+
 @dataclass(frozen=True)
 class Scanner:
     """What a scanner does to a surface."""
@@ -111,7 +115,9 @@ class Crowd:
     def pairs(
         self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        corners, share = self._places(self._moving, len(who) * count, rng)
+        rows = self._moving[which]
+        chosen = [np.searchsorted(row, rng.random(count) * row[-1]).clip(0, len(row) - 1) for row in rows]
+        corners, share = self.family.triangles[np.concatenate(chosen)], barycentric(rng, len(who) * count)
         shape = (len(who), count, 3)
         rest = _mixed(self.vertices, who, corners, share, shape)
         return rest, rest + _mixed(self.displacements, which, corners, share, shape)
@@ -126,9 +132,13 @@ class Crowd:
 
     @cached_property
     def _moving(self) -> np.ndarray:
-        """[T] float: how often a triangle is shown for expressions, beside its area: five times as often where much moves."""
-        most = np.linalg.norm(self.displacements, axis=-1).max(0)[self.family.triangles].mean(1) * MILLIMETRES
-        return 1 + 4 * (most > 2.0)
+        """[X, T] cumulated: how often a triangle is shown with an expression: by its area, by how far it moves, and by how far it
+        moves from the first expression, which all of them share. Lids are small, and jaws are not."""
+        shares = np.full((len(self.displacements), len(self.family.triangles)), STILL)
+        for moves in (self.displacements, self.displacements - self.displacements[0]):
+            size = np.linalg.norm(moves, axis=-1)[:, self.family.triangles].mean(2)
+            shares += size / np.maximum(size.max(1, keepdims=True), 1e-6)
+        return np.cumsum(self._areas * shares, 1)
 
     def _places(self, shares: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Corners [count, 3] of random triangles by area times `shares`, and barycentric shares [count, 3]."""

@@ -82,14 +82,17 @@ def expression_terms(
 ) -> dict[str, Tensor]:  # [B, n, 3] thrice, [B, m, 3], [B, E]
     """Each term of F_ex's loss: the displacement of matched points, that of points far from the face, and |z_ex|^2."""
     return {
-        "correspondence": (rest + moved - posed).square().sum(-1).mean(),
+        "correspondence": ((rest + moved - posed).square().sum(-1) + SMOOTH**2).sqrt().mean(),
         "still": still.square().sum(-1).mean(),
         "codes": codes.square().sum(-1).mean(),
     }
 
 
-EXPRESSION_WEIGHTS = {"correspondence": 100.0, "still": 5e-3, "codes": 5e-5}
-"NPHM's, but for points off the face: a hundred times its weight keeps skulls and necks still on our heads."
+EXPRESSION_WEIGHTS = {"correspondence": 1.0, "still": 5e-3, "codes": 5e-5}
+"""Of distances: of their squares (NPHM's, with 100) brows and lids, which move little, learnt nothing while jaws did. And a hundred
+times NPHM's weight for points off the face keeps skulls and necks still."""
+SMOOTH = 0.2 / 250
+"Canonical units within which a distance counts by its square."
 
 
 def total(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
