@@ -32,7 +32,7 @@ def model() -> HeadModel:
 
 @pytest.fixture(scope="module")
 def engine(model: HeadModel) -> Parametric:
-    made = Parametric(model, side=64)
+    made = Parametric(model=model, side=64)
     made.warm_up()
     return made
 
@@ -232,7 +232,7 @@ def test_a_mesh_for_other_programs(
 ) -> None:
     state = engine.drive(avatar, replace(sample_portrait, presence=0.0))
     told: list[tuple[int, int]] = []
-    made = engine.surface(state, 48, lambda done, of: told.append((done, of)))
+    made = engine.mesh(state, 48, lambda done, of: told.append((done, of)))
     assert told[-1][0] == told[-1][1]
     assert made.colours.std(0).min() > 5
     for end in (np.min, np.max):
