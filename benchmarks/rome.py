@@ -51,7 +51,7 @@ def main() -> None:
         ["a driven frame, s", f"full {full}", f"linear {linear}", f"{driving['ratio']:.1f}"],
         [f"{wanted.views} views, processor s", f"calls {published}", f"ours {ours}", f"{viewing['ratio']:.2f}"],
     ]
-    show("ROME, float32", ["", "against", "with", "times"], rows, f"same pictures to {viewing['worst']:.0e}")
+    show("ROME, float32", ["", "against", "with", "times"], rows, f"same pictures to {viewing['least_db']:.0f} dB")
     result = {"threads": torch.get_num_threads(), "image": arch.image, "driving": driving, "viewing": viewing}
     print(write("rome", result, wanted.out))
     draw(result, wanted.out / "rome.png")
@@ -105,8 +105,8 @@ def views_against_calls(arch: Architecture, views: int, calls: int) -> dict[str,
         published = [published_call(network, T, crop, turns[view : view + 1]) for view in chosen]
         share = views / calls
         theirs = {"cpu_s": share * (time.process_time() - cpu), "wall_s": share * (time.perf_counter() - wall)}
-    worst = max(float((pictures[view] - one[0]).abs().max()) for view, one in zip(chosen, published, strict=True))
-    measured = {"views": views, "calls_measured": calls, "published": theirs, "ours": ours, "worst": worst}
+    least_db = min(_decibels(pictures[view], one[0]) for view, one in zip(chosen, published, strict=True))
+    measured = {"views": views, "calls_measured": calls, "published": theirs, "ours": ours, "least_db": least_db}
     return measured | {"ratio": theirs["cpu_s"] / ours["cpu_s"]}
 
 
@@ -142,6 +142,11 @@ def _standardised_each_time(network: Rome) -> Iterator[None]:
         yield
     finally:
         StandardisedConv.forward = original
+
+
+def _decibels(one: Tensor, other: Tensor) -> float:
+    """How far the mean error lies below 1; a pixel whose mask lies on the threshold may be person in one and ground in the other."""
+    return float(-10 * (one - other).square().mean().clamp(min=1e-12).log10())
 
 
 def _picture01(side: int, seed: int) -> Tensor:
