@@ -206,9 +206,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
         axis.margins(x=0.15)
         axis.set_title(f"{title}: {said} less", fontsize=10, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(
-        "ROME, float32, two cores" if result["threads"] == 2 else "ROME, float32", fontsize=11, x=0.01, ha="left"
-    )
+    cores = f"{result['threads']} core{'s' * (result['threads'] > 1)}"
+    figure.suptitle(f"ROME, float32, {cores}", fontsize=11, x=0.01, ha="left")
     figure.savefig(path, dpi=110)
     surface.close(figure)
 
