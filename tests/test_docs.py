@@ -13,6 +13,8 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from server.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = ("server", "pipeline", "engines", "display", "benchmarks", "tests", "docs")
@@ -62,6 +64,16 @@ def test_every_target_of_make_is_there():
     }
     assert named
     assert [target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+def test_every_command_of_the_command_line_is_in_readme():
+    assert [name for name in command_line().commands if f"python -m server {name}" not in DOCS[0].read_text()] == []
+
+
+@documents()
+def test_every_variable_is_a_setting(document: Path):
+    named = set(re.findall(r"TELEQUILT_([A-Z_]+)", document.read_text()))
+    assert named <= {name.upper() for name in Settings.model_fields} | {"SHARED"}  # that one is the tests' own
 
 
 def test_what_is_not_there_is_found_out():
