@@ -1,4 +1,4 @@
-"""Seats: executors that benchmarks give to callers, to see what becomes of their frames."""
+"""Seats: wrapped executors that benchmarks give to callers, to see what becomes of their frames."""
 
 from __future__ import annotations
 

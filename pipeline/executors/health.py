@@ -184,7 +184,7 @@ class Health:
         return False
 
     def pardon(self, device: str, now: float) -> None:
-        """It was dropped for a frame that others cannot render either."""
+        """Reset its breaker: it was dropped for a frame that others cannot render either."""
         one = self._renderers[device]
         if one.state is State.DOWN and not one.hanging and one.in_a_row < MOST_IN_A_ROW:
             one.drops -= 1

@@ -1,4 +1,4 @@
-// What moves the avatar: a camera, a video file, or the puppet; each as one MediaStream. Knows nothing of publishing.
+// Media sources: what moves the avatar: a camera, a video file, or the puppet; each as one MediaStream. Knows nothing of publishing.
 
 import { puppetClip } from "../shared/api.js";
 

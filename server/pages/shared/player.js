@@ -1,4 +1,4 @@
-// The stage: the glass with the hologram in it, and the words that stand there while there is none. Both pages have one.
+// The player, or stage: the glass with the hologram in it, and the words that stand there while there is none. Both pages have one.
 
 import { channel, screen } from "./api.js";
 import { Hologram } from "./hologram.js";
