@@ -70,6 +70,12 @@ def test_every_command_of_the_command_line_is_in_readme():
     assert [name for name in command_line().commands if f"python -m server {name}" not in DOCS[0].read_text()] == []
 
 
+def test_every_benchmark_is_in_their_readme():
+    names = {path.stem for path in (ROOT / "benchmarks").glob("*") if runs(f"benchmarks.{path.stem}", "")}
+    assert "stage_times" in names
+    assert [name for name in names if f"`python -m benchmarks.{name}`" not in DOCS[1].read_text()] == []
+
+
 @documents()
 def test_every_variable_is_a_setting(document: Path):
     named = set(re.findall(r"TELEQUILT_([A-Z_]+)", document.read_text()))
@@ -112,8 +118,9 @@ def runs(module: str, words: str) -> bool:
         return understood(command_line(), words.split())
     if module.split(".")[0] not in FOLDERS:
         return module in ("pytest", "pip")
-    file = ROOT / (module.replace(".", "/") + ".py")
-    return file.exists() and '__name__ == "__main__"' in file.read_text()
+    path = ROOT / module.replace(".", "/")
+    file = path.with_suffix(".py")
+    return (path / "__main__.py").exists() or (file.exists() and '__name__ == "__main__"' in file.read_text())
 
 
 @cache
