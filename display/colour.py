@@ -45,7 +45,7 @@ def converted(pixels: Tensor, layout: Layout) -> Tensor:
 
 
 def tensor(pixels: Tensor, layout: Layout) -> Tensor:
-    """As `converted`, by tensor operations alone: two dozen of them, whatever the size."""
+    """As `converted`, [H, W, 4] uint8 -> [3/2 H, W] uint8, by tensor operations alone: two dozen of them, whatever the size."""
     height, width = pixels.shape[:2]
     if height % 2:
         pixels = torch.cat([pixels[:1], pixels])
@@ -63,7 +63,7 @@ def tensor(pixels: Tensor, layout: Layout) -> Tensor:
 
 
 def plain(rgba: np.ndarray, layout: Layout) -> np.ndarray:
-    """As `converted`: the definition, in numpy."""
+    """As `converted`, [H, W, 4] uint8 -> [3/2 H, W] uint8: the definition, in numpy."""
     rgb = _even(rgba)[..., :3].astype(np.int32)
     yuv = np.empty((rgb.shape[0] * 3 // 2, rgb.shape[1]), np.uint8)
     y, u, v = planes(yuv, layout)

@@ -99,7 +99,8 @@ def interlace(
 
 
 def places(x: np.ndarray, y: np.ndarray, calibration: Calibration, channel: int, cells: CellTable) -> np.ndarray:
-    """Where across its fan of views, 0..1, the lens over each subpixel sends it. x, y: panel pixels, y up; they broadcast."""
+    """Where across its fan of views, 0..1, the lens over each subpixel sends it. x, y: panel pixels, [H, W] or what
+    broadcasts to it, y up; `channel` 0..2 is red, green, blue. Float64 of the shape they broadcast to."""
     u, v = (x + 0.5) / calibration.width, (y + 0.5) / calibration.height
     if calibration.cells:
         offsets = np.array(calibration.cells)[cell_numbers(x, y, calibration, cells), channel]
@@ -112,7 +113,7 @@ def places(x: np.ndarray, y: np.ndarray, calibration: Calibration, channel: int,
 
 
 def cell_numbers(x: np.ndarray, y: np.ndarray, calibration: Calibration, cells: CellTable) -> np.ndarray:
-    """Which of the calibration's cells each pixel has. x, y as in places()."""
+    """[H, W] integers: which of the calibration's cells each pixel has. x, y as in places()."""
     along, up, modulus = cells.pattern(calibration.cell_mode)
     return (along * x + up * y) % modulus % len(calibration.cells)
 

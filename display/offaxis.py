@@ -63,7 +63,8 @@ def _narrowed(orbit: Cameras) -> np.ndarray:
 
 
 def reframed(orbit: Cameras, matrices: np.ndarray) -> Cameras:
-    """The cameras whose parallel projections are what straightened() would make of those of `orbit`.
+    """The V cameras whose parallel projections are what straightened() would make of those of `orbit`; `matrices`: [V, 3, 3] from
+    homographies().
 
     Narrowing and sliding are what a camera's intrinsics say anyway: asked for so, no picture is sampled a second time.
     """

@@ -62,7 +62,8 @@ class DensityGrid:
 
 
 def density_grid(field: TriplaneField, low: Tensor, high: Tensor, side: int) -> DensityGrid:
-    """The field's density logit at side^3 points of the box; block-wise, as many slices of z as go at once."""
+    """The field's density logit at side^3 points of the box from `low` [3] to `high` [3], world units; block-wise, as many
+    slices of z as go at once."""
     even = torch.linspace(0, 1, side, device=field.device)
     x, y, z = (a + (b - a) * even for a, b in zip(low.unbind(), high.unbind(), strict=True))
     slices = []
@@ -73,7 +74,7 @@ def density_grid(field: TriplaneField, low: Tensor, high: Tensor, side: int) -> 
 
 
 def box_of(origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """The corners of the box that holds every ray between NEAR and FAR."""
+    """The corners, [3] each, of the box that holds every ray between NEAR and FAR: origins [V, 3], directions [V, N, 3]."""
     ends = torch.cat([origins[:, None] + reach * directions for reach in (NEAR, FAR)], 1).view(-1, 3)
     return ends.amin(0), ends.amax(0)
 

@@ -8,7 +8,8 @@ from torch import Tensor
 
 
 def onto(array: np.ndarray, device: torch.device) -> Tensor:
-    """`array` on `device`. For a GPU it goes through pinned memory: from any other the host waits until all is copied.
+    """`array`, of any shape and dtype, on `device`. For a GPU it goes through pinned memory: from any other the host waits
+    until all is copied.
 
     Pinned memory comes from torch's cache of it, which keeps it until the copy is through.
     """

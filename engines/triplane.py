@@ -109,7 +109,7 @@ def for_device(table: dict[str, int], device: torch.device) -> int:
 
 
 def colour(logit: Tensor) -> Tensor:
-    """EG3D's widened sigmoid: 0..1, and 0.001 beyond at either end so that both can be reached."""
+    """EG3D's widened sigmoid (arXiv 2112.07945) of any shape: 0..1, and 0.001 beyond at either end so that both can be reached."""
     return torch.sigmoid(logit) * 1.002 - 0.001
 
 

@@ -95,7 +95,8 @@ def _gaps(shape: np.ndarray) -> np.ndarray:
 
 
 def _set_lips(avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, difference: np.ndarray) -> None:
-    """Correct `difference` so that the lips' distance is the portrait's plus what the caller opens, and closed when closed."""
+    """Correct `difference` (like `shape` and `neutral` [478, 3], in centimetres) so that the lips' distance is the portrait's
+    plus what the caller opens, and closed when closed."""
     own, now, rest = _gaps(avatar.shape), _gaps(shape), _gaps(neutral)
     own_raw = avatar.shape[UPPER_LIP_INNER, 1] - avatar.shape[LOWER_LIP_INNER, 1]
     closing = 1.0 - np.clip((rest - now) / np.maximum(rest, 0.3), 0.0, 1.0)
@@ -110,14 +111,14 @@ def _set_lips(avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, diff
 
 
 def _opening(shape: np.ndarray, eye: EyePoints) -> float:
-    """How far an eye is open, as a share of its width."""
+    """How far an eye is open in `shape` [478, 3], as a share of its width."""
     across = np.linalg.norm(shape[eye.upper[0]] - shape[eye.upper[-1]])
     apart = np.linalg.norm(shape[eye.upper[3:6]] - shape[eye.lower[3:6]], axis=1).mean()
     return float(apart / max(across, 1e-3))
 
 
 def eye_share(shape: np.ndarray, neutral: np.ndarray, eye: EyePoints) -> float:
-    """0 shut .. 1 as at rest .. WIDEST_EYE."""
+    """0 shut .. 1 as at rest .. WIDEST_EYE; `shape` and `neutral` [478, 3] as in FaceObservation."""
     ratio = _opening(shape, eye) / max(_opening(neutral, eye), 0.05)
     return float(np.clip((ratio - SHUT_EYE) / (1.0 - SHUT_EYE), 0.0, WIDEST_EYE))
 

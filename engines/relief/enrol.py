@@ -103,7 +103,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def deepened(landmarks: np.ndarray) -> np.ndarray:
-    """The landmarks with depth brought to a real face's."""
+    """`landmarks` [478, 3] in crop pixels, float32, with depth brought to a real face's."""
     out = landmarks.astype(np.float32).copy()
     width = float(np.linalg.norm(out[CHEEKS[1]] - out[CHEEKS[0]]))
     depth = float(np.linalg.norm(out[NOSE_TIP] - out[CHEEKS].mean(axis=0)))

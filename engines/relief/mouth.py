@@ -201,7 +201,7 @@ def _own_teeth(landmarks: np.ndarray, picture: np.ndarray, atlas: Atlas, axes: A
 def build(
     landmarks: np.ndarray, axes: Axes, open_cm: float, picture: np.ndarray, atlas: Atlas, skin: np.ndarray
 ) -> Mouth:
-    """Everything between the lips. `landmarks` with final depth; `open_cm`: how far the portrait's lips are apart."""
+    """Everything between the lips. `landmarks` [478, 3] with final depth; `open_cm`: how far the portrait's lips are apart."""
     cavity, cavity_jaw = _cavity(axes, landmarks[[UPPER_LIP_INNER[0], UPPER_LIP_INNER[-1]]], skin, atlas)
     tongue = _tongue(axes, skin, atlas)
     lift = min(open_cm, 1.2)

@@ -60,7 +60,7 @@ def joined(sheets: list[Sheet]) -> tuple[Mesh, list[slice]]:
 
 
 def wound(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """The triangles, each turned clockwise in the picture (positive area, y down)."""
+    """[T, 3] int32: `triangles` of `points` [N, 2 or 3], each turned clockwise in the picture (positive area, y down)."""
     a, b, c = (points[triangles[:, k], :2] for k in range(3))
     ab, ac = b - a, c - a
     turned = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0] < 0
@@ -76,6 +76,6 @@ def grid_triangles(rows: int, columns: int) -> np.ndarray:
 
 
 def smooth(t: np.ndarray) -> np.ndarray:
-    """Smoothstep of t clipped to 0..1."""
+    """Smoothstep of t, of any shape, clipped to 0..1."""
     t = np.clip(t, 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)

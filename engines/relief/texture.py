@@ -106,7 +106,8 @@ def bled(colours: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def fade_height(colours: np.ndarray, alpha: np.ndarray) -> int:
-    """Rows over which a picture that ends with the crop may fade into the dark at its lower border within FAITHFUL_DB."""
+    """Rows over which a picture (`colours` [H, W, 3] 0..255, `alpha` [H, W] 0..1) that ends with the crop may fade into the
+    dark at its lower border within FAITHFUL_DB."""
     energy = ((colours**2).mean(axis=2) * (alpha > 0.5)).sum(axis=1)
     budget = 255.0**2 * 10 ** (-FAITHFUL_DB / 10) * float((alpha > 0.5).sum())
     for rows in range(64, 4, -2):
@@ -117,12 +118,14 @@ def fade_height(colours: np.ndarray, alpha: np.ndarray) -> int:
 
 
 def lower_fade(y: np.ndarray, end: float, rows: float) -> np.ndarray:
-    """The share of light left at heights `y`: 1, then 0 at `end`, over `rows`; slow at first, so that it costs little likeness."""
+    """[N] float32: the share of light left at heights `y` [N]: 1, then 0 at `end`, over `rows`; slow at first, so that it costs
+    little likeness."""
     return (1.0 - np.clip((y - end + rows) / rows, 0.0, 1.0) ** 3).astype(np.float32)
 
 
 def continued(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """On the crop plus PAD on each side, mirrored and ever softer: (colours, solid alpha, alpha that fades at the borders)."""
+    """The crop's `colours` [512, 512, 3] and `alpha` [512, 512] with PAD more on each side, mirrored and ever softer: (colours
+    [SIDE, SIDE, 3], solid alpha [SIDE, SIDE], alpha that fades at the borders [SIDE, SIDE])."""
     wide = cv2.copyMakeBorder(colours, PAD, PAD, PAD, PAD, cv2.BORDER_REFLECT)
     edge = np.abs(np.arange(SIDE) + 0.5 - SIDE / 2) - CROP / 2
     past = np.clip(np.maximum(edge[:, None], edge[None, :]) / PAD, 0.0, 1.0).astype(np.float32)
@@ -158,7 +161,7 @@ def shell(picture: np.ndarray, solid: np.ndarray, faded: np.ndarray) -> np.ndarr
 
 
 def without_streaks(picture: np.ndarray, surface: Sheet) -> np.ndarray:
-    """The picture, blurred up and down where the surface recedes so steeply that a turned view draws it out sideways."""
+    """`picture` [H, W, C], blurred up and down where the surface recedes so steeply that a turned view draws it out sideways."""
     steepness = np.zeros(picture.shape[:2], np.float32)
     corners, depths = surface.uv[surface.triangles], surface.points[surface.triangles, 2]
     ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]

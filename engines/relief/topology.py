@@ -55,7 +55,7 @@ class EyePoints:
 
     @property
     def ring(self) -> np.ndarray:
-        """The lids' edges once round."""
+        """[16] indices of landmarks: the lids' edges once round."""
         return np.concatenate([self.upper, self.lower[-2:0:-1]])
 
 

@@ -101,7 +101,8 @@ def compared(stage: Stage, runtime: Runtime, precision: Precision, reference: Te
 
 
 def decibels(result: Tensor, reference: Tensor) -> float:
-    """How far the mean error lies below the reference's span; -inf for what is not finite or of another shape."""
+    """How far the root mean square error of `result`, of any shape, lies below the reference's span; -inf for what is not
+    finite or of another shape."""
     if result.shape != reference.shape or not (result.isfinite().all() and reference.isfinite().all()):
         return -math.inf
     error = float((result.double() - reference.double()).square().mean().sqrt())

@@ -164,7 +164,7 @@ class Voodoo3D(nn.Module):
         return self.look(Look(len(cam2world), resolution, (coarse, fine), channels), planes, cam2world, intrinsics)
 
     def look(self, look: Look, planes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
-        """A march of any kind; features and depth as `march` gives them."""
+        """A march of any kind, from the same tensors as `march`; features and depth as it gives them."""
         seen = self._run_few(stages.march, look)(planes, cam2world, intrinsics)
         return seen[:, :-1], seen[:, -1:]
 
@@ -199,7 +199,8 @@ class Voodoo3D(nn.Module):
         return (self.superresolve(raw) + 1) / 2
 
     def driver_frontal(self, planes: Tensor, coarse: int = 96, fine: int = 96) -> Tensor:
-        """The driver as the transfer wants to see it: from the front, enlarged without smoothing, in about 0..1."""
+        """The driver as the transfer wants to see it: from the front, enlarged without smoothing, [1, 3, 512, 512] in about
+        0..1."""
         raw, _ = self.march(planes, *self.frontal(), self.arch.marched, coarse, fine, 3)
         return (F.interpolate(raw, scale_factor=4, mode="nearest") + 1) / 2
 

@@ -63,7 +63,7 @@ class Warp:
 
 
 def picked(pictures: Tensor, resolved: Resolved) -> Tensor:
-    """Those of neighbouring views that are super-resolved; by slices, which ask nothing of the host."""
+    """Those of neighbouring views [V, ...] that are super-resolved, [C, ...]; by slices, which ask nothing of the host."""
     step, last = resolved.step, len(pictures) - 1
     stepped = pictures[::step]
     return torch.cat((stepped, pictures[-1:])) if last % step else stepped
