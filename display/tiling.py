@@ -59,6 +59,10 @@ class Tiling:
             parallel,
         )
 
+    def sized(self, width: int, height: int) -> Tiling:
+        """This tiling in a quilt of `width` x `height` pixels: the same views, of other sizes."""
+        return self if (width, height) == (self.width, self.height) else replace(self, width=width, height=height)
+
     @property
     def note(self) -> str:
         """What a file with such views says of its cameras."""

@@ -98,6 +98,11 @@ class StageTimes:
     def age(self) -> Percentiles:
         return percentiles(self._ages)
 
+    def age_lately(self, now: float, over: float) -> float:
+        """Seconds: the 95th percentile of the ages of frames that were finished during the last `over` seconds."""
+        ages = [age for end, age in zip(self._ends, self._ages, strict=True) if now - over < end <= now]
+        return percentiles(ages).p95 / 1e3
+
     @property
     def cost(self) -> Cost:
         """Of those frames of which most was watched."""

@@ -29,16 +29,17 @@ class Views:
     job: FrameJob
 
     def __len__(self) -> int:
-        return sum(screen.views for screen in self.job.screens)
+        return self.job.views_made
 
     def cameras(self, views: range) -> list[tuple[Screen, Cameras]]:
         """Whose cameras these are: neighbouring ones of a screen in one batch."""
-        bounds = pairwise(accumulate((screen.views for screen in self.job.screens), initial=0))
+        made = [self.job.made.rendered(screen) for screen in self.job.screens]
+        bounds = pairwise(accumulate((screen.views for screen in made), initial=0))
         pieces = [
-            (screen, max(views.start, begin) - begin, min(views.stop, end) - begin)
-            for screen, (begin, end) in zip(self.job.screens, bounds, strict=True)
+            (screen, form, max(views.start, begin) - begin, min(views.stop, end) - begin)
+            for screen, form, (begin, end) in zip(self.job.screens, made, bounds, strict=True)
         ]
-        return [(screen, neighbours(screen, first, stop)) for screen, first, stop in pieces if first < stop]
+        return [(screen, neighbours(form, first, stop)) for screen, form, first, stop in pieces if first < stop]
 
     def keep(self, views: range, made: Made) -> None:
         for screen, first, part in made.parts:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from display.colour import Layout
+from display.detail import FULL, Detail
 from display.quilt import Quilt
 from display.screen import Screen
 from engines.contract import AnyEngine, Avatar, FaceObservation
@@ -58,6 +59,17 @@ class SessionReport:
     "Device -> milliseconds that it works for one frame that somebody watches."
 
 
+@dataclass(frozen=True)
+class Lately:
+    """How a session does now, for whoever decides how much detail it can afford."""
+
+    frames: int
+    "Finished since the session began."
+    age: float
+    "Seconds, of the 95th percentile of the newest frames; 0 where none was finished."
+    watched: bool
+
+
 class Session:
     """`offer`, `watch` and `unwatch` may be called from any thread and never wait for work."""
 
@@ -72,7 +84,7 @@ class Session:
         *,
         marked: bool = True,
         layout: Layout = Layout.I420,
-        composed: Callable[[Quilt], None] | None = None,
+        composed: Callable[[Screen, Quilt], None] | None = None,
         depth: int = 2,
         now: Callable[[], float] = time.monotonic,
         gone: Callable[[str], None] = lambda reason: None,
@@ -84,6 +96,7 @@ class Session:
         self._submitting = threading.RLock()
         self._flow = Flow(depth)
         self._watched: Counter[Screen] = Counter()
+        self._detail = FULL
         self._times = StageTimes()
         self._newest: Frame | None = None
         self._offered = 0.0
@@ -122,6 +135,11 @@ class Session:
             if not self._watched:
                 self._times.forget_cost()
 
+    def make(self, detail: Detail) -> None:
+        """Make so much of every screen, from the next frame on."""
+        with self._lock:
+            self._detail = detail
+
     @property
     def watched(self) -> tuple[Screen, ...]:
         """What is rendered of a frame."""
@@ -155,6 +173,11 @@ class Session:
         with self._lock:
             return self._times.rate(self._now())
 
+    def lately(self, over: float) -> Lately:
+        """How it went during the last `over` seconds."""
+        with self._lock:
+            return Lately(self._frames, self._times.age_lately(self._now(), over), bool(self._watched))
+
     def close(self) -> None:
         """Take no more frames, wait for those under way, let the observer go. Not from within `present`.
 
@@ -176,7 +199,7 @@ class Session:
             with self._lock:
                 ready = self._flow.ready(self._now())
                 for job in ready:
-                    job.screens = tuple(self._watched)
+                    job.screens, job.detail = tuple(self._watched), self._detail
                     job.views = {screen: {} for screen in job.screens}
             for job in ready:
                 self._executor.submit(self._stages.steps(job), partial(self._settle, job))
@@ -187,7 +210,8 @@ class Session:
             self._flow.settle(job, failure.stage if failure else None)
             if failure is None:
                 mark_times(job.clock, job.spans)
-                self._times.add(job.clock, sum(screen.views for screen in job.screens))
+                # what frames cost is told of whole ones, since that is what the next caller's will
+                self._times.add(job.clock, job.views_made if job.made == FULL else 0)
                 self._frames += 1
                 self._presence = job.seen.presence
             else:

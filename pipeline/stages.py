@@ -38,6 +38,7 @@ class Picture:
     """One quilt or single view, as encoders take it."""
 
     screen: Screen
+    "Which was watched; the picture may have smaller tiles (display/detail.py)."
     yuv: np.ndarray
     "[3/2 H, W] uint8, even H and W (an odd quilt is padded at the right and top); display/colour.py says in which colours."
     layout: Layout
@@ -66,8 +67,8 @@ class Stages:
     "Whether every view carries the visible AI mark."
     layout: Layout = Layout.I420
     "What `encoded` takes."
-    composed: Callable[[Quilt], None] | None = None
-    "Hears of each quilt where and when it was composed, as the display of this machine does: that needs no codec."
+    composed: Callable[[Screen, Quilt], None] | None = None
+    "Hears of each quilt, and of the screen that was watched, where and when it was composed: this machine's display needs no codec."
     enrolled: Replicated[Avatar] = field(init=False)
     "The avatar on its way to where it is driven, once: it was enrolled wherever there was time."
 
@@ -97,10 +98,11 @@ class Stages:
 
     def compose(self, job: FrameJob) -> None:
         for screen in job.screens:
-            views = [part.on(self.placement.compose) for part in job.views[screen].values()]
-            quilt = compose(views, screen, mark(screen, str(views[0].images.device)) if self.marked else None)
+            rendered = [part.on(self.placement.compose) for part in job.views[screen].values()]
+            views, tiled = job.made.spread(rendered, screen), job.made.tiled(screen)
+            quilt = compose(views, tiled, mark(tiled, str(views[0].images.device)) if self.marked else None)
             if self.composed is not None:
-                self.composed(quilt)
+                self.composed(screen, quilt)
             # converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4
             job.quilts.append((screen, Readback(converted(quilt.pixels, self.layout))))
 

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
     )
     frames_per_second: int = Field(default=25, ge=1, le=120, description="What encoders plan for; slower is fine.")
 
+    adapt: bool = Field(
+        default=True,
+        description="Where pictures would grow old, make them with less detail: smaller, of fewer views. Off: always all of it.",
+    )
+
     max_avatars: int = Field(default=500, ge=1, description="Avatars kept at once, each of 2.3 MB.")
     max_channels: int = Field(default=4, ge=1, description="Callers at once.")
     max_viewers: int = Field(default=16, ge=1, description="Viewers of one channel at once.")

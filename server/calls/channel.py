@@ -14,7 +14,8 @@ from pipeline.session import Session
 from server import workers
 from server.calls.closing import PATIENCE, Closing
 from server.calls.condition import Course, Facts
-from server.calls.lifecycle import Action, Call, Do, Event, Lifecycle, Viewing
+from server.calls.ladder import WINDOW, Ladder, Seen
+from server.calls.lifecycle import Action, Call, Do, Event, Filming, Lifecycle, Viewing
 from server.media.present import Presenter, ViewerTrack
 from server.recordings.recording import Recording
 from server.webrtc import offers
@@ -28,6 +29,7 @@ from server.webrtc.peers import Peer
 
 SOON = 0.1
 "Seconds within which a source that does not stand still sends its next picture; a newcomer is made one otherwise."
+BUSY = "this server is busy"
 STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 
 
@@ -65,8 +67,9 @@ class Channel:
         self.reason = ""
         "Why it is over."
         self.course = Course(time.monotonic())
+        self.ladder = Ladder()
         self.slowed = ""
-        "Why detail is given up, for people; empty where it is not. Set by whoever gives it up."
+        "Why detail is given up, for people; empty where it is not."
         self._closing = Closing(name, PATIENCE)
         self._settled = asyncio.Event()
 
@@ -108,6 +111,22 @@ class Channel:
             slowed=self.slowed,
             failing=failing,
         )
+
+    def adapt(self, now: float) -> bool:
+        """Make as much detail as can be made in time. Whether it is another than before.
+
+        A film has one size and keeps it, so all is made while one is taken; and of what nobody watches nothing is made.
+        """
+        assert self.session is not None
+        lately = self.session.lately(WINDOW)
+        filming = self.life.filming in (Filming.BEGINNING, Filming.RUNNING)
+        arrived = self.ingest.report().arrived if self.ingest is not None else 0
+        seen = Seen(arrived, lately.frames, lately.age, held=filming or not lately.watched)
+        if not self.ladder.look(seen, now):
+            return False
+        self.session.make(self.ladder.detail)
+        self.slowed = BUSY if self.ladder.rung else ""
+        return True
 
     def receive(self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
         """Take the caller's picture and sound, once `peer` has taken its `offer`. `broke` is told why no picture will come any more."""

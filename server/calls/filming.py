@@ -145,10 +145,12 @@ def png(picture: Picture, note: str) -> bytes:
     """A quilt as PNG with Tiling.note, without the row and column that encoders are given to make its sides even."""
     code = cv2.COLOR_YUV2RGB_I420 if picture.layout is Layout.I420 else cv2.COLOR_YUV2RGB_NV12
     pixels = cv2.cvtColor(picture.yuv, code)
-    padding = picture.screen.quilt_height % 2
+    asked = picture.screen
+    whole = pixels.shape[0] - asked.quilt_height % 2 == asked.quilt_height  # smaller ones have even sides of their own
     said = PngInfo()
     said.add_text(NOTED, note)
     file = io.BytesIO()
-    whole = pixels[padding:, : picture.screen.quilt_width]
-    Image.fromarray(whole).save(file, "PNG", compress_level=3, pnginfo=said)
+    if whole:
+        pixels = pixels[asked.quilt_height % 2 :, : asked.quilt_width]
+    Image.fromarray(pixels).save(file, "PNG", compress_level=3, pnginfo=said)
     return file.getvalue()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pipeline.session import SessionReport
 from server.calls.channel import Channel
 from server.calls.condition import Condition
+from server.calls.ladder import DetailReport
 from server.media.present import StreamReport
 from server.recordings.archive import Facts
 from server.recordings.recording import UnderWay
@@ -28,6 +29,8 @@ class ChannelReport:
     "Those who are connected."
     condition: Condition
     "How it goes."
+    detail: DetailReport
+    "How much detail it is made with."
     reception: Reception | None
     "How the caller's pictures come in."
     frames_received: int
@@ -51,6 +54,7 @@ def report_of(channel: Channel, private: bool) -> ChannelReport:
         since=channel.since,
         viewers=channel.watching,
         condition=channel.course.at(time.monotonic()),
+        detail=channel.ladder.report(),
         reception=channel.ingest.report() if channel.ingest else None,
         frames_received=channel.ingest.received if channel.ingest else 0,
         drops_before_session=channel.ingest.replaced if channel.ingest else 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 
 import structlog
@@ -58,6 +59,9 @@ class Rounds:
 
     def _look_after(self, channel: Channel, now: float) -> None:
         assert channel.session is not None
+        if self._settings.adapt and channel.adapt(now):
+            detail = channel.ladder.report()
+            log.info("a call's detail changes", channel=channel.name, **asdict(detail))
         if channel.course.update(channel.facts(self._failing(channel)), now):
             told = channel.course.at(now)
             if told.state not in (State.CONNECTING, State.LIVE):

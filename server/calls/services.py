@@ -13,7 +13,7 @@ import structlog
 
 from display.colour import Layout
 from display.quilt import Quilt
-from display.screen import screen
+from display.screen import Screen, screen
 from engines import catalogue
 from engines.contract import AnyEngine, FaceObservation, Footprint
 from pipeline.avatars import SAMPLE, AvatarRecord, Avatars, Consent
@@ -56,7 +56,7 @@ class Services:
         present: Callable[[Picture], None],
         marked: bool,
         layout: Layout = Layout.I420,
-        composed: Callable[[Quilt], None] | None = None,
+        composed: Callable[[Screen, Quilt], None] | None = None,
         gone: Callable[[str], None] = lambda reason: None,
     ) -> Session:
         """A running session, which tells `gone` why no frame can be finished any more.

@@ -112,7 +112,10 @@ class Watcher:
             await ingest.close()
 
     def _show(self, frame: Frame, tiling: Tiling) -> None:
-        top = frame.pixels.shape[0] - tiling.height  # encoders take even sizes: an odd quilt is padded there
+        height, width = frame.pixels.shape[:2]
+        if height - tiling.height % 2 != tiling.height:  # made with less detail for now
+            tiling = tiling.sized(width, height)
+        top = height - tiling.height  # encoders take even sizes: an odd quilt is padded there
         self._canvas.show(np.ascontiguousarray(frame.pixels[top:, : tiling.width]), tiling)
         self._say(f"Showing {self._channel}: {tiling.columns}x{tiling.rows} views in {tiling.width}x{tiling.height}.")
 

@@ -39,11 +39,11 @@ class Attached:
             self.channel = None
             self._wait()
 
-    def take(self, channel: str, quilt: Quilt) -> None:
+    def take(self, channel: str, screen: Screen, quilt: Quilt) -> None:
         """Show a quilt that has just been composed, in that thread; those of other channels and screens are not for us."""
         with self._lock:
-            if channel == self.channel and quilt.screen == self._screen:
-                self._canvas.show(quilt.pixels, self._tiling)
+            if channel == self.channel and screen == self._screen:
+                self._canvas.show(quilt.pixels, self._tiling.sized(quilt.screen.quilt_width, quilt.screen.quilt_height))
 
     def _wait(self) -> None:
         self._canvas.clear(f"waiting for {self._only or 'a caller'}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 
@@ -74,6 +74,14 @@ class Form:
     def __post_init__(self) -> None:
         assert self.width % 2 == 0 == self.height % 2, (self.width, self.height)
         level_for(self.width, self.height, self.frames_per_second)
+
+    def resized(self, width: int, height: int) -> Form:
+        """The same pictures with other sides: as many bits for each pixel, while there are enough of them."""
+        if (width, height) == (self.width, self.height):
+            return self
+        bitrate = round(self.bitrate * width * height / (self.width * self.height))
+        least = min(self.bitrate, BITRATE_RANGE[0])
+        return replace(self, width=width, height=height, bitrate=max(bitrate, least))
 
     @property
     def level(self) -> int:
@@ -183,14 +191,16 @@ def best_codec() -> str:
 class Encoder:
     """Encodes one stream. `encode` belongs to one thread; `ask_keyframe` may be called from any."""
 
-    def __init__(self, form: Form, codec: str = "libx264", layout: Layout = Layout.I420) -> None:
-        """`layout` is that of every picture to come."""
+    def __init__(
+        self, form: Form, codec: str = "libx264", layout: Layout = Layout.I420, before: Encoder | None = None
+    ) -> None:
+        """`layout` is that of every picture to come. The stream goes on from where `before` left off, in another form."""
         self.form, self._pixel_format = form, PIXEL_FORMATS[layout]
         self._context = _open(codec, form, layout)
         self._wanted = threading.Event()
         self._last_keyframe = float("-inf")
-        self._last_pts = -1
-        self._origin: float | None = None
+        self._last_pts = before._last_pts if before else -1
+        self._origin = before._origin if before else None
 
     def ask_keyframe(self) -> None:
         """The next picture is a keyframe, as soon as KEYFRAME_APART allows."""

@@ -118,7 +118,9 @@ class Stream:
     """One encoder and its viewers. `encode` runs in the display thread, all else in the event loop."""
 
     def __init__(self, screen: Screen, form: Form, codec: str) -> None:
+        """`form` is that of whole pictures; where they come with less detail, they are sent in a smaller one."""
         self.screen, self.form, self._codec = screen, form, codec
+        self._sent = form
         self._loop = asyncio.get_running_loop()
         self._encoder: Encoder | None = None
         self.viewers: set[ViewerTrack] = set()
@@ -130,10 +132,13 @@ class Stream:
         self._ages: deque[float] = deque(maxlen=AGES)
 
     def encode(self, picture: Picture) -> None:
-        if self._encoder is None:  # opened here, since opening NVENC takes longer than the event loop may stand still
-            self._encoder = Encoder(self.form, self._codec, picture.layout)
+        rows, width = picture.yuv.shape
+        form = self.form.resized(width, rows * 2 // 3)
+        if self._encoder is None or self._encoder.form != form:
+            # opened here, since opening NVENC takes longer than the event loop may stand still
+            self._encoder = Encoder(form, self._codec, picture.layout, self._encoder)
         unit = self._encoder.encode(picture.yuv, picture.captured)
-        self._loop.call_soon_threadsafe(self._fan_out, unit)
+        self._loop.call_soon_threadsafe(self._fan_out, unit, form)
 
     def ask_keyframe(self) -> None:
         if self._encoder is not None:  # its first picture is a keyframe anyway
@@ -166,8 +171,8 @@ class Stream:
     def report(self) -> StreamReport:
         return StreamReport(
             form=self.screen.name,
-            width=self.form.width,
-            height=self.form.height,
+            width=self._sent.width,
+            height=self._sent.height,
             codec=self._codec,
             bitrate=round(self._rate.bits(self._loop.time())),
             pictures=self._pictures,
@@ -177,12 +182,14 @@ class Stream:
             age=percentiles(self._ages),
         )
 
-    def _fan_out(self, unit: AccessUnit) -> None:
+    def _fan_out(self, unit: AccessUnit, form: Form) -> None:
+        self._sent = form
         self._rate.add(self._loop.time(), len(unit.data))
         self._pictures += 1
         self._keyframes += unit.keyframe
-        for put in tuple(self.recordings):  # one may end itself with this very unit
-            put(unit)
+        if form == self.form:  # a film has one size; the first whole picture after a smaller one is a keyframe
+            for put in tuple(self.recordings):  # one may end itself with this very unit
+                put(unit)
         for track in self.viewers:
             track.put(unit)
 

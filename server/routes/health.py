@@ -158,10 +158,23 @@ def _of_calls(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterato
             arrived.add_metric([report.name], report.reception.arrived)
             for reason, count in report.reception.lost.items():
                 lost.add_metric([report.name, reason], count)
+    yield from _of_detail(reports)
     ends = CounterMetricFamily("telequilt_calls_ended", "Calls that the server has ended", labels=["reason"])
     for reason, count in ended.items():
         ends.add_metric([reason], count)
     yield from (condition, lasted, arrived, lost, ends)
+
+
+def _of_detail(reports: list[ChannelReport]) -> Iterator[Metric]:
+    rung = GaugeMetricFamily("telequilt_detail_rung", "0 at full detail, more the less is made", labels=["channel"])
+    work = GaugeMetricFamily("telequilt_detail_work", "Of a frame's work at full detail", labels=["channel"])
+    steps = CounterMetricFamily("telequilt_detail_steps", "Changes of detail", labels=["channel", "direction"])
+    for report in reports:
+        rung.add_metric([report.name], report.detail.rung)
+        work.add_metric([report.name], report.detail.work)
+        for direction in ("down", "up"):
+            steps.add_metric([report.name, direction], report.detail.steps.get(direction, 0))
+    yield from (rung, work, steps)
 
 
 def _of_sessions(reports: list[ChannelReport]) -> Iterator[Metric]:

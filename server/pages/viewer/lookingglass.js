@@ -209,7 +209,7 @@ export class LookingGlass {
     const trouble = this.#interlacer.trouble(tiling, calibration);
     if (trouble) return [{ what: trouble, mend: "" }];
     const expected = [even(tiling.width), even(tiling.height)];
-    if (state !== "live" || !video.videoWidth || (video.videoWidth === expected[0] && video.videoHeight === expected[1])) return [];
+    if (state !== "live" || !video.videoWidth || arrivesAs(tiling, video)) return [];
     return [{ what: `A quilt of ${size([video.videoWidth, video.videoHeight])} pixels arrives, where the server announced ${size(expected)}.`, mend: "Reload the page." }];
   }
 
@@ -222,6 +222,12 @@ export class LookingGlass {
     part("glass-said").textContent = words;
     part("glass-faults").replaceChildren(...wrong.map(({ what, mend }) => line(what, mend)));
   }
+}
+
+/** Whether it is the announced quilt, or the same tiling with smaller tiles while the server is too busy for whole ones. */
+function arrivesAs({ width, height, columns, rows }, { videoWidth: across, videoHeight: down }) {
+  if (across === even(width) && down === even(height)) return true;
+  return across < width && down <= height && across % columns === 0 && down % rows === 0;
 }
 
 /** What Bridge on this PC tells. @returns {Promise<{displays: import("./bridge.js").Display[], problem: string}>} */
