@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pipeline.devices.placement import Placement
-from pipeline.executors import FanOut, Rendered, Task
+from pipeline.executors import FanOut, Rendered, Step, Task
+from pipeline.executors.health import LAST_PATIENCE
 from pipeline.executors.pool import Pool
-from tests.renderer_bench import FOUR, ONE, fail, held, until
+from tests.renderer_bench import FOUR, ONE, Clock, fail, held, until
 
 
 class Behind:
@@ -179,3 +180,64 @@ def test_what_goes_wrong_behind_counts_like_what_is_raised(devices: Devices):
     until(lambda: len(told) == 11)
     assert told[-1].stage == "drive"
     executor.close()
+
+
+def test_who_waits_for_a_state_that_never_comes_is_not_to_blame_but_the_device_that_was_to_drive_it(devices: Devices):
+    clock, gate, rendering, told = Clock(), threading.Event(), threading.Semaphore(0), []
+    executor = Pool(FOUR, devices, now=clock)
+
+    def frame(wait: Callable[[], object]) -> list[Step]:
+        """Driven and rendered, where the copies to renderers wait for the state as CUDA streams do."""
+        state = threading.Event()
+
+        def drive() -> None:
+            wait()
+            state.set()
+
+        def render(parts: object) -> None:
+            rendering.release()
+            assert state.wait(20)
+
+        driven = Task("drive", "cpu:0", lambda: devices.made["cpu:0"].tell(drive))
+        return [driven, spread_on(devices, FOUR, render, "a", 24)]
+
+    for number in range(3):
+        executor.submit(frame(lambda: None), told.append)
+        until(lambda number=number: len(told) == number + 1)
+    assert told == [None] * 3
+    for _ in range(12):
+        assert rendering.acquire(timeout=10)
+    executor.submit(frame(lambda: gate.wait(20)), told.append)
+    for _ in FOUR.render:
+        assert rendering.acquire(timeout=10), "all renderers are told, and wait"
+    clock.now += LAST_PATIENCE + 1
+    until(lambda: len(told) == 4)
+    assert (told[3].stage, str(told[3].error)) == (
+        "drive",
+        f"cpu:0 has not answered for {LAST_PATIENCE + 1:.0f} s; only a restart frees its thread",
+    )
+    assert {one.device: one.up for one in executor.devices() if not one.up} == {"cpu:0": False}
+    gate.set()
+    until(lambda: all(one.up for one in executor.devices()))
+    executor.submit(frame(lambda: None), told.append)
+    until(lambda: len(told) == 5)
+    assert told[4] is None
+    executor.close()
+
+
+def test_a_state_that_goes_wrong_behind_is_told_as_such_though_renderers_were_told_already(devices: Devices):
+    executor, told, gate = Pool(FOUR, devices), [], threading.Event()
+    device, rendering = devices("cpu:0"), threading.Event()
+    drive = Task("drive", "cpu:0", lambda: device.tell(lambda: held(gate, lambda: fail([]))))
+
+    def render(parts: object) -> None:
+        rendering.set()
+        until(lambda: told)
+
+    executor.submit([drive, spread_on(devices, FOUR, render, "a", 24)], told.append)
+    assert rendering.wait(10)
+    gate.set()
+    until(lambda: told)
+    assert (told[0].stage, str(told[0].error)) == ("drive", "CUDA out of memory")
+    executor.close()
+    assert len(told) == 1

@@ -42,6 +42,8 @@ class Wanted:
     "Views that renderers are busy with."
     alone: bool = False
     "A batch that held it failed: until it is known who is to blame it shares none."
+    raised_on: set[str] = field(default_factory=set)
+    "Renderers that failed on it, be it in a batch with others."
 
     @property
     def place(self) -> tuple[float, int]:

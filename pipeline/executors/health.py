@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from statistics import median
 
@@ -147,6 +147,16 @@ class Health:
     def begin(self, device: str, batch: Hashable, kind: Hashable, sizes: Sequence[int], now: float) -> None:
         """`device` has taken `batch`; `sizes` are the numbers of views of each frame in it."""
         self._renderers[device].begun[batch] = _Begun(now, kind, tuple(sizes))
+
+    @property
+    def under_way(self) -> list[tuple[str, Hashable]]:
+        """Every device with a batch that it is busy with, its oldest first."""
+        return [(device, batch) for device, one in self._renderers.items() for batch in one.begun]
+
+    def postpone(self, device: str, batch: Hashable, now: float) -> None:
+        """`batch` waits for what another device makes: its time begins now."""
+        begun = self._renderers[device].begun
+        begun[batch] = replace(begun[batch], at=now)
 
     def awaits(self, device: str, batch: Hashable) -> bool:
         """Whether an answer to `batch` still counts: its views have not been given to others."""

@@ -146,6 +146,8 @@ class Run:
         self._lock = threading.Lock()
         self._next = 0
         self._over = False
+        self._driven = True
+        "Whether the device that makes what renderers need has come to the end of that."
 
     def begin(self) -> None:
         self._under_way.begin()
@@ -170,7 +172,7 @@ class Run:
         step = self._steps[self._next]
         self._next += 1
         if isinstance(step, FanOut):
-            self._under_way.renderers.offer(step, self._rendered, here)
+            self._under_way.renderers.offer(step, self._rendered, lambda: self._driven, here)
         else:
             self._give(step, here)
 
@@ -193,19 +195,31 @@ class Run:
             lane.check()
             if not self._over:
                 task.run()
-            end = None if self._follows(task.device) else lane.stream.fence()
+            end = None if self._keeps_order(task.device) else lane.stream.fence()
         except Exception as error:
             self._ended(owed, task.device, error)
+            return
+        if end is not None and isinstance(self._following, FanOut):
+            self._driven = False
+            lane.arrive(end, partial(self._arrived, owed))
+            self._enter(task.device)  # renderers wait for what they need by themselves: devices/transfer.py
         else:
             lane.arrive(end, lambda error: self._ended(owed, task.device if end is None else None, error))
 
-    def _follows(self, device: str) -> bool:
-        """Whether the next step may be told to its device before this one's has done all it was told.
+    @property
+    def _following(self) -> Step | None:
+        return self._steps[self._next] if self._next < len(self._steps) else None
 
-        On the same device its stream keeps the order; for renderers, transfer.py has them wait for what they need.
-        """
-        following = self._steps[self._next] if self._next < len(self._steps) else None
-        return isinstance(following, FanOut) or (following is not None and following.device == device)
+    def _keeps_order(self, device: str) -> bool:
+        """Whether the next step is for the same device, whose stream has it done after this one."""
+        return isinstance(self._following, Task) and self._following.device == device
+
+    def _arrived(self, owed: Owed, error: Exception | None) -> None:
+        """What renderers were told to wait for is there, or never will be. Until now it was owed, so that its device is to blame."""
+        self._driven = True
+        self._under_way.paid(owed)
+        if error is not None:
+            self.finish(Failure(owed.task.stage, error))
 
     def _ended(self, owed: Owed, here: str | None, error: Exception | None) -> None:
         self._under_way.paid(owed)
