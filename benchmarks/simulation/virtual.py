@@ -1,6 +1,6 @@
 """Virtual: devices whose time passes by events. What frames do on them is decided by the product's own executor.
 
-The way of a frame (executors/run.py) and who renders what (executors/renderers.py) are the real ones. Only a device's thread and
+The way of a frame (executors/run.py) and who renders what (executors/dispatch.py) are the real ones. Only a device's thread and
 its stream are replaced, by the rules of executors/lane.py: a CPU is busy with a task until that has ended; a GPU is told at once,
 does what it is told in that order, and a task has ended when it has come so far.
 """
