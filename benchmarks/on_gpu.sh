@@ -78,6 +78,7 @@ if [ -z "$REHEARSAL" ]; then
     benchmark stages 50 stage_times --engine voodoo3d --synthetic-weights --placement one-gpu --faces invented \
         --views 24 --repeats 1 --frames 60 --warm-up 10
     benchmark rome 40 gpu.rome --synthetic-weights --runtime graphs
+    benchmark meshing 20 gpu.meshing
     tests goldens 65 -m "gpu and golden" tests/golden -k "eager or float16"
     tests kernels 40 tests/test_kernels.py
 else
@@ -90,6 +91,7 @@ else
     benchmark stages 240 stage_times --engine voodoo3d "${small[@]}" --placement cpu --faces invented \
         --repeats 1 --frames 4 --warm-up 2
     benchmark rome 240 gpu.rome --small --runtime eager --frames 2
+    benchmark meshing 240 gpu.meshing --small
     tests goldens 120 -m "gpu and golden" tests/golden
     tests kernels 300 tests/test_kernels.py -k "seams or TestSharedMarch"
 fi

@@ -113,12 +113,18 @@ def _rome(result: dict[str, Any]) -> str:
     return "; ".join(f"{name}: {one['fps']:.1f} fps of 24 views" for name, one in result["engines"].items())
 
 
+def _meshing(result: dict[str, Any]) -> str:
+    asked = f"{result['share_evaluated']:.1%} of the points, signs agree in {result['sign_agreement']:.4%}"
+    return f"256^3 in {result['coarse_to_fine_s']:.2f} s coarse to fine, {result['dense_s']:.2f} s dense; {asked}"
+
+
 _FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str] | None]] = {
     "machine": ("machine.json", _machine),
     "runtimes": ("runtimes_*.json", _runtimes),
     "sweep": ("views_per_second_*.json", _sweep),
     "stages": ("stage_times_*.json", _stages),
     "rome": ("rome.json", _rome),
+    "meshing": ("meshing.json", _meshing),
 }
 "Part -> its result, and what to say of it; parts that are tests say it themselves."
 

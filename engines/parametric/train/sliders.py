@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from engines.parametric.architecture import MILLIMETRES
 from engines.parametric.train.family import Family, normals
@@ -17,6 +16,8 @@ FURTHEST = 12.0 / MILLIMETRES
 def fit(family: Family, population: np.ndarray, cloud: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
     """[V, 3] the family's head nearest the cloud [N, 3]: point to plane, identity and place together, with the population's
     [P, S] mean and covariance as prior."""
+    from scipy.spatial import KDTree
+
     middle = population.mean(0)
     _, spread, axes = np.linalg.svd(population - middle, full_matrices=False)
     basis = spread[:, None] / np.sqrt(len(population) - 1) * axes
