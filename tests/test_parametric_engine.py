@@ -186,7 +186,7 @@ def test_a_jaw_that_drops_opens_the_avatars_mouth(
     chin = avatar.landmarks[avatar.indices.index(152)]
     near = np.linalg.norm(avatar.vertices - chin, axis=1) < 0.06
     crown = avatar.vertices[:, 1] > 0.4
-    assert dropped[near].mean() > 0.3 * 2.0 / 25 * avatar.scale
+    assert dropped[near].mean() > 0.2 * 2.0 / 25 * avatar.scale  # of the chin and the throat below it, which stays
     assert np.abs(dropped[crown]).max() < 0.1 * dropped[near].mean()
 
 
