@@ -85,10 +85,13 @@ class Threads:
 
     def drain(self) -> None:
         """Everything goes well from now on."""
-        while any(self.jobs.values()) or any(self.told.values()):
+        for _ in range(1000):
+            if not any(self.jobs.values()) and not any(self.told.values()):
+                return
             self.begin()
             for device in [device for device, told in self.told.items() if told]:
                 self.finish(device)
+        raise AssertionError("it never came to an end")
 
     def warm(self) -> None:
         """Each has rendered its share of one frame in no time, so that it is known what is usual."""
