@@ -14,6 +14,7 @@ from PIL import Image
 from display.colour import Layout, plain
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from display.tiling import OFF_AXIS, Tiling
+from engines.contract import Abilities
 from pipeline.stages import Picture
 from server.calls import filming
 from server.calls.filming import png
@@ -29,7 +30,7 @@ http = pytest_asyncio.fixture(loop_scope="module")(http_of)
 
 @pytest.mark.parametrize("parallel", [False, True])
 async def test_films_and_stills_say_which_cameras_they_were_taken_with(http, tmp_path, monkeypatch, parallel: bool):
-    monkeypatch.setattr(PaintedEngine, "parallel", parallel, raising=False)
+    monkeypatch.setattr(PaintedEngine, "abilities", Abilities(parallel=parallel))
     film, still = tmp_path / "film_qs6x4a1.mp4", tmp_path / "still_qs6x4a1.png"
     async with Client(http) as caller:
         await caller.publish()
