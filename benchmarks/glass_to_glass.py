@@ -95,10 +95,11 @@ async def _watch(track: MediaStreamTrack, camera: Camera, seen: Seen) -> None:
 
 
 @contextmanager
-def witnessed_server(port: int, placement: str, screen: str) -> Iterator[psutil.Process]:
-    """The server in its own process, ready to take a caller."""
+def witnessed_server(port: int, placement: str, screen: str, adapt: bool = False) -> Iterator[psutil.Process]:
+    """The server in its own process, ready to take a caller. All detail is made, so that runs can be compared, unless it may `adapt`."""
     command = [sys.executable, "-m", "benchmarks.live.witnessed_server", f"--port={port}", f"--placement={placement}"]
-    process = subprocess.Popen([*command, f"--screen={screen}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command += [f"--screen={screen}", "--adapt" if adapt else "--no-adapt"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
         while not _is_ready(port):

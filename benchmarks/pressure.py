@@ -9,7 +9,6 @@ programs burn from a quarter of the measurement to three quarters of it. Ages ar
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import time
@@ -100,9 +99,8 @@ def _phase(at: np.ndarray, ages: np.ndarray, begin: float, end: float) -> dict[s
 
 
 def _measured(port: int, pictures: list[np.ndarray], seconds: float, programs: int, adapt: bool) -> dict[str, Any]:
-    os.environ["TELEQUILT_ADAPT"] = str(int(adapt))
     load = Load(port, seconds, programs)
-    with witnessed_server(port, "cpu", PRODUCT) as server:
+    with witnessed_server(port, "cpu", PRODUCT, adapt) as server:
         found = asyncio.run(call(port, pictures, RATE, seconds, psutil.Process(server.pid), load))
     return {
         "phases": phases(found, seconds),

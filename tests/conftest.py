@@ -35,6 +35,9 @@ checkout, or in it. Nothing else may want it."""
 if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+# servers of tests make all detail unless adapt is asked for: how busy the machine is that tests run on is no part of them
+os.environ.setdefault("TELEQUILT_ADAPT", "0")
+
 BARE = find_spec("aiortc") is None
 "Whether this machine has not what a server needs, so that packages are lacking on purpose."
 OURS = {"benchmarks", "display", "engines", "pipeline", "server", "tests"}

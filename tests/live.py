@@ -52,8 +52,7 @@ def painted_services(settings: Settings, engine: AnyEngine = PaintedEngine(), pl
 
 
 def settings_for(data_dir: Path, **more: Any) -> Settings:
-    """Always of full detail unless `adapt` is asked for: how busy the machine is that tests run on is no part of them."""
-    return Settings(data_dir=data_dir, **({"port": 0, "adapt": False} | more))
+    return Settings(data_dir=data_dir, port=0, **more)
 
 
 @asynccontextmanager

@@ -71,10 +71,11 @@ def main(
     port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8001,
     placement: Annotated[str, typer.Option(help="Which stage runs on which device.")] = "cpu",
     screen: Annotated[str, typer.Option(help="Whose quilt.")] = "telequilt",
+    adapt: Annotated[bool, typer.Option(help="Give up detail where the machine is too slow.")] = False,
 ) -> None:
     """Run the witnessed server on loopback until it is stopped."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(port=port, data_dir=Path(folder), placement=placement, screen=screen)
+        settings = Settings(port=port, data_dir=Path(folder), placement=placement, screen=screen, adapt=adapt)
         uvicorn.run(create_app(settings, _open), host="127.0.0.1", port=port, log_level="warning")
 
 
