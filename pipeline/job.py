@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from display.detail import FULL, Detail
+
 if TYPE_CHECKING:  # names alone: what decides about jobs (flow.py) brings no torch
-    from display.detail import Detail
     from display.screen import Screen
     from display.views import ViewSet
     from engines.contract import DrivenState, FaceObservation
@@ -23,8 +24,8 @@ class FrameJob:
     clock: StageClock
     screens: tuple[Screen, ...] = ()
     "Those watched when this frame was taken up; without one only preprocess runs."
-    detail: Detail | None = None
-    "How much of them is made; known where there are any."
+    detail: Detail = FULL
+    "How much of them is made."
     observation: FaceObservation | None = None
     "The caller's face, after preprocess."
     driven: Replicated[DrivenState] | None = None
@@ -37,15 +38,9 @@ class FrameJob:
     "What each device did when."
 
     @property
-    def made(self) -> Detail:
-        """The detail, where anything is rendered."""
-        assert self.detail is not None, "rendered without screens"
-        return self.detail
-
-    @property
     def views_made(self) -> int:
         """Views that are rendered of this frame."""
-        return sum(self.made.rendered(screen).views for screen in self.screens)
+        return sum(self.detail.rendered(screen).views for screen in self.screens)
 
     @property
     def seen(self) -> FaceObservation:

@@ -33,7 +33,7 @@ class Views:
 
     def cameras(self, views: range) -> list[tuple[Screen, Cameras]]:
         """Whose cameras these are: neighbouring ones of a screen in one batch."""
-        made = [self.job.made.rendered(screen) for screen in self.job.screens]
+        made = [self.job.detail.rendered(screen) for screen in self.job.screens]
         bounds = pairwise(accumulate((screen.views for screen in made), initial=0))
         pieces = [
             (screen, form, max(views.start, begin) - begin, min(views.stop, end) - begin)

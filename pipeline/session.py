@@ -211,7 +211,7 @@ class Session:
             if failure is None:
                 mark_times(job.clock, job.spans)
                 # what frames cost is told of whole ones, since that is what the next caller's will
-                self._times.add(job.clock, job.views_made if job.made == FULL else 0)
+                self._times.add(job.clock, job.views_made if job.detail == FULL else 0)
                 self._frames += 1
                 self._presence = job.seen.presence
             else:

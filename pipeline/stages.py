@@ -99,7 +99,7 @@ class Stages:
     def compose(self, job: FrameJob) -> None:
         for screen in job.screens:
             rendered = [part.on(self.placement.compose) for part in job.views[screen].values()]
-            views, tiled = job.made.spread(rendered, screen), job.made.tiled(screen)
+            views, tiled = job.detail.spread(rendered, screen), job.detail.tiled(screen)
             quilt = compose(views, tiled, mark(tiled, str(views[0].images.device)) if self.marked else None)
             if self.composed is not None:
                 self.composed(screen, quilt)

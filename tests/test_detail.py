@@ -21,8 +21,8 @@ PLACEMENTS = [preset("cpu"), preset("paper").on_cpu()]
 
 
 def test_full_detail_is_the_screen_itself():
-    assert FULL.tiled(QUILT) is QUILT
-    assert FULL.rendered(QUILT) is QUILT
+    assert FULL.tiled(QUILT) == QUILT
+    assert FULL.rendered(QUILT) == QUILT
 
 
 @pytest.mark.parametrize("detail", DETAILS)

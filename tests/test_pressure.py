@@ -100,7 +100,9 @@ async def test_detail_goes_under_pressure_and_comes_back_while_a_viewer_goes_on_
         assert len(viewer.pictures) - seen > 12 * (ladder.WINDOW + 1), "against the 6 a second of all detail"
 
         SlowEngine.seconds = 0.0
-        await until(lambda: channel.ladder.rung == 0, 60)
+        await until(
+            lambda: channel.ladder.rung == 0, 120
+        )  # others use this machine too: a rung that fails is tried again later
         await until(lambda: sizes(viewer)[-1] == (1536, 1024))
         assert (await told(http))["detail"]["steps"]["up"] >= 1
         assert all((one.pts or 0) < (other.pts or 0) for one, other in pairwise(viewer.pictures))
