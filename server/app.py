@@ -17,8 +17,8 @@ from starlette.types import Scope
 from display import bridge_wire, lenticular
 from display.screen import screen
 from server import problems
-from server.calls.lobby import Lobby
-from server.calls.services import Services, open_services
+from server.channels.lobby import Lobby
+from server.channels.services import Services, open_services
 from server.displays.attached import Attached
 from server.media.encode import best_codec
 from server.recordings.archive import Archive

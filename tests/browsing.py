@@ -34,7 +34,7 @@ from playwright.sync_api import (
 from pipeline.puppet import Puppet
 from server import connections
 from server.app import create_app
-from server.calls.services import Services, open_services
+from server.channels.services import Services, open_services
 from server.settings import Settings
 from tests.live import painted_services
 

@@ -29,7 +29,7 @@ from pipeline.devices.planner import Planned
 from pipeline.executors.deployments import Deployments
 from server import connections
 from server.app import create_app
-from server.calls.services import Services
+from server.channels.services import Services
 from server.displays.attached import Attached
 from server.settings import Settings
 from tests.painted import PaintedEngine, StillObserver, still_face

@@ -16,7 +16,7 @@ from display.views import ViewSet
 from pipeline.devices.capacity import ENOUGH_FRAMES
 from pipeline.devices.placement import Placement, preset
 from pipeline.executors.health import MOST_IN_A_ROW
-from server.calls import admission
+from server.channels import admission
 from server.settings import Settings
 from tests.browsing import PLENTY, Visit, browsing, go_live, served, start, write_calm
 from tests.live import Client, painted_services, serving, settings_for, until

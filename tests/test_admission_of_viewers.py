@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from display.screen import Screen, screen
-from server.calls import lobby as lobbies
-from server.calls.admission import Admission
+from server.channels import lobby as lobbies
+from server.channels.admission import Admission
 from server.media.encode import form_for
 from server.media.rates import WINDOW, Rate
 from server.problems import Problem

@@ -15,8 +15,8 @@ import pytest_asyncio
 from engines import catalogue
 from pipeline.avatars import Consent
 from pipeline.session import Session
-from server.calls import channel as channels
-from server.calls.services import Services
+from server.channels import channel as channels
+from server.channels.services import Services
 from server.recordings.archive import Archive
 from server.webrtc.ingest import Ingest
 from server.webrtc.peers import Peer

@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.executors.deployments import Deployments
 from server.app import create_app
-from server.calls.lobby import Lobby
-from server.calls.services import Services
+from server.channels.lobby import Lobby
+from server.channels.services import Services
 from server.settings import Settings
 from tests.live import painted_services, running, settings_for
 from tests.painted import PaintedEngine

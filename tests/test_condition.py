@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.calls.condition import FIRST_PICTURE, NO_FACE_AFTER, STILL_AFTER, Condition, Course, Facts, State
+from server.channels.condition import FIRST_PICTURE, NO_FACE_AFTER, STILL_AFTER, Condition, Course, Facts, State
 
 GOING = Facts(connected=True, arrived=None, decoded=None)
 

@@ -19,7 +19,7 @@ from aiortc.mediastreams import MediaStreamTrack
 
 from engines.contract import FaceObservation
 from pipeline.frame import Frame
-from server.calls import condition
+from server.channels import condition
 from server.settings import Settings
 from tests.filming import CHANNEL, http_of
 from tests.live import CPU, Client, Clip, painted_services, serving, settings_for, until

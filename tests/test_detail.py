@@ -10,7 +10,7 @@ from display.screen import Screen, screen, screens
 from pipeline.devices.placement import Placement, preset
 from pipeline.executors.deployments import started
 from pipeline.session import Session
-from server.calls.ladder import LOWEST_SHARE, RUNGS
+from server.channels.ladder import LOWEST_SHARE, RUNGS
 from server.media.encode import form_for
 from tests.painted import PaintedEngine, StillObserver
 from tests.test_session import Shown, frame

@@ -26,7 +26,7 @@ from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
 from pipeline.frame import Frame
 from pipeline.puppet import Puppet
-from server.calls.services import Services, open_services
+from server.channels.services import Services, open_services
 from server.settings import Settings
 from tests.live import Client, serving, settings_for
 

@@ -22,9 +22,9 @@ import pytest_asyncio
 
 from display.screen import PRODUCT, screen
 from pipeline.puppet import RATE
-from server.calls.lobby import Lobby
-from server.calls.report import ChannelReport
-from server.calls.services import open_services
+from server.channels.lobby import Lobby
+from server.channels.report import ChannelReport
+from server.channels.services import open_services
 from server.webrtc import peers
 from server.webrtc.live_video import UNDECODABLE
 from tests import foreign_page, swaying_face

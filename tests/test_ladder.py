@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.calls.ladder import CALM, LOWEST_FPS, OLDEST, PATIENCE, RUNGS, WINDOW, Ladder, Seen, fitting
+from server.channels.ladder import CALM, LOWEST_FPS, OLDEST, PATIENCE, RUNGS, WINDOW, Ladder, Seen, fitting
 
 LOOK = 0.25
 COST = 0.040

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from server.calls.lifecycle import TABLE, Action, Call, Do, Event, Filming, Lifecycle, Viewing
+from server.channels.lifecycle import TABLE, Action, Call, Do, Event, Filming, Lifecycle, Viewing
 
 FROM_OUTSIDE = {Event.END, Event.CONNECTED, Event.LEFT, Event.ASKED}
 "Events that nobody orders: a client may cause them at any time."

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Route, expect
 
-from server.calls.condition import Condition, Course, State
+from server.channels.condition import Condition, Course, State
 from tests.browsing import PLENTY, Visit, browsing, go_live, painted_server, write_calm
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]

@@ -21,7 +21,7 @@ import pytest_asyncio
 from display.optics import Cameras
 from display.screen import PRODUCT, screen
 from display.views import ViewSet
-from server.calls import ladder
+from server.channels import ladder
 from tests.filming import CHANNEL, http_of
 from tests.live import Client, painted_services, serving, settings_for, until
 from tests.painted import PaintedEngine, PaintedState

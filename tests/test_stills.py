@@ -16,8 +16,8 @@ from display.screen import PRODUCT, Screen, fan_yaws, screen
 from display.tiling import OFF_AXIS, Tiling
 from engines.contract import Abilities
 from pipeline.stages import Picture
-from server.calls import filming
-from server.calls.filming import png
+from server.channels import filming
+from server.channels.filming import png
 from server.commands.watching import note_of, size_of, tiling_of
 from tests.filming import CHANNEL, RECORDING, fetched, http_of, live_server, recorded_for
 from tests.live import Client

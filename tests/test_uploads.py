@@ -19,7 +19,7 @@ from PIL import Image
 from engines.contract import FaceObservation
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import observe_portrait
-from server.calls.services import Services
+from server.channels.services import Services
 from server.media import portraits
 from server.settings import Settings
 from tests.live import Client, located, painted_services, serving, settings_for, until

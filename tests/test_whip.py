@@ -15,7 +15,7 @@ import pytest_asyncio
 from aiortc import RTCConfiguration, RTCPeerConnection
 from fastapi import FastAPI
 
-from server.calls.services import Services
+from server.channels.services import Services
 from server.webrtc import peers
 from tests.live import GONE_SECONDS, SDP, Client, located, serving, settings_for, until
 

@@ -22,7 +22,7 @@ from pipeline.session import Observer as Observing
 from pipeline.session import Session
 from pipeline.stages import Picture
 from server.app import create_app
-from server.calls.services import Services, open_services
+from server.channels.services import Services, open_services
 from server.settings import Settings
 
 

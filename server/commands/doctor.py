@@ -21,7 +21,7 @@ import psutil
 from engines import catalogue
 from pipeline.devices import gpus
 from pipeline.devices.planner import PlacementImpossible
-from server.calls.services import planned
+from server.channels.services import planned
 from server.settings import Settings
 
 SOCKET_BUFFER = 4 * 1024 * 1024

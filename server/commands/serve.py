@@ -125,7 +125,7 @@ def _check_placement(settings: Settings) -> None:
     from engines import catalogue
     from engines.contract import UnknownEngine, WeightsMissing
     from pipeline.devices.planner import PlacementImpossible
-    from server.calls.services import planned
+    from server.channels.services import planned
 
     with explained(PlacementImpossible, UnknownEngine, WeightsMissing):
         planned(settings, settings.engine, catalogue.abilities(settings.engine).footprint)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from display.screen import screen
-from server.calls import filming
+from server.channels import filming
 from server.problems import Problem
 from server.recordings.archive import Archive
 from server.routes.locations import location

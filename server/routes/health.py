@@ -14,9 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from display.screen import screens
 from engines import catalogue
-from server.calls.condition import State
-from server.calls.lobby import Lobby
-from server.calls.report import ChannelReport
+from server.channels.condition import State
+from server.channels.lobby import Lobby
+from server.channels.report import ChannelReport
 from server.problems import Problem
 from server.settings import Settings
 from server.webrtc import patches

@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from pipeline.avatars import SAMPLE, AvatarRecord, Consent, UnknownAvatar
-from server.calls.services import Services
+from server.channels.services import Services
 from server.media import portraits
 from server.problems import Problem, busy
 from server.routes.locations import location

@@ -12,10 +12,10 @@ from aiortc import RTCRtpTransceiver
 from display.screen import Screen
 from pipeline.session import Session
 from server import workers
-from server.calls.closing import PATIENCE, Closing
-from server.calls.condition import Course, Facts
-from server.calls.ladder import WINDOW, Ladder, Seen
-from server.calls.lifecycle import Action, Call, Do, Event, Filming, Lifecycle, Viewing
+from server.channels.closing import PATIENCE, Closing
+from server.channels.condition import Course, Facts
+from server.channels.ladder import WINDOW, Ladder, Seen
+from server.channels.lifecycle import Action, Call, Do, Event, Filming, Lifecycle, Viewing
 from server.media.present import Presenter, ViewerTrack
 from server.recordings.recording import Recording
 from server.webrtc import offers

@@ -10,8 +10,8 @@ from functools import partial
 
 import structlog
 
-from server.calls.channel import Channel
-from server.calls.condition import State
+from server.channels.channel import Channel
+from server.channels.condition import State
 from server.settings import Settings
 from server.tally import Tally
 

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, replace
 
 from pipeline.session import SessionReport
-from server.calls.channel import Channel
-from server.calls.condition import Condition
-from server.calls.ladder import DetailReport
+from server.channels.channel import Channel
+from server.channels.condition import Condition
+from server.channels.ladder import DetailReport
 from server.media.present import StreamReport
 from server.recordings.archive import Facts
 from server.recordings.recording import UnderWay

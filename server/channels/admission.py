@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from display.screen import Screen
 from pipeline.devices.capacity import Capacity, Load
 from pipeline.executors.health import DeviceReport, able
-from server.calls.refusals import RETRY_SECONDS
+from server.channels.refusals import RETRY_SECONDS
 from server.media.encode import Form
 from server.media.rates import packets_of
 from server.problems import Problem, busy

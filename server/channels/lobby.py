@@ -1,6 +1,6 @@
 """Lobby: the call manager: who is live, who watches, and who may still come in. Event loop only; slow work goes to threads.
 
-What happens to a call is decided by server/calls/lifecycle.py and carried out by server/calls/channel.py.
+What happens to a call is decided by server/channels/lifecycle.py and carried out by server/channels/channel.py.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pipeline.devices.capacity import Load
 from pipeline.executors.deployments import Deployment
 from pipeline.session import Session
 from server import workers
-from server.calls import refusals
-from server.calls.admission import MOST_COMING, Admission
-from server.calls.channel import STOPPING, Channel
-from server.calls.closing import PATIENCE
-from server.calls.lifecycle import Event, Viewing
-from server.calls.report import ChannelReport, report_of, shown
-from server.calls.rounds import Rounds
-from server.calls.services import Services
+from server.channels import refusals
+from server.channels.admission import MOST_COMING, Admission
+from server.channels.channel import STOPPING, Channel
+from server.channels.closing import PATIENCE
+from server.channels.lifecycle import Event, Viewing
+from server.channels.report import ChannelReport, report_of, shown
+from server.channels.rounds import Rounds
+from server.channels.services import Services
 from server.displays.attached import Attached
 from server.media.encode import Form, form_for, layout_for
 from server.media.present import Presenter

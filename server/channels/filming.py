@@ -16,10 +16,10 @@ from display.screen import Screen, screen
 from display.tiling import NOTED, Tiling
 from pipeline.stages import Picture
 from server import workers
-from server.calls.channel import SOON, Channel
-from server.calls.lifecycle import Action, Event, Filming
-from server.calls.lobby import Lobby
-from server.calls.refusals import not_live
+from server.channels.channel import SOON, Channel
+from server.channels.lifecycle import Action, Event, Filming
+from server.channels.lobby import Lobby
+from server.channels.refusals import not_live
 from server.problems import Problem
 from server.recordings.archive import Archive, Facts
 from server.recordings.recording import Limits, Recording
