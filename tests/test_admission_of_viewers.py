@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 
 from display.screen import Screen, screen
-from server.channels import lobby as lobbies
-from server.channels.admission import Admission
+from server.channels.admission import MOST_COMING, Admission
+from server.channels.lifecycle import Viewing
 from server.media.encode import form_for
 from server.media.rates import WINDOW, Rate
 from server.problems import Problem
@@ -77,10 +77,10 @@ async def test_viewers_who_never_connect_cost_nothing_and_keep_nobody_out(live, 
         await caller.publish()
         channel = live.app.state.lobby.channels["room"]
         offer = await offered("video", direction="recvonly")
-        for view in range(lobbies.MOST_COMING + 4):
+        for view in range(MOST_COMING + 4):
             answer = await http.post(f"/whep/room?as=view&view={view}", content=offer, headers=SDP)
             assert answer.status_code == 201, answer.text
-        assert len(channel.viewers) == lobbies.MOST_COMING, "the oldest made room"
+        assert len(channel.viewers) == MOST_COMING, "the oldest made room"
         assert channel.presenter.reports() == []
         assert not channel.session._watched
         assert (await http.get("/api/channels/room")).json()["viewers"] == 0
@@ -118,7 +118,7 @@ async def test_of_many_who_come_at_once_those_stay_for_whom_there_is_a_place(liv
         answers = await asyncio.gather(
             *(viewer.view(form="view", view=str(view)) for view, viewer in enumerate(viewers))
         )
-        await until(lambda: not channel.life.viewers(lobbies.Viewing.COMING))
+        await until(lambda: not channel.life.viewers(Viewing.COMING))
         assert {answer.status_code for answer in answers} <= {201, 503}
         assert channel.watching == len(channel.presenter.reports()) == 2
         await asyncio.gather(*(viewer.close() for viewer in viewers))

@@ -152,8 +152,8 @@ async def test_a_call_ends_once_however_many_ways_it_ends(live, http, monkeypatc
         await caller.publish()
         lobby = live.app.state.lobby
         channel = lobby.channels["room"]
-        lobby._broken(channel, "one")
-        lobby._broken(channel, "another")
+        lobby._endings.broken(channel, "one")
+        lobby._endings.broken(channel, "another")
         await asyncio.gather(lobby.leave("room", channel.caller), caller.hang_up())
         await channel.ended()
     assert closings == [channel.session]
@@ -288,6 +288,6 @@ async def test_a_caller_whose_request_is_dropped_leaves_nothing(alone, slow_sess
         coming.cancel()
         await asyncio.wait([coming])
         slow_session.go_on.set()
-        await until(lambda: not alone.lobby._under_way)
+        await until(lambda: not alone.lobby._tasks._under_way)
     assert not alone.lobby.channels
     assert [session._flow._closed for session in slow_session.made] == [True]

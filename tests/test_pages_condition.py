@@ -80,7 +80,8 @@ def test_a_call_that_the_server_ends_tells_the_caller_why(browser: Browser, pain
     go_live(page, "overdue")
     lobby = app.state.lobby
     channel = lobby.channels["overdue"]
-    lobby._rounds._going.get_loop().call_soon_threadsafe(lobby._overdue, channel, "no new picture came for 600 s")
+    overdue = lobby._endings.overdue
+    lobby._rounds._going.get_loop().call_soon_threadsafe(overdue, channel, "no new picture came for 600 s")
     expect(page.locator("#start-problem")).to_contain_text("The server ended the call: no new picture came for 600 s.")
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
     visit.context.close()

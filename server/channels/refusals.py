@@ -38,5 +38,5 @@ def avatar_live() -> Problem:
     return Problem(409, "avatar-live", "this avatar is live right now; end the call, then forget it")
 
 
-def call_ending() -> Problem:
+def channel_ending() -> Problem:
     return busy("call-ending", "a call with this avatar is still ending; ask again", RETRY_SECONDS)

@@ -9,7 +9,8 @@ from fastapi import Path as PathParameter
 
 from display.screen import Screen, screen
 from pipeline.avatars import SAMPLE
-from server.channels.lobby import Accepted, Lobby
+from server.channels.entry import Accepted
+from server.channels.lobby import Lobby
 from server.problems import Problem
 from server.routes.locations import location
 from server.settings import Settings

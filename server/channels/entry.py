@@ -1,0 +1,139 @@
+"""Entry: how a caller comes to a channel, and how a viewer does: from an offer to an answer. Slow work goes to threads."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from display.screen import Screen
+from pipeline.session import Session
+from server import workers
+from server.channels.admission import MOST_COMING
+from server.channels.channel import Channel
+from server.channels.endings import Endings
+from server.channels.gate import Gate
+from server.channels.lifecycle import Event, Viewing
+from server.channels.services import Services
+from server.channels.tasks import Tasks
+from server.displays.attached import Attached
+from server.media.encode import layout_for
+from server.problems import Problem
+from server.settings import Settings
+from server.webrtc.backlog import Limits
+from server.webrtc.offers import Offer
+from server.webrtc.peers import Peer
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a client gets for its offer."""
+
+    peer: Peer
+    answer: str
+
+
+class Entry:
+    """Event loop only."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        codec: str,
+        attached: Attached | None,
+        gate: Gate,
+        endings: Endings,
+        tasks: Tasks,
+    ) -> None:
+        self._settings, self._services, self._codec, self._attached = settings, services, codec, attached
+        self._gate, self._endings, self._tasks = gate, endings, tasks
+        self._limits = Limits(settings.max_picture_pixels)
+
+    async def caller(self, channel: Channel, offer: Offer) -> Accepted:
+        """Let a channel's caller in. Where that fails, the channel is over. Raises Problem, and what making a session does."""
+        try:
+            session = await self._make(channel)
+            self._endings.still_there(channel)
+            channel.caller = peer = self._peer(channel, "caller")
+            await peer.take(offer)
+            self._endings.still_there(channel)
+            channel.receive(peer, offer, session, self._limits, partial(self._endings.unreceived, channel))
+            answer = await peer.answer()
+            channel.happen(Event.ANSWERED)
+            self._endings.still_there(channel)
+        except BaseException:
+            ended = channel.reason
+            await self._endings.end(channel, "it could not start")
+            if ended:  # whatever it was that failed, failed for that
+                raise self._endings.over(channel) from None
+            raise
+        log.info("caller came", channel=channel.name, engine=channel.engine, audio=offer.audio)
+        return Accepted(peer, answer)
+
+    async def viewer(self, channel: Channel, offer: Offer, screen: Screen) -> Accepted:
+        """Let a viewer in. Raises Problem."""
+        self._endings.still_there(channel)
+        coming = channel.life.viewers(Viewing.COMING)
+        if len(coming) >= MOST_COMING:  # an offer costs nothing: those who never connect must not keep others out
+            longest = channel.viewers[coming[0]].peer
+            await self._endings.leave(channel.name, longest, "a newer viewer took its place")
+        peer = self._peer(channel, "viewer")
+        viewer = channel.admit(peer, screen)
+        peer.connection.on("connectionstatechange", partial(self._connected, channel, peer))
+        try:
+            await channel.send(viewer, offer)
+            answer = await peer.answer(self._gate.form(screen).level)
+            self._endings.still_there(channel)
+        except BaseException:
+            channel.happen(Event.LEFT, peer.id)
+            self._endings.still_there(channel)  # whatever it was that failed, failed for that
+            raise
+        return Accepted(peer, answer)
+
+    def _connected(self, channel: Channel, peer: Peer) -> None:
+        """From now on it costs: there may be no place any more, where many came at once."""
+        if not peer.connected or channel.life.of(peer.id) is not Viewing.COMING:
+            return
+        screen = channel.viewers[peer.id].screen
+        try:
+            self._gate.viewer(channel, screen)
+        except Problem as full:
+            self._tasks.see_to(self._endings.leave(channel.name, peer, full.detail))
+            return
+        channel.happen(Event.CONNECTED, peer.id)
+        log.info("viewer came", channel=channel.name, screen=screen.name, viewers=channel.watching)
+
+    async def _make(self, channel: Channel) -> Session:
+        """Its session; one that comes after the channel's end is closed again."""
+        try:
+            loop = asyncio.get_running_loop()
+            channel.session, channel.parallel = await workers.slow(self._session, channel, loop)
+        except BaseException:
+            channel.happen(Event.UNMADE)
+            raise
+        channel.happen(Event.MADE)
+        return channel.session
+
+    def _session(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> tuple[Session, bool]:
+        """In a thread: loading an engine takes its time, and so does asking what it can, while another one loads."""
+
+        def gone(reason: str) -> None:
+            loop.call_soon_threadsafe(self._endings.broken, channel, reason)
+
+        composed = partial(self._attached.take, channel.name) if self._attached is not None else None
+        marked, layout, present = self._settings.mark, layout_for(self._codec), channel.presenter.present
+        session = self._services.session(channel.engine, channel.avatar, present, marked, layout, composed, gone)
+        return session, self._services.engine(channel.engine).abilities.parallel
+
+    def _peer(self, channel: Channel, role: str) -> Peer:
+        def gone(reason: str) -> None:
+            log.info("peer lost", channel=channel.name, role=role, reason=reason)
+            self._tasks.see_to(self._endings.leave(channel.name, peer, reason))
+
+        peer = Peer(self._settings, gone)
+        return peer

@@ -1,0 +1,81 @@
+"""Gate: admission, asked about the channels that there are; who is turned away is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from display.screen import Screen
+from pipeline.clock import UNKNOWN
+from pipeline.devices.capacity import Load
+from pipeline.executors.health import DeviceReport
+from server.channels.admission import Admission
+from server.channels.channel import Channel
+from server.channels.services import Services
+from server.media.encode import Form, form_for
+from server.problems import Problem
+from server.settings import Settings
+
+
+class Gate:
+    """Event loop only."""
+
+    def __init__(self, settings: Settings, services: Services, channels: Mapping[str, Channel]) -> None:
+        self._settings, self._services, self._channels = settings, services, channels
+        self._admission = Admission(settings)
+        self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
+
+    def caller(self, engine: str) -> None:
+        """Raises Problem 503 where no caller of `engine` can come in, which is counted."""
+        try:
+            self.check_room(engine)
+        except Problem:
+            self.turned_away["callers"] += 1
+            raise
+
+    def viewer(self, channel: Channel, screen: Screen) -> None:
+        """Raises Problem 503 where one more viewer of `channel` cannot be served, which is counted."""
+        sent = sum(one.presenter.packets for one in self._channels.values())
+        form = self.form(screen)
+        try:
+            self._admission.check_viewer(channel.watching, channel.presenter.watched, sent, screen, form)
+        except Problem:
+            self.turned_away["viewers"] += 1
+            raise
+
+    def check_room(self, engine: str) -> None:
+        """Raises Problem 503 where no caller of `engine` can come in now."""
+        self._admission.check(self._loads, engine, self._reports(engine))
+
+    def check_devices(self, engine: str) -> None:
+        """Raises Problem 503 where no picture of `engine` can be made."""
+        self._admission.check_devices(self._reports(engine))
+
+    def failing(self, channel: Channel) -> str:
+        """Which of its devices fail, and why; empty where none does."""
+        return "; ".join(f"{one.device}: {one.reason}" for one in self._reports(channel.engine) if not one.up)
+
+    def form(self, screen: Screen) -> Form:
+        """How `screen` is sent. Raises ValueError where it is larger than H.264 goes."""
+        width, height = screen.quilt_width + screen.quilt_width % 2, screen.quilt_height + screen.quilt_height % 2
+        return form_for(width, height, self._settings.frames_per_second, self._settings.bitrate)
+
+    def measure(self) -> None:
+        """See what the processor does for all who are live."""
+        self._admission.look(self._loads)
+
+    @property
+    def utilisation(self) -> dict[str, float]:
+        """Device -> share of the time that it works when everybody is watched."""
+        return self._admission.utilisation(self._loads)
+
+    def _reports(self, engine: str) -> list[DeviceReport]:
+        return self._services.places.reports(engine)
+
+    @property
+    def _loads(self) -> list[Load]:
+        return [
+            Load(one.engine, one.session.cost(), one.session.fps())
+            if one.session is not None
+            else Load(one.engine, UNKNOWN)
+            for one in self._channels.values()
+        ]
