@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from display import bridge_wire, lenticular
 from display.screen import screen
-from server import problems
+from server import problems, workers
 from server.channels.lobby import Lobby
 from server.channels.services import Services, open_services
 from server.displays.attached import Attached
@@ -69,7 +69,7 @@ def create_app(
                     await app.state.lobby.close()
             finally:
                 if app.state.services is not None:
-                    await asyncio.to_thread(app.state.services.close)
+                    await workers.slow(app.state.services.close)
 
     # FastAPI's own documentation pages load scripts from a CDN
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
@@ -108,7 +108,7 @@ async def _warm_up(
 
 async def _to_its_end(work: Callable[..., T], *given: Any) -> T:
     """`work` in a thread, which is waited for even by who is cancelled: what it works with is closed next."""
-    working = asyncio.ensure_future(asyncio.to_thread(work, *given))
+    working = asyncio.ensure_future(workers.slow(work, *given))
     try:
         return await asyncio.shield(working)
     finally:

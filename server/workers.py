@@ -12,6 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+import structlog
+
+log = structlog.get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,3 +30,15 @@ async def live(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
 async def slow(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
     """`work` that may take seconds or minutes, in a thread: sessions that open and close, photos, disks."""
     return await asyncio.get_running_loop().run_in_executor(_SLOW, lambda: work(*given, **named))
+
+
+def later(work: Callable[P, object], *given: P.args, **named: P.kwargs) -> None:
+    """As slow(), where nobody waits for it. What it raises is logged."""
+
+    def told() -> None:
+        try:
+            work(*given, **named)
+        except Exception:
+            log.exception("work that nobody waits for failed")
+
+    _SLOW.submit(told)

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 from pipeline.avatars import SAMPLE, AvatarDamaged, Avatars, Consent, NoRoomForAvatars, UnknownAvatar
-from server.recordings.archive import UNREADABLE, Archive, Facts, UnknownRecording
+from server.recordings.archive import UNREADABLE, Archive, Facts, UnknownRecording, mark_of
+from server.recordings.film import Film
 from server.recordings.fragments import Whole, examine
+from tests.films import SMALL, units
 from tests.painted import PaintedEngine, still_face
 
 Spoil = Callable[[Path], object]
@@ -156,7 +158,7 @@ def modes(folder: Path) -> set[int]:
 
 
 def recorded(archive: Archive, avatar: str = "a", channel: str = "room") -> str:
-    """A film of which nothing but its box's head is there, ended."""
+    """A film of which nothing but its box's head is there, ended. It does not say itself whom it shows."""
     facts, file = archive.begin(channel, avatar, "telequilt", "_qs6x4a1")
     with file:
         file.write(b"\0\0\0\x08free")
@@ -176,10 +178,42 @@ def test_a_recording_with_spoiled_facts_is_listed_as_such_and_stands_in_nobodys_
     assert (listed[spoiled].channel, listed[spoiled].avatar, listed[spoiled].ended) == ("one", "", UNREADABLE)
     assert [facts.name for facts in archive.listing("one")] == [spoiled]
     assert archive.film(spoiled).read_bytes() == b"\0\0\0\x08free"
-    assert archive.forget("b") == 1
-    assert archive.forget("nobody") == 0
     archive.delete(spoiled)
+    assert archive.forget("b") == 1
     assert list((tmp_path / "films").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_of_a_forgotten_face_no_film_stays_though_its_facts_are_spoiled(tmp_path: Path, how: str):
+    archive = Archive(tmp_path / "films")
+    shown, others = recorded(archive, "a", "one"), recorded(archive, "b", "two")
+    for name, avatar in ((shown, "a"), (others, "b")):
+        filmed(archive.folder / name, avatar)
+        SPOILED[how](archive._beside(name))
+    assert archive.forget("nobody") == 0
+    assert archive.forget("a") == 1
+    assert [film.name for film in archive.folder.glob("*.mp4")] == [others], "each says itself whom it shows"
+    assert archive.forget("b") == 1
+    assert list((tmp_path / "films").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [how for how in SPOILED if how != "gone"])
+def test_a_film_of_which_nothing_says_whom_it_shows_goes_with_the_first_who_is_forgotten(tmp_path: Path, how: str):
+    archive = Archive(tmp_path / "films")
+    spoiled, whole = recorded(archive, "a", "one"), recorded(archive, "b", "two")
+    SPOILED[how](archive._beside(spoiled))
+    assert archive.forget("nobody") == 1
+    assert [facts.name for facts in archive.listing()] == [whole]
+
+
+def filmed(path: Path, avatar: str) -> None:
+    """A film's head."""
+    with path.open("wb", buffering=0) as file:
+        made = units(2)
+        film = Film(file, SMALL, made[0], sound=False, note="", whose=mark_of(avatar))
+        for unit in made:
+            film.picture(unit)
+        film.close()
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(Facts)])

@@ -11,11 +11,12 @@ import pytest
 
 from display.tiling import OFF_AXIS
 from server.media.encode import AccessUnit
-from server.recordings.archive import CUT_SHORT, NAME, Archive, StillRecording, UnknownRecording
+from server.recordings.archive import CUT_SHORT, NAME, Archive, StillRecording, UnknownRecording, mark_of
 from server.recordings.film import Film, FilmFailed, SoundClock
-from server.recordings.fragments import Whole, examine
+from server.recordings.fragments import Whole, described, examine
 from tests.films import BEGUN, SMALL, content, nal_units, playable, units
 
+WHOSE = mark_of("somebody")
 SUFFIX = "_qs6x4a1"
 SILENCE = b"\xf8\xff\xfe"
 "20 ms of Opus."
@@ -23,7 +24,7 @@ SILENCE = b"\xf8\xff\xfe"
 
 def filmed(path: Path, made: list[AccessUnit], file: io.RawIOBase | None = None, sounds: int = 0) -> Path:
     with path.open("wb", buffering=0) as plain:
-        film = Film(file or plain, SMALL, made[0], sound=sounds > 0, note=OFF_AXIS)  # type: ignore[arg-type]
+        film = Film(file or plain, SMALL, made[0], sound=sounds > 0, note=OFF_AXIS, whose=WHOSE)  # type: ignore[arg-type]
         for number, unit in enumerate(made):
             film.picture(unit)
             for packet in range(number * 2, min(number * 2 + 2, sounds)):
@@ -33,6 +34,18 @@ def filmed(path: Path, made: list[AccessUnit], file: io.RawIOBase | None = None,
 
 
 # ---- the file ----
+
+
+def test_a_film_says_itself_whose_face_it_shows_without_the_key_to_it(tmp_path: Path) -> None:
+    whole = filmed(tmp_path / "a.mp4", units(100))
+    assert described(whole) == WHOSE
+    assert "somebody" not in WHOSE
+    first = whole.read_bytes()[: whole.stat().st_size // 2]
+    (tmp_path / "cut.mp4").write_bytes(first)
+    assert described(tmp_path / "cut.mp4") == WHOSE, "it stands at the head, wherever the film was cut"
+    for length in range(0, 1200, 7):
+        (tmp_path / "cut.mp4").write_bytes(first[:length])
+        assert described(tmp_path / "cut.mp4") in ("", WHOSE)
 
 
 def test_a_film_holds_every_picture_as_it_was_encoded_and_when_it_was_taken(tmp_path: Path) -> None:
@@ -103,7 +116,7 @@ def test_a_disk_that_takes_little_at_a_time_gets_it_all(tmp_path: Path) -> None:
 def test_a_full_disk_fails_with_its_reason(tmp_path: Path) -> None:
     made = units(60)
     with open("/dev/full", "wb", buffering=0) as full:
-        film = Film(full, SMALL, made[0], sound=False, note=OFF_AXIS)
+        film = Film(full, SMALL, made[0], sound=False, note=OFF_AXIS, whose=WHOSE)
         with pytest.raises(FilmFailed, match="the disk is full"):
             film.picture(made[0])
         with pytest.raises(FilmFailed, match="the disk is full"):
@@ -160,7 +173,7 @@ def kept(archive: Archive, channel: str = "room", avatar: str = "an-avatar", pic
     facts, file = archive.begin(channel, avatar, "telequilt", SUFFIX)
     with file:
         made = units(pictures)
-        film = Film(file, SMALL, made[0], sound=False, note=OFF_AXIS)
+        film = Film(file, SMALL, made[0], sound=False, note=OFF_AXIS, whose=WHOSE)
         for unit in made:
             film.picture(unit)
         film.close()
@@ -205,7 +218,7 @@ def test_what_is_being_recorded_can_be_neither_deleted_nor_forgotten(archive: Ar
 def test_after_a_killed_server_a_recording_ends_with_its_last_whole_fragment(archive: Archive) -> None:
     facts, file = archive.begin("room", "a", "telequilt", SUFFIX)
     made = units(90)
-    film = Film(file, SMALL, made[0], sound=False, note=OFF_AXIS)
+    film = Film(file, SMALL, made[0], sound=False, note=OFF_AXIS, whose=WHOSE)
     for unit in made:
         film.picture(unit)
     later = Archive(archive.folder)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from pipeline.puppet import RATE, Puppet
+from server import workers
 from server.webrtc.client import PictureTrack, publishing
 
 
@@ -15,7 +16,7 @@ async def play(
 ) -> None:
     """Publish the puppet into `channel` of the Telequilt at `server` until cancelled. Raises Refused or Unreachable."""
     server = server.partition("#")[0].rstrip("/")  # as `serve` prints it: with a slash, and the token in the fragment
-    puppet = await asyncio.to_thread(Puppet)
+    puppet = await workers.slow(Puppet)
     track = PictureTrack(lambda number: puppet.frame(number / RATE).pixels, RATE)
     async with publishing(f"{server}/whip/{quote(channel)}?avatar={quote(avatar)}", track, token=token):
         tell(f"{server}/view/{quote(channel)}")

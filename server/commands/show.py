@@ -17,6 +17,7 @@ import typer
 import uvicorn
 
 from display.lenticular import CellTable
+from server import workers
 from server.commands import terminal
 from server.commands.options import TokenFile, token_of
 
@@ -197,7 +198,7 @@ def _watch(server: str, channel: str, token: str | None, window: Any, stop: Even
 
     async def until_stopped() -> None:
         watching = asyncio.create_task(Watcher(server, channel, token, window, typer.echo).run())
-        stopped = asyncio.create_task(asyncio.to_thread(stop.wait))
+        stopped = asyncio.create_task(workers.slow(stop.wait))
         try:
             await asyncio.wait({watching, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import math
 import os
@@ -24,7 +25,8 @@ NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-\d{8}T\d{6}Z(-\d+)?_qs\d+x\d+a\d*\.?\d
 "A channel, when it began (UTC), and the tiling as Looking Glass software reads it."
 CUT_SHORT = "the server was ended in the middle"
 UNREADABLE = "what is kept beside the film cannot be read"
-"""So it is not known whose face it shows: it is listed, can be fetched and deleted, and forgetting an avatar passes it over."""
+"""It is listed, can be fetched and deleted. Whose face it shows the film itself says; where that cannot be read either, it goes
+with the first avatar that is forgotten: a film lost is less than a forgotten face that stays."""
 log = structlog.get_logger(__name__)
 
 
@@ -167,27 +169,42 @@ class Archive:
 
     def shows(self, avatar: str) -> bool:
         """Whether this avatar is being recorded right now."""
-        return any(one.ended is None for one in self._of(avatar))
+        return any(one.ended is None and one.avatar == avatar for one in self.listing())
 
     def forget(self, avatar: str) -> int:
-        """Delete every recording that shows `avatar`; how many those were. Raises StillRecording, OSError."""
+        """Delete every recording that shows `avatar`, or of which nothing says whom it shows; how many. Raises StillRecording, OSError."""
         if self.shows(avatar):
             raise StillRecording("this avatar is being recorded; end the recording, then forget it")
-        shown, failures = self._of(avatar), []
-        for one in shown:
+        films = [path.name for path in self.folder.glob("*.mp4") if NAME.fullmatch(path.name)]
+        shown, failures = [name for name in films if self._may_show(name, avatar)], []
+        for name in shown:
             try:
-                self._delete(one.name)
+                self._delete(name)
             except OSError as failure:  # the others go all the same
                 failures.append(failure)
-        unknown = [one.name for one in self.listing() if one.ended == UNREADABLE]
-        if unknown:
-            log.warning("an avatar was forgotten; it is not known whether these recordings show it", names=unknown)
         if failures:
             raise failures[0]
         return len(shown)
 
-    def _of(self, avatar: str) -> list[Facts]:
-        return [one for one in self.listing() if one.avatar == avatar]
+    def _may_show(self, name: str, avatar: str) -> bool:
+        """Whether the film `name` shows `avatar`, or can show it where nothing says whom it shows."""
+        try:
+            facts = self.get(name)
+        except UnknownRecording:  # without facts: it may be another's, or is being begun by another server
+            return self._whose(name) == mark_of(avatar)
+        if facts.ended != UNREADABLE:
+            return facts.avatar == avatar
+        whose = self._whose(name)
+        if not whose:
+            log.warning("a recording that may show a forgotten face is deleted: nothing says whom it shows", name=name)
+        return whose in ("", mark_of(avatar))
+
+    def _whose(self, name: str) -> str:
+        """What the film itself says (mark_of); empty where it says nothing."""
+        try:
+            return fragments.described(self.folder / name)
+        except (OSError, ValueError):
+            return ""
 
     def _mended(self, facts: Facts) -> Facts:
         """Of a film whose server was killed: it ends with its last whole fragment. One that another server writes stays
@@ -267,6 +284,11 @@ class Archive:
 
     def _beside(self, name: str) -> Path:
         return (self.folder / name).with_suffix(".json")
+
+
+def mark_of(avatar: str) -> str:
+    """What a film itself says of the face that it shows. Whoever has the film cannot tell the avatar's id by it, the key to a face."""
+    return f"telequilt avatar {hashlib.sha256(avatar.encode()).hexdigest()[:32]}"
 
 
 def _plausible(facts: Facts) -> bool:

@@ -54,8 +54,11 @@ class SoundClock:
 class Film:
     """One film as it grows. One thread. Raises FilmFailed from whatever writes; then only `close` may follow."""
 
-    def __init__(self, file: BinaryIO, form: Form, first: AccessUnit, sound: bool, note: str) -> None:
-        """`first`: the keyframe it begins with. `sound`: whether there may be any. `note`: Tiling.note of its quilts."""
+    def __init__(self, file: BinaryIO, form: Form, first: AccessUnit, sound: bool, note: str, whose: str) -> None:
+        """`first`: the keyframe it begins with. `sound`: whether there may be any. `note`: Tiling.note of its quilts.
+
+        `whose`: what the film itself says of the face that it shows (archive.mark_of).
+        """
         self._file, self._first = _Whole(file), first
         self._container = av.open(
             self._file,
@@ -68,6 +71,7 @@ class Film:
             },
         )
         self._container.metadata["comment"] = note
+        self._container.metadata["description"] = whose
         self._pictures = self._container.add_mux_stream("h264", width=form.width, height=form.height)
         self._frame = CLOCK_RATE // form.frames_per_second
         self._sound = self._container.add_stream("libopus", 48_000, layout="stereo") if sound else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +23,8 @@ DATA_OFFSET, FIRST_FLAGS, SAMPLE_DURATION, SAMPLE_SIZE, SAMPLE_FLAGS, SAMPLE_SHI
 
 MOST_SAMPLES = 100_000
 "Of one run: ours are a second long. A damaged count would else fill the memory."
+MOST_DESCRIBED = 200
+"Bytes of a description that are read."
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,19 @@ def examine(path: Path) -> Whole:
     size = path.stat().st_size
     with path.open("rb") as file:
         return _examine(file, size)
+
+
+def described(path: Path) -> str:
+    """What a film's head says of it in moov.udta.meta.ilst.desc, where iTunes puts a description; empty for nothing. Raises OSError."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for moov in (box for box in _boxes(file, 0, size) if box.kind == b"moov"):
+            for meta in _inside(file, moov, b"udta", b"meta"):
+                entries = replace(meta, body=meta.body + 4)  # behind its version and flags
+                for data in _inside(file, entries, b"ilst", b"desc", b"data"):
+                    file.seek(data.body + 8)  # behind its type and locale
+                    return file.read(min(data.end - data.body - 8, MOST_DESCRIBED)).decode("utf-8", "replace")
+    return ""
 
 
 def _examine(file: BinaryIO, size: int) -> Whole:

@@ -17,8 +17,9 @@ from typing import BinaryIO
 
 import structlog
 
+from server import workers
 from server.media.encode import AccessUnit, Form
-from server.recordings.archive import Archive, Facts
+from server.recordings.archive import Archive, Facts, mark_of
 from server.recordings.film import Film, FilmFailed
 
 log = structlog.get_logger(__name__)
@@ -147,7 +148,7 @@ class Recording:
             self._ending = asyncio.create_task(self._close(why))
 
     async def _close(self, why: str) -> Facts:
-        self.facts = await asyncio.to_thread(self._settle, why)
+        self.facts = await workers.slow(self._settle, why)
         kept = self.facts
         log.info(
             "recorded", channel=kept.channel, seconds=kept.seconds, frames=kept.frames, lost=kept.lost, why=kept.ended
@@ -184,7 +185,8 @@ class Recording:
                     film.sound(one.payload, one.position, one.came)
                     self._written += len(one.payload)
                     continue
-                film = film or Film(self._file, self._form, one, self._has_sound, self._note)
+                whose = mark_of(self.facts.avatar)
+                film = film or Film(self._file, self._form, one, self._has_sound, self._note, whose)
                 film.picture(one)
                 self._written += len(one.data)
                 if one.captured - looked >= LOOK_EVERY_SECONDS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from display.screen import screen
+from server import workers
 from server.channels import filming
 from server.problems import Problem
 from server.recordings.archive import Archive
@@ -66,17 +66,17 @@ def router(settings: Settings) -> APIRouter:
         """All of them where only this machine's user can ask. Elsewhere by channel: whoever knows a channel could watch it."""
         if channel is None and not settings.private:
             raise Problem(400, "channel-required", "this server is shared: ask for one channel's, ?channel=...")
-        kept = await asyncio.to_thread(_archive(request).listing, channel)
+        kept = await workers.slow(_archive(request).listing, channel)
         return [asdict(facts) | {"avatar": facts.avatar if settings.private else ""} for facts in kept]
 
     @routes.get("/recordings/{name}")
     async def download(request: Request, name: str) -> FileResponse:
-        film = await asyncio.to_thread(_archive(request).film, name)
+        film = await workers.slow(_archive(request).film, name)
         return FileResponse(film, media_type="video/mp4", filename=name, headers=PRIVATE)
 
     @routes.delete("/recordings/{name}", status_code=204)
     async def delete(request: Request, name: str) -> Response:
-        await asyncio.to_thread(_archive(request).delete, name)
+        await workers.slow(_archive(request).delete, name)
         log.info("recording deleted")
         return Response(status_code=204)
 

@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from pipeline.avatars import SAMPLE, AvatarRecord, Consent, UnknownAvatar
+from server import workers
 from server.channels.services import Services
 from server.media import portraits
 from server.problems import Problem, busy
@@ -54,7 +55,7 @@ def router(settings: Settings) -> APIRouter:
             with portraits.Decoding(data, settings.max_portrait_pixels) as photo:
                 record = await queue.run(lambda: prepare(photo, consent, name), services.avatars.forget)
         if await _hung_up(request):  # nobody would be told the id, so nobody could ever forget it
-            await asyncio.to_thread(services.avatars.forget, record.id)
+            await workers.slow(services.avatars.forget, record.id)
             return {}
         log.info("avatar kept", consent=record.consent.value)
         response.headers["Location"] = location(request, f"/api/avatars/{record.id}")
@@ -64,16 +65,16 @@ def router(settings: Settings) -> APIRouter:
     async def listing(request: Request) -> list[dict[str, Any]]:
         """All of them where only this machine's user can ask. Elsewhere the built-in one alone: an avatar belongs to
         whoever holds its id, and a list would hand every holder of the server's token everybody's face."""
-        records = await asyncio.to_thread(_services(request).avatars.records)
+        records = await workers.slow(_services(request).avatars.records)
         return [_shown(record) for record in records if settings.private or record.id == SAMPLE]
 
     @routes.get("/{avatar}")
     async def one(request: Request, avatar: str) -> dict[str, Any]:
-        return _shown(await asyncio.to_thread(_services(request).avatars.get, avatar))
+        return _shown(await workers.slow(_services(request).avatars.get, avatar))
 
     @routes.get("/{avatar}/picture")
     async def picture(request: Request, avatar: str) -> Response:
-        png = await asyncio.to_thread(_services(request).avatars.picture, avatar)
+        png = await workers.slow(_services(request).avatars.picture, avatar)
         return Response(png, media_type="image/png", headers={"Cache-Control": "private, no-store"})
 
     @routes.delete("/{avatar}", status_code=204)
@@ -81,12 +82,12 @@ def router(settings: Settings) -> APIRouter:
         services = _services(request)
         if avatar == SAMPLE:
             raise Problem(403, "built-in", "the built-in sample stays: it is part of the program")
-        if not await asyncio.to_thread(services.avatars.keeps, avatar):
+        if not await workers.slow(services.avatars.keeps, avatar):
             raise UnknownAvatar(f"no avatar {avatar!r} is kept here")
         async with lobby_of(request).forgetting(avatar):
             # recordings first: where this fails, all can be tried again
-            await asyncio.to_thread(request.app.state.archive.forget, avatar)
-            await asyncio.to_thread(services.avatars.forget, avatar)
+            await workers.slow(request.app.state.archive.forget, avatar)
+            await workers.slow(services.avatars.forget, avatar)
         log.info("avatar forgotten")
         return Response(status_code=204)
 
@@ -117,7 +118,7 @@ class _Queue:
         try:
             async with asyncio.timeout(self._settings.enrol_seconds):
                 await self._turn.acquire()
-                working = asyncio.ensure_future(asyncio.to_thread(work))
+                working = asyncio.ensure_future(workers.slow(work))
                 working.add_done_callback(lambda _: self._turn.release())  # a thread cannot be stopped: the turn is its
                 try:
                     return await asyncio.shield(working)
@@ -160,7 +161,7 @@ async def _hung_up(request: Request) -> bool:
 def _forget_late(late: asyncio.Future[AvatarRecord], forget: Callable[[str], None]) -> None:
     """An avatar whose id nobody was told must not stay: nobody could ever forget it."""
     if not late.cancelled() and late.exception() is None:
-        asyncio.get_running_loop().run_in_executor(None, forget, late.result().id)
+        workers.later(forget, late.result().id)
 
 
 class _InMemory(MultiPartParser):

@@ -16,6 +16,7 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
 from aiortc.mediastreams import VideoStreamTrack
 
+from server import workers
 from server.media.rates import CLOCK_RATE
 from server.webrtc.backlog import Limits
 from server.webrtc.live_video import LiveVideo
@@ -48,7 +49,7 @@ class PictureTrack(VideoStreamTrack):
 
     async def recv(self) -> av.VideoFrame:
         await asyncio.sleep(max(0.0, self._begun + self._number / self._rate - time.monotonic()))
-        pixels = await asyncio.to_thread(self._picture, self._number)
+        pixels = await workers.live(self._picture, self._number)
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.pts, frame.time_base = round(self._number * CLOCK_RATE / self._rate), Fraction(1, CLOCK_RATE)
         self._number += 1
