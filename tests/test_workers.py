@@ -58,8 +58,10 @@ async def test_work_that_nobody_waits_for_is_done_and_its_failure_is_told(capsys
 
     workers.later(fails)
     assert await workers.slow(done.wait, 30)
+    said = ""
     for _ in range(100):
-        if "the disk is gone" in (said := "".join(capsys.readouterr())):
+        said += "".join(capsys.readouterr())
+        if "the disk is gone" in said:
             break
         await asyncio.sleep(0.05)
     assert "work that nobody waits for failed" in said
