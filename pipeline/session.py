@@ -85,12 +85,14 @@ class Session:
         marked: bool = True,
         layout: Layout = Layout.I420,
         composed: Callable[[Screen, Quilt], None] | None = None,
+        looked: Callable[[FaceObservation, float], None] | None = None,
         depth: int = 2,
         now: Callable[[], float] = time.monotonic,
         gone: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        """`gone` is told once, from any thread, why no frame can be finished any more: devices have failed."""
-        self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout, composed)
+        """`gone` is told once, from any thread, why no frame can be finished any more: devices have failed. `looked` hears of each
+        observation, in the thread that made it."""
+        self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout, looked, composed)
         self._observer, self._executor, self._now, self._gone = observer, executor, now, gone
         self._lock = threading.Condition()
         self._submitting = threading.RLock()

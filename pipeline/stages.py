@@ -67,6 +67,8 @@ class Stages:
     "Whether every view carries the visible AI mark."
     layout: Layout = Layout.I420
     "What `encoded` takes."
+    looked: Callable[[FaceObservation, float], None] | None = None
+    "Hears of each observation, and of when its frame was captured, as soon as it is made: where a head is now is soon old."
     composed: Callable[[Screen, Quilt], None] | None = None
     "Hears of each quilt, and of the screen that was watched, where and when it was composed: this machine's display needs no codec."
     enrolled: Replicated[Avatar] = field(init=False)
@@ -90,6 +92,8 @@ class Stages:
 
     def preprocess(self, job: FrameJob) -> None:
         job.observation = self.observer.observe(job.frame)
+        if self.looked is not None:
+            self.looked(job.observation, job.frame.captured)
 
     def drive(self, job: FrameJob) -> None:
         job.driven = Replicated(self.engine.drive(self.enrolled.on(self.placement.drive), job.seen))
