@@ -58,6 +58,8 @@ def create_app(
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
+        if settings.media_ports is not None:
+            patches.bind_within(settings.media_ports)
         warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, services, attached))
         try:
             yield

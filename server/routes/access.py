@@ -4,7 +4,6 @@ bodies may be."""
 from __future__ import annotations
 
 import asyncio
-import hmac
 import re
 import time
 from collections import OrderedDict
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.problems import Problem
+from server.routes.bearer import knows_token
 from server.settings import Settings, is_loopback
 
 SIGNALLING = ("/whip/", "/whep/")
@@ -123,7 +123,7 @@ def refused(settings: Settings, method: str, path: str, headers: Headers) -> Pro
         return Problem(
             403, "foreign-origin", f"pages of {origin[:200]} may not call this server; see TELEQUILT_ALLOWED_ORIGINS"
         )
-    if settings.token and method != "OPTIONS" and path.startswith(GUARDED) and not _knows_token(settings, headers):
+    if settings.token and method != "OPTIONS" and path.startswith(GUARDED) and not knows_token(settings, headers):
         return Problem(
             401,
             "token-required",
@@ -136,13 +136,6 @@ def refused(settings: Settings, method: str, path: str, headers: Headers) -> Pro
 def _welcome(settings: Settings, origin: str, host: str) -> bool:
     """Our own pages, those listed, and, where the token guards us instead, everybody's."""
     return not settings.private or origin.partition("://")[2] == host or origin in settings.allowed_origins
-
-
-def _knows_token(settings: Settings, headers: Headers) -> bool:
-    assert settings.token is not None
-    scheme, _, given = headers.get("authorization", "").partition(" ")
-    expected = settings.token.get_secret_value()
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), expected.encode())
 
 
 def _too_many_guesses(wait: float) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,9 +13,10 @@ from pipeline.avatars import SAMPLE
 from server.channels.entry import Accepted
 from server.channels.lobby import Lobby
 from server.problems import Problem
+from server.routes.bearer import knows_token
 from server.routes.locations import location
 from server.settings import Settings
-from server.webrtc import offers
+from server.webrtc import offers, relays
 from server.webrtc.peers import Peer
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
@@ -67,8 +69,11 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.options("/whip/{channel}")
     @routes.options("/whep/{channel}")
-    async def endpoint_options(channel: Channel) -> Response:
-        return Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "OPTIONS, POST"})
+    async def endpoint_options(request: Request, channel: Channel) -> Response:
+        """Whoever may post is told the ICE servers, which have to be known before candidates are gathered."""
+        response = Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "OPTIONS, POST"})
+        known = not settings.token or knows_token(settings, request.headers)
+        return _with_links(response, settings) if known else response
 
     @routes.options("/whip/{channel}/{session}")
     @routes.options("/whep/{channel}/{session}")
@@ -129,15 +134,11 @@ def _created(request: Request, admission: Accepted, settings: Settings) -> Respo
         "Accept-Patch": FRAGMENT,
     }
     response = Response(admission.answer, 201, headers, SDP)
-    for link in ice_links(settings):
-        response.headers.append("Link", link)
+    return _with_links(response, settings)
+
+
+def _with_links(response: Response, settings: Settings) -> Response:
+    """With the ICE servers (RFC 9725, section 4.6), and a credential for whoever gets this response alone."""
+    for server in relays.ice_servers(settings, time.time()):
+        response.headers.append("Link", server.link)
     return response
-
-
-def ice_links(settings: Settings) -> list[str]:
-    """The configured ICE servers as RFC 9725, section 4.6 wants them told."""
-    turn = f'; username="{settings.ice_username}"; credential="{settings.ice_credential.get_secret_value()}"'
-    return [
-        f'<{url}>; rel="ice-server"' + (f'{turn}; credential-type="password"' if url.startswith("turn") else "")
-        for url in settings.ice_servers
-    ]

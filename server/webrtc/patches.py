@@ -7,7 +7,9 @@ instead.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -55,6 +57,9 @@ STRANGER, BAD_LENGTH, UNREAD, UNFIT, UNREADABLE = (
 )
 dropped = Tally(structlog.get_logger(__name__))
 "What reached our media ports and went no further, by reason; of all peers, since the server began."
+NO_PORT = "no UDP port of TELEQUILT_UDP_PORTS is free: whoever comes now cannot connect"
+gathering = Gathering()
+"Asks STUN and TURN servers, for all peers."
 
 
 @cache
@@ -156,10 +161,31 @@ def _survive_unfit_packets() -> None:
 
 def _bound_gathering() -> None:
     """aioice waits five seconds for the slowest of its servers, before every answer to a client."""
-    gathering = Gathering()
     of_stun, of_turn = aioice.ice.server_reflexive_candidate, aioice.ice.relayed_candidate
     aioice.ice.server_reflexive_candidate = partial(gathering.reflexive, of_stun)
     aioice.ice.relayed_candidate = partial(gathering.relayed, of_turn)
+
+
+def bind_within(ports: range) -> None:
+    """Let the running loop's datagram sockets that may have any port have one of `ports`: aioice has no such parameter."""
+    loop = asyncio.get_running_loop()
+    create = loop.create_datagram_endpoint
+
+    async def within(factory: Any, local_addr: Any = None, **how: Any) -> Any:
+        if local_addr is None or local_addr[1] != 0:
+            return await create(factory, local_addr=local_addr, **how)
+        first = random.randrange(len(ports))
+        for number in range(len(ports)):
+            port = ports[(first + number) % len(ports)]
+            try:
+                return await create(factory, local_addr=(local_addr[0], port), **how)
+            except OSError as failure:
+                if failure.errno != errno.EADDRINUSE:
+                    raise
+        gathering.told.count(NO_PORT, ports=f"{ports[0]}-{ports[-1]}")
+        raise OSError(errno.EADDRINUSE, NO_PORT)
+
+    loop.create_datagram_endpoint = within  # type: ignore[method-assign]
 
 
 def _take_rsa_certificates() -> None:

@@ -47,6 +47,7 @@ TOUCHED = [
         "get_host_addresses",
         "Connection.get_component_candidates.server_reflexive_candidate",
         "Connection.get_component_candidates.relayed_candidate",
+        "Connection.get_component_candidates.create_datagram_endpoint",
         "Connection.gather_candidates.get_host_addresses",
         "Connection.connect.query_consent",
         "Connection.check_complete._nominated",
