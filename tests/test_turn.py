@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -36,7 +37,7 @@ def parted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
 
 
 def settings_with(folder: Path, port: int, secret: str) -> Settings:
-    known = {"token": TOKEN, "ice_servers": RELAY, "turn_secret": secret}
+    known: dict[str, Any] = {"token": TOKEN, "ice_servers": RELAY, "turn_secret": secret}
     return Settings(data_dir=folder, host=SERVER, port=port, **known)
 
 
