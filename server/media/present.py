@@ -129,7 +129,8 @@ class Stream:
         self._skipped: Counter[str] = Counter()
         self._pictures = self._keyframes = 0
         self._rate = Rate()
-        self._ages: deque[float] = deque(maxlen=AGES)
+        self._ages: deque[tuple[float, float]] = deque(maxlen=AGES)
+        "When each was handed over, and how old it was."
 
     def encode(self, picture: Picture) -> None:
         rows, width = picture.yuv.shape
@@ -155,7 +156,13 @@ class Stream:
 
     def handed_over(self, unit: AccessUnit) -> None:
         """A viewer's sender has taken `unit`."""
-        self._ages.append(self._loop.time() - unit.captured)
+        now = self._loop.time()
+        self._ages.append((now, now - unit.captured))
+
+    def age_lately(self, over: float) -> float:
+        """Seconds: the 95th percentile of the ages of pictures that were handed over during the last `over` seconds; 0 for none."""
+        since = self._loop.time() - over
+        return percentiles(age for at, age in self._ages if at > since).p95 / 1e3
 
     def record(self, put: Callable[[AccessUnit], None]) -> None:
         """Hand every access unit to `put` from now on; a keyframe is asked for to begin with. Event loop only."""
@@ -179,7 +186,7 @@ class Stream:
             keyframes=self._keyframes,
             viewers=len(self.viewers),
             skipped=dict(sum((track.waiting.skipped for track in self.viewers), Counter(self._skipped))),
-            age=percentiles(self._ages),
+            age=percentiles(age for _, age in self._ages),
         )
 
     def _fan_out(self, unit: AccessUnit, form: Form) -> None:
@@ -248,6 +255,10 @@ class Presenter:
     def packets(self) -> float:
         """RTP packets a second that all viewers together get."""
         return sum(stream.packets * len(stream.viewers) for stream in self._streams.values())
+
+    def age_lately(self, over: float) -> float:
+        """Seconds, of the stream that is worst off: Stream.age_lately."""
+        return max((stream.age_lately(over) for stream in self._streams.values()), default=0.0)
 
     def reports(self) -> list[StreamReport]:
         return [stream.report() for stream in self._streams.values()]
