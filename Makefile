@@ -21,7 +21,7 @@ run: $(VENV)/.ready
 	@$(PY) -m server serve
 
 test: $(VENV)/.ready-dev
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile
 
 golden: $(VENV)/.ready-dev
 	$(PY) -m pytest -m golden
