@@ -345,9 +345,7 @@ def test_a_compiler_that_comes_after_the_window_does_not_end_the_process(desk):
     """As an engine's kernels do whose first call comes once `serve --display` has its window."""
     pytest.importorskip("triton")
     words = (sys.executable, "-c", COMPILING_LATER)
-    done = subprocess.run(
-        words, env=desk, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run(words, env=desk, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "both live\n"), done.stderr
 
 
