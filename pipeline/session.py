@@ -116,15 +116,16 @@ class Session:
         self._run()
 
     def repeat(self, after: float) -> None:
-        """Where somebody watches: take in the newest frame once more, as of now, unless one came within the last `after` seconds.
+        """Where somebody watches: take in the newest frame once more, unless one came within the last `after` seconds.
 
-        A source that stands still sends none, and whoever comes late or lost a picture has nothing to look at.
+        A source that stands still sends none, and whoever comes late or lost a picture has nothing to look at. It is as old
+        then as it was when it came: one captured now would be younger than what is on its way.
         """
         with self._lock:
-            newest, now = self._newest, self._now()
-            standing = bool(self._watched) and now - self._offered >= after
+            newest, stood = self._newest, self._now() - self._offered
+            standing = bool(self._watched) and stood >= after
         if standing and newest is not None:
-            self.offer(replace(newest, captured=now))
+            self.offer(replace(newest, captured=newest.captured + stood))
 
     def watch(self, screen: Screen) -> None:
         """Render `screen` from the next frame on, until every watcher has left it."""

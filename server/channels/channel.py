@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiortc import RTCRtpTransceiver
 
@@ -17,14 +18,16 @@ from server.channels.condition import Course, Facts
 from server.channels.ladder import WINDOW, Ladder, Seen
 from server.channels.lifecycle import Action, Call, Do, Event, Filming, Lifecycle, Viewing
 from server.media.present import Presenter, ViewerTrack
+from server.media.rates import CLOCK_RATE, SOUND_CLOCK
 from server.recordings.recording import Recording
 from server.webrtc import offers
 from server.webrtc.audio import Voice, VoiceTrack
 from server.webrtc.backlog import Limits
+from server.webrtc.capture import CaptureClock
 from server.webrtc.ingest import LONGEST_SIDE, Ingest
 from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
-from server.webrtc.patches import on_keyframe_request, pace
+from server.webrtc.patches import on_keyframe_request, pace, report_captures, tap_reports
 from server.webrtc.peers import Peer
 
 SOON = 0.1
@@ -130,16 +133,20 @@ class Channel:
 
     def receive(self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
         """Take the caller's picture and sound, once `peer` has taken its `offer`. `broke` is told why no picture will come any more."""
+        clock = CaptureClock()
         for transceiver in peer.connection.getTransceivers():
             track = transceiver.receiver.track
             if track is None:
                 continue
             if track.kind == "video":
-                sprop = offers.parameter_sets(offer.sdp)
-                video = LiveVideo(transceiver.receiver, limits, sprop, channel=self.name)
+                tap_reports(transceiver.receiver, partial(_told, clock, "video", CLOCK_RATE))
+                sprop, captured = offers.parameter_sets(offer.sdp), partial(clock.captured, "video", CLOCK_RATE)
+                video = LiveVideo(transceiver.receiver, limits, sprop, captured, channel=self.name)
                 self.ingest = Ingest(video, session.offer, broke, LONGEST_SIDE)
             else:
-                self.voice = Voice(transceiver.receiver, channel=self.name)
+                tap_reports(transceiver.receiver, partial(_told, clock, "audio", SOUND_CLOCK.denominator))
+                captured = partial(clock.captured, "audio", SOUND_CLOCK.denominator)
+                self.voice = Voice(transceiver.receiver, captured, channel=self.name)
 
     def admit(self, peer: Peer, screen: Screen) -> Viewer:
         """A viewer who is coming. The call must be live."""
@@ -152,9 +159,11 @@ class Channel:
         peer = viewer.peer
         transceiver = peer.connection.addTransceiver(viewer.track, "sendonly")
         if offer.audio and self.voice is not None:
-            viewer.voice = self.voice.listen()
+            viewer.voice = self.voice.listen(self.presenter.delay(viewer.screen), lambda: viewer.track.sent > 0)
             _prefer_opus(peer.connection.addTransceiver(viewer.voice, "sendonly"))
         await peer.take(offer)
+        for sending in peer.connection.getTransceivers():
+            report_captures(sending.sender)
         on_keyframe_request(transceiver.sender, viewer.track.ask_keyframe)
         pace(transceiver.sender)
 
@@ -211,6 +220,11 @@ class Channel:
         recording, why = self.recording, self.reason if self.reason == STOPPING else CALLER_LEFT
         assert recording is not None
         self._closing.begin("recording", lambda: recording.finish(why), after="session")
+
+
+def _told(clock: CaptureClock, kind: str, rate: int, source: int, sent: float, rtp: int) -> None:
+    """A sender report of a caller's, come now."""
+    clock.report(kind, rate, source, sent, rtp, time.monotonic())
 
 
 def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:

@@ -65,6 +65,14 @@ TOUCHED = [
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._run_rtp._send_rtp", "RTCRtpSender.setTransport"),
     *_touched(
         "aiortc",
+        "aiortc.rtcrtpsender",
+        "RTCRtpSender.__init__._RTCRtpSender__ntp_timestamp",
+        "RTCRtpSender._run_rtp._RTCRtpSender__ntp_timestamp",
+        "RTCRtpSender._run_rtcp._RTCRtpSender__ntp_timestamp",
+        "RTCRtpSender._run_rtcp._RTCRtpSender__rtp_timestamp",
+    ),
+    *_touched(
+        "aiortc",
         "aiortc.rtcrtpreceiver",
         "RTP_HISTORY_SIZE",
         "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__jitter_buffer",
@@ -74,6 +82,7 @@ TOUCHED = [
         "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__remote_bitrate_estimator",
     ),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtp_data._handle_rtp_packet"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtcp_data._handle_rtcp_packet"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._do_handshake._recv_next"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._recv_next", "RTCDtlsTransport._send_rtp"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport.start._create_ssl_context"),
