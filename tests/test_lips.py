@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -94,7 +95,8 @@ async def test_reports_say_when_things_were_captured_and_the_round_trip_is_known
 
 
 async def test_a_sender_reports_the_capture_of_the_unit_that_has_left():
-    sender: Any = RTCRtpSender("video", _Transport())
+    transport: Any = SimpleNamespace(state="connected")
+    sender: Any = RTCRtpSender("video", transport)
     patches.report_captures(sender)
     assert sender._RTCRtpSender__ntp_timestamp == 0
     track: Any = Clip()
@@ -106,10 +108,6 @@ async def test_a_sender_reports_the_capture_of_the_unit_that_has_left():
     track.captured += 1.0  # the next unit, which has not left yet
     reported = sender._RTCRtpSender__ntp_timestamp / (1 << 32) - patches.NTP_EPOCH
     assert reported == pytest.approx(time.time() - 3.0, abs=0.5)
-
-
-class _Transport:
-    state = "connected"
 
 
 def offered(*lines: str) -> str:
