@@ -21,7 +21,7 @@ FrameT = TypeVar("FrameT")
 MadeT = TypeVar("MadeT")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Task:
     """One call on one device."""
 

@@ -98,14 +98,14 @@ def _join(lobby: Lobby, channel: Channel, recording: Recording, whole: Screen) -
         channel.presenter.end_recording(stream, recording.put)
         session.unwatch(whole)
         if voice is not None:
-            voice.leave(stream.delay, recording.hear)
+            voice.leave(recording.hear)
         lobby.see_to(finished())
 
     recording.release = release
     stream.record(recording.put)
     session.watch(whole)
     if voice is not None:
-        voice.join(stream.delay, recording.hear)
+        voice.join(recording.hear)
 
 
 async def still(lobby: Lobby, channel: Channel, whole: Screen) -> bytes:

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from display.colour import Layout
+from display.colour import Layout, converted
 from display.optics import Cameras
-from display.planar import converted
 from display.quilt import compose
 from display.screen import Screen, fan_yaws
 from display.views import ViewSet
