@@ -8,7 +8,7 @@ PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constrai
 
 help:
 	@echo "make run         start the server; ends with the address to open"
-	@echo "make test        run the test suite (about ten minutes; a headless Chromium is used where there is one)"
+	@echo "make test        run the test suite, on all cores (ten minutes at most on two; a headless Chromium is used where there is one)"
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
 	@echo "make golden      full-size networks and official shaders against golden outputs, where ../shared is at hand"
 	@echo "make soak        a hundred callers who come and go, one ten-minute call, the full network in a call"
@@ -21,7 +21,7 @@ run: $(VENV)/.ready
 	@$(PY) -m server serve
 
 test: $(VENV)/.ready-dev
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile
 
 golden: $(VENV)/.ready-dev
 	$(PY) -m pytest -m golden

@@ -27,9 +27,10 @@ from torch.utils._pytree import tree_flatten
 from benchmarks.kernel_resources import META, AsCudnn, Launch, noted
 from benchmarks.lib.harness import RESULTS, show, write
 from display import optics
-from display.colour import Layout, converted
+from display.colour import Layout
 from display.label import mark
 from display.optics import fan
+from display.planar import converted
 from display.quilt import on_device
 from display.screen import PRODUCT, screen
 from display.views import ViewSet

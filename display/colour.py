@@ -2,8 +2,8 @@
 
 BT.601, limited range, one chroma sample for every 2x2 pixels: of their mean, rounded to 8 bits, so it lies in their middle
 (chroma_sample_loc_type 1 of H.264). A single pixel's would alias on hair and shift colours by half a pixel. The arithmetic is
-OpenCV's (COLOR_RGBA2YUV_I420, INTER_AREA): weights rounded to 2^-20, sums in 32-bit integers, halves rounded up. So the three
-ways through this file (numpy, OpenCV, tensors on a device) agree to the last bit.
+OpenCV's (COLOR_RGBA2YUV_I420, INTER_AREA): weights rounded to 2^-20, sums in 32-bit integers, halves rounded up. `plain` is the
+definition; `tensor` says the same on a device and rows.py in a compiled loop, to the last bit.
 """
 
 from __future__ import annotations
@@ -35,17 +35,11 @@ class Layout(Enum):
     "U and V of each sample side by side: what NVENC takes."
 
 
-def converted(pixels: Tensor, layout: Layout) -> Tensor:
-    """[3/2 H', W'] uint8, on the same device, of `pixels` [H, W, 4] uint8 RGBA.
-
-    Odd sizes repeat their upper row and their right column, so that these share their colours with nothing else. No device is
-    waited for.
-    """
-    return torch.from_numpy(_fast(pixels.numpy(), layout)) if pixels.device.type == "cpu" else tensor(pixels, layout)
-
-
 def tensor(pixels: Tensor, layout: Layout) -> Tensor:
-    """As `converted`, [H, W, 4] uint8 -> [3/2 H, W] uint8, by tensor operations alone: two dozen of them, whatever the size."""
+    """As `plain`, [H, W, 4] uint8 -> [3/2 H', W'] uint8, by tensor operations alone: two dozen of them, whatever the size.
+
+    No device is waited for.
+    """
     height, width = pixels.shape[:2]
     if height % 2:
         pixels = torch.cat([pixels[:1], pixels])
@@ -63,8 +57,11 @@ def tensor(pixels: Tensor, layout: Layout) -> Tensor:
 
 
 def plain(rgba: np.ndarray, layout: Layout) -> np.ndarray:
-    """As `converted`, [H, W, 4] uint8 -> [3/2 H, W] uint8: the definition, in numpy."""
-    rgb = _even(rgba)[..., :3].astype(np.int32)
+    """[3/2 H', W'] uint8 of `rgba` [H, W, 4] uint8: the definition, in numpy.
+
+    Odd sizes repeat their upper row and their right column, so that these share their colours with nothing else.
+    """
+    rgb = even(rgba)[..., :3].astype(np.int32)
     yuv = np.empty((rgb.shape[0] * 3 // 2, rgb.shape[1]), np.uint8)
     y, u, v = planes(yuv, layout)
     y[...] = (rgb @ np.array(LUMA, np.int32) + BLACK) >> SHIFT
@@ -92,27 +89,7 @@ def _weighed(rgb: Tensor, weights: tuple[int, int, int], zero: int) -> Tensor:
     return total.add_(zero).bitwise_right_shift_(SHIFT)
 
 
-def _fast(rgba: np.ndarray, layout: Layout) -> np.ndarray:
-    """As `plain`, by OpenCV where it is installed: 1.5 ms for 1536x1024 on two cores, where numpy takes 77."""
-    try:
-        import cv2
-    except ImportError:  # a bare machine with torch and numpy: the same bits, later
-        return plain(rgba, layout)
-    rgba = np.ascontiguousarray(_even(rgba))
-    height, width = rgba.shape[:2]
-    i420 = cv2.cvtColor(rgba, cv2.COLOR_RGBA2YUV_I420)
-    # OpenCV takes the chroma of every other pixel: so these are given the mean, and nothing else of this picture is used
-    means = np.empty((height, width), np.uint32)
-    means[::2, ::2] = cv2.resize(rgba, (width // 2, height // 2), interpolation=cv2.INTER_AREA).view(np.uint32)[..., 0]
-    i420[height:] = cv2.cvtColor(means.view(np.uint8).reshape(height, width, 4), cv2.COLOR_RGBA2YUV_I420)[height:]
-    if layout is Layout.I420:
-        return i420
-    nv12 = np.empty_like(i420)
-    for target, source in zip(planes(nv12, layout), planes(i420, Layout.I420), strict=True):
-        target[...] = source
-    return nv12
-
-
-def _even(rgba: np.ndarray) -> np.ndarray:
+def even(rgba: np.ndarray) -> np.ndarray:
+    """[H', W', 4] of [H, W, 4]: itself, or with what odd sides lack."""
     height, width = rgba.shape[:2]
     return np.pad(rgba, ((height % 2, 0), (0, width % 2), (0, 0)), "edge") if height % 2 or width % 2 else rgba

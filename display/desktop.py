@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from contextlib import suppress
+from importlib import import_module
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +36,7 @@ class Desktop:
         except ImportError as missing:
             raise DisplayMissing(f"a window needs {missing.name or 'glfw'}: {INSTALL}") from None
         self._glfw, self._moderngl = glfw, moderngl
+        compilers_first()
         glfw.ERROR_REPORTING = {glfw.FEATURE_UNAVAILABLE: "ignore", None: "raise"}
         try:
             glfw.init()
@@ -130,6 +133,16 @@ class Desktop:
         # X11's content scale is a wish about fonts; what an output really shows of the desktop, only RandR tells
         scale = output.width / width if output else glfw.get_monitor_content_scale(handle)[0]
         return Monitor(name, x, y, width, height, mode.refresh_rate, scale, output.model if output else "")
+
+
+def compilers_first() -> None:
+    """Load Triton, where it is, before an OpenGL driver.
+
+    Mesa opens its LLVM's names to the whole process. Triton, loaded later, takes them for those of its own LLVM and the process
+    ends with SIGSEGV, whenever an engine first asks for it (Mesa 22.3, Triton 3.7); loaded earlier it keeps to its own.
+    """
+    with suppress(ImportError):
+        import_module("triton")
 
 
 def _outputs() -> dict[str, Output]:

@@ -28,15 +28,19 @@ def compose(parts: Sequence[ViewSet], screen: Screen, mark: Mark | None = None) 
 
     Unused pixels at the right and at the top stay black.
     """
+    shown = in_order(parts, screen)
+    lay = _on_cpu if shown[0].images.device.type == "cpu" else on_device
+    return Quilt(lay(shown, screen, mark), screen)
+
+
+def in_order(parts: Sequence[ViewSet], screen: Screen) -> list[ViewSet]:
+    """`parts`, once it is sure that they hold every view of `screen` once, of the size of its tiles."""
     shown = sorted(parts, key=lambda part: part.first)
     held = [view for part in shown for view in range(part.first, part.first + len(part))]
     assert held == list(range(screen.views)), (held, screen.views)
-    some = shown[0].images
     size = (screen.tile_height, screen.tile_width)
     assert all(part.images.shape[1:3] == size for part in shown), ([p.images.shape for p in shown], size)
-
-    lay = _on_cpu if some.device.type == "cpu" else on_device
-    return Quilt(lay(shown, screen, mark), screen)
+    return shown
 
 
 def _on_cpu(parts: Sequence[ViewSet], screen: Screen, mark: Mark | None) -> torch.Tensor:

@@ -37,7 +37,7 @@ SAMPLE = "sample"
 "The built-in avatar's id: a public-domain portrait, there without any enrolment."
 
 _NUMBERS = ("confidence", "presence", "roll")
-_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, "mouth_seen"))
+_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, "mouth_seen", "place"))
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 

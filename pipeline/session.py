@@ -85,12 +85,14 @@ class Session:
         marked: bool = True,
         layout: Layout = Layout.I420,
         composed: Callable[[Screen, Quilt], None] | None = None,
+        looked: Callable[[FaceObservation, float], None] | None = None,
         depth: int = 2,
         now: Callable[[], float] = time.monotonic,
         gone: Callable[[str], None] = lambda reason: None,
     ) -> None:
-        """`gone` is told once, from any thread, why no frame can be finished any more: devices have failed."""
-        self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout, composed)
+        """`gone` is told once, from any thread, why no frame can be finished any more: devices have failed. `looked` hears of each
+        observation, in the thread that made it."""
+        self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout, looked, composed)
         self._observer, self._executor, self._now, self._gone = observer, executor, now, gone
         self._lock = threading.Condition()
         self._submitting = threading.RLock()
@@ -114,15 +116,16 @@ class Session:
         self._run()
 
     def repeat(self, after: float) -> None:
-        """Where somebody watches: take in the newest frame once more, as of now, unless one came within the last `after` seconds.
+        """Where somebody watches: take in the newest frame once more, unless one came within the last `after` seconds.
 
-        A source that stands still sends none, and whoever comes late or lost a picture has nothing to look at.
+        A source that stands still sends none, and whoever comes late or lost a picture has nothing to look at. It is as old
+        then as it was when it came: one captured now would be younger than what is on its way.
         """
         with self._lock:
-            newest, now = self._newest, self._now()
-            standing = bool(self._watched) and now - self._offered >= after
+            newest, stood = self._newest, self._now() - self._offered
+            standing = bool(self._watched) and stood >= after
         if standing and newest is not None:
-            self.offer(replace(newest, captured=now))
+            self.offer(replace(newest, captured=newest.captured + stood))
 
     def watch(self, screen: Screen) -> None:
         """Render `screen` from the next frame on, until every watcher has left it."""

@@ -3,7 +3,7 @@
     preprocess    the face is found                         pipeline/preprocess, a FaceObservation
     drive         the avatar moves as it does               engines/*/drive, a DrivenState
     render        it is seen from every camera              engines/*/render, a ViewSet; shared out over the renderers
-    compose       one quilt, marked, in a codec's colours   display/quilt, label, colour
+    compose       one quilt, marked, in a codec's colours   display/planar (quilt, label, colour)
     encode        coded, and handed to whoever watches      server/media
 
 A stage has this one name everywhere: in placements, steps, metrics, pages and documents. Knows no threads: it says what runs on
@@ -19,7 +19,8 @@ from typing import Protocol
 
 import numpy as np
 
-from display.colour import Layout, converted
+from display import planar
+from display.colour import Layout
 from display.label import mark
 from display.quilt import Quilt, compose
 from display.screen import Screen
@@ -67,6 +68,8 @@ class Stages:
     "Whether every view carries the visible AI mark."
     layout: Layout = Layout.I420
     "What `encoded` takes."
+    looked: Callable[[FaceObservation, float], None] | None = None
+    "Hears of each observation, and of when its frame was captured, as soon as it is made: where a head is now is soon old."
     composed: Callable[[Screen, Quilt], None] | None = None
     "Hears of each quilt, and of the screen that was watched, where and when it was composed: this machine's display needs no codec."
     enrolled: Replicated[Avatar] = field(init=False)
@@ -90,6 +93,8 @@ class Stages:
 
     def preprocess(self, job: FrameJob) -> None:
         job.observation = self.observer.observe(job.frame)
+        if self.looked is not None:
+            self.looked(job.observation, job.frame.captured)
 
     def drive(self, job: FrameJob) -> None:
         job.driven = Replicated(self.engine.drive(self.enrolled.on(self.placement.drive), job.seen))
@@ -100,11 +105,15 @@ class Stages:
         for screen in job.screens:
             rendered = [part.on(self.placement.compose) for part in job.views[screen].values()]
             views, tiled = job.detail.spread(rendered, screen), job.detail.tiled(screen)
-            quilt = compose(views, tiled, mark(tiled, str(views[0].images.device)) if self.marked else None)
-            if self.composed is not None:
+            its_mark = mark(tiled, str(views[0].images.device)) if self.marked else None
+            # converted where the views are, so that 1.5 bytes a pixel are copied and not 4
+            if self.composed is None:
+                yuv = planar.composed(views, tiled, its_mark, self.layout)
+            else:
+                quilt = compose(views, tiled, its_mark)
                 self.composed(screen, quilt)
-            # converted where the quilt is, so that 1.5 bytes a pixel are copied and not 4
-            job.quilts.append((screen, Readback(converted(quilt.pixels, self.layout))))
+                yuv = planar.converted(quilt.pixels, self.layout)
+            job.quilts.append((screen, Readback(yuv)))
 
     def encode(self, job: FrameJob) -> None:
         for screen, read in job.quilts:

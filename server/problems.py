@@ -32,17 +32,15 @@ class Problem(Exception):
         super().__init__(detail)
         self.status, self.kind, self.detail, self.headers, self.members = status, kind, detail, headers or {}, members
 
-    def body(self) -> dict[str, Any]:
-        return {
+    def response(self) -> JSONResponse:
+        body: dict[str, Any] = {
             "type": f"urn:telequilt:problem:{self.kind}",
             "title": _title(self.kind),
             "status": self.status,
             "detail": self.detail,
             **self.members,
         }
-
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.body(), self.status, self.headers, media_type=MEDIA_TYPE)
+        return JSONResponse(body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 _ABBREVIATIONS = {"sdp": "SDP", "ice": "ICE", "etag": "ETag", "rtcp": "RTCP"}

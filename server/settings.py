@@ -47,11 +47,6 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="0 takes a free one.")
     token: SecretStr | None = Field(default=None, description="What clients send as 'Authorization: Bearer ...'.")
     token_file: Path | None = Field(default=None, description="A file that holds the token, in its place.")
-    call_key: SecretStr | None = Field(
-        default=None,
-        min_length=32,
-        description="What tokens of calls are signed with, 32 bytes and more; one is made and kept in data_dir if unset.",
-    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Web origins besides our own pages that may call us, e.g. https://services.example."
     )
@@ -69,8 +64,20 @@ class Settings(BaseSettings):
         default=(),
         description="stun:/turn: URLs, given to clients and used here. None unless listed: no third party is asked.",
     )
-    ice_username: str = Field(default="", description="For every turn: server listed.")
-    ice_credential: SecretStr = Field(default=SecretStr(""), description="For every turn: server listed.")
+    turn_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What the turn: servers listed know too (coturn: use-auth-secret, static-auth-secret): each session "
+        "gets a credential of its own, for an hour.",
+    )
+    ice_for_clients_only: bool = Field(
+        default=False,
+        description="Clients are told ice_servers, this server does not ask them: it has a public address.",
+    )
+    udp_ports: str = Field(
+        default="",
+        pattern=r"^$|^\d{1,5}-\d{1,5}$",
+        description="FIRST-LAST: the UDP ports that media come in at, for a firewall. Any that is free if unset.",
+    )
 
     engine: str = Field(default="relief", description="Engine of callers who name none.")
     face_landmarker: Path | None = Field(
@@ -180,6 +187,24 @@ class Settings(BaseSettings):
                 raise ValueError(f"{url!r} is not an ICE server; it begins with stun:, turn: or turns:")
         return value
 
+    @field_validator("udp_ports")
+    @classmethod
+    def _ports_exist(cls, value: str) -> str:
+        if value:
+            first, last = (int(port) for port in value.split("-"))
+            if not 0 < first <= last <= 65535:
+                raise ValueError(f"{value} is no range of ports; for instance 50000-50199")
+        return value
+
+    @model_validator(mode="after")
+    def _turn_needs_its_secret(self) -> Settings:
+        if any(url.startswith("turn") for url in self.ice_servers) and not self.turn_secret.get_secret_value():
+            raise ValueError(
+                "a turn: server needs TELEQUILT_TURN_SECRET, which coturn knows as static-auth-secret (with use-auth-secret): "
+                "each client gets a credential of its own"
+            )
+        return self
+
     @model_validator(mode="after")
     def _open_to_others_needs_token(self) -> Settings:
         if not is_loopback(self.host) and not (self.token and self.token.get_secret_value()):
@@ -198,6 +223,14 @@ class Settings(BaseSettings):
             parametric_model=self.parametric_model,
             synthetic_weights=self.synthetic_weights,
         )
+
+    @property
+    def media_ports(self) -> range | None:
+        """Where media come in; None for anywhere."""
+        if not self.udp_ports:
+            return None
+        first, last = self.udp_ports.split("-")
+        return range(int(first), int(last) + 1)
 
     @property
     def recordings(self) -> Path:

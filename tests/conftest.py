@@ -38,9 +38,22 @@ if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
 # servers of tests make all detail unless adapt is asked for: how busy the machine is that tests run on is no part of them
 os.environ.setdefault("TELEQUILT_ADAPT", "0")
 
+# one worker for each core (make test): whose pool of threads is no larger than its core
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for pool in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ.setdefault(pool, "1")
+MOST_WORKERS = 4
+"Each comes to two gigabytes, and one may take as long over the longest file as the others over all that is left."
+
 BARE = find_spec("aiortc") is None
 "Whether this machine has not what a server needs, so that packages are lacking on purpose."
 OURS = {"benchmarks", "display", "engines", "pipeline", "server", "tests"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Cores that this process may use. Without this it were those that psutil calls physical, one on many a virtual machine."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST_WORKERS)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,7 +17,6 @@ from server.app import create_app
 from server.commands.options import token_of
 from server.commands.serve import address
 from server.routes.health import alias
-from server.routes.signalling import ice_links
 from tests.live import Client, painted_services, serving, settings_for
 from tests.painted import still_face
 
@@ -49,12 +48,15 @@ def test_a_server_for_this_machine_alone_needs_none(host, tmp_path):
 
 def test_settings_come_from_variables_and_bad_ones_say_what_is_wrong(monkeypatch, tmp_path):
     monkeypatch.setenv("TELEQUILT_ICE_SERVERS", "stun:stun.example:3478, turn:turn.example")
+    monkeypatch.setenv("TELEQUILT_TURN_SECRET", "s")
     monkeypatch.setenv("TELEQUILT_MAX_CHANNELS", "2")
     settings = settings_for(tmp_path)
     assert settings.ice_servers == ("stun:stun.example:3478", "turn:turn.example")
     assert settings.max_channels == 2
     for wrong, words in (
         ({"ice_servers": "http://x"}, "begins with stun:"),
+        ({"turn_secret": ""}, "needs TELEQUILT_TURN_SECRET"),
+        ({"udp_ports": "50200-50100"}, "no range of ports"),
         ({"screen": "sofa"}, "no screen is called"),
     ):
         with pytest.raises(ValidationError, match=words):
@@ -199,17 +201,6 @@ async def test_what_is_not_there_is_a_problem_too(tmp_path):
     async with client(tmp_path) as http:
         assert kind(await http.get("/nowhere")) == "not-found"
         assert kind(await http.put("/healthz")) == "method-not-allowed"
-
-
-async def test_ice_servers_are_told_as_links(tmp_path):
-
-    settings = settings_for(
-        tmp_path, ice_servers="stun:stun.example,turn:turn.example", ice_username="u", ice_credential="c"
-    )
-    assert ice_links(settings) == [
-        '<stun:stun.example>; rel="ice-server"',
-        '<turn:turn.example>; rel="ice-server"; username="u"; credential="c"; credential-type="password"',
-    ]
 
 
 async def test_a_screen_too_large_to_send_is_said_at_readyz(tmp_path):

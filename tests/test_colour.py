@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -10,13 +11,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from display.colour import Layout, converted, plain, planes, tensor
+from display import planar
+from display.colour import Layout, plain, planes, tensor
+from display.detail import Detail
 from display.label import Mark, mark
 from display.optics import fan
+from display.planar import converted
 from display.quilt import compose, on_device
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from display.views import ViewSet
@@ -41,8 +45,9 @@ def as_tensors(some: Mark) -> Mark:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@settings(deadline=None)  # the first one compiles
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-def test_numpy_opencv_and_tensors_agree_to_the_last_bit(layout: Layout, height: int, width: int, seed: int):
+def test_numpy_loops_and_tensors_agree_to_the_last_bit(layout: Layout, height: int, width: int, seed: int):
     rgba = noise(height, width, seed)
     defined = plain(rgba, layout)
     assert defined.shape == ((height + height % 2) * 3 // 2, width + width % 2)
@@ -69,11 +74,13 @@ def test_the_arithmetic_is_opencvs_at_every_extreme():
     assert (plain(rgba, Layout.I420) == cv2.cvtColor(rgba, cv2.COLOR_RGBA2YUV_I420)).all()
 
 
-def test_without_opencv_the_picture_is_the_same(monkeypatch: pytest.MonkeyPatch):
-    rgba = torch.from_numpy(noise(32, 48))
-    before = converted(rgba, Layout.NV12)
-    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    assert (converted(rgba, Layout.NV12) == before).all()
+def test_without_a_compiler_the_picture_is_the_same(monkeypatch: pytest.MonkeyPatch):
+    rgba, target = torch.from_numpy(noise(32, 48)), screen(PRODUCT)
+    views = views_of(target, 4)
+    before = converted(rgba, Layout.NV12), planar.composed(views, target, mark(target), Layout.I420)
+    monkeypatch.setitem(sys.modules, "display.rows", None)
+    assert (converted(rgba, Layout.NV12) == before[0]).all()
+    assert (planar.composed(views, target, mark(target), Layout.I420) == before[1]).all()
 
 
 def test_black_and_white_reach_the_limits_of_the_limited_range():
@@ -108,6 +115,43 @@ def test_a_quilt_made_on_a_device_is_the_one_made_tile_by_tile(target: Screen, p
     views = views_of(target, parts)
     defined = compose(views, target, mark(target) if marked else None).pixels
     assert (on_device(views, target, as_tensors(mark(target)) if marked else None) == defined).all()
+
+
+@pytest.mark.parametrize("target", SCREENS, ids=lambda s: s.name)
+@pytest.mark.parametrize("parts", [1, 4])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("marked", [False, True], ids=["plain", "marked"])
+def test_views_converted_at_once_are_the_quilt_converted(target: Screen, parts: int, layout: Layout, marked: bool):
+    views = views_of(target, parts)
+    its_mark = mark(target) if marked else None
+    defined = plain(compose(views, target, its_mark).pixels.numpy(), layout)
+    assert (planar.composed(views[::-1], target, its_mark, layout).numpy() == defined).all()
+
+
+@given(
+    st.integers(1, 9), st.integers(0, 6), st.integers(0, 6), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99)
+)
+def test_a_mark_of_any_size_lies_where_it_should(sides: int, left: int, top: int, width: int, height: int, seed: int):
+    """Also where it begins or ends in the middle of four pixels."""
+    target = Screen("small", 2, 2, 8 * sides, 8 * sides, 1.0, fan_yaws(3))
+    height, width = min(height, 4 * sides - top), min(width, 4 * sides - left)
+    if height <= 0 or width <= 0:
+        return
+    chance = np.random.default_rng(seed)
+    keep = chance.integers(0, 257, (height, 1, width, 1), np.int32)
+    some = Mark(left, top, keep, (chance.random(keep.shape) * (256 - keep) * 255 // 256).astype(np.int32))
+    views = views_of(target, 1)
+    defined = plain(compose(views, target, some).pixels.numpy(), Layout.I420)
+    assert (planar.composed(views, target, some, Layout.I420).numpy() == defined).all()
+
+
+@pytest.mark.parametrize("detail", [Detail(0.5, 1), Detail(0.3, 3)], ids=str)
+def test_less_detail_is_converted_likewise(detail: Detail):
+    target = screen(PRODUCT)
+    tiled, rendered = detail.tiled(target), detail.rendered(target)
+    views = detail.spread(views_of(rendered, 1), target)
+    defined = plain(compose(views, tiled, mark(tiled)).pixels.numpy(), Layout.I420)
+    assert (planar.composed(views, tiled, mark(tiled), Layout.I420).numpy() == defined).all()
 
 
 class Counted(TorchDispatchMode):

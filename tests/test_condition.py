@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.channels.condition import FIRST_PICTURE, NO_FACE_AFTER, STILL_AFTER, Condition, Course, Facts, State
+from server.channels.condition import (
+    FIRST_PICTURE,
+    NO_FACE_AFTER,
+    STILL_AFTER,
+    UNDECODED_AFTER,
+    Condition,
+    Course,
+    Facts,
+    State,
+)
+from server.webrtc.backlog import LOST, NO_KEYFRAME, TOO_SLOW
 
 GOING = Facts(connected=True, arrived=None, decoded=None)
 
@@ -48,9 +58,38 @@ def test_a_source_that_stands_still_is_told_from_one_that_cannot_be_decoded_any_
     now = 10 + STILL_AFTER + 0.1
     still = Facts(connected=True, arrived=10.0, decoded=10.0)
     assert after(going(10.0), (now, still)).state is State.STILL
+    now = 10 + UNDECODED_AFTER + 0.1
     assert after(going(10.0), (now, replace(still, arrived=now, lost={"broken": 9}))) == Condition(
         State.UNDECODED, "broken", 0.0
     )
+
+
+def test_a_busy_machine_that_waits_for_a_keyframe_is_not_said_to_decode_nothing():
+    looks = [going(10.0)]
+    for number in range(1, 16):
+        lost = {TOO_SLOW: 3, NO_KEYFRAME: 6 * number}
+        looks.append((10 + number / 4, Facts(connected=True, arrived=10 + number / 4, decoded=10.0, lost=lost)))
+        assert after(*looks).state is State.LIVE
+    looks.append(going(14.1, lost={TOO_SLOW: 3, NO_KEYFRAME: 96}))
+    assert after(*looks).state is State.LIVE
+
+
+@pytest.mark.parametrize("cause", [TOO_SLOW, LOST, "pictures cannot be decoded"])
+def test_what_made_a_keyframe_necessary_is_told_and_not_that_one_is_waited_for(cause: str):
+    looks = [going(10.0)]
+    for number in range(1, 30):
+        lost = {cause: 1, NO_KEYFRAME: 6 * number}
+        looks.append((10 + number / 4, Facts(connected=True, arrived=10 + number / 4, decoded=10.0, lost=lost)))
+    assert (after(*looks).state, after(*looks).why) == (State.UNDECODED, cause)
+    looks.append(going(20.0, lost={cause: 1, NO_KEYFRAME: 200}))
+    looks += [
+        (
+            20 + number,
+            Facts(connected=True, arrived=20.0 + number, decoded=20.0, lost={cause: 1, NO_KEYFRAME: 200 + number}),
+        )
+        for number in range(1, 6)
+    ]
+    assert after(*looks).why == NO_KEYFRAME, "of late nothing else has happened"
 
 
 def test_a_face_may_turn_away_for_a_moment():

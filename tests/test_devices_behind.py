@@ -214,7 +214,7 @@ def test_who_waits_for_a_state_that_never_comes_is_not_to_blame_but_the_device_t
     until(lambda: len(told) == 4)
     assert (told[3].stage, str(told[3].error)) == (
         "drive",
-        f"cpu:0 has not answered for {LAST_PATIENCE + 1:.0f} s; only a restart frees its thread",
+        f"cpu:0: has not answered for {LAST_PATIENCE + 1:.0f} s; only a restart frees its thread",
     )
     assert {one.device: one.up for one in executor.devices() if not one.up} == {"cpu:0": False}
     gate.set()

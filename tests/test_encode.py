@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import av
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ from server.media.encode import (
     KEYFRAME_EVERY,
     AccessUnit,
     Encoder,
+    _located,
     best_codec,
     bitrate_for,
     form_for,
@@ -95,6 +98,26 @@ def test_the_stream_says_that_chroma_lies_in_the_middle_of_its_pixels():
 
     assert sps(told(1)) == sps(first)
     assert sps(told(0)) != sps(first)
+
+
+def test_an_encoder_that_cannot_say_where_chroma_lies_has_it_written_in():
+    plain = av.CodecContext.create("libx264", "w")
+    plain.width, plain.height, plain.pix_fmt, plain.time_base = (
+        SMALL.width,
+        SMALL.height,
+        "yuv420p",
+        Fraction(1, 90_000),
+    )
+    plain.options = {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1"}
+    encoder = Encoder(SMALL)
+    encoder._context, encoder._located = plain, _located("h264_nvenc")  # NVENC itself is on few machines
+    units = [encoder.encode(picture(number), number / 25) for number in range(3)]
+    assert [unit.keyframe for unit in units] == [True, False, False]
+    told = BitStreamFilterContext("h264_metadata=chroma_sample_loc_type=1", "h264")
+    again = b"".join(bytes(packet) for packet in told.filter(av.Packet(units[0].data)))
+    assert sps(again) == sps(units[0].data), "it says so already"
+    assert len(decoded(units)) == 3
+    assert _located("libx264") is None
 
 
 def sps(data: bytes) -> bytes:

@@ -144,21 +144,21 @@ def test_a_muted_caller_holds_no_picture_up(tmp_path: Path) -> None:
 def test_the_callers_count_is_followed_and_its_jumps_are_not() -> None:
     clock = SoundClock(origin=10.0)
     assert clock.place(960_000, 10.0) == 0
-    assert clock.place(960_960, 10.07) == 960, "late by 50 ms on its way"
-    assert clock.place(961_920, 10.04) == 1920
+    assert clock.place(960_960, 10.07) == pytest.approx(960, abs=10), "astray by 50 ms, and led by a hundredth"
+    assert clock.place(961_920, 10.04) == pytest.approx(1920, abs=10)
     assert clock.place(960_000, 10.05) is None, "one that was overtaken"
     assert clock.place(500_000_000, 11.0) == 48_000, "its sender began anew: our clock says where"
     assert clock.place(500_000_960, 11.02) == 48_960
 
 
-def test_a_clock_that_drifts_is_brought_back_before_it_is_heard() -> None:
+def test_a_clock_that_drifts_is_led_back_unheard() -> None:
     clock, farthest = SoundClock(origin=0.0), 0.0
     for packet in range(0, 180_000, 50):  # an hour, 0.1 % too fast
         came = packet * 0.02
         place = clock.place(round(packet * 960 * 1.001), came)
         if place is not None:
             farthest = max(farthest, abs(place / 48_000 - came))
-    assert farthest <= 0.5
+    assert farthest <= 0.03
 
 
 # ---- what is kept ----

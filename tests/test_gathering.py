@@ -14,7 +14,7 @@ import pytest
 
 from server.commands.doctor import Health, _ice_servers
 from server.webrtc import gathering
-from server.webrtc.gathering import SILENT, SILENT_FOR, Gathering
+from server.webrtc.gathering import SILENT_FOR, STUN_SILENT, Gathering
 from tests.live import SDP, serving, settings_for
 from tests.test_whip import offered
 
@@ -49,7 +49,7 @@ async def stun(speaks: bool) -> AsyncIterator[tuple[str, Stun]]:
 
 async def test_an_answer_waits_once_for_a_server_that_is_silent_and_then_no_more(tmp_path):
     async with stun(speaks=False) as (url, server), stun(speaks=False) as (turn, _):
-        settings = settings_for(tmp_path, ice_servers=f"{url},{turn.replace('stun', 'turn')}", ice_username="u")
+        settings = settings_for(tmp_path, ice_servers=f"{url},{turn.replace('stun', 'turn')}", turn_secret="s")
         async with serving(settings) as (base, app), httpx.AsyncClient(base_url=base, timeout=30) as http:
             taken, sdp = [], await offered("video")
             for name in ("first", "second", "third"):
@@ -100,11 +100,11 @@ async def test_a_silent_server_is_asked_again_after_a_while_and_each_way_to_it_c
 
     for _ in range(3):
         with pytest.raises(ConnectionError):
-            await asking.ask(silent, SERVER, "192.0.2.1")
+            await asking.ask(silent, SERVER, "192.0.2.1", STUN_SILENT)
     assert asked == [0.0]
-    assert await asking.ask(speaking, SERVER, "192.0.2.2") == "an address"
+    assert await asking.ask(speaking, SERVER, "192.0.2.2", STUN_SILENT) == "an address"
     with pytest.raises(ConnectionError, match="unreachable"):
-        await asking.ask(refusing, SERVER, "192.0.2.3")
+        await asking.ask(refusing, SERVER, "192.0.2.3", STUN_SILENT)
     now = SILENT_FOR + 1
-    assert await asking.ask(speaking, SERVER, "192.0.2.1") == "an address"
-    assert asking.told.counts == {SILENT: 2}
+    assert await asking.ask(speaking, SERVER, "192.0.2.1", STUN_SILENT) == "an address"
+    assert asking.told.counts == {STUN_SILENT: 2}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from pipeline.devices.placement import Placement
-from pipeline.executors import DeviceGone, Failure, Task, pool, watch
+from pipeline.executors import DeviceGone, Failure, Task, chain, watch
 from pipeline.executors.health import LAST_PATIENCE, able
 from tests.renderer_bench import ONE, Bench, Clock, Frame, until
 
@@ -51,7 +51,7 @@ def test_a_device_that_nobody_can_stand_in_for_ends_the_frames_it_holds(bench):
     assert behind.ended.wait(1.0)
     until(lambda: told)
     assert all(isinstance(failure.error, DeviceGone) for failure in (*told, *behind.told) if failure)
-    assert f"cpu:0 has not answered for {LAST_PATIENCE + 1:.0f} s; only a restart frees its thread" in str(told[0])
+    assert f"cpu:0: has not answered for {LAST_PATIENCE + 1:.0f} s; only a restart frees its thread" in str(told[0])
     assert not able(four.executor.devices())
     assert isinstance(four.finished("b").told[0].error, DeviceGone), "at once"
     release.set()
@@ -121,8 +121,8 @@ def test_who_waits_behind_a_batch_that_never_ends_is_told(bench):
 
 
 def test_closing_does_not_wait_for_ever_for_a_thread_that_hangs(monkeypatch, caplog):
-    monkeypatch.setattr(pool, "CLOSING_PATIENCE", 0.2)
-    monkeypatch.setattr(pool, "LEAVING_PATIENCE", 0.1)
+    monkeypatch.setattr(chain, "CLOSING_PATIENCE", 0.2)
+    monkeypatch.setattr(chain, "LEAVING_PATIENCE", 0.1)
     one, release = Bench(ONE), threading.Event()
     one.behaviour["cpu:1"] = lambda parts: release.wait(20) and None
     one.submit(Frame("a", 1))

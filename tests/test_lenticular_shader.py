@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from display.calibration import Calibration
+from display.desktop import compilers_first
 from display.lenticular import (
     CellTable,
     Dialect,
@@ -55,6 +56,7 @@ OPTIONS: list[Options] = [
 def opengl() -> Iterator[Shader]:
     """The shader off screen, through EGL."""
     moderngl = pytest.importorskip("moderngl")
+    compilers_first()
     try:
         context = moderngl.create_context(
             standalone=True, backend="egl", libgl="libGL.so.1", libegl="libEGL.so.1", require=330

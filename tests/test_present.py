@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from server.media.encode import AccessUnit
-from server.media.present import NO_KEYFRAME, SLOW, SendQueue
+import asyncio
+
+import numpy as np
+import pytest
+
+from display.colour import Layout
+from display.screen import PRODUCT, screen
+from pipeline.stages import Picture
+from server.media.encode import AccessUnit, form_for
+from server.media.present import NO_KEYFRAME, SLOW, Presenter, SendQueue, ViewerTrack
 from server.webrtc.pacing import Bucket
 
 
@@ -48,6 +56,38 @@ def test_a_keyframe_takes_the_place_of_all_that_waits():
     waiting.offer(unit(2, keyframe=True))
     assert taken(waiting) == [2]
     assert waiting.skipped[SLOW] == 2
+
+
+async def test_the_age_of_a_stream_counts_from_the_arrival_to_a_viewers_sender(monkeypatch: pytest.MonkeyPatch):
+    loop, whole = asyncio.get_running_loop(), screen(PRODUCT)
+    presenter, track = Presenter(lambda _: form_for(256, 128, 25), "libx264"), ViewerTrack()
+    presenter.join(track, whole)
+    clock = Clock(loop.time())
+    monkeypatch.setattr(loop, "time", clock)
+    for number in range(20):
+        arrived = clock()
+        yuv = np.full((192, 256), 9 * number, np.uint8)
+        await asyncio.to_thread(presenter.present, Picture(whole, yuv, Layout.I420, number, arrived))
+        await asyncio.sleep(0)
+        clock.now = arrived + (0.300 if number == 7 else 0.050)  # until its sender takes it
+        await track.recv()
+        clock.now = arrived + 0.400
+    (told,) = presenter.reports()
+    assert (told.age.p50, told.age.p99) == (pytest.approx(50), pytest.approx(300))
+    assert presenter.age_lately(2.2) == pytest.approx(0.050), "of the newest five; the old one is forgotten"
+    assert presenter.age_lately(60) == pytest.approx(0.050), "one of twenty is what the 95th percentile leaves out"
+    presenter.leave(track)
+    assert presenter.age_lately(60) == 0.0
+
+
+class Clock:
+    """A loop's time, set by hand."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def test_an_ordinary_picture_leaves_at_once_and_a_keyframe_is_spread():

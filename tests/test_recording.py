@@ -201,10 +201,10 @@ async def test_sound_that_the_disk_does_not_take_ends_it_too(archive: Archive, m
     recording = Recording(archive, facts, disk, SMALL, FREE, sound=True, note=OFF_AXIS)
     recording.put(units(1)[0])
     before = recording.waiting
-    recording.hear(bytes(1000), 0)
+    recording.hear(bytes(1000), 0, 0.0)
     assert recording.waiting == before + 1000
     for packet in range(200):
-        recording.hear(bytes(1000), packet * 960)
+        recording.hear(bytes(1000), packet * 960, packet * 0.02)
     assert recording.waiting <= 100_000
     disk.go.set()
     assert (await recording.finish("asked to")).ended == TOO_SLOW
@@ -213,7 +213,7 @@ async def test_sound_that_the_disk_does_not_take_ends_it_too(archive: Archive, m
 
 async def test_without_a_picture_nothing_is_kept(archive: Archive) -> None:
     recording = begin(archive)
-    recording.hear(b"sound before any picture", 0)
+    recording.hear(b"sound before any picture", 0, 0.0)
     facts = await recording.finish("asked to")
     assert (facts.frames, facts.bytes) == (0, 0)
     assert list(archive.folder.iterdir()) == []

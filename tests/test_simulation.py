@@ -11,7 +11,7 @@ import pytest
 from benchmarks.lib.harness import pyplot
 from benchmarks.simulate import assumed, main
 from benchmarks.simulation.simulation import SETTLED_AFTER, Load, Outcome, planned, simulated
-from benchmarks.simulation.timeline import draw, panel
+from benchmarks.simulation.timeline import Panel, draw
 from benchmarks.simulation.virtual import Costs, Events
 from pipeline.devices.placement import Placement, preset
 
@@ -93,12 +93,6 @@ def test_the_same_question_has_the_same_answer():
     assert simulated(PAPER, COSTS, load) == simulated(PAPER, COSTS, load)
 
 
-def test_full_batches_cost_the_same_whoever_fills_them():
-    batched = replace(COSTS, render=0.0, at_once=6)
-    assert batched.of("render", 1) == batched.of("render", 6) == pytest.approx(0.003)
-    assert batched.of("render", 7) == pytest.approx(0.006)
-
-
 def test_events_happen_in_time_and_at_one_time_as_announced():
     events, happened = Events(), []
     for when, name in ((2.0, "c"), (1.0, "a"), (1.0, "b")):
@@ -112,7 +106,9 @@ def test_the_timeline_shows_every_device_and_stage(tmp_path: Path):
         pytest.skip("matplotlib is not installed")
     outcome: Outcome = simulated(PAPER, COSTS, Load(callers=2))
     path = tmp_path / "timeline.png"
-    assert draw([panel("two callers", PAPER, outcome)], SETTLED_AFTER, 0.1, "the paper's seven GPUs", path)
+    assert draw(
+        [Panel("two callers", PAPER.devices, outcome.spans)], SETTLED_AFTER, 0.1, "the paper's seven GPUs", path
+    )
     assert path.stat().st_size > 10_000
 
 

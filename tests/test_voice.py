@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from server.webrtc.audio import EMPTY, NOT_OPUS, Timeline, Voice
+from server.media.delay import Delay
+from server.webrtc.audio import EMPTY, LATE, NOT_OPUS, Timeline, Voice
+from tests.live import until
 
 FRAME = 960
 "Samples of a packet of 20 ms."
@@ -69,22 +73,81 @@ def test_a_pause_of_the_sender_is_kept():
     assert timeline.place(1, 3, 1000 + 48_000 * 60 + FRAME, 60.02) == 48_000 * 60 + FRAME
 
 
-def test_what_is_late_or_doubled_is_left_out():
+def test_what_is_late_gets_its_place():
     timeline = Timeline()
     positions = [timeline.place(1, n, n * FRAME, n * 0.02) for n in (0, 1, 3, 2, 3, 4)]
-    assert positions == [0, FRAME, 3 * FRAME, None, None, 4 * FRAME]
+    assert positions == [0, FRAME, 3 * FRAME, 2 * FRAME, 3 * FRAME, 4 * FRAME]
+    assert timeline.place(1, 3, 50_000_000, 0.1) is None, "its number is behind, its time is not"
 
 
-def test_empty_and_foreign_packets_are_counted_and_not_passed_on():
-    voice, heard = Voice(SimpleNamespace(_RTCRtpReceiver__codecs={})), []
-    voice.join(lambda data, position: heard.append((data, position)))
+def packet(number: int, level: int | None = None) -> Any:
+    told = SimpleNamespace(audio_level=None if level is None else (True, level))
+    return SimpleNamespace(ssrc=1, sequence_number=number, timestamp=number * FRAME, extensions=told)
 
-    def take(number: int, data: bytes, codec: Any = OPUS) -> None:
-        voice.taken(SimpleNamespace(ssrc=1, sequence_number=number, timestamp=number * FRAME), data, codec)
 
-    take(0, b"a")
-    take(1, b"")
-    take(2, b"pcm", SimpleNamespace(name="PCMU"))
-    take(3, b"b")
-    assert heard == [(b"a", 0), (b"b", 3 * FRAME)]
-    assert voice.left_out.counts == {EMPTY: 1, NOT_OPUS: 1}
+def voice() -> Voice:
+    return Voice(SimpleNamespace(_RTCRtpReceiver__codecs={}))
+
+
+def seen(age: float) -> Delay:
+    """Of a form whose pictures leave so old."""
+    delay = Delay()
+    delay.picture(age)
+    return delay
+
+
+async def test_empty_and_foreign_packets_are_counted_and_not_passed_on():
+    talk, heard = voice(), []
+    talk.join(seen(0.0), lambda data, position, captured: heard.append((data, position)))
+    talk.taken(packet(0), b"abc", OPUS)
+    talk.taken(packet(1), b"", OPUS)
+    talk.taken(packet(2), b"pcm", SimpleNamespace(name="PCMU"))
+    talk.taken(packet(3), b"def", OPUS)
+    await until(lambda: len(heard) == 2)
+    assert heard == [(b"abc", 0), (b"def", 3 * FRAME)]
+    assert talk.left_out.counts == {EMPTY: 1, NOT_OPUS: 1}
+
+
+async def test_each_form_hears_a_packet_when_its_own_picture_of_that_moment_leaves():
+    talk, heard = voice(), {0.05: [], 0.2: []}
+    begun = time.monotonic()
+    for age, times in heard.items():
+        talk.join(seen(age), lambda data, position, captured, times=times: times.append(time.monotonic() - begun))
+    talk.taken(packet(0), b"abc", OPUS)
+    assert talk.listeners == 2
+    await until(lambda: all(heard.values()))
+    assert heard[0.05][0] >= 0.05
+    assert heard[0.2][0] >= 0.2
+
+
+async def test_what_overtook_comes_in_order_and_nothing_comes_twice():
+    talk, heard = voice(), []
+    talk.join(seen(0.1), lambda data, position, captured: heard.append(position // FRAME))
+    for number in (0, 2, 1, 1, 3):
+        talk.taken(packet(number), b"abc", OPUS)
+    await until(lambda: len(heard) == 4)
+    assert heard == [0, 1, 2, 3]
+    assert talk.left_out.counts == {LATE: 1}
+
+
+async def test_who_leaves_hears_no_more_and_leaves_no_timer():
+    talk, heard, delay = voice(), [], seen(0.05)
+    take = lambda data, position, captured: heard.append(data)  # noqa: E731
+    talk.join(delay, take)
+    talk.taken(packet(0), b"abc", OPUS)
+    talk.leave(delay, take)
+    await asyncio.sleep(0.1)
+    assert (heard, talk.listeners) == ([], 0)
+
+
+async def test_sound_begins_with_the_first_picture():
+    talk, shown = voice(), False
+    track = talk.listen(seen(0.0), lambda: shown)
+    talk.taken(packet(0), b"abc", OPUS)
+    await asyncio.sleep(0.01)
+    shown = True
+    talk.taken(packet(1), b"def", OPUS)
+    assert bytes(await asyncio.wait_for(track.recv(), 5)) == b"def"
+    assert track.captured == pytest.approx(time.monotonic(), abs=5)
+    track.stop()
+    assert talk.listeners == 0

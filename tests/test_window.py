@@ -331,6 +331,24 @@ def test_a_desktop_that_ends_takes_nobody_along():
     assert "and all goes on" in done.stdout
 
 
+COMPILING_LATER = """
+from display.desktop import Desktop
+from display.monitors import for_preview
+with Desktop() as desktop, desktop.preview(for_preview(desktop.monitors()), 1.0) as window:
+    window.step()
+    import triton.compiler
+print("both live")
+"""
+
+
+def test_a_compiler_that_comes_after_the_window_does_not_end_the_process(desk):
+    """As an engine's kernels do whose first call comes once `serve --display` has its window."""
+    pytest.importorskip("triton")
+    words = (sys.executable, "-c", COMPILING_LATER)
+    done = subprocess.run(words, env=desk, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "both live\n"), done.stderr
+
+
 def test_its_benchmark_tells_what_came_of_each_quilt(desk, tmp_path, monkeypatch):
     monkeypatch.setattr(window_rate, "WARM_UP", 0.2)
     window_rate.main(None, PRODUCT, 1.0, 1, False, tmp_path)

@@ -14,9 +14,10 @@ from benchmarks.gpu.hot_spots import HotSpot, hot_spots
 from benchmarks.lib.faces import INVENTED, invented
 from benchmarks.lib.floor import floor_ms
 from benchmarks.simulate import ENCODING, OBSERVING
-from display.colour import Layout, converted
+from display.colour import Layout
 from display.label import mark
 from display.optics import fan
+from display.planar import converted
 from display.quilt import compose
 from display.screen import Screen
 from engines.options import EngineOptions

@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import chain, count, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.lib.faces import Inventing, blank_frames, invented
 from benchmarks.lib.harness import RESULTS
-from benchmarks.lib.seats import Seat, drops_of, job_of
-from benchmarks.simulation.virtual import Span, Ticket
+from benchmarks.lib.seats import drops_of
 from display.colour import Layout
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from engines import catalogue
@@ -28,15 +27,13 @@ from engines.options import EngineOptions
 from pipeline.clock import Percentiles
 from pipeline.devices import gpus, planner
 from pipeline.devices.placement import Placement
-from pipeline.executors import Done, Executor, Failure, Step
+from pipeline.executors import Executor
 from pipeline.executors.deployments import started
 from pipeline.frame import Frame
 from pipeline.session import Observer, Session, SessionReport
 from pipeline.stages import Picture
 
 CAMERA_RATE = 25.0
-
-"Option -> the variable by which an operator chooses the same."
 
 Encode = Callable[[Picture], None]
 
@@ -187,13 +184,11 @@ def encoder(target: Screen) -> tuple[Encode, Layout]:
     return encode, layout_for(codec)
 
 
-def run(
-    setting: Setting, callers: int, frames: Sequence[Frame], live: bool, encoded: bool, spans: list[Span] | None = None
-) -> Calls:
-    """`callers` at once over `frames`: at the camera's rate (`live`), or as fast as it goes. `spans` get every task's time."""
+def run(setting: Setting, callers: int, frames: Sequence[Frame], live: bool, encoded: bool) -> Calls:
+    """`callers` at once over `frames`: at the camera's rate (`live`), or as fast as it goes."""
     executor = started(setting.placement)
     begun = time.monotonic()
-    made = [_Caller(setting, executor, number, encoded, spans, begun) for number in range(callers)]
+    made = [_Caller(setting, executor, encoded) for _ in range(callers)]
     threads = [threading.Thread(target=one.live if live else one.fast, args=(frames,)) for one in made]
     cpu = time.process_time()
     try:
@@ -212,9 +207,7 @@ def run(
 class _Caller:
     """One caller with a session of its own."""
 
-    def __init__(
-        self, setting: Setting, executor: Executor, number: int, encoded: bool, spans: list[Span] | None, begun: float
-    ) -> None:
+    def __init__(self, setting: Setting, executor: Executor, encoded: bool) -> None:
         encode, layout = encoder(setting.target) if encoded else (lambda picture: None, Layout.I420)
         self._ended = threading.Semaphore(0)
 
@@ -222,9 +215,8 @@ class _Caller:
             encode(picture)
             self._ended.release()
 
-        seat = executor if spans is None else Traced(executor, number, spans, begun)
         self.session = Session(
-            setting.engine, setting.avatar, setting.observer(), setting.placement, seat, present, layout=layout
+            setting.engine, setting.avatar, setting.observer(), setting.placement, executor, present, layout=layout
         )
         self.session.watch(setting.target)
 
@@ -241,30 +233,6 @@ class _Caller:
             due = begun + number / CAMERA_RATE
             time.sleep(max(0.0, due - time.monotonic()))
             self.session.offer(replace(frame, captured=due))
-
-
-class Traced(Seat):
-    """One caller's seat at `executor` that writes down what every device did when, by the device's own time."""
-
-    def __init__(self, executor: Executor, caller: int, spans: list[Span], begun: float) -> None:
-        super().__init__(executor)
-        self._caller, self._spans, self._begun = caller, spans, begun
-        self._frames = count()
-
-    def submit(self, steps: Sequence[Step], done: Done) -> None:
-        job = job_of(steps)
-        ticket = Ticket.of(self._caller, next(self._frames), steps)
-        ticket.captured -= self._begun
-
-        def noted(failure: Failure | None) -> None:
-            for span in job.spans:
-                times = [one if isinstance(one, float | int) else one.seconds() for one in (span.begun, span.ended)]
-                begun, ended = (None if one is None else one - self._begun for one in times)
-                if begun is not None and ended is not None:
-                    self._spans.append(ticket.span(span.stage, span.device, begun, ended))
-            done(failure)
-
-        super().submit(steps, noted)
 
 
 def _facts(setting: Setting, reports: list[SessionReport], seconds: float, cpu: float, offered: int) -> Calls:

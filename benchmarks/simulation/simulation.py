@@ -6,16 +6,16 @@ virtual (benchmarks/simulation/virtual.py). Has no clock, no thread and no rando
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import ClassVar
 
 import numpy as np
 import torch
 
 from benchmarks.lib.seats import drops_of
-from benchmarks.simulation.virtual import Costs, Events, Span, VirtualDevices
+from benchmarks.simulation.virtual import Costs, Events, Span, VirtualPool
 from display.optics import Cameras, orbit
 from display.screen import Screen, fan_yaws
 from display.views import ViewSet
@@ -24,7 +24,6 @@ from engines.voodoo3d.engine import Voodoo3d
 from pipeline.clock import Percentiles, percentiles
 from pipeline.devices.placement import Placement
 from pipeline.devices.planner import Device, plan
-from pipeline.executors import Executor
 from pipeline.frame import Frame
 from pipeline.session import Session
 from pipeline.stages import Picture
@@ -82,54 +81,37 @@ class Outcome:
 
 
 def simulated(placement: Placement, costs: Costs, load: Load) -> Outcome:
-    """Run `load` on `placement` where every stage takes what `costs` say."""
-    events = Events()
-    devices = VirtualDevices(placement, costs, events)
-    shown: list[Shown] = []
-    sessions = open_sessions(placement, devices.seat, costs, load, shown.append, lambda: events.now)
-    for caller, session in enumerate(sessions):
-        for captured in load.captures(caller):
-            events.at(captured, lambda session=session, captured=captured: session.offer(blank_frame(captured)))
-    events.run()
-    return outcome(load, placement, sessions, shown, devices.spans)
-
-
-def open_sessions(
-    placement: Placement,
-    seat: Callable[[int], Executor],
-    costs: Costs,
-    load: Load,
-    arrived: Callable[[Shown], None],
-    now: Callable[[], float],
-) -> list[Session]:
-    """Real sessions, whose pictures are a few pixels and whose stages take next to no time of their own."""
-    engine = SharingBlank(costs.at_once) if costs.at_once else Blank()
+    """Run `load` on `placement` where every stage takes what `costs` say. Sessions are real; their pictures are a few pixels."""
+    events, engine, shown = Events(), Blank(), list[Shown]()
+    pool = VirtualPool(placement, costs, events)
     sessions = []
     for caller in range(load.callers):
 
         def present(picture: Picture, caller: int = caller) -> None:
-            arrived(Shown(caller, picture.captured, now()))
+            shown.append(Shown(caller, picture.captured, events.now))
 
         session = Session(
             engine,
             None,
             engine,
             placement.on_cpu(),
-            seat(caller),
+            pool,
             present,
             marked=False,
             depth=load.depth,
-            now=now,
+            now=lambda: events.now,
         )
         session.watch(tiny_screen(load.views))
         sessions.append(session)
-    return sessions
+        for number, captured in enumerate(load.captures(caller)):
+            events.at(captured, partial(session.offer, blank_frame(captured, number)))
+    events.run()
+    return _outcome(load, placement, sessions, shown, pool.spans)
 
 
-def outcome(
+def _outcome(
     load: Load, placement: Placement, sessions: Sequence[Session], shown: Sequence[Shown], spans: list[Span]
 ) -> Outcome:
-    """What came of a run whose clock began at 0, real or simulated."""
     end = SETTLED_AFTER + load.seconds
     counted = [picture for picture in shown if SETTLED_AFTER <= picture.at < end]
     rates = [sum(picture.caller == caller for picture in counted) / load.seconds for caller in range(load.callers)]
@@ -167,8 +149,8 @@ def tiny_screen(views: int) -> Screen:
     return Screen("tiny", views, 1, 2 * views, 2, 1.0, fan_yaws(views))
 
 
-def blank_frame(captured: float) -> Frame:
-    return Frame(np.zeros((1, 1, 3), np.uint8), captured)
+def blank_frame(captured: float, number: int = 0) -> Frame:
+    return Frame(np.zeros((1, 1, 3), np.uint8), captured, number)
 
 
 class Blank:
@@ -197,15 +179,3 @@ class Blank:
 
     def close(self) -> None:
         pass
-
-
-class SharingBlank(Blank):
-    """Blank, in batches of a fixed size that views of several callers may fill."""
-
-    abilities: ClassVar[Abilities] = Abilities(batches=True)
-
-    def __init__(self, views_at_once: int) -> None:
-        self.views_at_once = views_at_once
-
-    def render_many(self, requests: Sequence[tuple[None, Cameras]]) -> list[ViewSet]:
-        return [self.render(state, cameras) for state, cameras in requests]

@@ -1,4 +1,4 @@
-"""Timeline: which stage of which frame ran on which device, and when. Drawn alike from a simulation and from a real run."""
+"""Timeline: which stage of which frame ran on which device, and when."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.lib.harness import COLOURS, pyplot
-from benchmarks.simulation.simulation import Outcome
 from benchmarks.simulation.virtual import Span
-from pipeline.devices.placement import Placement
 
 INK = "#222222"
 QUIET = "#8a8a8a"
 BAR = 0.74
 "Height of a bar, where a row is 1."
-LABEL_FROM = 0.017
+LABEL_FROM = 0.022
 "Bars shorter than this share of the picture's width carry no number."
 
 
@@ -28,10 +26,6 @@ class Panel:
     devices: Sequence[str]
     "From top to bottom."
     spans: Sequence[Span]
-
-
-def panel(title: str, placement: Placement, outcome: Outcome) -> Panel:
-    return Panel(title, placement.devices, outcome.spans)
 
 
 def draw(panels: Sequence[Panel], begin: float, length: float, heading: str, path: Path) -> bool:
@@ -60,26 +54,12 @@ def draw(panels: Sequence[Panel], begin: float, length: float, heading: str, pat
 
 def _panel(axis: Any, panel: Panel, begin: float, length: float) -> None:
     rows = {device: row for row, device in enumerate(panel.devices)}
-    callers = {span.caller for span in panel.spans}
     followed = _followed(panel, begin, length)
     for row in range(0, len(rows), 2):
         axis.axhspan(row - 0.5, row + 0.5, color="#f5f5f5", zorder=0)
-    for shared in _batches(panel, begin, length):
-        left, right = 1e3 * (max(shared[0].begun, begin) - begin), 1e3 * (min(shared[0].ended, begin + length) - begin)
-        height = BAR / len(shared)
-        for lane, span in enumerate(shared):
-            middle = rows[span.device] - BAR / 2 + (lane + 0.5) * height
-            mine = (span.caller, span.frame) == followed
-            style = {
-                "edgecolor": INK if mine else "white",
-                "linewidth": 1.6 if mine else 0.6,
-                "zorder": 4 if mine else 3,
-            }
-            axis.barh(middle, right - left, left=left, height=height, color=COLOURS.get(span.stage, "#999999"), **style)
-            if (right - left) / 1e3 > LABEL_FROM * length * (1 if len(callers) == 1 else 1.3) and len(shared) < 3:
-                name = f"{span.frame}" if len(callers) == 1 else f"{chr(ord('A') + span.caller)}{span.frame}"
-                ink = "white" if span.stage in ("preprocess", "drive") else INK
-                axis.text((left + right) / 2, middle, name, ha="center", va="center", fontsize=7.5, color=ink, zorder=5)
+    for span in panel.spans:
+        if span.ended > begin and span.begun < begin + length:
+            _bar(axis, span, rows[span.device], begin, length, (span.caller, span.frame) == followed)
     axis.set_yticks(list(rows.values()), list(rows), fontsize=8.5)
     axis.set_ylim(len(rows) - 0.45, -1.25)
     axis.set_xlim(0, 1e3 * length)
@@ -92,13 +72,14 @@ def _panel(axis: Any, panel: Panel, begin: float, length: float) -> None:
     axis.grid(axis="x", color="#e3e3e3", lw=0.6, zorder=1)
 
 
-def _batches(panel: Panel, begin: float, length: float) -> list[list[Span]]:
-    """What is seen; frames that share one batch, and so one time on one device, are drawn one below the other."""
-    together: dict[tuple[str, float, float], list[Span]] = {}
-    for span in panel.spans:
-        if span.ended > begin and span.begun < begin + length:
-            together.setdefault((span.device, span.begun, span.ended), []).append(span)
-    return list(together.values())
+def _bar(axis: Any, span: Span, row: int, begin: float, length: float, followed: bool) -> None:
+    left, right = 1e3 * (max(span.begun, begin) - begin), 1e3 * (min(span.ended, begin + length) - begin)
+    style = {"edgecolor": INK, "linewidth": 1.6, "zorder": 4} if followed else {"edgecolor": "white", "linewidth": 0.6}
+    axis.barh(row, right - left, left=left, height=BAR, color=COLOURS[span.stage], **{"zorder": 3, **style})
+    if right - left > 1e3 * LABEL_FROM * length:
+        name = f"{chr(ord('A') + span.caller)}{span.frame}"
+        ink = "white" if span.stage in ("preprocess", "drive") else INK
+        axis.text((left + right) / 2, row, name, ha="center", va="center", fontsize=7.5, color=ink, zorder=5)
 
 
 def _followed(panel: Panel, begin: float, length: float) -> tuple[int, int] | None:
@@ -116,12 +97,8 @@ def _mark_age(axis: Any, panel: Panel, followed: tuple[int, int], begin: float) 
     left, right = 1e3 * (way[0].captured - begin), 1e3 * (max(span.ended for span in way) - begin)
     arrow = {"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "color": INK, "lw": 1.1}
     axis.annotate("", (right, -0.72), (left, -0.72), arrowprops=arrow)
-    said = f"frame {followed[1]}: {right - left:.0f} ms from camera to encoded picture"
-    if right - left > 330 * axis.get_xlim()[1] / 1000:
-        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-        axis.text((left + right) / 2, -0.74, said, ha="center", va="center", fontsize=8, color=INK, bbox=box)
-    else:
-        axis.text(right, -0.74, f"  {said}", va="center", fontsize=8, color=INK)
+    said = f"frame {followed[1]}: {right - left:.0f} ms from camera to encoded picture  "
+    axis.text(left, -0.74, said, ha="right", va="center", fontsize=8, color=INK)
 
 
 def _legend(figure: Any, plot: Any, panels: Sequence[Panel]) -> None:

@@ -1,27 +1,27 @@
 """Virtual: devices whose time passes by events. What frames do on them is decided by the product's own executor.
 
-The way of a frame (executors/run.py) and who renders what (executors/dispatch.py) are the real ones. Only a device's thread and
-its stream are replaced, by the rules of executors/lane.py: a CPU is busy with a task until that has ended; a GPU is told at once,
-does what it is told in that order, and a task has ended when it has come so far.
+The way of a frame and who renders what (pipeline/executors) are the real ones. Only a device's thread and its stream are
+replaced, by the rules of executors/lane.py: a CPU is busy with a task until that has ended; a GPU is told at once, does what it is
+told in that order, and a task has ended when it has come so far.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from pipeline.devices.placement import Placement
-from pipeline.executors import Done, Executor, Failure, FanOut, Step
+from pipeline.executors import Done, FanOut, Step, Task
+from pipeline.executors.chain import Chain, Going
 from pipeline.executors.fair_queue import Batch
-from pipeline.executors.health import DeviceReport
 from pipeline.executors.lane import GpuStream, HostStream
+from pipeline.executors.pool import Pool
 from pipeline.executors.renderers import Renderers
-from pipeline.executors.run import Owed, Run, UnderWay
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,11 @@ class Costs:
     "Of each view in it, besides."
     compose: float
     encode: float
-    at_once: int = 0
-    "Views of a full batch, which views of several callers may fill; 0 where each frame is rendered by itself."
     hand_over: float = 0.0
     "Until a device's thread takes up what another one gives it."
 
     def of(self, stage: str, views: int = 0) -> float:
-        full = max(self.at_once, 1)
-        return self.render + self.per_view * (-(-views // full) * full) if stage == "render" else getattr(self, stage)
+        return self.render + self.per_view * views if stage == "render" else getattr(self, stage)
 
     def whole(self, views: int) -> float:
         """Of a frame of which one renderer renders all `views`, and which meets no other."""
@@ -58,7 +55,7 @@ class Span:
     device: str
     caller: int
     frame: int
-    "Counts the frames of this caller that were taken up."
+    "As its camera counts."
     captured: float
     "When the camera took this frame."
     begun: float
@@ -83,90 +80,54 @@ class Events:
             happens()
 
 
-class VirtualDevices:
-    """The threads executor on the devices of `placement`. `seat` gives each caller an executor of its own onto them."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Task(Task):
+    """One that knows of which frame it is, by its rendering: somebody watches."""
+
+    of: FanOut
+
+
+class VirtualPool(Pool):
+    """The pool on virtual devices in the shape of `placement`."""
 
     def __init__(self, placement: Placement, costs: Costs, events: Events) -> None:
         self.spans: list[Span] = []
         self.costs = costs
-        self.tickets: dict[Any, Ticket] = {}
-        "A frame as renderers know it -> whose it is."
+        self.driven: dict[FanOut, float] = {}
+        "Frame -> when its state is there: a GPU is told to render before that, and waits."
+        self._callers: dict[Hashable, int] = {}
         on_cpu = placement.on_cpu()
         self._names = dict(zip(on_cpu.devices, placement.devices, strict=True))
         "Stages are told that every device is a CPU: there is no GPU here that could be asked for its time."
-        self.lanes = {name: _lane(real)(events, costs.hand_over) for name, real in self._names.items()}
-        lanes: Any = self.lanes  # which do what those of executors/lane.py do
-        renderers = _Renderers({name: lanes[name] for name in on_cpu.render}, lambda: events.now)
-        renderers.devices = self
-        self.under_way = UnderWay(lanes, renderers, lambda: events.now)
-
-    def seat(self, caller: int) -> Executor:
-        return _Seat(self, caller)
-
-    def note(self, stage: str, device: str, whose: Sequence[Ticket], begun: float, ended: float) -> None:
-        self.spans += [ticket.span(stage, self._names[device], begun, ended) for ticket in whose]
-
-
-@dataclass(eq=False)
-class Ticket:
-    """Whose a frame is."""
-
-    caller: int
-    frame: int
-    captured: float
-    driven: float = 0.0
-    "When its state is there: a GPU is told to render before that, and waits."
-
-    @classmethod
-    def of(cls, caller: int, frame: int, steps: Sequence[Step]) -> Ticket:
-        """Of a frame that somebody watches."""
-        rendered = next(step for step in steps if isinstance(step, FanOut))
-        return cls(caller, frame, rendered.frame.job.frame.captured)
-
-    def span(self, stage: str, device: str, begun: float, ended: float) -> Span:
-        return Span(stage, device, self.caller, self.frame, self.captured, begun, ended)
-
-
-class _Seat:
-    def __init__(self, devices: VirtualDevices, caller: int) -> None:
-        self._devices, self._caller, self._frames = devices, caller, count()
+        self.virtual = {name: _lane(real)(events, costs.hand_over) for name, real in self._names.items()}
+        lanes: Any = self.virtual  # which do what those of executors/lane.py do
+        self._renderers = _Renderers({name: lanes[name] for name in on_cpu.render}, lambda: events.now)
+        self._renderers.pool = self
+        self._made = 0.0
+        Chain.__init__(self, on_cpu, lambda: events.now, lanes, judged=False)
+        self._watch.close()  # nothing hangs here
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
-        ticket = Ticket.of(self._caller, next(self._frames), steps)
-        rendered = [step.frame for step in steps if isinstance(step, FanOut)]
-        self._devices.tickets.update(dict.fromkeys(rendered, ticket))
+        of = next(step for step in steps if isinstance(step, FanOut))
+        super().submit(
+            [_Task(one.stage, one.device, one.run, of=of) if isinstance(one, Task) else one for one in steps], done
+        )
 
-        def over(failure: Failure | None) -> None:
-            for frame in rendered:
-                del self._devices.tickets[frame]
-            done(failure)
+    def note(self, stage: str, device: str, of: Sequence[FanOut], begun: float, ended: float) -> None:
+        for one in of:
+            frame, caller = one.frame.job.frame, self._callers.setdefault(one.caller, len(self._callers))
+            self.spans.append(Span(stage, self._names[device], caller, frame.sequence, frame.captured, begun, ended))
 
-        run = _Run(self._devices.under_way, steps, over)
-        run.devices, run.ticket = self._devices, ticket
-        run.begin()
-
-    def devices(self) -> list[DeviceReport]:
-        return []
-
-    def close(self) -> None:
-        pass
-
-
-class _Run(Run):
-    """A frame's way, each task of which takes what it costs."""
-
-    devices: VirtualDevices
-    ticket: Ticket
-
-    def _work(self, owed: Owed) -> None:
-        task, lane = owed.task, self.devices.lanes[owed.task.device]
-        seconds = self.devices.costs.of(task.stage)
+    def _work(self, frame: Going, task: Task) -> None:
+        """Each task takes what it costs."""
+        assert isinstance(task, _Task)
+        lane, seconds = self.virtual[task.device], self.costs.of(task.stage)
 
         def told() -> None:
-            self.devices.note(task.stage, task.device, [self.ticket], lane.end - seconds, lane.end)
+            self.note(task.stage, task.device, [task.of], lane.end - seconds, lane.end)
             if task.stage == "drive":
-                self.ticket.driven = lane.end
-            super(_Run, self)._work(owed)
+                self.driven[task.of] = lane.end
+            super(VirtualPool, self)._work(frame, task)
 
         lane.spend(seconds, told)
 
@@ -174,18 +135,18 @@ class _Run(Run):
 class _Renderers(Renderers):
     """Renderers whose batches take what they cost."""
 
-    devices: VirtualDevices
+    pool: VirtualPool
 
     def _render(self, device: str, batch: Batch) -> None:
-        tickets = [self.devices.tickets[part.wanted.item.fan_out.frame] for part in batch.parts]
-        seconds, lane = self.devices.costs.of("render", len(batch)), self.devices.lanes[device]
+        of = [part.wanted.item.fan_out for part in batch.parts]
+        seconds, lane = self.pool.costs.of("render", len(batch)), self.pool.virtual[device]
 
         def told() -> None:
-            self.devices.note("render", device, tickets, lane.end - seconds, lane.end)
+            self.pool.note("render", device, of, lane.end - seconds, lane.end)
             with lane.rendering():
                 super(_Renderers, self)._render(device, batch)
 
-        lane.spend(seconds, told, max(ticket.driven for ticket in tickets))
+        lane.spend(seconds, told, max(self.pool.driven[one] for one in of))
 
 
 class _HostLane:

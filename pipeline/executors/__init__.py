@@ -21,7 +21,7 @@ FrameT = TypeVar("FrameT")
 MadeT = TypeVar("MadeT")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """One call on one device."""
 

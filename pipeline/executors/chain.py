@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,13 +26,14 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class _Frame:
+class Going:
     """One frame under way."""
 
-    tasks: Iterator[Task]
+    steps: deque[Step]
+    "Those that it has not come to."
     done: Done
     task: Task | None = None
-    "What it is at; None once it has gone the whole way."
+    "What a device owes it."
     over: bool = False
     "What came of it has been told."
 
@@ -39,19 +41,25 @@ class _Frame:
 class Chain:
     """`submit` and `devices` from any thread. One lock, held for decisions and never while anything runs."""
 
-    def __init__(self, placement: Placement, now: Callable[[], float] = time.monotonic) -> None:
-        assert chains(placement), placement
+    def __init__(
+        self,
+        placement: Placement,
+        now: Callable[[], float] = time.monotonic,
+        lanes: Mapping[str, Lane] | None = None,
+        judged: bool = True,
+    ) -> None:
+        """`lanes`: the threads of all devices; `judged`: here it is told of renderers, too, whether they work."""
         self._now = now
-        self._lanes = {device: Lane(device, HostStream()) for device in placement.devices}
-        self._health = {device: Health([device], now(), device in placement.render) for device in placement.devices}
+        self._lanes = lanes or {device: Lane(device, HostStream()) for device in placement.devices}
+        renders = placement.render if judged else ()
+        self._health = {device: Health([device], now(), device in renders) for device in placement.devices}
         self._lock = threading.Condition()
-        self._under_way: dict[_Frame, None] = {}
+        self._under_way: dict[Going, None] = {}
         self._ended = 0
         self._watch = Watch(self.check)
 
     def submit(self, steps: Sequence[Step], done: Done) -> None:
-        tasks = [task for step in steps for task in (step.tasks() if isinstance(step, FanOut) else [step])]
-        frame = _Frame(iter(tasks), done)
+        frame = Going(deque(steps), done)
         with self._lock:
             self._under_way[frame] = None
         self._go_on(frame, here=None)
@@ -85,64 +93,76 @@ class Chain:
             if not lane.close(LEAVING_PATIENCE):
                 _log.error("the thread of %s hangs and is left behind", device)
 
-    def _go_on(self, frame: _Frame, here: str | None) -> None:
+    def _go_on(self, frame: Going, here: str | None) -> None:
         """On to the next task: on this thread if it is that device's."""
-        task = frame.task = next(frame.tasks, None)
-        if task is None:
+        step = frame.steps.popleft() if frame.steps else None
+        if isinstance(step, FanOut):
+            frame.steps.extendleft(reversed(step.tasks()))
+            self._go_on(frame, here)
+        elif step is None:
             self._end(frame)
-        elif task.device == here:
-            self._run(frame, task)
         else:
-            self._lanes[task.device].put(partial(self._run, frame, task))
+            frame.task = step
+            if step.device == here:
+                self._run(frame, step)
+            else:
+                self._lanes[step.device].put(partial(self._run, frame, step))
 
-    def _run(self, frame: _Frame, task: Task) -> None:
+    def _run(self, frame: Going, task: Task) -> None:
         """On the device's thread."""
-        health, kind = self._health[task.device], (task.stage, task.kind())
+        kind = task.stage, task.kind()
         with self._lock:
             if frame.over:
                 return
-            error = self._begun(health, frame, task, kind)
-        if error is None:
-            try:
-                task.run()
-            except Exception as raised:
-                error = raised
-            with self._lock:
-                self._note(health, frame, task, error)
-        if error is not None or frame.over:
-            self._end(frame, error)
-        else:
-            self._go_on(frame, task.device)
-
-    def _begun(self, health: Health, frame: _Frame, task: Task, kind: Hashable) -> DeviceGone | None:
-        """Note that `frame` has come to its device, unless that is given up. One whose pause is over is tried again with it."""
-        now = self._now()
-        for device in health.due(now):
-            health.retry(device, now)
-        gone = self._gone(task)
+            now, health = self._now(), self._health[task.device]
+            for device in health.due(now):
+                health.retry(device, now)  # its pause is over: this task decides
+            gone = self._gone(task)
+            if gone is None:
+                health.begin(task.device, task, kind, [1], now)
         if gone is None:
-            health.begin(task.device, frame, kind, [1], now)
-        return gone
+            self._work(frame, task)
+        else:
+            self._end(frame, gone)
 
-    def _note(self, health: Health, frame: _Frame, task: Task, error: Exception | None) -> None:
-        """A renderer that fails again and again is given up. What else fails is its frame's misfortune, and is counted there."""
-        if error is None or not health.renders:
-            health.ended(task.device, frame, self._now())
-        elif health.failed(task.device, frame, f"{type(error).__name__}: {error}", self._now()):
-            _log.error("%s is dropped: %s. It will be tried again", task.device, error)
+    def _work(self, frame: Going, task: Task) -> None:
+        try:
+            task.run()
+        except Exception as error:
+            self._done(frame, task, task.device, error)
+        else:
+            self._done(frame, task, task.device)
 
-    def _gone(self, task: Task) -> DeviceGone | None:
+    def _done(self, frame: Going, task: Task, here: str | None, error: Exception | None = None) -> None:
+        """`task` has ended. `here`: the device whose thread this is, if it is free."""
+        self._paid(frame, task, error)
+        if not frame.over:
+            self._go_on(frame, here)
+
+    def _paid(self, frame: Going, task: Task, error: Exception | None) -> None:
+        """A device owes `task` no more. An error ends its frame; a renderer that fails again and again is given up."""
+        with self._lock:
+            now, health = self._now(), self._health[task.device]
+            if error is None or not health.renders:
+                health.ended(task.device, task, now)
+            elif health.failed(task.device, task, f"{type(error).__name__}: {error}", now):
+                _log.error("%s is dropped: %s. It will be tried again", task.device, error)
+            if frame.task is task:
+                frame.task = None
+        if error is not None:
+            self._end(frame, Failure(task.stage, error))
+
+    def _gone(self, task: Task) -> Failure | None:
         """Why `task` cannot be done by anybody; None while its device works or is due to be tried again."""
         gone = self._health[task.device].gone(self._now())
-        return DeviceGone(gone) if gone is not None else None
+        return None if gone is None else Failure(task.stage, DeviceGone(gone))
 
-    def _end(self, frame: _Frame, error: Exception | None = None) -> None:
+    def _end(self, frame: Going, failure: Failure | None = None) -> None:
         """Tell what came of `frame`, once."""
         with self._lock:
             if frame.over:
                 return
             frame.over = True
-        failure = Failure(frame.task.stage, error) if frame.task is not None and error is not None else None
         try:
             frame.done(failure)
         finally:

@@ -166,8 +166,7 @@ class Health:
         """`batch` was answered. False where that is too late: its views were given to others."""
         one = self._renderers[device]
         if batch in one.hanging:
-            one.hanging.discard(batch)
-            one.since = now  # the pause begins when its thread is free
+            self._came_back(one, batch, now)
             return False
         begun = one.begun.pop(batch)
         one.patience.learn(begun.kind, now - begun.at, begun.views)
@@ -181,8 +180,7 @@ class Health:
         """`batch` raised. Whether its renderer is dropped; `blameless` says that it was the frame's fault."""
         one = self._renderers[device]
         if batch in one.hanging:
-            one.hanging.discard(batch)
-            one.since = now
+            self._came_back(one, batch, now)
             return False
         one.begun.pop(batch)
         one.in_a_row += 1
@@ -256,6 +254,13 @@ class Health:
             )
             for device, one in self._renderers.items()
         ]
+
+    def _came_back(self, one: _Renderer, batch: Hashable, now: float) -> None:
+        """A thread that hung is free. A renderer's pause begins; whoever only hung may go on at once."""
+        one.hanging.discard(batch)
+        one.since = now
+        if not self.renders and not one.hanging:
+            self._set(one, State.UP, "", now)
 
     @staticmethod
     def _waits(one: _Renderer) -> bool:

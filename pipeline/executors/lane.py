@@ -113,9 +113,7 @@ class Lane:
     def _work(self) -> None:
         try:
             self.stream.open()
-        except (
-            Exception
-        ) as failure:  # what is put here meets it in check(): a thread that ended would leave it waiting for ever
+        except Exception as failure:  # met in check(): what is put here would wait for ever for a thread that ended
             _log.exception("%s cannot be opened", self.device)
             self._failure = failure
         self._tried.set()

@@ -34,7 +34,5 @@ class Watch:
             for look in self._looks:
                 try:
                     look()
-                except (
-                    Exception
-                ):  # who is told that a frame is lost may raise: the others are looked after all the same
+                except Exception:  # who is told that a frame is lost may raise: the others are looked after too
                     _log.exception("looking for devices that do not answer failed; it goes on")

@@ -14,6 +14,7 @@ from pipeline.frame import Frame
 from pipeline.preprocess import framing, suitability
 from pipeline.preprocess.canonical import CANONICAL, CHIN, FOREHEAD
 from pipeline.preprocess.following import Presence, most_prominent, the_same
+from pipeline.preprocess.heading import place_of
 from pipeline.preprocess.matte import Matting
 from pipeline.preprocess.neutral import Neutral
 from pipeline.preprocess.occlusion import mouth_seen
@@ -139,7 +140,7 @@ def observe_portrait(frame: Frame, landmarker: Path | None = None) -> FaceObserv
         matting.close()
     assert found.crop is not None
     # the photo's tilt is not the person's
-    return replace(found, roll=0.0, mouth_seen=mouth_seen(found.crop, found.landmarks))
+    return replace(found, roll=0.0, place=None, mouth_seen=mouth_seen(found.crop, found.landmarks))
 
 
 def _observe(
@@ -168,6 +169,7 @@ def _observe(
         roll=stance.roll,
         crop=crop if "crop" in wants else None,
         matte=matte,
+        place=place_of(stance, frame.pixels.shape[0] / frame.pixels.shape[1]),
     )
 
 

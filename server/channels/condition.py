@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from server.webrtc.backlog import NO_KEYFRAME
+
 FIRST_PICTURE = 4.0
 "Seconds from the connection to the first picture: a keyframe may have to be asked for twice."
+UNDECODED_AFTER = 4.0
+"""Seconds without a decoded picture, though pictures come, until nothing can be decoded: a busy machine leaves some out, and the
+keyframe that it goes on with may have to be asked for twice."""
 STILL_AFTER = 1.5
 "Seconds without a picture until the source counts as standing still: a screen share sends one a second."
 NO_FACE_AFTER = 2.0
@@ -62,6 +67,7 @@ class Course:
         self._connected: float | None = None
         self._face = now
         self._lost: dict[str, int] = {}
+        self._decoded: float | None = None
         self._reason = ""
 
     def update(self, facts: Facts, now: float) -> bool:
@@ -70,7 +76,7 @@ class Course:
             self._connected = self._face = now
         if facts.presence > 0:
             self._face = now
-        self._learn(facts.lost)
+        self._learn(facts)
         state, self._why = self._judge(facts, now)
         if state is self._state:
             return False
@@ -89,12 +95,18 @@ class Course:
             return f"no new picture came for {still:g} s"
         return ""
 
-    def _learn(self, lost: Mapping[str, int]) -> None:
-        """The reason of which most came since the last look is the one that counts now."""
-        more = {reason: count - self._lost.get(reason, 0) for reason, count in lost.items()}
-        if any(more.values()):
-            self._reason = max(more, key=lambda reason: more[reason])
-        self._lost = dict(lost)
+    def _learn(self, facts: Facts) -> None:
+        """The reason of which most came since the last look is the one that counts now. That a keyframe is waited for is none
+        where it is known what made that necessary."""
+        if facts.decoded != self._decoded:
+            self._decoded, self._reason = facts.decoded, ""
+        more = {reason: count - self._lost.get(reason, 0) for reason, count in facts.lost.items()}
+        causes = {reason: count for reason, count in more.items() if count and reason != NO_KEYFRAME}
+        if causes:
+            self._reason = max(causes, key=lambda reason: causes[reason])
+        elif more.get(NO_KEYFRAME):
+            self._reason = self._reason or NO_KEYFRAME
+        self._lost = dict(facts.lost)
 
     def _judge(self, facts: Facts, now: float) -> tuple[State, str]:
         if self._connected is None:
@@ -103,15 +115,18 @@ class Course:
             return State.FAILING, facts.failing
         if facts.decoded is None and now - self._connected <= FIRST_PICTURE:
             return State.CONNECTING, ""
-        if facts.decoded is None or now - facts.decoded > STILL_AFTER:
-            return self._nothing_new(facts, now)
+        if (nothing := self._nothing_new(facts, now)) is not None:
+            return nothing
         if now - self._face > NO_FACE_AFTER:
             return State.NO_FACE, ""
         return (State.SLOWED, facts.slowed) if facts.slowed else (State.LIVE, "")
 
-    def _nothing_new(self, facts: Facts, now: float) -> tuple[State, str]:
+    def _nothing_new(self, facts: Facts, now: float) -> tuple[State, str] | None:
+        """What is to say where no picture has been decoded for too long; None where one has."""
         if facts.arrived is None:
             return State.UNDECODED, "no picture has come"
-        if facts.decoded is not None and now - facts.arrived > STILL_AFTER:
+        if facts.decoded is not None and now - max(facts.arrived, facts.decoded) > STILL_AFTER:
             return State.STILL, ""
+        if facts.decoded is not None and now - facts.decoded <= UNDECODED_AFTER:
+            return None
         return State.UNDECODED, self._reason or "pictures come, and none of them can be decoded"

@@ -98,14 +98,14 @@ def _join(lobby: Lobby, channel: Channel, recording: Recording, whole: Screen) -
         channel.presenter.end_recording(stream, recording.put)
         session.unwatch(whole)
         if voice is not None:
-            voice.leave(recording.hear)
+            voice.leave(stream.delay, recording.hear)
         lobby.see_to(finished())
 
     recording.release = release
     stream.record(recording.put)
     session.watch(whole)
     if voice is not None:
-        voice.join(recording.hear)
+        voice.join(stream.delay, recording.hear)
 
 
 async def still(lobby: Lobby, channel: Channel, whole: Screen) -> bytes:

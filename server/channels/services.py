@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import structlog
 
+from display import planar
 from display.colour import Layout
 from display.quilt import Quilt
 from display.screen import Screen, screen
@@ -47,6 +48,7 @@ class Services:
         """Do once what would make the first caller wait: compile kernels, enrol the sample."""
         loaded = self.engine(engine)
         self.places.warm_up(loaded)
+        planar.warm_up()
         self._enrolled(SAMPLE, loaded)
 
     def session(
@@ -95,11 +97,6 @@ class Services:
             self.avatars.forget(record.id)  # a refused portrait leaves nothing behind
             raise
         return record
-
-    def check(self, avatar: str, engine: str) -> None:
-        """Raises UnknownEngine, WeightsMissing, UnknownAvatar or AvatarDamaged where no session can be made with these."""
-        self.engine(engine)
-        self.avatars.get(avatar)
 
     def close(self) -> None:
         self.places.close()

@@ -58,6 +58,7 @@ def examine(settings: Settings) -> list[Finding]:
         _encoder,
         _buffers,
         lambda: _ice_servers(settings),
+        lambda: _ports(settings),
         lambda: _data_folder(settings.data_dir),
         lambda: _address(settings.host, settings.port),
         _browser,
@@ -185,17 +186,35 @@ def _ice_servers(settings: Settings) -> Finding | None:
     """None where none is configured, which is fine where clients reach this machine directly."""
     if not settings.ice_servers:
         return None
-    from server.webrtc.peers import silent_servers
+    from server.webrtc.peers import useless_servers
 
-    silent = asyncio.run(silent_servers(settings))
-    if not silent:
-        return Finding("STUN and TURN", Health.FINE, f"{', '.join(settings.ice_servers)} answer")
+    useless = asyncio.run(useless_servers(settings))
+    if not useless:
+        return Finding("STUN and TURN", Health.FINE, f"{', '.join(settings.ice_servers)} give addresses")
+    said = "; ".join(f"{url} {why}" for url, why in useless.items())
+    refused = any("refuses" in why for why in useless.values())
+    secret = "TELEQUILT_TURN_SECRET has to be coturn's static-auth-secret (with use-auth-secret), and both clocks right"
     return Finding(
         "STUN and TURN",
         Health.SLOWER,
-        f"no address from {', '.join(silent)}; whoever needs one cannot connect",
-        "check TELEQUILT_ICE_SERVERS, TELEQUILT_ICE_USERNAME and TELEQUILT_ICE_CREDENTIAL, and that UDP gets out",
+        f"{said}; whoever needs one cannot connect",
+        secret if refused else "check TELEQUILT_ICE_SERVERS, and that UDP gets out to them",
     )
+
+
+def _ports(settings: Settings) -> Finding | None:
+    """Each peer has a socket for each address of this machine. None where any port will do."""
+    ports = settings.media_ports
+    if ports is None:
+        return None
+    families = (socket.AF_INET, socket.AF_INET6)
+    addresses = sum(one.family in families for of_one in psutil.net_if_addrs().values() for one in of_one)
+    wanted = settings.max_channels * (1 + settings.max_viewers)
+    detail = f"{len(ports)} ports, each of them on {addresses} addresses, for up to {wanted} peers"
+    if len(ports) >= wanted:
+        return Finding("UDP ports", Health.FINE, detail)
+    mend = f"TELEQUILT_UDP_PORTS={ports[0]}-{min(65535, ports[0] + wanted - 1)}, or fewer by TELEQUILT_MAX_VIEWERS"
+    return Finding("UDP ports", Health.SLOWER, f"{detail}: the last to come cannot connect", mend)
 
 
 def _data_folder(folder: Path) -> Finding:

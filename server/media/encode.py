@@ -14,6 +14,7 @@ from functools import cache
 import av
 import numpy as np
 import structlog
+from av.bitstream import BitStreamFilterContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
@@ -55,8 +56,7 @@ LEVELS = {
 "ITU-T H.264 table A-1: level times ten -> most macroblocks a frame, most macroblocks a second."
 
 CHROMA_IN_THE_MIDDLE = 1
-"""H.264's chroma_sample_loc_type of what display/colour.py makes. Players who are not told assume 0, on the left. FFmpeg's NVENC
-wrapper has no option for it."""
+"H.264's chroma_sample_loc_type of what display/colour.py makes. Players who are not told assume 0, on the left."
 PIXEL_FORMATS = {Layout.I420: "yuv420p", Layout.NV12: "nv12"}
 "FFmpeg's names."
 
@@ -170,6 +170,13 @@ def _open(codec: str, form: Form, layout: Layout) -> VideoCodecContext:
     return context
 
 
+def _located(codec: str) -> BitStreamFilterContext | None:
+    """What writes into parameter sets where chroma lies, for encoders that have no option for it, as FFmpeg's wrapper of NVENC."""
+    if codec == "libx264":
+        return None
+    return BitStreamFilterContext(f"h264_metadata=chroma_sample_loc_type={CHROMA_IN_THE_MIDDLE}", "h264")
+
+
 @cache
 def best_codec() -> str:
     """NVENC where a picture really comes out of it, x264 where not; tried once, and said either way."""
@@ -196,7 +203,7 @@ class Encoder:
     ) -> None:
         """`layout` is that of every picture to come. The stream goes on from where `before` left off, in another form."""
         self.form, self._pixel_format = form, PIXEL_FORMATS[layout]
-        self._context = _open(codec, form, layout)
+        self._context, self._located = _open(codec, form, layout), _located(codec)
         self._wanted = threading.Event()
         self._last_keyframe = float("-inf")
         self._last_pts = before._last_pts if before else -1
@@ -214,7 +221,10 @@ class Encoder:
         frame.time_base = Fraction(1, CLOCK_RATE)
         keyframe = self._keyframe_due(captured)
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
-        data = b"".join(bytes(packet) for packet in self._context.encode(frame))
+        packets = self._context.encode(frame)
+        if keyframe and self._located is not None:  # others have no parameter sets
+            packets = [told for packet in packets for told in self._located.filter(packet)]
+        data = b"".join(bytes(packet) for packet in packets)
         assert data, "the encoder holds pictures back"
         return AccessUnit(data, keyframe, frame.pts, captured)
 

@@ -15,6 +15,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from display.screen import Screen
 from pipeline.clock import Percentiles, percentiles
 from pipeline.stages import Picture
+from server.media.delay import Delay
 from server.media.encode import AccessUnit, Encoder, Form
 from server.media.rates import CLOCK_RATE, Rate, packets_of
 
@@ -71,6 +72,8 @@ class ViewerTrack(MediaStreamTrack):
         self.stream: Stream | None = None
         self.waiting = SendQueue()
         self.sent = 0
+        self.captured: float | None = None
+        "When what `recv` gave last was captured, seconds of time.monotonic()."
         self._came = asyncio.Event()
 
     def put(self, unit: AccessUnit) -> None:
@@ -87,6 +90,7 @@ class ViewerTrack(MediaStreamTrack):
             self._came.clear()
             await self._came.wait()
         self.sent += 1
+        self.captured = unit.captured
         if self.stream is not None:
             self.stream.handed_over(unit)
         packet = av.Packet(unit.data)
@@ -117,10 +121,11 @@ class StreamReport:
 class Stream:
     """One encoder and its viewers. `encode` runs in the display thread, all else in the event loop."""
 
-    def __init__(self, screen: Screen, form: Form, codec: str) -> None:
-        """`form` is that of whole pictures; where they come with less detail, they are sent in a smaller one."""
+    def __init__(self, screen: Screen, form: Form, codec: str, delay: Delay) -> None:
+        """`form` is that of whole pictures; where they come with less detail, they are sent in a smaller one. `delay`: of the
+        sound that goes with them."""
         self.screen, self.form, self._codec = screen, form, codec
-        self._sent = form
+        self._sent, self.delay = form, delay
         self._loop = asyncio.get_running_loop()
         self._encoder: Encoder | None = None
         self.viewers: set[ViewerTrack] = set()
@@ -129,7 +134,8 @@ class Stream:
         self._skipped: Counter[str] = Counter()
         self._pictures = self._keyframes = 0
         self._rate = Rate()
-        self._ages: deque[float] = deque(maxlen=AGES)
+        self._ages: deque[tuple[float, float]] = deque(maxlen=AGES)
+        "When each was handed over, and how old it was."
 
     def encode(self, picture: Picture) -> None:
         rows, width = picture.yuv.shape
@@ -155,7 +161,13 @@ class Stream:
 
     def handed_over(self, unit: AccessUnit) -> None:
         """A viewer's sender has taken `unit`."""
-        self._ages.append(self._loop.time() - unit.captured)
+        now = self._loop.time()
+        self._ages.append((now, now - unit.captured))
+
+    def age_lately(self, over: float) -> float:
+        """Seconds: the 95th percentile of the ages of pictures that were handed over during the last `over` seconds; 0 for none."""
+        since = self._loop.time() - over
+        return percentiles(age for at, age in self._ages if at > since).p95 / 1e3
 
     def record(self, put: Callable[[AccessUnit], None]) -> None:
         """Hand every access unit to `put` from now on; a keyframe is asked for to begin with. Event loop only."""
@@ -179,12 +191,13 @@ class Stream:
             keyframes=self._keyframes,
             viewers=len(self.viewers),
             skipped=dict(sum((track.waiting.skipped for track in self.viewers), Counter(self._skipped))),
-            age=percentiles(self._ages),
+            age=percentiles(age for _, age in self._ages),
         )
 
     def _fan_out(self, unit: AccessUnit, form: Form) -> None:
         self._sent = form
         self._rate.add(self._loop.time(), len(unit.data))
+        self.delay.picture(self._loop.time() - unit.captured)
         self._pictures += 1
         self._keyframes += unit.keyframe
         if form == self.form:  # a film has one size; the first whole picture after a smaller one is a keyframe
@@ -200,6 +213,7 @@ class Presenter:
     def __init__(self, form: Callable[[Screen], Form], codec: str) -> None:
         self._form, self._codec = form, codec
         self._streams: dict[Screen, Stream] = {}
+        self._delays: dict[Screen, Delay] = {}
         self._stills: dict[asyncio.Future[Picture], Screen] = {}
 
     def present(self, picture: Picture) -> None:
@@ -213,8 +227,12 @@ class Presenter:
     def stream(self, screen: Screen) -> Stream:
         """The stream of `screen`, opened if nobody watches it yet."""
         if screen not in self._streams:
-            self._streams[screen] = Stream(screen, self._form(screen), self._codec)
+            self._streams[screen] = Stream(screen, self._form(screen), self._codec, self.delay(screen))
         return self._streams[screen]
+
+    def delay(self, screen: Screen) -> Delay:
+        """Of the sound that goes with `screen`; remembered while nobody watches."""
+        return self._delays.setdefault(screen, Delay())
 
     def join(self, track: ViewerTrack, screen: Screen) -> None:
         """Let `track` have what is encoded of `screen` from now on. The session must be told to render that screen."""
@@ -248,6 +266,10 @@ class Presenter:
     def packets(self) -> float:
         """RTP packets a second that all viewers together get."""
         return sum(stream.packets * len(stream.viewers) for stream in self._streams.values())
+
+    def age_lately(self, over: float) -> float:
+        """Seconds, of the stream that is worst off: Stream.age_lately."""
+        return max((stream.age_lately(over) for stream in self._streams.values()), default=0.0)
 
     def reports(self) -> list[StreamReport]:
         return [stream.report() for stream in self._streams.values()]

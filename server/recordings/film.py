@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import BinaryIO
@@ -19,8 +20,10 @@ HELD_SECONDS = 0.5
 "How long pictures wait for sound of the same moment, which a muted caller never sends."
 SOUND_SECONDS = 0.02
 "What browsers put into a packet of Opus; only the end of the last one depends on it."
+NEAR_SECONDS, LED = 0.010, 0.01
+"Sound that was captured further than this from where its own count puts it is led there, by so much of the time that goes by."
 ASTRAY_SECONDS = 0.5
-"Sound that came this far from where its own count puts it is moved there: its clock drifted, or its sender began anew."
+"And moved there at once where it is this far: its sender began anew."
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -29,21 +32,26 @@ class FilmFailed(RuntimeError):
 
 
 class SoundClock:
-    """Where on the film a packet of sound belongs. The caller counts samples, pictures are timed by our clock.
+    """Where on the film a packet of sound belongs. The caller counts samples; when they were captured is known on the clock
+    of the pictures.
 
-    The count is trusted for its evenness, and our clock for the place.
+    The count is trusted for its evenness, and the clock for the place, to which the sound is led unheard.
     """
 
     def __init__(self, origin: float) -> None:
         self._origin = origin
         self._offset: float | None = None
-        self._last = -1
+        self._counted, self._last = 0, -1
 
-    def place(self, position: int, came: float) -> int | None:
-        """Samples from the film's begin, ever more; None before it. `position`: the caller's count; `came`: when, seconds."""
-        here = (came - self._origin) / SOUND_CLOCK
-        if self._offset is None or abs(position + self._offset - here) > ASTRAY_SECONDS / SOUND_CLOCK:
+    def place(self, position: int, captured: float) -> int | None:
+        """Samples from the film's begin, ever more; None before it. `position`: the caller's count; `captured`: seconds."""
+        here = (captured - self._origin) / SOUND_CLOCK
+        astray = 0.0 if self._offset is None else here - position - self._offset
+        if self._offset is None or abs(astray) > ASTRAY_SECONDS / SOUND_CLOCK:
             self._offset = float(here - position)
+        elif abs(astray) > NEAR_SECONDS / SOUND_CLOCK:
+            self._offset += math.copysign(LED * max(0, position - self._counted), astray)
+        self._counted = position
         at = round(position + self._offset)
         if at <= self._last:
             return None
@@ -84,9 +92,9 @@ class Film:
         packet.time_base, packet.duration = Fraction(1, CLOCK_RATE), self._frame
         self._mux(packet)
 
-    def sound(self, payload: bytes, position: int, came: float) -> None:
+    def sound(self, payload: bytes, position: int, captured: float) -> None:
         """One packet of Opus, as it came."""
-        if self._sound is None or (at := self._clock.place(position, came)) is None:
+        if self._sound is None or (at := self._clock.place(position, captured)) is None:
             return
         packet = av.Packet(payload)
         packet.stream = self._sound

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -65,7 +64,7 @@ class UnderWay:
 class _Sound:
     payload: bytes
     position: int
-    came: float
+    captured: float
 
 
 class Recording:
@@ -124,15 +123,15 @@ class Recording:
             self._taken += len(unit.data)
             self._queue.put(unit)
 
-    def hear(self, payload: bytes, position: int) -> None:
-        """The next packet of the caller's sound."""
+    def hear(self, payload: bytes, position: int, captured: float) -> None:
+        """The next packet of the caller's sound, captured by the same clock as the pictures."""
         if self._first is None or self._ending is not None or not self._has_sound:
             return
         if self.waiting + len(payload) > MOST_WAITING_BYTES:
             self._end(TOO_SLOW)
             return
         self._taken += len(payload)
-        self._queue.put(_Sound(payload, position, time.monotonic()))
+        self._queue.put(_Sound(payload, position, captured))
 
     async def finish(self, why: str) -> Facts:
         """End it, or wait for its end: the facts of what is kept. A failure that came first is the reason."""
@@ -182,7 +181,7 @@ class Recording:
             while (one := self._queue.get()) is not None:
                 if isinstance(one, _Sound):
                     assert film is not None, "sound is taken from the first picture on"
-                    film.sound(one.payload, one.position, one.came)
+                    film.sound(one.payload, one.position, one.captured)
                     self._written += len(one.payload)
                     continue
                 whose = mark_of(self.facts.avatar)

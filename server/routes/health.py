@@ -123,6 +123,10 @@ class _Live:
         for reason, count in patches.dropped.counts.items():
             strange.add_metric([reason], count)
         yield strange
+        turn = CounterMetricFamily("telequilt_turn_failures", "A TURN server gave us no address", labels=["reason"])
+        for reason, count in patches.gathering.turn_failures.items():
+            turn.add_metric([reason], count)
+        yield turn
         yield from _of_devices(self._lobby)
         yield from _of_calls(reports, self._lobby.ended if self._lobby else {})
         yield from _of_sessions(reports)

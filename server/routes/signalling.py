@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,19 +13,15 @@ from pipeline.avatars import SAMPLE
 from server.channels.entry import Accepted
 from server.channels.lobby import Lobby
 from server.problems import Problem
+from server.routes.bearer import knows_token
 from server.routes.locations import location
-from server.routes.places import seat_in
 from server.settings import Settings
-from server.webrtc import offers
+from server.webrtc import offers, relays
 from server.webrtc.peers import Peer
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 Channel = Annotated[
-    str,
-    PathParameter(
-        pattern=r"^[A-Za-z0-9_-]{1,64}(\.[0-9]{1,4})?$",
-        description="1 to 64 letters, digits, - and _; with a dot and a number: a seat of a call",
-    ),
+    str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="1 to 64 letters, digits, - and _")
 ]
 
 
@@ -34,27 +31,20 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/whip/{channel}", status_code=201)
     async def publish(
-        request: Request, channel: Channel, avatar: str | None = None, engine: str | None = None
+        request: Request, channel: Channel, avatar: str = SAMPLE, engine: str = settings.engine
     ) -> Response:
         sdp = await _body(request, SDP)
-        if place := seat_in(request, channel):
-            accepted = await place.publish(sdp, avatar=avatar, engine=engine)
-            return _created(request, accepted, settings)
-        avatar, engine = avatar or SAMPLE, engine or settings.engine
         return _created(request, await lobby_of(request).publish(channel, sdp, avatar, engine), settings)
 
     @routes.post("/whep/{channel}", status_code=201)
     async def view(
         request: Request,
         channel: Channel,
-        form: Annotated[Literal["quilt", "view", "table"], Query(alias="as")] = "quilt",
+        form: Annotated[Literal["quilt", "view"], Query(alias="as")] = "quilt",
         view: int | None = None,
-        own: Annotated[bool, Query(alias="self", description="One's own seat, in a call.")] = False,
     ) -> Response:
         sdp = await _body(request, SDP)
         shown = _screen(settings, form, view)
-        if place := seat_in(request, channel):
-            return _created(request, await place.view(sdp, shown, own), settings)
         return _created(request, await lobby_of(request).view(channel, sdp, shown), settings)
 
     @routes.patch("/whip/{channel}/{session}", status_code=204)
@@ -79,8 +69,11 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.options("/whip/{channel}")
     @routes.options("/whep/{channel}")
-    async def endpoint_options(channel: Channel) -> Response:
-        return Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "OPTIONS, POST"})
+    async def endpoint_options(request: Request, channel: Channel) -> Response:
+        """Whoever may post is told the ICE servers, which have to be known before candidates are gathered."""
+        response = Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "OPTIONS, POST"})
+        known = not settings.token or knows_token(settings, request.headers)
+        return _with_links(response, settings) if known else response
 
     @routes.options("/whip/{channel}/{session}")
     @routes.options("/whep/{channel}/{session}")
@@ -100,7 +93,7 @@ def lobby_of(request: Request) -> Lobby:
 
 def _screen(settings: Settings, form: str, view: int | None) -> Screen:
     whole = screen(settings.screen)
-    if form != "view":
+    if form == "quilt":
         if view is not None:
             raise Problem(400, "bad-parameter", "view=... goes with as=view", parameter="view")
         return whole
@@ -141,15 +134,11 @@ def _created(request: Request, admission: Accepted, settings: Settings) -> Respo
         "Accept-Patch": FRAGMENT,
     }
     response = Response(admission.answer, 201, headers, SDP)
-    for link in ice_links(settings):
-        response.headers.append("Link", link)
+    return _with_links(response, settings)
+
+
+def _with_links(response: Response, settings: Settings) -> Response:
+    """With the ICE servers (RFC 9725, section 4.6), and a credential for whoever gets this response alone."""
+    for server in relays.ice_servers(settings, time.time()):
+        response.headers.append("Link", server.link)
     return response
-
-
-def ice_links(settings: Settings) -> list[str]:
-    """The configured ICE servers as RFC 9725, section 4.6 wants them told."""
-    turn = f'; username="{settings.ice_username}"; credential="{settings.ice_credential.get_secret_value()}"'
-    return [
-        f'<{url}>; rel="ice-server"' + (f'{turn}; credential-type="password"' if url.startswith("turn") else "")
-        for url in settings.ice_servers
-    ]

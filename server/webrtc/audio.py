@@ -12,9 +12,12 @@ import av
 import structlog
 from aiortc.mediastreams import MediaStreamTrack
 
+from server.media.delay import Delay
 from server.media.rates import SOUND_CLOCK
 from server.tally import Tally
 from server.webrtc import patches
+from server.webrtc.capture import Captured, by_arrival
+from server.webrtc.voice_line import Said, VoiceLine
 
 WAITING = 10
 "Packets that may wait for a slow viewer: 200 ms of sound. The oldest goes first."
@@ -23,9 +26,10 @@ JUMP_SECONDS = 2.0
 RESTART = 16
 "So many packets in a row from before the newest are no late ones: the sender counts anew."
 EMPTY, NOT_OPUS = "empty sound packets left out", "sound packets that are not Opus left out"
+LATE = "sound packets left out that came too late, or twice"
 _RATE = SOUND_CLOCK.denominator
-Heard = Callable[[bytes, int], None]
-"Takes a packet, and where it is in the caller's sound, in samples."
+Heard = Callable[[bytes, int, float], None]
+"Takes a packet, where it is in the caller's sound, in samples, and when it was captured."
 
 
 class Timeline:
@@ -37,18 +41,18 @@ class Timeline:
         self._position = self._late = 0
 
     def place(self, source: int, number: int, timestamp: int, now: float) -> int | None:
-        """The position in samples of a packet that came at `now`; None where its place is already past.
+        """The position in samples of a packet that came at `now`; None where that cannot be told of a late one.
 
         Timestamps tell it. Where they jump (replaceTrack, a sender that starts again: another source, or numbers and
         times that begin anew) the time that went by does.
         """
         if self._last is not None:
             source_before, number_before, timestamp_before, then = self._last
+            ahead = _signed(timestamp - timestamp_before, 32)
             if source == source_before and -_signed(number - number_before, 16) >= 0 and self._late < RESTART:
                 self._late += 1
-                return None
+                return self._position + ahead if -JUMP_SECONDS * _RATE < ahead <= 0 <= self._position + ahead else None
             passed = max(1, round((now - then) * _RATE))
-            ahead = _signed(timestamp - timestamp_before, 32)
             anchored = source == source_before and self._late < RESTART and 0 < ahead < passed + JUMP_SECONDS * _RATE
             self._position += ahead if anchored else passed
         self._late = 0
@@ -65,47 +69,97 @@ def _signed(difference: int, bits: int) -> int:
 class Voice:
     """The audio relay of one caller: the sound and who listens. Event loop only."""
 
-    def __init__(self, receiver: Any, **facts: Any) -> None:
+    def __init__(self, receiver: Any, captured: Captured = by_arrival, **facts: Any) -> None:
         """Before the receiver starts: aiortc would decode what nobody needs decoded. `facts` are logged with what goes wrong."""
-        self._listeners: set[Heard] = set()
+        self._lines: dict[Delay, Line] = {}
+        self._captured = captured
         self._timeline = Timeline()
         self.left_out = Tally(structlog.get_logger(__name__), **facts)
-        self.muted = False
-        "Nothing is passed on."
-        self.hear(receiver)
-
-    def hear(self, receiver: Any) -> None:
-        """Pass on what comes there too: of a caller who comes back by another connection. Before the receiver starts."""
         patches.take_packets(receiver, self.taken)
 
     def taken(self, packet: Any, data: bytes, codec: Any) -> bool:
-        """Pass on one RTP packet. What arrives out of order is left out."""
+        """Take in one RTP packet; no keyframe is to be asked for, ever."""
         if codec.name.lower() != "opus":
             self.left_out.count(NOT_OPUS, codec=codec.name)
             return False
-        position = self._timeline.place(packet.ssrc, packet.sequence_number, packet.timestamp, time.monotonic())
+        now = time.monotonic()
+        position = self._timeline.place(packet.ssrc, packet.sequence_number, packet.timestamp, now)
+        captured = self._captured(packet.ssrc, packet.timestamp, now)
         if not data:  # a decoder takes 0 bytes for the end of the sound
             self.left_out.count(EMPTY)
-        elif position is not None and not self.muted:
-            for heard in self._listeners:
-                heard(data, position)
+        elif position is None:
+            self.left_out.count(LATE)
+        else:
+            said = Said(position, data, captured, _level(packet))
+            for line in tuple(self._lines.values()):
+                line.put(said, now)
         return False
 
     @property
     def listeners(self) -> int:
         """How many hear it, viewers and recordings."""
-        return len(self._listeners)
+        return sum(len(line.listeners) for line in self._lines.values())
 
-    def listen(self) -> VoiceTrack:
-        track = VoiceTrack(self)
-        self.join(track.put)
+    def listen(self, delay: Delay, begun: Callable[[], bool] = lambda: True) -> VoiceTrack:
+        """For one viewer of the form of `delay`; silent until `begun`: an SFU that aligns sound and picture by what comes
+        first of each keeps their distance for good."""
+        track = VoiceTrack(begun, lambda: self.leave(delay, track.put))
+        self.join(delay, track.put)
         return track
 
-    def join(self, heard: Heard) -> None:
-        self._listeners.add(heard)
+    def join(self, delay: Delay, heard: Heard) -> None:
+        """Let `heard` have every packet when the picture of its moment leaves, by `delay`."""
+        if delay not in self._lines:
+            self._lines[delay] = Line(delay, self.left_out)
+        self._lines[delay].listeners.add(heard)
 
-    def leave(self, heard: Heard) -> None:
-        self._listeners.discard(heard)
+    def leave(self, delay: Delay, heard: Heard) -> None:
+        if (line := self._lines.get(delay)) is not None:
+            line.listeners.discard(heard)
+            if not line.listeners:
+                self._lines.pop(delay).close()
+
+
+def _level(packet: Any) -> int | None:
+    told = getattr(packet.extensions, "audio_level", None)
+    return told[1] if told is not None else None
+
+
+class Line:
+    """A voice line with a clock. Its listeners see one form of the caller."""
+
+    def __init__(self, delay: Delay, left_out: Tally) -> None:
+        self.listeners: set[Heard] = set()
+        self._delay, self._left_out = delay, left_out
+        self._line = VoiceLine()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, said: Said, now: float) -> None:
+        before = self._line.late
+        self._line.put(said, now)
+        if self._line.late > before:
+            self._left_out.count(LATE)
+        self._give(now)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _give(self, now: float) -> None:
+        """Give what is ready, and look again when the next is."""
+        delay, before = self._delay.at(now, self._line.silent), self._line.late
+        for said in self._line.ready(delay, now):
+            self._delay.sound(now - said.captured)
+            for heard in tuple(self.listeners):
+                heard(said.payload, said.position, said.captured)
+        if self._line.late > before:
+            self._left_out.count(LATE, self._line.late - before)
+        self.close()
+        due = self._line.due(delay, now)
+        self._timer = asyncio.get_running_loop().call_at(due, self._again) if due is not None else None
+
+    def _again(self) -> None:
+        self._give(time.monotonic())
 
 
 class VoiceTrack(MediaStreamTrack):
@@ -113,27 +167,30 @@ class VoiceTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, begun: Callable[[], bool], leave: Callable[[], None]) -> None:
         super().__init__()
-        self._voice = voice
-        self._packets: deque[tuple[bytes, int]] = deque(maxlen=WAITING)
+        self._begun, self._leave = begun, leave
+        self._packets: deque[tuple[bytes, int, float]] = deque(maxlen=WAITING)
         self._came = asyncio.Event()
+        self.captured: float | None = None
+        "When what `recv` gave last was captured, seconds of time.monotonic()."
 
-    def put(self, payload: bytes, position: int) -> None:
+    def put(self, payload: bytes, position: int, captured: float) -> None:
         """Hear one Opus packet, `position` samples of 1/48000 s into the call; the oldest of WAITING makes room."""
-        self._packets.append((payload, position))
-        self._came.set()
+        if self._begun():
+            self._packets.append((payload, position, captured))
+            self._came.set()
 
     async def recv(self) -> Any:
         """The next packet as aiortc's sender takes it, once there is one: coded already, never a frame."""
         while not self._packets:
             self._came.clear()
             await self._came.wait()
-        payload, position = self._packets.popleft()
+        payload, position, self.captured = self._packets.popleft()
         packet = av.Packet(payload)
         packet.pts, packet.time_base = position, SOUND_CLOCK
         return packet
 
     def stop(self) -> None:
-        self._voice.leave(self.put)
+        self._leave()
         super().stop()

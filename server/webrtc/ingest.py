@@ -76,7 +76,7 @@ class Ingest:
         sequence = 0
         while True:
             try:
-                picture, arrived = await self._video.take()
+                picture, captured = await self._video.take()
             except MediaStreamError:
                 return
             try:
@@ -84,7 +84,7 @@ class Ingest:
             except Exception as error:  # one picture of a strange format ends nothing
                 self._failed.count(UNCONVERTIBLE, format=picture.format.name, error=str(error))
                 continue
-            self._offer(Frame(pixels, arrived, sequence))
+            self._offer(Frame(pixels, captured, sequence))
             sequence += 1
 
     def _ended(self, task: asyncio.Task[None]) -> None:

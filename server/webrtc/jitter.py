@@ -41,6 +41,8 @@ class Coded:
     "Something before it is missing."
     codec: Any = None
     "aiortc's RTCRtpCodecParameters."
+    captured: float = 0.0
+    "When, seconds of the clock of `arrived`; told by whoever knows the sender's clock."
 
 
 class Assembly:

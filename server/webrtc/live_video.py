@@ -1,7 +1,7 @@
 """Live video: the newest picture of a stream that comes in, decoded in a thread of its own and never waited for.
 
-Time counts from the arrival of a picture's first packet. Nothing waits without a bound in time, before the decoder or
-behind it; nobody waits for the decoder's thread.
+How late a picture is counts from the arrival of its first packet; its age, from its capture. Nothing waits without a bound
+in time, before the decoder or behind it; nobody waits for the decoder's thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -24,6 +24,7 @@ from server.webrtc import patches
 from server.webrtc.allowance import Allowance
 from server.webrtc.backlog import TOO_SLOW, Backlog, Limits
 from server.webrtc.bitstream import Header
+from server.webrtc.capture import Captured, by_arrival
 from server.webrtc.jitter import IMPATIENCE, PATIENCE, Assembly, Coded
 
 UNDECODABLE, BROKEN = "pictures cannot be decoded", "the decoder broke"
@@ -58,11 +59,18 @@ class LiveVideo(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, receiver: Any, limits: Limits, sprop: dict[int, bytes] | None = None, **facts: Any) -> None:
+    def __init__(
+        self,
+        receiver: Any,
+        limits: Limits,
+        sprop: dict[int, bytes] | None = None,
+        captured: Captured = by_arrival,
+        **facts: Any,
+    ) -> None:
         """Before the receiver starts. `sprop`: payload type -> parameter sets that stand in the SDP alone. `facts` are
         logged with what goes wrong."""
         super().__init__()
-        self._sprop = dict(sprop or {})
+        self._sprop, self._captured = dict(sprop or {}), captured
         self._event_loop = asyncio.get_running_loop()
         self._assembly, self._backlog = Assembly(), Backlog(limits)
         self._decoder = _Decoder(limits)
@@ -82,7 +90,7 @@ class LiveVideo(MediaStreamTrack):
         self._thread.start()
 
     async def take(self) -> tuple[av.VideoFrame, float]:
-        """The newest picture that was not taken yet, and when it arrived. Raises MediaStreamError once stopped, and RuntimeError
+        """The newest picture that was not taken yet, and when it was captured. Raises MediaStreamError once stopped, and RuntimeError
         where no picture will ever come."""
         while True:
             with self._work:
@@ -138,7 +146,8 @@ class LiveVideo(MediaStreamTrack):
         ask = False
         if (sets := self._sprop.pop(packet.payload_type, None)) is not None:
             self._backlog.prime(sets)
-        for picture in self._assembly.add(packet, data, codec, now, PATIENCE if resends else IMPATIENCE):
+        for whole in self._assembly.add(packet, data, codec, now, PATIENCE if resends else IMPATIENCE):
+            picture = replace(whole, captured=self._captured(packet.ssrc, whole.timestamp, whole.arrived))
             self._rate.add(now, len(picture.data))
             with self._work:
                 self._arrived += 1
@@ -168,8 +177,8 @@ class LiveVideo(MediaStreamTrack):
         except Exception as error:  # FFmpegError, and what else a decoder may do with a stranger's bytes
             self._failed.count(UNDECODABLE, codec=coded.codec.name, error=str(error))
             return
-        for picture, arrived in pictures:
-            self._show(picture, arrived)
+        for picture, captured in pictures:
+            self._show(picture, captured)
 
     def _next(self) -> tuple[Coded, Header] | None:
         with self._work:
@@ -179,12 +188,12 @@ class LiveVideo(MediaStreamTrack):
                 self._work.wait()
         return None
 
-    def _show(self, picture: av.VideoFrame, arrived: float) -> None:
+    def _show(self, picture: av.VideoFrame, captured: float) -> None:
         with self._work:
             self._decoded += 1
             self._last_decoded, self._size = time.monotonic(), (picture.width, picture.height)
             self._overtaken += self._newest is not None
-            self._newest = picture, arrived
+            self._newest = picture, captured
         self._wake()
 
     def _wake(self) -> None:
@@ -199,18 +208,18 @@ class _Decoder:
         self._limits = limits
         self._codec = ""
         self._context: av.VideoCodecContext | None = None
-        self._arrivals: dict[int, float] = {}
+        self._captures: dict[int, float] = {}
         self._count = 0
         self.failed = False
 
     def decode(self, coded: Coded, told: Header) -> list[tuple[av.VideoFrame, float]]:
-        """The pictures that `coded` completes, each with its arrival: a decoder may give them in another order."""
+        """The pictures that `coded` completes, each with its capture: a decoder may give them in another order."""
         context = self._opened(coded.codec.name)
         packet = av.Packet(coded.data)
         self._count += 1
         packet.pts, packet.time_base = self._count, Fraction(1, CLOCK_RATE)
-        self._arrivals[self._count] = coded.arrived
-        self._arrivals.pop(self._count - 32, None)  # no decoder holds back more
+        self._captures[self._count] = coded.captured
+        self._captures.pop(self._count - 32, None)  # no decoder holds back more
         try:
             pictures = context.decode(packet)
         except Exception as error:
@@ -218,7 +227,7 @@ class _Decoder:
             if told.keyframe or isinstance(error, EOFError):  # nothing that comes will mend this one
                 self._context = None
             raise
-        return [(picture, self._arrivals.get(picture.pts or 0, coded.arrived)) for picture in pictures]
+        return [(picture, self._captures.get(picture.pts or 0, coded.captured)) for picture in pictures]
 
     def _opened(self, codec: str) -> av.VideoCodecContext:
         if self._context is None or codec != self._codec:

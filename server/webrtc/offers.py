@@ -108,6 +108,12 @@ def _like(first: str, section: str) -> str:
     return section.rstrip("\r\n") + "".join(f"\r\n{line}" for line in lent) + "\r\n"
 
 
+def _without_attributes(sdp: str) -> str:
+    """`sdp` without what a header extension says of itself, `vad=on` for one (RFC 6464, section 4): aiortc 1.16 refuses the
+    whole description for it."""
+    return re.sub(r"(?m)^(a=extmap:\S+ \S+)[^\r\n]*", r"\1", sdp)
+
+
 def _only(parsed: SessionDescription, kind: str) -> MediaDescription | None:
     of_kind = [media for media in parsed.media if media.kind == kind]
     if len(of_kind) > 1:
@@ -121,7 +127,7 @@ def _codecs(media: MediaDescription) -> list[str]:
 
 def _check(sdp: str, wanted: str, accepted: tuple[str, ...]) -> Offer:
     """`wanted`: the direction that the client's video must have."""
-    original, sdp = sdp, h264.as_known(_with_transports(sdp))
+    original, sdp = sdp, _without_attributes(h264.as_known(_with_transports(sdp)))
     parsed = _parse(sdp)
     for media in parsed.media:
         if media.kind not in ("audio", "video"):

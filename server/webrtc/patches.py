@@ -7,7 +7,10 @@ instead.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import random
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -22,7 +25,7 @@ import aiortc.rtcrtpreceiver
 import aiortc.rtcrtpsender
 import structlog
 from aiortc import RTCRtpSender
-from aiortc.rtp import is_rtcp
+from aiortc.rtp import RtcpSrPacket, is_rtcp
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from server.tally import Tally
@@ -39,6 +42,11 @@ LONGEST_DATAGRAM = 1500
 MOST_UNREAD = 4096
 "Datagrams that may wait for the transport to be ready: two seconds of the largest stream."
 
+NTP_EPOCH = 2_208_988_800
+"Seconds from 1900 to 1970."
+_WALL = time.time() - time.monotonic() + NTP_EPOCH
+"Taken once: a wall clock that is set while calls go on must not part sound from picture."
+
 _CIPHERS = ("AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES128-SHA", "AES256-SHA")
 SUITES = ":".join(f"ECDHE-{kind}-{cipher}" for kind in ("ECDSA", "RSA") for cipher in _CIPHERS).encode()
 "aiortc's own for DTLS, and the same for peers whose certificates are RSA."
@@ -46,15 +54,19 @@ SUITES = ":".join(f"ECDHE-{kind}-{cipher}" for kind in ("ECDSA", "RSA") for ciph
 DIGESTS = {"sha-256": "sha256", "sha-384": "sha384", "sha-512": "sha512"}
 "Names of RFC 8122 -> hashlib's, of those that aiortc takes too."
 
-STRANGER, BAD_LENGTH, UNREAD, UNFIT, UNREADABLE = (
+STRANGER, BAD_LENGTH, UNREAD, UNFIT, UNREADABLE, FAULT = (
     "datagram of a stranger dropped",
     "empty or too long datagram dropped",
     "datagram dropped: too many are unread",
     "datagram that makes no sense dropped",
     "media packet without readable content",
+    "packet at which a handler of ours failed",
 )
 dropped = Tally(structlog.get_logger(__name__))
 "What reached our media ports and went no further, by reason; of all peers, since the server began."
+NO_PORT = "no UDP port of TELEQUILT_UDP_PORTS is free: whoever comes now cannot connect"
+gathering = Gathering()
+"Asks STUN and TURN servers, for all peers."
 
 
 @cache
@@ -156,10 +168,31 @@ def _survive_unfit_packets() -> None:
 
 def _bound_gathering() -> None:
     """aioice waits five seconds for the slowest of its servers, before every answer to a client."""
-    gathering = Gathering()
     of_stun, of_turn = aioice.ice.server_reflexive_candidate, aioice.ice.relayed_candidate
     aioice.ice.server_reflexive_candidate = partial(gathering.reflexive, of_stun)
     aioice.ice.relayed_candidate = partial(gathering.relayed, of_turn)
+
+
+def bind_within(ports: range) -> None:
+    """Let the running loop's datagram sockets that may have any port have one of `ports`: aioice has no such parameter."""
+    loop = asyncio.get_running_loop()
+    create = loop.create_datagram_endpoint
+
+    async def within(factory: Any, local_addr: Any = None, **how: Any) -> Any:
+        if local_addr is None or local_addr[1] != 0:
+            return await create(factory, local_addr=local_addr, **how)
+        first = random.randrange(len(ports))
+        for number in range(len(ports)):
+            port = ports[(first + number) % len(ports)]
+            try:
+                return await create(factory, local_addr=(local_addr[0], port), **how)
+            except OSError as failure:
+                if failure.errno != errno.EADDRINUSE:
+                    raise
+        gathering.told.count(NO_PORT, ports=f"{ports[0]}-{ports[-1]}")
+        raise OSError(errno.EADDRINUSE, NO_PORT)
+
+    loop.create_datagram_endpoint = within  # type: ignore[method-assign]
 
 
 def _take_rsa_certificates() -> None:
@@ -230,7 +263,7 @@ async def ask_consent(ice: aioice.ice.Connection, given: Callable[[], None]) -> 
 
 def tap(receiver: Any, taken: Callable[[Any], None]) -> None:
     """Show each RTP packet to `taken` before aiortc looks at it."""
-    handle = receiver._handle_rtp_packet
+    handle, taken = receiver._handle_rtp_packet, harmless(taken)
 
     async def both(packet: Any, arrival_time_ms: int) -> None:
         taken(packet)
@@ -239,13 +272,40 @@ def tap(receiver: Any, taken: Callable[[Any], None]) -> None:
     receiver._handle_rtp_packet = both
 
 
+def tap_reports(receiver: Any, reported: Callable[[int, float, int], None]) -> None:
+    """Tell `reported` of each sender report: its source (SSRC), what the sender's wall clock said, seconds since 1900, and the
+    RTP time at that moment."""
+    handle, reported = receiver._handle_rtcp_packet, harmless(reported)
+
+    async def both(packet: Any) -> None:
+        if isinstance(packet, RtcpSrPacket):
+            told = packet.sender_info
+            reported(packet.ssrc, told.ntp_timestamp / (1 << 32), told.rtp_timestamp)
+        await handle(packet)
+
+    receiver._handle_rtcp_packet = both
+
+
+def harmless(taken: Callable[..., Any]) -> Callable[..., Any]:
+    """`taken`, but what it raises is counted and told, not raised: aiortc's receive loop would go no further with a packet."""
+
+    def safe(*given: Any) -> Any:
+        try:
+            return taken(*given)
+        except Exception as error:
+            dropped.count(FAULT, error=repr(error))
+            return None
+
+    return safe
+
+
 def take_packets(receiver: Any, taken: Callable[[Any, bytes, Any], bool]) -> None:
     """Give `taken` each media packet, its payload without the codec's RTP header, and its codec; it answers whether a
     keyframe is to be asked for. Retransmissions are unpacked and lost packets asked for by then.
 
     aiortc's jitter buffer and decoder, which wait and queue without a bound in time, get nothing. Before the receiver starts.
     """
-    receiver._RTCRtpReceiver__jitter_buffer = _Diverted(receiver._RTCRtpReceiver__codecs, taken)
+    receiver._RTCRtpReceiver__jitter_buffer = _Diverted(receiver._RTCRtpReceiver__codecs, harmless(taken))
 
 
 def hold_back(receiver: Any, most: Callable[[], int | None]) -> None:
@@ -275,7 +335,7 @@ class _Diverted:
         self._codecs, self._taken = codecs, taken
 
     def add(self, packet: Any) -> tuple[bool, None]:
-        return self._taken(packet, packet._data, self._codecs[packet.payload_type]), None
+        return bool(self._taken(packet, packet._data, self._codecs[packet.payload_type])), None
 
 
 class PacedTransport:
@@ -302,3 +362,27 @@ def pace(sender: RTCRtpSender) -> None:
 def on_keyframe_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
     """Call `ask` at each PLI or FIR. aiortc would tell its own encoder, which is not used for ready packets."""
     sender._send_keyframe = ask  # type: ignore[method-assign]
+
+
+def report_captures(sender: RTCRtpSender) -> None:
+    """Let sender reports pair an RTP time with the moment that its content was captured, as its track's `captured` says, in
+    seconds of time.monotonic(). aiortc's pair it with the moment of sending, so that old pictures and fresh sound seem to
+    belong together. Before `Peer.answer`."""
+    del sender._RTCRtpSender__ntp_timestamp  # type: ignore[attr-defined]
+    sender.__class__ = _Reporting
+
+
+class _Reporting(RTCRtpSender):
+    """A sender of what its track says when it was captured. aiortc sets the attribute below right after each packet has left,
+    from the one unit that `recv` gave last, and reads it for its reports."""
+
+    _sent_ntp = 0
+
+    @property
+    def _RTCRtpSender__ntp_timestamp(self) -> int:
+        return self._sent_ntp
+
+    @_RTCRtpSender__ntp_timestamp.setter
+    def _RTCRtpSender__ntp_timestamp(self, now: int) -> None:
+        captured = getattr(self.track, "captured", None)
+        self._sent_ntp = now if captured is None else round((captured + _WALL) * (1 << 32))

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import aioice.ice
 import structlog
@@ -25,8 +24,9 @@ from aiortc.rtcicetransport import connection_kwargs
 
 from server.problems import Problem
 from server.settings import Settings
-from server.webrtc import h264, patches
+from server.webrtc import h264, opus, patches, relays
 from server.webrtc.offers import Fragment, Offer
+from server.webrtc.relays import IceServer
 
 log = structlog.get_logger(__name__)
 
@@ -38,33 +38,34 @@ CHECK_SECONDS, SILENT_SECONDS = 0.7, 3.2
 
 
 def ice_servers(settings: Settings) -> list[RTCIceServer]:
-    """Never None: aiortc would then ask a third party's STUN server."""
-    credential = settings.ice_credential.get_secret_value()
-    return [
-        RTCIceServer(url, settings.ice_username, credential) if url.startswith("turn") else RTCIceServer(url)
-        for url in settings.ice_servers
-    ]
+    """Those that this server asks itself. Never None: aiortc would then ask a third party's STUN server."""
+    asked = [] if settings.ice_for_clients_only else relays.ice_servers(settings, time.time(), "server")
+    return [_as_aiortc_has_it(one) for one in asked]
 
 
-def browsers_ice_servers(settings: Settings) -> list[dict[str, Any]]:
-    """The same as a browser's RTCPeerConnection takes them."""
-    turn = {"username": settings.ice_username, "credential": settings.ice_credential.get_secret_value()}
-    return [{"urls": url} | (turn if url.startswith("turn") else {}) for url in settings.ice_servers]
+def _as_aiortc_has_it(server: IceServer) -> RTCIceServer:
+    return RTCIceServer(server.url, server.username, server.credential) if server.relays else RTCIceServer(server.url)
 
 
-async def silent_servers(settings: Settings) -> list[str]:
-    """Those of the configured STUN and TURN servers that give no address within gathering.PATIENCE."""
+async def useless_servers(settings: Settings) -> dict[str, str]:
+    """Those of the configured STUN and TURN servers that give no address, each with why, also where only clients use them."""
     patches.tune_libraries()
-    asked = zip(settings.ice_servers, await asyncio.gather(*map(_answers, ice_servers(settings))), strict=True)
-    return [url for url, answers in asked if not answers]
+    servers = relays.ice_servers(settings, time.time(), "doctor")
+    found = zip(servers, await asyncio.gather(*map(_refusal, servers)), strict=True)
+    return {server.url: why for server, why in found if why}
 
 
-async def _answers(server: RTCIceServer) -> bool:
-    how = connection_kwargs([server])
+async def _refusal(server: IceServer) -> str:
+    """Why `server` gives no address; empty where it does, or is of a kind that aiortc does not ask."""
+    how = connection_kwargs([_as_aiortc_has_it(server)])
     connection = aioice.ice.Connection(ice_controlling=False, **how)
+    before = patches.gathering.turn_failures["refused"]
     try:
         await connection.gather_candidates()
-        return not how or any(candidate.type != "host" for candidate in connection.local_candidates)
+        wanted = "relay" if server.relays else "srflx"
+        if not how or any(candidate.type == wanted for candidate in connection.local_candidates):
+            return ""
+        return "refuses the credential" if patches.gathering.turn_failures["refused"] > before else "does not answer"
     finally:
         await connection.close()
 
@@ -104,7 +105,8 @@ class Peer:
         as `take` does."""
         with self._blaming_the_offer():
             await self.connection.setLocalDescription()
-            return h264.as_offered(self.connection.localDescription.sdp, self._original, level)
+            answer = h264.as_offered(self.connection.localDescription.sdp, self._original, level)
+            return opus.as_wanted(answer, self._original)
 
     @contextmanager
     def _blaming_the_offer(self) -> Iterator[None]:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from display.colour import Layout, converted
+from display.colour import Layout
 from display.optics import Cameras
+from display.planar import converted
 from display.quilt import compose
 from display.screen import Screen, fan_yaws
 from display.views import ViewSet

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from display.colour import Layout, converted
+from display.colour import Layout
 from display.label import mark
 from display.optics import fan
+from display.planar import converted
 from display.quilt import compose
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from display.views import ViewSet

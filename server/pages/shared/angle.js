@@ -1,7 +1,13 @@
 // The angle that is shown: pure decisions, with the time as an argument. Knows nothing of pointers or pictures.
 
-/** How long the shown angle takes to come two thirds of the way to where it is asked to be. */
+/** How long the shown angle takes to come two thirds of the way to where it is asked to be: by a hand, and by a head. */
 const EASE_MS = 110;
+const HEAD_EASE_MS = 40;
+/** After pointer, keys or tilt were used, a head does not steer for so long. */
+const HAND_HOLDS_MS = 3000;
+/** A head that takes over does so gently at first. */
+const TAKING_OVER_MS = 800;
+const TAKING_OVER_EASE_MS = 300;
 const SWAY_EASE_MS = 900;
 const SWAY_PERIOD_MS = 9000;
 const SWAY_SHARE = 0.3;
@@ -13,6 +19,9 @@ export class ShownAngle {
   #shown = 0.5;
   #last = 0;
   #swaysFrom;
+  #handUntil = -Infinity;
+  /** Since when a head steers. @type {number|null} */
+  #ledSince = null;
 
   /** @param {boolean} still true where motion that nobody asked for is unwelcome */
   constructor(still) {
@@ -20,10 +29,28 @@ export class ShownAngle {
     this.#swaysFrom = still ? Infinity : 0;
   }
 
-  /** Somebody asks for this angle. @param {number} share */
-  aim(share) {
+  /** Somebody asks for this angle, by hand at `now`. @param {number} share @param {number} [now] milliseconds */
+  aim(share, now = this.#last) {
     this.#target = Math.min(1, Math.max(0, share));
     this.#swaysFrom = Infinity;
+    this.#handUntil = now + HAND_HOLDS_MS;
+    this.#ledSince = null;
+  }
+
+  /**
+   * A head asks for this angle with so much weight (head.js). A hand wins, and so does a wish for little motion.
+   * @param {number} share @param {number} weight 0..1 @param {number} now milliseconds
+   */
+  lead(share, weight, now) {
+    if (this.still || now < this.#handUntil) return;
+    if (weight <= 0) {
+      if (this.#ledSince !== null) this.release(now);
+      this.#ledSince = null;
+      return;
+    }
+    this.#ledSince ??= now;
+    this.#swaysFrom = Infinity;
+    this.#target = Math.min(1, Math.max(0, 0.5 + (share - 0.5) * weight));
   }
 
   /** Whoever steered has left: after a rest the sway begins again. @param {number} now milliseconds */
@@ -43,9 +70,16 @@ export class ShownAngle {
     }
     const passed = Math.max(0, now - this.#last);
     this.#last = now;
-    const part = this.still ? 1 : 1 - Math.exp(-passed / (swaying ? SWAY_EASE_MS : EASE_MS));
+    const part = this.still ? 1 : 1 - Math.exp(-passed / this.#easeAt(now, swaying));
     this.#shown += (this.#target - this.#shown) * part;
     if (Math.abs(this.#target - this.#shown) < 1e-4) this.#shown = this.#target;
     return this.#shown;
+  }
+
+  #easeAt(now, swaying) {
+    if (swaying) return SWAY_EASE_MS;
+    if (this.#ledSince === null) return EASE_MS;
+    const gently = Math.max(0, 1 - (now - this.#ledSince) / TAKING_OVER_MS);
+    return HEAD_EASE_MS + (TAKING_OVER_EASE_MS - HEAD_EASE_MS) * gently;
   }
 }

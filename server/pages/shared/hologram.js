@@ -25,6 +25,8 @@ export class Hologram {
   #paintedAt = 0;
   #pending = 0;
   #upright = null;
+  /** Where the viewer's own head steers: what it asks for at a time. @type {((now: number) => {share: number, slide: number, weight: number})|null} */
+  look = null;
 
   /**
    * @param {{video: HTMLVideoElement, canvas: HTMLCanvasElement, slider: HTMLInputElement, surface: HTMLElement}} parts
@@ -124,6 +126,7 @@ export class Hologram {
   #tick(now) {
     this.#pending = requestAnimationFrame((later) => this.#tick(later));
     if (!this.#screen || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+    this.#led(now);
     const share = this.#angle.at(now);
     const fresh = this.#frames.take();
     if (!fresh && (share === this.#painted || (this.#painter.slow && now - this.#paintedAt < SLOW_PAUSE_MS))) return;
@@ -134,6 +137,15 @@ export class Hologram {
     this.#painted = share;
     this.#paintedAt = now;
     this.#tell();
+  }
+
+  /** @param {number} now */
+  #led(now) {
+    if (!this.look) return;
+    const { share, slide, weight } = this.look(now);
+    this.#angle.lead(share, weight, now);
+    const lifted = this.#angle.still ? "" : `0 ${(-100 * slide).toFixed(2)}%`;
+    if (this.#canvas.style.translate !== lifted) this.#canvas.style.translate = lifted;
   }
 
   /** The slider stands where the angle is going, so that easing never pulls it from under a finger. */

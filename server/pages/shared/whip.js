@@ -9,8 +9,17 @@ const GATHERING_LIMIT_MS = 1500;
 const SENT_HEIGHT = 480;
 const SENT_BITS_PER_SECOND = 2_500_000;
 
-/** None until the server names some. @type {RTCIceServer[]} */
-const iceServers = [];
+/** Half the hour for which the server's credentials for TURN are good. */
+const SERVERS_KEPT_MS = 30 * 60 * 1000;
+
+/** The servers last learned, for whom, and when. @type {{servers: RTCIceServer[], by: string, at: number} | null} */
+let learned = null;
+
+/**
+ * What a session may need besides its address.
+ * @typedef {{headers?: () => Record<string, string>, iceServers?: RTCIceServer[]}} Means headers: who asks, by its token;
+ * iceServers: where they are known already
+ */
 
 /** @typedef {{connection: RTCPeerConnection, address: string, stop: () => Promise<void>, abandon: () => void}} Session */
 
@@ -18,12 +27,14 @@ const iceServers = [];
  * Sends the stream's one video track, and its sound if it has any, to `path`.
  * @param {string} path e.g. "whip/my-channel?avatar=sample"
  * @param {MediaStream} stream
+ * @param {Means} [means]
  * @returns {Promise<Session>}
  */
-export async function publish(path, stream) {
-  const session = await exchange(path, (connection) => {
+export async function publish(path, stream, means = {}) {
+  const send = (connection) => {
     for (const track of stream.getTracks()) connection.addTransceiver(track, { direction: "sendonly", streams: [stream] });
-  });
+  };
+  const session = await exchange(path, send, means);
   await limitVideo(session.connection);
   return session;
 }
@@ -44,24 +55,21 @@ async function limitVideo(connection) {
  * Offers what `prepare` puts into a connection, with every candidate, and applies the answer. WHIP and WHEP do this alike.
  * @param {string} path
  * @param {(connection: RTCPeerConnection) => void} prepare
+ * @param {Means} [means]
  * @returns {Promise<Session>}
  */
-export async function exchange(path, prepare) {
-  const connection = new RTCPeerConnection({ iceServers });
+export async function exchange(path, prepare, { headers = authorization, iceServers } = {}) {
+  const connection = new RTCPeerConnection({ iceServers: iceServers ?? (await askIceServers(path, headers())) });
   try {
     prepare(connection);
     await connection.setLocalDescription();
     await gathered(connection);
     const answer = await ask(path, {
       method: "POST",
-      headers: { "Content-Type": "application/sdp" },
+      headers: { ...headers(), "Content-Type": "application/sdp" },
       body: connection.localDescription.sdp,
     });
-    const session = sessionOf(connection, answer);
-    if (learnIceServers(answer)) {
-      await session.stop(); // they count only for a connection that had them while gathering
-      return await exchange(path, prepare);
-    }
+    const session = sessionOf(connection, answer, headers);
     await connection.setRemoteDescription({ type: "answer", sdp: await answer.text() }).catch((failure) => {
       session.abandon();
       throw failure;
@@ -73,12 +81,12 @@ export async function exchange(path, prepare) {
   }
 }
 
-/** @param {RTCPeerConnection} connection @param {Response} answer @returns {Session} */
-function sessionOf(connection, answer) {
+/** @param {RTCPeerConnection} connection @param {Response} answer @param {() => Record<string, string>} headers @returns {Session} */
+function sessionOf(connection, answer, headers) {
   const address = new URL(answer.headers.get("Location") ?? "", answer.url).href;
   const hangUp = async (keepalive) => {
     connection.close();
-    await fetch(address, { method: "DELETE", headers: authorization(), keepalive }).catch(() => undefined);
+    await fetch(address, { method: "DELETE", headers: headers(), keepalive }).catch(() => undefined);
   };
   return {
     connection,
@@ -88,14 +96,27 @@ function sessionOf(connection, answer) {
   };
 }
 
-/** Takes up the servers that the answer names (RFC 9725, section 4.6). @param {Response} answer @returns {boolean} news? */
-function learnIceServers(answer) {
-  if (iceServers.length) return false;
-  for (const [, urls, rest] of (answer.headers.get("Link") ?? "").matchAll(/<([^>]+)>((?:\s*;\s*[\w-]+="[^"]*")*)/g)) {
-    const said = Object.fromEntries([...rest.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, key, value]) => [key, value]));
-    if (said.rel === "ice-server") iceServers.push({ urls, username: said.username, credential: said.credential });
+/**
+ * The servers that have to be known before anything is gathered; whoever may post is told them.
+ * @param {string} path @param {Record<string, string>} headers @returns {Promise<RTCIceServer[]>}
+ */
+async function askIceServers(path, headers) {
+  const by = headers.Authorization ?? "";
+  if (learned?.by !== by || performance.now() - learned.at > SERVERS_KEPT_MS) {
+    const answer = await ask(path, { method: "OPTIONS", headers });
+    learned = { servers: iceServersOf(answer.headers.get("Link") ?? ""), by, at: performance.now() };
   }
-  return iceServers.length > 0;
+  return learned.servers;
+}
+
+/** @param {string} links a Link header (RFC 9725, section 4.6) @returns {RTCIceServer[]} */
+export function iceServersOf(links) {
+  const servers = [];
+  for (const [, urls, rest] of links.matchAll(/<([^>]+)>((?:\s*;\s*[\w-]+="[^"]*")*)/g)) {
+    const said = Object.fromEntries([...rest.matchAll(/([\w-]+)="([^"]*)"/g)].map(([, key, value]) => [key, value]));
+    if (said.rel === "ice-server") servers.push({ urls, username: said.username, credential: said.credential });
+  }
+  return servers;
 }
 
 /** @param {RTCPeerConnection} connection */

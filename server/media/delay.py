@@ -1,0 +1,70 @@
+"""Delay: for how long sound is held back, so that it leaves with the picture of its moment. Told the time, knows no clock.
+
+What is followed is the age at which pictures of one form are sent. Sound follows slowly, so that no receiver has to skip or to
+stretch more than it can unheard; in silence it follows at once, since nobody hears a pause grow.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from statistics import median
+
+PICTURES = 25
+"Newest pictures whose median age is followed: a second's. One late picture moves nothing."
+DEAD_BAND = 0.010
+"Seconds. Ages tremble by more from picture to picture."
+NEAR, SLOWLY, FAST = 0.045, 0.010, 0.060
+"""Seconds of error up to which sound is moved by SLOWLY seconds a second, which receivers take for jitter; beyond, people see it
+(ATSC IS-191: 45 ms late), and it is moved FAST, which NetEq stretches and shrinks without a gap (benchmarks/lip_sync.py)."""
+LONGEST = 0.5
+"Seconds that sound is held back at most."
+SUDDEN = 5
+"Pictures in a row that are all older than sound by more than NEAR, or all younger: the age has jumped."
+
+
+class Delay:
+    """Of the sound that goes with one form of a caller's pictures."""
+
+    def __init__(self) -> None:
+        self._ages: deque[float] = deque(maxlen=PICTURES)
+        self._sounds: deque[float] = deque(maxlen=2 * PICTURES)
+        self.seconds: float | None = None
+        "None until a picture was sent."
+        self._at = 0.0
+
+    def picture(self, age: float) -> None:
+        """A picture is sent `age` seconds after its capture."""
+        self._ages.append(min(max(age, 0.0), LONGEST))
+        if self.seconds is None:
+            self.seconds = self._ages[0]
+
+    def sound(self, age: float) -> None:
+        """Sound is sent `age` seconds after its capture."""
+        self._sounds.append(age)
+
+    @property
+    def aim(self) -> float | None:
+        """The age of pictures: their median, or that of the newest ones where all of them are far from what is followed."""
+        if self.seconds is None:
+            return None
+        newest = list(islice(reversed(self._ages), SUDDEN))
+        jumped = len(newest) == SUDDEN and (min(newest) > self.seconds + NEAR or max(newest) < self.seconds - NEAR)
+        return median(newest if jumped else self._ages)
+
+    def at(self, now: float, silent: bool = False) -> float | None:
+        """Seconds for which what is sent next is held back, as of `now`; `silent`: it is nothing that anybody hears."""
+        aim = self.aim
+        if aim is None or self.seconds is None:
+            return None
+        passed, self._at = min(max(now - self._at, 0.0), 1.0), now
+        error = aim - self.seconds
+        if abs(error) > DEAD_BAND:
+            step = abs(error) if silent else passed * (SLOWLY if abs(error) <= NEAR else FAST)
+            self.seconds += min(step, abs(error)) * (1 if error > 0 else -1)
+        return self.seconds
+
+    @property
+    def offset(self) -> float | None:
+        """Seconds by which sound is sent later than the picture of its moment, lately; negative where earlier."""
+        return median(self._sounds) - median(self._ages) if self._sounds and self._ages else None

@@ -1,0 +1,154 @@
+"""Sound is held back for as long as pictures are old, and follows them so slowly that nobody hears it, or at once where nobody can."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.media.delay import DEAD_BAND, FAST, LONGEST, NEAR, SLOWLY, Delay
+from server.webrtc.voice_line import LATEST, PATIENCE, Said, VoiceLine
+
+
+def followed(delay: Delay, ages: list[float], begin: float = 0.0, silent: bool = False) -> list[float]:
+    """What sound is held back for with each packet while pictures come, 25 a second."""
+    held = []
+    for number, age in enumerate(ages):
+        delay.picture(age)
+        for half in (0, 1):
+            seconds = delay.at(begin + (number + half / 2) / 25, silent)
+            assert seconds is not None
+            held.append(seconds)
+    return held
+
+
+def test_it_is_not_known_before_a_picture_and_then_at_once():
+    delay = Delay()
+    assert delay.at(0.0) is None
+    delay.picture(0.15)
+    assert delay.at(0.0) == 0.15
+
+
+def test_ages_that_tremble_move_nothing():
+    held = followed(Delay(), [0.15 + 0.008 * (-1) ** number for number in range(100)])
+    assert max(held) - min(held) <= 2 * DEAD_BAND
+
+
+def test_one_late_picture_moves_nothing():
+    delay = Delay()
+    followed(delay, [0.1] * 50)
+    assert followed(delay, [0.4, 0.4, *[0.1] * 20], 2.0) == [0.1] * 44
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-0.1, 2.0), min_size=2, max_size=120))
+def test_it_never_moves_faster_than_can_go_unheard_and_never_out_of_bounds(ages):
+    held = followed(Delay(), ages)
+    assert all(0 <= one <= LONGEST for one in held)
+    assert all(abs(b - a) <= FAST / 50 + 1e-9 for a, b in pairwise(held))
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.04, 0.17), (0.17, 0.04)])
+def test_an_age_that_jumps_is_followed_within_what_people_take(before, after):
+    delay = Delay()
+    followed(delay, [before] * 50)
+    held = followed(delay, [after] * 150, 2.0)
+    seconds = lambda bar: next(n for n, one in enumerate(held) if abs(one - after) <= bar) / 50  # noqa: E731
+    assert seconds(0.090) <= 0.25 + 0.040 / FAST
+    assert seconds(NEAR) <= 0.25 + (0.130 - NEAR) / FAST
+    assert abs(held[-1] - after) <= DEAD_BAND + SLOWLY * 1.5 + 0.03
+
+
+def test_in_silence_it_follows_at_once():
+    delay = Delay()
+    followed(delay, [0.04] * 50)
+    assert followed(delay, [0.17] * 30, 2.0, silent=True)[-1] == 0.17
+
+
+def test_the_offset_is_what_sound_is_late():
+    delay = Delay()
+    assert delay.offset is None
+    for _ in range(10):
+        delay.picture(0.15)
+        delay.sound(0.17)
+    assert delay.offset == pytest.approx(0.02)
+
+
+# ---- the line ----
+
+
+def said(number: int, at: float | None = None, payload: bytes = b"abc", level: int | None = None) -> Said:
+    return Said(number * 960, payload, number * 0.02 if at is None else at, level)
+
+
+def positions(leaving: list[Said]) -> list[int]:
+    return [one.position // 960 for one in leaving]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(12)), st.floats(0.25, 0.4))
+def test_whatever_overtook_on_its_way_leaves_in_order_while_it_is_held(order, delay):
+    line = VoiceLine()
+    for number in order:
+        line.put(said(number), 0.22)
+    left = [one for step in range(60) for one in line.ready(delay, 0.22 + step * 0.01)]
+    assert positions(left) == list(range(12))
+    assert line.late == 0
+
+
+def test_each_packet_leaves_when_its_time_has_come():
+    line = VoiceLine()
+    for number in range(5):
+        line.put(said(number), number * 0.02)
+    assert line.due(0.1, 0.08) == pytest.approx(0.1)
+    assert positions(line.ready(0.1, 0.099)) == []
+    assert positions(line.ready(0.1, 0.121)) == [0, 1]
+    assert line.due(0.1, 0.121) == pytest.approx(0.14)
+
+
+def test_a_late_one_leaves_at_once_a_too_late_one_never():
+    line = VoiceLine()
+    line.put(said(0), 0.1 + LATEST - 0.01)
+    assert positions(line.ready(0.1, 0.1 + LATEST - 0.01)) == [0]
+    line.put(said(1), 0.12 + LATEST + 0.01)
+    assert line.ready(0.1, 0.12 + LATEST + 0.01) == []
+    assert line.late == 1
+
+
+def test_what_was_passed_or_comes_twice_is_left_out():
+    line = VoiceLine()
+    for number in (1, 1, 2):
+        line.put(said(number), 0.04)
+    assert positions(line.ready(0.0, 0.04)) == [1, 2]
+    line.put(said(0), 0.05)
+    assert line.ready(0.0, 0.05) == []
+    assert line.late == 2
+
+
+def test_a_delay_that_shrinks_turns_nothing_round():
+    line = VoiceLine()
+    line.put(said(0), 0.0)
+    assert positions(line.ready(0.2, 0.2)) == [0]
+    line.put(said(1), 0.2)
+    assert line.due(0.0, 0.2) == 0.2
+
+
+def test_sound_waits_for_a_picture_but_not_for_ever():
+    line = VoiceLine()
+    now, left = 0.0, []
+    for number in range(round(PATIENCE / 0.02) + 3):
+        now = number * 0.02
+        line.put(said(number), now)
+        left = line.ready(None, now)
+        assert not left or now > PATIENCE
+    assert left
+    assert left[-1].captured == pytest.approx(now)
+
+
+def test_packets_that_nobody_hears_are_known():
+    assert said(0, payload=b"x").silent
+    assert said(0, level=90).silent
+    assert not said(0, level=30).silent
+    assert not said(0).silent
