@@ -19,6 +19,8 @@ SMALLEST_TILE = 32
 
 @dataclass(frozen=True)
 class Detail:
+    """How much of a quilt is made; without arguments all of it."""
+
     scale: float = 1.0
     "Of a tile's sides."
     share: int = 1

@@ -35,7 +35,7 @@ class Ellipsoid:
     "Degrees about z."
 
     def form(self) -> tuple[Tensor, Tensor, float]:
-        """A, b, c of x'Ax + b'x + c, which is 1 on the surface."""
+        """A [3, 3], b [3] and c of x'Ax + b'x + c, which is 1 on the surface."""
         a = math.radians(self.turn)
         turn = torch.tensor([[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0], [0, 0, 1]])
         matrix = turn @ torch.diag(torch.tensor(self.radii) ** -2) @ turn.T

@@ -123,4 +123,5 @@ def _check(model: HeadModel, arch: Architecture) -> None:
 
 
 def _halved(value: Tensor) -> Tensor:
+    """Of the same shape, in half precision where it is no whole number."""
     return (value.half() if value.is_floating_point() else value).contiguous()

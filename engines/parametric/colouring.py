@@ -26,6 +26,8 @@ SPREADS = 60
 
 @dataclass(frozen=True)
 class Coloured:
+    """A head's colours, a vertex each, and the picture that they fade into."""
+
     uv: np.ndarray
     "[N, 2] float32 crop pixels."
     colours: np.ndarray
@@ -63,7 +65,7 @@ def colour(
 
 
 def continued(crop: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The crop with the person's own colours, nearest first, where there is none."""
+    """The crop [H, W, 3] uint8 with the person's own colours, nearest first, where `matte` [H, W] uint8 has nobody."""
     inside = (cv2.erode(matte, np.ones((5, 5), np.uint8)) > MATTED).astype(np.uint8)
     if not inside.any():
         return crop.copy()
@@ -115,7 +117,7 @@ def _neighbours(count: int, triangles: np.ndarray) -> csr_matrix:
 
 
 def _feathered(share: np.ndarray, links: csr_matrix) -> np.ndarray:
-    """The shares, falling off over some vertices towards those that the picture does not show."""
+    """The shares [N], falling off over some vertices towards those that the picture does not show."""
     degree = np.asarray(links.sum(1)).ravel().clip(1)
     soft = share
     for _ in range(FEATHER):
@@ -124,7 +126,7 @@ def _feathered(share: np.ndarray, links: csr_matrix) -> np.ndarray:
 
 
 def _flowed(colours: np.ndarray, known: np.ndarray, links: csr_matrix) -> np.ndarray:
-    """Unknown colours as the mean of their neighbours', again and again (a harmonic fill)."""
+    """Colours [N, 3], unknown ones (`known` [N] bool) as the mean of their neighbours', again and again (a harmonic fill)."""
     shown, reached = colours.copy(), known.copy()
     for _ in range(SPREADS):
         amount = (links @ reached.astype(float))[:, None]

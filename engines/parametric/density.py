@@ -12,8 +12,8 @@ SMALLEST_BETA = 1e-4
 def laplace(sdf: Tensor, beta: float | Tensor) -> Tensor:
     """The Laplace distribution's share inside, over beta: 1/beta deep inside, 1/(2 beta) on the surface, 0 far outside.
 
-    The thesis' slides print it with the distance's sign turned round, which would make the outside dense.
-    """
+    Of distances of any shape, alike, in the unit of beta, positive outside (VolSDF, equation 2). The thesis' slides print it with the
+    distance's sign turned round, which would make the outside dense."""
     outside = torch.exp(-sdf.abs() / beta) / 2
     return torch.where(sdf > 0, outside, 1 - outside) / beta
 

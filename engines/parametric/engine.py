@@ -44,6 +44,7 @@ class Parametric:
 
     @cached_property
     def model(self) -> HeadModel:
+        """The head model, read at the first use. Raises weights.CheckpointRejected; FileNotFoundError where it has gone since."""
         with self._loading:
             found = self._given or checkpoint.load(self._path)
         if not found.landmark_indices:

@@ -65,6 +65,7 @@ class ParametricAvatar:
     "[Z] who it is."
 
     def to_world(self, places: np.ndarray) -> np.ndarray:
+        """[N, 3] float32 world, of canonical `places` [N, 3], at rest."""
         return (self.scale * places @ self.rotation.T + self.shift).astype(np.float32)
 
 
@@ -112,6 +113,7 @@ def enrol(
 
 
 def _required(portrait: FaceObservation) -> tuple[np.ndarray, np.ndarray]:
+    """Crop [H, W, 3] uint8 and matte [H, W]. Raises PortraitRejected."""
     if portrait.crop is None or portrait.matte is None:
         raise PortraitRejected("no_picture", "the portrait came without its picture or its matte; enrol needs both")
     if not np.isfinite(portrait.landmarks).all() or not np.isfinite(portrait.pose).all():
@@ -145,6 +147,7 @@ def _coloured(
     crop: np.ndarray,
     matte: np.ndarray,
 ) -> colouring.Coloured:
+    """Of vertices [N, 3] canonical with their expression put on; `mouth` [N] bool, crop [CROP, CROP, 3], matte [CROP, CROP]."""
     from scipy.spatial import KDTree
 
     code = torch.from_numpy(posed.expression).float()[None]

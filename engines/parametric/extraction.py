@@ -41,6 +41,7 @@ class Box:
 
     @property
     def size(self) -> np.ndarray:
+        """[3] float64 canonical units: its sides."""
         return np.subtract(self.high, self.low)
 
 
@@ -91,8 +92,10 @@ def coarse_to_fine(
     device: str = "cpu",
     progress: Progress = lambda *_: None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """What `dense` gives wherever the surface is near, and values of the right sign elsewhere; where it was asked at the
-    finest level (bool, alike); and at how many points in all. `side` is BASE times a power of two, or less than that."""
+    """What `dense` gives wherever the surface is near, and values of the right sign elsewhere.
+
+    Returns [side, side, side] float32; where it was asked at the finest level, a bool alike; and at how many points in all. `side` is
+    BASE times a power of two, or less than that."""
     count = _coarsest(side)
     cells = torch.cartesian_prod(*(torch.arange(count, device=device),) * 3)
     levels = (side // count).bit_length()
@@ -128,7 +131,9 @@ def steepness(distance: Field, box: Box, device: str = "cpu", probes: int = PROB
 
 
 def largest(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """The component with most vertices, and how many the others had, the largest first."""
+    """Of a mesh of vertices [N, 3], faces [M, 3]: the component with most vertices, alike, int32.
+
+    And how many vertices each of the others had, the largest first."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -143,6 +148,7 @@ def largest(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _contour(volume: np.ndarray, band: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices [N, 3] and faces [M, 3] of where `volume` [side]^3 is 0 within `band` (alike, bool). Raises mesh.NoSurface."""
     if not volume.min() < 0 < volume.max():
         span = f"{volume.min():.3g} to {volume.max():.3g}"
         raise mesh.NoSurface(f"no surface in this field, whose distance goes from {span}")
@@ -157,15 +163,18 @@ def _contour(volume: np.ndarray, band: np.ndarray, box: Box) -> tuple[np.ndarray
 
 
 def asked(distance: Field, points: Tensor) -> Tensor:
+    """[N] distances of points [N, 3], as many at once as suit their device."""
     return torch.cat([distance(block[None])[0] for block in points.split(BLOCKS.get(points.device.type, 1 << 16))])
 
 
 def centres(cells: Tensor, count: int, box: Box) -> Tensor:
+    """[N, 3] canonical: the middles of cells [N, 3] int of a grid of `count` to each side of the box."""
     step = torch.from_numpy(box.size / count).float().to(cells.device)
     return torch.tensor(box.low, device=cells.device) + (cells.float() + 0.5) * step
 
 
 def _halved(cells: Tensor) -> Tensor:
+    """[8 N, 3]: the eight smaller cells in each of cells [N, 3]."""
     eight = torch.cartesian_prod(*(torch.arange(2, device=cells.device),) * 3)
     return (2 * cells[:, None] + eight).view(-1, 3)
 

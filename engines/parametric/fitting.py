@@ -39,7 +39,7 @@ class Fitted:
     "Mean distance of the cloud to the surface in millimetres, first order: |f| / |grad f|."
 
     def placed(self, cloud: Tensor) -> Tensor:
-        """The cloud where the head is."""
+        """The cloud [N, 3] where the head is, alike, canonical."""
         return (cloud - torch.from_numpy(self.shift)) @ torch.from_numpy(self.turn)
 
 
@@ -105,11 +105,12 @@ def identity(
 
 
 def _placed(points: Tensor, place: Tensor) -> Tensor:
-    """Points moved back by the last three numbers, then turned by the first three (a rotation vector)."""
+    """Points [..., N, 3] moved back by the last three numbers of `place` [6], then turned by the first three (a rotation vector)."""
     return (points - place[3:]) @ _turn(place[:3])
 
 
 def _turn(vector: Tensor) -> Tensor:
+    """[3, 3] of a rotation vector [3], radians; differentiable at 0 too."""
     x, y, z = vector
     zero = torch.zeros_like(x)
     skew = torch.stack([torch.stack([zero, -z, y]), torch.stack([z, zero, -x]), torch.stack([-y, x, zero])])
@@ -123,6 +124,7 @@ def distances(model: HeadModel, z: Tensor, points: Tensor, block: int = 20000) -
 
 
 def _first_order(far: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """[1, N] distances of points [1, N, 3], canonical, to first order: |f| / |grad f|."""
     with torch.enable_grad():
         points = points.detach().requires_grad_(True)
         values = far(points)

@@ -82,6 +82,7 @@ def weigh(density: Tensor, z_vals: Tensor) -> Tensor:
 
 
 def _weights(density: Tensor, steps: Tensor) -> Tensor:
+    """[B, R, S] shares of the light that steps of these lengths send, from density in each, front first."""
     stopped = steps * density
     before = torch.cat((torch.zeros_like(stopped[..., :1]), stopped[..., :-1]), -1).cumsum(-1)
     return (1 - torch.exp(-stopped)) * torch.exp(-before)

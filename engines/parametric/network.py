@@ -133,7 +133,7 @@ def features(planes: Tensor, points: Tensor) -> Tensor:  # [B, 3, C, S, S], [B, 
 
 
 def features_without_gradients(planes: Tensor, points: Tensor) -> Tensor:
-    """What `features` gives, by torch's own sampler: several times as quick."""
+    """What `features` gives of the same [B, 3, C, S, S] and [B, N, 3], by torch's own sampler: several times as quick."""
     batch, _, channels, *_ = planes.shape
     places = torch.stack([points[..., list(axes)] for axes in AXES], 1).flatten(0, 1)[:, None]  # [3B, 1, N, 2]
     found = F.grid_sample(planes.flatten(0, 1), places, padding_mode="border", align_corners=True)

@@ -28,7 +28,10 @@ FURTHEST = 0.12
 
 
 def fit(model: HeadModel, posed: Posed, landmarks: np.ndarray, cam2world: np.ndarray, matte: np.ndarray) -> Posed:
-    """`posed` with other coefficients: rays of the outline above the ears just touch the head, landmarks stay where they were."""
+    """`posed` with other coefficients: rays of the outline above the ears just touch the head, landmarks stay where they were.
+
+    Of landmarks [478, 3] in crop pixels, cam2world [4, 4], matte [H, W] uint8; unchanged where fewer than RAYS / 4 pixels of an outline
+    are seen."""
     pixels = border(matte, landmarks)
     if len(pixels) < RAYS // 4:
         return posed

@@ -145,7 +145,7 @@ def _seen(linear: _Linear, state: np.ndarray, cam2world: np.ndarray) -> tuple[np
 
 
 def _size(linear: _Linear, model: HeadModel, seen: np.ndarray) -> float:
-    """World units of a canonical one, by the distance between the middles of the eyes, turned as the head may be."""
+    """World units of a canonical one, by the distance between the middles of the eyes of `seen` [L, 3], turned as the head may be."""
     corners = [
         [model.landmark_indices.index(k) for k in (eye[0], eye[8])] for eye in (points.EYE_RIGHT, points.EYE_LEFT)
     ]
@@ -158,6 +158,7 @@ def _size(linear: _Linear, model: HeadModel, seen: np.ndarray) -> float:
 def _residual(
     linear: _Linear, state: np.ndarray, seen: np.ndarray, cam2world: np.ndarray, noise: np.ndarray, size: float
 ) -> np.ndarray:
+    """[M] in standard deviations: 2 L of pixels, L of depth, place and size, coefficients, turn. `seen` [L, 3], `noise` [L]."""
     pixels, depth, distance = _seen(linear, state, cam2world)
     wanted = (seen[:, 2] - seen[:, 2].mean()) * DEEP_GAIN
     prior = state[: linear.identities + linear.expressions]
@@ -181,6 +182,7 @@ def _slopes(
     size: float,
     base: np.ndarray,
 ) -> np.ndarray:
+    """[M, K] by forward differences from `base` [M]: how each of _residual changes with each of `state` [K]."""
     step = 1e-5
     moved = (_residual(linear, state + step * one, seen, cam2world, noise, size) for one in np.eye(len(state)))
     return np.stack([(other - base) / step for other in moved], 1)

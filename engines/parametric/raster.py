@@ -71,6 +71,7 @@ def _colour(
     owner: np.ndarray,
     out: np.ndarray,
 ) -> None:
+    """Writes `out` [H, W, 4] uint8 by who owns each pixel, `owner` [H, W]; the rest as draw has it."""
     height, width = owner.shape
     tall, wide = texture.shape[0], texture.shape[1]
     for y in range(height):
@@ -104,7 +105,7 @@ def _colour(
 
 @_jit
 def _covered(owner: np.ndarray, x: int, y: int) -> float:
-    """1 within the figure; less on its outline, by how many of the nine pixels about it the figure covers."""
+    """1 within the figure (`owner` [H, W] >= 0); less on its outline, by how many of the nine pixels about it are covered."""
     height, width = owner.shape
     if x == 0 or y == 0 or x == width - 1 or y == height - 1:
         return 1.0

@@ -54,7 +54,7 @@ class ErrorBounded:
         return torch.cat((fine, ends, z[..., chosen]), -1).sort(-1)[0]
 
     def _tightened(self, z: Tensor, sdf: Tensor, blur: Tensor, beta: float) -> Tensor:
-        """The smallest blur at which the opacity's error is still bounded by epsilon, by bisection."""
+        """The smallest blur [B, R, 1] at which the opacity's error is still bounded by epsilon, by bisection; z, sdf [B, R, S]."""
         least = torch.full_like(blur, beta)
         fine = self._error(z, sdf, least) <= self.epsilon
         low, high = least.clone(), torch.where(fine, least, blur)
@@ -65,10 +65,12 @@ class ErrorBounded:
         return high
 
     def _error(self, z: Tensor, sdf: Tensor, blur: Tensor) -> Tensor:
+        """[B, R, 1]: the largest bound along each ray."""
         bound, _ = _opacity_bound(z, sdf, blur)
         return bound.amax(-1, keepdim=True)
 
     def _more(self, field: Field, rays: Rays, z: Tensor, sdf: Tensor, blur: Tensor) -> tuple[Tensor, Tensor]:
+        """Places and distances [B, R, S + coarse], the new ones where the error is."""
         bound, through = _opacity_bound(z, sdf, blur)
         added = _inverse_cdf(z, bound * through + 1e-6, self.coarse)
         z, order = torch.cat((z, added), -1).sort(-1)
@@ -119,6 +121,7 @@ def _invented(values: Tensor, shares: Tensor) -> Tensor:  # [B, R, S], [K] -> [B
 
 
 def _along(field: Field, rays: Rays, z: Tensor) -> Tensor:
+    """[B, R, S] distances at z [B, R, S] along rays."""
     return field(rays.at(z).flatten(1, 2)).view(z.shape)
 
 

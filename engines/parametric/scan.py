@@ -70,7 +70,7 @@ def guessed(extent: float) -> str:
 
 
 def _ply(path: Path) -> np.ndarray:
-    """The vertices' places of a PLY file, text or binary, whose first element they are."""
+    """[N, 3] float64: the vertices' places of a PLY file, text or binary, whose first element they are."""
     content = path.read_bytes()
     header, mark, body = content.partition(b"end_header")
     if not content.startswith(b"ply") or not mark:

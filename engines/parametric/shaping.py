@@ -28,7 +28,9 @@ def shape(
 
 
 def gathered(vertices: np.ndarray, triangles: np.ndarray, cell: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices outside the face's box joined cell by cell (vertex clustering), and the triangles that are left."""
+    """Vertices [N, 3] outside the face's box joined cell by cell (vertex clustering), and the triangles [T, 3] that are left.
+
+    `cell` in canonical units. As float32 and int32."""
     fine = ((vertices > FACE.low) & (vertices < FACE.high)).all(1)
     place = np.floor(vertices / cell).astype(np.int64) + 512
     key = np.where(fine, (1 << 40) + np.arange(len(vertices)), place @ np.array([1 << 20, 1 << 10, 1]))
@@ -44,7 +46,7 @@ def gathered(vertices: np.ndarray, triangles: np.ndarray, cell: float) -> tuple[
 
 
 def polished(distance: Field, vertices: np.ndarray) -> np.ndarray:
-    """The vertices, each brought nearer the surface along the slope there."""
+    """The vertices [N, 3] float32, each brought nearer the surface along the slope there: POLISHED steps of Newton."""
     points = torch.from_numpy(vertices)[None]
     for _ in range(POLISHED):
         with torch.enable_grad():

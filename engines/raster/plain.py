@@ -66,7 +66,7 @@ def _one(screen: np.ndarray, faces: np.ndarray, side: int) -> tuple[np.ndarray, 
 
 
 def _samples(places: np.ndarray, side: int) -> np.ndarray:
-    """Indices of the samples between the least and the greatest of `places`, within the picture."""
+    """[n] indices of the samples between the least and the greatest of `places` [3], -1..1, within the picture."""
     first, last = np.ceil((places.min() + 1) * side / 2 - 0.5), np.floor((places.max() + 1) * side / 2 - 0.5)
     return np.arange(max(int(first), 0), min(int(last), side - 1) + 1)
 

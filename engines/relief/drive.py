@@ -126,7 +126,9 @@ def eye_share(shape: np.ndarray, neutral: np.ndarray, eye: EyePoints) -> float:
 def _set_lids(
     avatar: ReliefAvatar, eye: EyePoints, shape: np.ndarray, neutral: np.ndarray, presence: float, moves: np.ndarray
 ) -> None:
-    """Replace the lids' own movement by the share that the caller's eye is open: they slide over a still eyeball."""
+    """Replace the lids' own movement by the share that the caller's eye is open: they slide over a still eyeball.
+
+    `shape` and `neutral` [478, 3] of the caller; writes to `moves` [478, 3], crop pixels."""
     share = 1.0 - presence * (1.0 - eye_share(shape, neutral, eye))
     upper, lower = avatar.landmarks[eye.upper], avatar.landmarks[eye.lower]
     apart = lower - upper
@@ -148,6 +150,7 @@ def _gaze(shape: np.ndarray, eye: EyePoints) -> np.ndarray:
 def _move_irises(
     avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, presence: float, points: np.ndarray
 ) -> None:
+    """Writes to `points` [N, 3] of the figure, crop pixels; `shape` and `neutral` [478, 3] are the caller's."""
     looks = np.mean([_gaze(shape, eye) - _gaze(neutral, eye) for eye in EYES], axis=0)
     looks = presence * GAZE_MOST * np.tanh(looks / GAZE_MOST)
     right, down = avatar.to_crop[:2, 0], -avatar.to_crop[:2, 1]
@@ -159,7 +162,9 @@ def _move_irises(
 
 
 def _move_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, light: np.ndarray) -> None:
-    """Lower teeth and tongue follow the jaw; more light falls in as the mouth opens."""
+    """Lower teeth and tongue follow the jaw; more light falls in as the mouth opens.
+
+    `moves` [478, 3] crop pixels; writes to `points` [N, 3] and `light` [N]."""
     part = avatar.parts.mouth
     jaw = 0.5 * moves[CHIN] + 0.5 * moves[LOWER_LIP_INNER[3:8]].mean(axis=0)
     jaw[1] = max(jaw[1], 0.0)
@@ -176,7 +181,7 @@ def _move_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, lig
 
 
 def _limited(angle: np.ndarray, free: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """The angle itself up to `free`, then ever less, never beyond `most`."""
+    """The angle itself up to `free`, then ever less, never beyond `most`: three alike, [3] radians."""
     beyond = np.maximum(np.abs(angle) - free, 0.0)
     room = most - free
     return np.sign(angle) * (np.minimum(np.abs(angle), free) + room * np.tanh(beyond / room))

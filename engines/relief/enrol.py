@@ -161,6 +161,7 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
 
 
 def _required(portrait: FaceObservation) -> tuple[np.ndarray, np.ndarray]:
+    """Crop [H, W, 3] uint8 and matte [H, W]. Raises PortraitRejected."""
     if portrait.crop is None or portrait.matte is None:
         raise PortraitRejected("no_picture", "the portrait came without its picture or its matte; enrol needs both")
     if not np.isfinite(portrait.landmarks).all():
@@ -180,7 +181,7 @@ def _shut(portrait: FaceObservation) -> FaceObservation:
 
 
 def _depth_gain(before: np.ndarray, after: np.ndarray) -> float:
-    """By how much `deepened` stretched the depth between the cheeks' edge and the lips."""
+    """By how much `deepened` stretched the depth between the cheeks' edge and the lips, of landmarks [478, 3] each; 1..2."""
     lips_before, lips_after = (float(p[13, 2] - p[CHEEKS, 2].mean()) for p in (before, after))
     return float(np.clip(lips_after / min(lips_before, -1.0), 1.0, 2.0))
 
@@ -204,6 +205,7 @@ def _joined(
 
 
 def _turning(mesh: Mesh, parts: Parts, landmarks: np.ndarray, width: float) -> np.ndarray:
+    """[N] 0..1: how much of the head's turning each point follows."""
     turning = figure.still_weight(mesh.points[:, 1], landmarks, width)
     for part in (parts.face, parts.mouth, *parts.balls, *parts.irises):
         turning[part] = 1.0
@@ -224,6 +226,7 @@ def _skin(crop: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def _face(landmarks: np.ndarray, axes: mouth.Axes) -> Sheet:
+    """The skin of landmarks [478, 3] with the rims of the lips."""
     rims, rim_texture, _, rim_triangles = mouth.lip_rims(landmarks, axes)
     points = np.concatenate([landmarks, rims.reshape(-1, 3)])
     uv = np.concatenate([landmarks[:, :2], rim_texture.reshape(-1, 2)]) + texture.PAD

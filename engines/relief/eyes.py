@@ -36,7 +36,7 @@ class Eye:
 
 
 def _box(points: np.ndarray) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) in continued-crop pixels around an eye, with room for the wide-open lids."""
+    """(left, top, right, bottom) in continued-crop pixels around the points [n, 3] of an eye, with room for the wide-open lids."""
     low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
     size = high - low
     middle = (low + high) / 2 + PAD
@@ -47,7 +47,7 @@ def _box(points: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _white(patch: np.ndarray, opening: np.ndarray, from_iris: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """The patch with the iris replaced by the white of the eye and the white continued in all directions."""
+    """The patch [h, w, 3] with the iris replaced by the white of the eye and continued; `opening`, `from_iris` [h, w], `skin` [3]."""
     known = ((opening > 0.5) & (from_iris > 1.12)).astype(np.float32)
     luminance = patch.mean(axis=2)
     if known.sum() > 12:
@@ -62,7 +62,9 @@ def _white(patch: np.ndarray, opening: np.ndarray, from_iris: np.ndarray, skin: 
 
 
 def _completed_iris(patch: np.ndarray, opening: np.ndarray, from_iris: np.ndarray) -> np.ndarray:
-    """The patch with what the lids hide of the iris filled by what is seen at the same distance from its centre."""
+    """The patch [h, w, 3] with what the lids hide of the iris filled by what is seen at the same distance from its centre.
+
+    `opening` [h, w] 0..1; `from_iris` [h, w] in radii."""
     seen = (opening > 0.5) & (from_iris < 1.25)
     rings = np.clip((from_iris * 12).astype(int), 0, 15)
     profile = np.zeros((16, 3), np.float32)
@@ -114,6 +116,7 @@ def _ball(
     plane: np.ndarray,
     width: float,
 ) -> Sheet:
+    """The eyeball within `ring` [n, 3] of the lids, crop pixels; `plane` [3] gives depth = (x, y, 1) @ plane."""
     middle = ring.mean(axis=0)
     size = np.ptp(ring[:, :2], axis=0)
     stretch = np.array([1.3, max(OVERLAP, 0.30 * size[0] * 2 / max(size[1], 1.0))])
@@ -135,6 +138,7 @@ def _ball(
 def _iris(
     centre: np.ndarray, radius: float, corner: np.ndarray, at: tuple[float, float], plane: np.ndarray, width: float
 ) -> Sheet:
+    """A square about `centre` [2], crop pixels; `plane` [3] gives depth = (x, y, 1) @ plane."""
     ys, xs = np.mgrid[-1:2, -1:2]
     xy = centre + np.stack([xs.ravel(), ys.ravel()], 1) * radius * 1.24
     z = np.column_stack([xy, np.ones(len(xy))]) @ plane + IRIS_BEHIND * width

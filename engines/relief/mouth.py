@@ -123,6 +123,7 @@ def _row(
 
 
 def _tongue(axes: Axes, skin: np.ndarray, atlas: Atlas) -> Sheet:
+    """A sheet of 6 x 9 points; `skin` [3] RGB gives its light."""
     rows, columns = 6, 9
     p, q = np.linspace(-1, 1, columns)[None, :], np.linspace(0, 1, rows)[:, None]
     a = 1.75 * np.sin(p * 1.4) / np.sin(1.4) * (0.82 + 0.18 * np.sqrt(np.clip(1 - q, 0, 1)))
@@ -144,7 +145,7 @@ def _tongue(axes: Axes, skin: np.ndarray, atlas: Atlas) -> Sheet:
 
 
 def _cavity(axes: Axes, corners: np.ndarray, skin: np.ndarray, atlas: Atlas) -> tuple[Sheet, np.ndarray]:
-    """A dark bowl behind everything, and which of its points follow the jaw."""
+    """A dark bowl behind everything, and which of its points follow the jaw [49] 0..1; `corners` [2, 3], `skin` [3] RGB."""
     rows, columns = 7, 7
     p, q = np.linspace(-1, 1, columns)[None, :], np.linspace(-1, 1, rows)[:, None]
     place = axes.measure(corners)
@@ -163,7 +164,7 @@ def _cavity(axes: Axes, corners: np.ndarray, skin: np.ndarray, atlas: Atlas) -> 
 
 
 def _own_teeth(landmarks: np.ndarray, picture: np.ndarray, atlas: Atlas, axes: Axes) -> Sheet:
-    """What the portrait shows between its lips, kept as it is and continued a little behind them."""
+    """What the portrait `picture` [H, W, 3] shows between its lips (landmarks [478, 3]), continued a little behind them."""
     ring = landmarks[MOUTH_RING]
     low = np.floor(ring[:, :2].min(axis=0) - 28 + PAD).astype(int)
     high = np.ceil(ring[:, :2].max(axis=0) + 14 + PAD).astype(int)

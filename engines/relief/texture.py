@@ -60,18 +60,19 @@ def cut_out(crop: np.ndarray, matte: np.ndarray, face: np.ndarray) -> tuple[np.n
 
 
 def _blur(picture: np.ndarray) -> float:
-    """0 for a sharp picture, 1 for one so much enlarged that its outlines smear over ten pixels."""
+    """0 for a sharp picture [H, W, 3], 1 for one so much enlarged that its outlines smear over ten pixels."""
     middle = picture[100:-100, 100:-100].mean(axis=2)
     fine = float((middle - cv2.GaussianBlur(middle, (0, 0), 2)).std() / max(float(middle.std()), 1e-3))
     return float(np.clip((0.09 - fine) / 0.04, 0.0, 1.0))  # 115 px portrait: 0.054; the others: 0.096..0.36
 
 
 def _disc(size: int) -> np.ndarray:
+    """[size, size] uint8, 0 or 1."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
 
 
 def _without_crumbs(matte: np.ndarray) -> np.ndarray:
-    """The matte's largest piece alone."""
+    """The largest piece of a matte [H, W] 0..1 alone."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((matte > 0.3).astype(np.uint8))
     if count <= 1:
         return matte
@@ -80,7 +81,7 @@ def _without_crumbs(matte: np.ndarray) -> np.ndarray:
 
 
 def _settled(alpha: np.ndarray) -> np.ndarray:
-    """Alpha with a soft edge, half a pixel inside."""
+    """Alpha [H, W] 0..1 with a soft edge, half a pixel inside."""
     return np.clip(cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), 0.9) * 1.15 - 0.15, 0.0, 1.0)
 
 

@@ -72,7 +72,7 @@ def _vertices(rings: int, columns: int) -> np.ndarray:
 
 
 def _rounded(y: np.ndarray, values: tuple[float, ...]) -> np.ndarray:
-    """`values` of the outline at heights `y`, their corners rounded over 2 cm."""
+    """[N] `values` of the outline at heights `y` [N] metres, their corners rounded over 2 cm."""
     fine = np.linspace(_HEIGHTS[0] - 0.02, _HEIGHTS[-1] + 0.02, 400)
     kernel = np.hanning(19) / np.hanning(19).sum()
     padded = np.pad(np.interp(fine, _HEIGHTS, values), 9, mode="edge")
@@ -80,6 +80,7 @@ def _rounded(y: np.ndarray, values: tuple[float, ...]) -> np.ndarray:
 
 
 def _bump(angle: np.ndarray, y: np.ndarray, at: float, height: float, wide: float, tall: float) -> np.ndarray:
+    """[N] 0..1 at angles [N], radians, and heights [N], metres."""
     away = np.angle(np.exp(1j * (angle - at)))
     return np.exp(-((away / wide) ** 2) - ((y - height) / tall) ** 2)
 
@@ -118,12 +119,13 @@ def _own_uv(rings: int, columns: int) -> np.ndarray:
 
 
 def _parts(template: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which vertices are hair, and which neck and shoulders."""
+    """Which vertices of [N, 3] metres are hair, and which neck and shoulders: [N] bool each."""
     y, z = template.T[1:]
     return (y > 0.07) | ((z < -0.02) & (y > -0.06)), y < -0.11
 
 
 def _near(template: np.ndarray, place: np.ndarray, reach: float) -> np.ndarray:
+    """[N] 0..1: how near vertices [N, 3] lie to `place` [3], metres."""
     return np.exp(-((template - place) ** 2).sum(1) / reach**2)
 
 

@@ -40,10 +40,12 @@ class Embedding:
     "[K, 3] barycentric."
 
     def tensors(self) -> dict[str, Tensor]:
+        """Its arrays by their names, for a checkpoint: [K], [K, 3], [K, 3]."""
         return {name: torch.from_numpy(getattr(self, name)) for name in ("landmarks", "corners", "weights")}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Embedding:
+        """What `tensors` gave."""
         return cls(**{name: tensor.numpy() for name, tensor in tensors.items()})
 
     @property

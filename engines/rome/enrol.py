@@ -103,7 +103,7 @@ def aligned(network: Rome, portrait: FaceObservation) -> tuple[Tensor, Tensor]:
 
 
 def _about_face(image: Tensor, portrait: FaceObservation, side: int) -> Tensor:
-    """What DECA's encoder sees of the aligned portrait."""
+    """[1, 3, side, side]: what DECA's encoder sees of the aligned portrait [1, 3, S, S]."""
     points = in_picture(portrait.landmarks[crops.SIXTY_EIGHT])
     there = crops.into_aligned(points, crops.alignment(points))
     return crops.cut(image, crops.box_about(there), side)

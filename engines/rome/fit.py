@@ -59,6 +59,7 @@ class Rig:
         return np.concatenate((by_codes, np.stack(by_jaw, 2)), 2)
 
     def _with_jaw(self, shaped: np.ndarray, hinge: np.ndarray, jaw: np.ndarray) -> np.ndarray:
+        """[L, 3] metres: landmarks of the shaped head [N, 3] with its jaw turned about `hinge` [3] by an axis-angle [3]."""
         opened = rotation(jaw) - np.eye(3)
         vertices = shaped + self.jaw_shapes @ opened.ravel()
         return self._landmarks(vertices + self.jaw_weight * ((vertices - hinge) @ opened.T))
@@ -118,6 +119,7 @@ def fitted(
 
 
 def _stepped(rig: Rig, seen: np.ndarray, emphasis: np.ndarray, at: Fitted) -> Fitted:
+    """One step of Gauss and Newton towards landmarks `seen` [L, 2], each of which counts as `emphasis` [L] says."""
     points, root = rig.points(at.codes, at.jaw)
     turned = (points - root) @ at.turn.T
     scale, count = at.cam[0], len(at.codes)
@@ -148,7 +150,7 @@ def _stepped(rig: Rig, seen: np.ndarray, emphasis: np.ndarray, at: Fitted) -> Fi
 
 
 def from_rotation(rig: Rig, seen: np.ndarray, turn: np.ndarray) -> Fitted:
-    """A start: the head at rest, turned so, with the camera that shows it best (linear least squares)."""
+    """A start: the head at rest, turned by [3, 3], with the camera that shows it best on points seen [K, 2] (linear least squares)."""
     none = np.zeros(rig.moves.shape[2])
     points, root = rig.points(none, REST_JAW)
     places = ((points - root) @ turn.T + root)[:, :2] * [1, -1]

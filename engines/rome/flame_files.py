@@ -109,7 +109,7 @@ def _listed(folder: Path, *names: str) -> np.ndarray:
 
 
 def vertex_list(path: Path) -> np.ndarray:
-    """Vertex indices that a pickle lists. Raises weights.CheckpointRejected or FileNotFoundError."""
+    """[n] int64 vertices that a pickle lists. Raises weights.CheckpointRejected or FileNotFoundError."""
     listed: Any = pickled.read(path)
     try:
         chosen = np.asarray(listed).astype(np.int64, casting="safe").reshape(-1)

@@ -45,6 +45,7 @@ def bring(
 
 
 def under(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` named as of a part of the network."""
     return {f"{part}.{name}": tensor for name, tensor in tensors.items()}
 
 

@@ -17,4 +17,5 @@ def solid(soft: Tensor) -> Tensor:
 
 
 def _grown(mask: Tensor) -> Tensor:
+    """[B, 1, S, S] 0..1: larger by REACH / 2 pixels upwards and downwards."""
     return F.max_pool2d(mask, (REACH, 1), 1, (REACH // 2, 0))

@@ -70,6 +70,7 @@ class Basis(nn.Module):
     "[N, 3] metres."
 
     def __init__(self, directions: Tensor, mean: Tensor) -> None:
+        """`directions` [3 N, K] and `mean` [N, 3], metres."""
         super().__init__()
         self.register_buffer("directions", directions)
         self.register_buffer("mean", mean)

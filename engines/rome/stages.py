@@ -80,8 +80,10 @@ def _stage(
 
 
 def _picture01(network: Rome, channels: int, seed: int) -> Tensor:
+    """[1, channels, S, S] 0..1."""
     return (smooth((1, channels, network.arch.image, network.arch.image), seed) + 1) / 2
 
 
 def _encoded(network: Rome, count: int, seed: int) -> Tensor:
+    """[count, C, S, S] -1..1."""
     return smooth((count, unet.INPUTS, network.arch.image, network.arch.image), seed, 16)

@@ -58,6 +58,7 @@ def network(
 
 
 def _drawn(name: str, shape: tuple[int, ...]) -> Tensor:
+    """float32 of `shape`: what a trained tensor of this name is like in size, [out, in, ...] where it is a filter."""
     values = torch.randn(shape, generator=torch.Generator().manual_seed(crc32(name.encode())))
     if name == "unet.to_outputs.bias":
         return torch.tensor([0.0, 0.0, 0.0, 2.0])

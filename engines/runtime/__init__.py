@@ -74,7 +74,9 @@ class Run(Protocol):
     by: str
     "The runtime that really runs it, after any falling back."
 
-    def __call__(self, *inputs: Tensor, out: Tensor | None = None) -> Tensor: ...
+    def __call__(self, *inputs: Tensor, out: Tensor | None = None) -> Tensor:
+        """The stage's output, [B, ...] as its module gives it; of the shapes of its example, unless the runtime says otherwise."""
+        ...
 
 
 class Runtime(Protocol):

@@ -30,6 +30,7 @@ class Called:
         self._module = module
 
     def __call__(self, *inputs: Tensor, out: Tensor | None = None) -> Tensor:
+        """Run.__call__, of inputs of any shape [B, ...] that the module takes."""
         with torch.no_grad():
             result = self._module(*inputs)
         return result if out is None else out.copy_(result)

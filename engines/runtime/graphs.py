@@ -109,7 +109,7 @@ class Recording:
 
 
 def recorded(run: Callable[..., Tensor], example: tuple[Tensor, ...], device: torch.device) -> Recording:
-    """`run` as a CUDA graph with memory of its own."""
+    """`run` as a CUDA graph with memory of its own, for inputs of the shapes of `example`."""
     inputs = tuple(tensor.clone() for tensor in example)
     if device.type != "cuda":
         return _called(run, inputs)
@@ -173,6 +173,7 @@ class Replayed:
         self._recording, self._turn, self.by = recording, turn, by
 
     def __call__(self, *inputs: Tensor, out: Tensor | None = None) -> Tensor:
+        """Run.__call__, of inputs of exactly the recorded shapes [B, ...]."""
         fixed = self._recording.inputs
         assert [given.shape for given in inputs] == [into.shape for into in fixed], [given.shape for given in inputs]
         output = self._recording.output

@@ -17,7 +17,7 @@ class InPrecision(nn.Module):
         self.dtype = next(network.parameters()).dtype
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """float32 in, float32 out, whatever the network computes in."""
+        """float32 in, float32 out, of the shapes of the network, whatever it computes in."""
         return getattr(self.network, self.verb)(*(tensor.to(self.dtype) for tensor in inputs)).float()
 
 

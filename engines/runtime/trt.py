@@ -126,7 +126,7 @@ def built(stage: Stage, program: ExportedProgram, device: torch.device) -> bytes
 
 
 def loaded(engine: bytes, example: tuple[Tensor, ...]) -> Recording:
-    """A serialised engine with buffers for inputs like `example`. Raises BuildFailed if it is for another TensorRT or GPU."""
+    """A serialised engine with buffers for inputs of the shapes of `example`. Raises BuildFailed if it is for another TensorRT or GPU."""
     import tensorrt  # pyright: ignore[reportMissingImports]
 
     device = example[0].device

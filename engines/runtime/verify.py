@@ -83,7 +83,7 @@ def _defined(stage: Stage, eager: Runtime) -> tuple[Verdict, Tensor]:
 
 
 def compared(stage: Stage, runtime: Runtime, precision: Precision, reference: Tensor) -> Verdict:
-    """`stage` as `runtime` runs it against `reference`, what eager gives for its example in float32."""
+    """`stage` as `runtime` runs it against `reference`, what eager gives for its example in float32, of the same shape."""
     run, inputs = runtime.prepare(stage), stage.example()
     result = run(*inputs)
     least = stage.agreement.get(precision, math.inf)
@@ -111,7 +111,7 @@ def decibels(result: Tensor, reference: Tensor) -> float:
 
 
 def milliseconds(run: Run, inputs: tuple[Tensor, ...]) -> float:
-    """Of one call from start to end, the device waited for; the first has been made already."""
+    """Of one call on `inputs`, of the stage's shapes, from start to end, the device waited for; the first has been made already."""
     device, times = inputs[0].device, []
     for _ in range(REPEATS.get(device.type, 1)):
         _wait(device)

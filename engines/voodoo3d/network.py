@@ -164,7 +164,7 @@ class Voodoo3D(nn.Module):
         return self.look(Look(len(cam2world), resolution, (coarse, fine), channels), planes, cam2world, intrinsics)
 
     def look(self, look: Look, planes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
-        """A march of any kind, from the same tensors as `march`; features and depth as it gives them."""
+        """A march of any kind, from the same tensors as `march`; features [V, channels, R, R] and depth [V, 1, R, R] as it gives them."""
         seen = self._run_few(stages.march, look)(planes, cam2world, intrinsics)
         return seen[:, :-1], seen[:, -1:]
 

@@ -151,7 +151,7 @@ class FusedMarching(nn.Module):
         self.decoder, self.look, self.dtype = decoder, look, dtype
 
     def forward(self, planes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> Tensor:
-        """Marching.forward, as far as the kernels agree with it (MARCHED)."""
+        """Marching.forward, of the same shapes, as far as the kernels agree with it (MARCHED)."""
         from engines.kernels import march as kernels  # needs Triton
 
         assert planes.shape[0] == 1, planes.shape
@@ -184,9 +184,11 @@ def cameras(views: int) -> tuple[Tensor, Tensor]:
 
 
 def _picture01(shape: tuple[int, ...], seed: int) -> Tensor:
+    """`shape` [B, C, S, S], 0..1, without pixels of its own."""
     return (smooth(shape, seed) + 1) / 2
 
 
 def _planes(network: Voodoo3D) -> Tensor:
+    """[1, 3, C, P, P]."""
     side = network.arch.planes
     return 2 * smooth((3, PLANE_CHANNELS, side, side), 3, 16)[None].to(network.device)

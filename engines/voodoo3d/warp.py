@@ -136,13 +136,15 @@ def _looked_up(places: Tensor, depth: Tensor, cam2world: Tensor, intrinsics: Ten
 
 
 def _nearest(depth: Tensor) -> Tensor:
-    """The nearest depth among each pixel and its eight neighbours."""
+    """The nearest depth [V, 1, H, W] among each pixel and its eight neighbours, alike."""
     return -F.max_pool2d(-depth, 3, 1, 1)
 
 
 def _sampled(pictures: Tensor, where: Tensor, mode: str) -> Tensor:
+    """[V, C, H, W] pictures at places [V, h, w, 2], -1..1 from edge to edge -> [V, C, h, w]."""
     return F.grid_sample(pictures, where, mode=mode, padding_mode="border", align_corners=False)
 
 
 def _row(numbers: list[int], device: torch.device) -> Tensor:
+    """[n] int64."""
     return torch.tensor(numbers, dtype=torch.int64, device=device)

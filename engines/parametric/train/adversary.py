@@ -29,7 +29,7 @@ class Adversary:
         self._optimiser = torch.optim.Adam(self.discriminator.parameters(), lr=RATE, betas=BETAS)
 
     def learn(self, fake: Tensor, real: Tensor) -> dict[str, float]:
-        """One step of the discriminator; returns its loss and penalty."""
+        """One step of the discriminator on maps [B, 3, H, H] each; returns its loss and penalty (R1, arXiv 1801.04406)."""
         real = real.detach().requires_grad_(True)
         told = self.discriminator(real)
         slope = torch.autograd.grad(told.sum(), real, create_graph=True)[0]

@@ -114,6 +114,7 @@ def average() -> np.ndarray:
 
 
 def _macros(rng: np.random.Generator) -> np.ndarray:
+    """[M] shares of the whole-body targets, race by gender by age and then the build."""
     race, gender, old = rng.dirichlet([0.6, 0.6, 0.6]), rng.beta(0.5, 0.5), rng.random() ** 1.5
     muscle, weight = (_thirds(float(np.clip(rng.normal(0, 0.45), -1, 1))) for _ in range(2))
     genders, ages = np.array([1 - gender, gender]), np.array([1 - old, old])
@@ -122,10 +123,12 @@ def _macros(rng: np.random.Generator) -> np.ndarray:
 
 
 def _thirds(place: float) -> np.ndarray:
+    """[3] shares of little, middling and much; `place` -1..1."""
     return np.array([max(-place, 0), 1 - abs(place), max(place, 0)])
 
 
 def _details(rng: np.random.Generator) -> np.ndarray:
+    """[D] how far each slider of the head is moved, -1..1."""
     values, both = [], {}
     for name in _slider_files():
         if name.startswith("head-") and "scale" not in name:  # whole head shapes: of most, none
@@ -153,7 +156,7 @@ def _root() -> Path:
 
 
 def _landmarks(number: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Corners and shares of the 478 points (benchmarks/anny_landmarks.py found them), in the family's own numbers."""
+    """Corners [478, 3] and shares [478, 3] of the 478 points (benchmarks/anny_landmarks.py found them), in the family's own numbers."""
     stored = files("engines.parametric.train").joinpath("anny_landmarks.npz")
     if not stored.is_file():
         return None
@@ -164,7 +167,7 @@ def _landmarks(number: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices, and the quads of skin and eyeballs."""
+    """Vertices [N, 3], and the quads [Q, 4] of skin and eyeballs."""
     points, quads, group = [], [], ""
     for line in path.read_text().splitlines():
         kind, *rest = line.split() or [""]
@@ -210,6 +213,7 @@ def _slider(root: Path, files: tuple[str, str | None], count: int) -> np.ndarray
 
 
 def _target(path: Path, count: int) -> np.ndarray:
+    """[count, 3] decimetres: how it moves each vertex."""
     moves = np.zeros((count, 3))
     text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     rows = [line.split() for line in text.decode().splitlines() if line and not line.startswith("#")]
@@ -220,7 +224,7 @@ def _target(path: Path, count: int) -> np.ndarray:
 
 
 def _head(points: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What can be seen of the head down to the neck, the cut closed; and the vertices of the cut's border."""
+    """Triangles [T, 3] of what can be seen of the head, the cut closed; and the vertices [B] of the cut's border."""
     middle = np.concatenate([points[place] for place in EYEBALLS]).mean(0)
     near = (points - middle) * DECIMETRE
     above = near[:, 1] > -NECK + 0.1 * near[:, 2]  # the cut falls towards the back, as necks do

@@ -21,7 +21,9 @@ class Heads(Protocol):
     expressions: list[str]
 
     @property
-    def people(self) -> int: ...
+    def people(self) -> int:
+        """How many heads there are."""
+        ...
 
     def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Points and unit normals [B, face + rest, 3] float32 of the heads `who` [B] at rest, those of the face first."""
@@ -75,6 +77,7 @@ class Crowd:
 
     @property
     def people(self) -> int:
+        """How many heads there are."""
         return len(self.vertices)
 
     @cached_property
@@ -85,6 +88,7 @@ class Crowd:
         )
 
     def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Heads.surface: points and unit normals, each [B, face + rest, 3] float32."""
         spare = 2 if self.scanner.holes else 1
         places, facing = [], []
         for shares, count in ((self._face, face), (~self._face, rest)):
@@ -101,9 +105,11 @@ class Crowd:
         return p + n * noise, n
 
     def normal_maps(self, who: np.ndarray, looks: Looks) -> Tensor:
+        """Heads.normal_maps [B, 3, H, H], drawn from the meshes."""
         return of_meshes(self.vertices[who], self.normals[who], self.family.triangles, looks)
 
     def codes(self, numbers: int) -> np.ndarray:
+        """[P, numbers] float32: first_codes, since these heads are registered."""
         return first_codes(self.vertices, numbers)
 
     def landmarks(self, indices: tuple[int, ...] = points.ALL) -> np.ndarray:
@@ -115,6 +121,7 @@ class Crowd:
     def pairs(
         self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Heads.pairs [B, count, 3] twice: triangles by their area and by how far they move."""
         rows = self._moving[which]
         chosen = [np.searchsorted(row, rng.random(count) * row[-1]).clip(0, len(row) - 1) for row in rows]
         corners, share = self.family.triangles[np.concatenate(chosen)], barycentric(rng, len(who) * count)
@@ -124,10 +131,12 @@ class Crowd:
 
     @cached_property
     def _areas(self) -> np.ndarray:
+        """[T] square units, of the mean head."""
         return areas(self.vertices[: min(32, self.people)].mean(0), self.family.triangles)
 
     @cached_property
     def _face(self) -> np.ndarray:
+        """[T] bool: which triangles lie on the face."""
         return self.family.face
 
     @cached_property

@@ -115,10 +115,9 @@ def barycentric(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def capped(triangles: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The triangles with the lowest of their open borders closed by a fan, and that border's vertices.
+    """The triangles [T, 3] with the lowest of their open borders closed by a fan [F, 3], and that border's vertices [F].
 
-    The fan's middle is a new vertex, numbered len(vertices); it belongs at the mean of the border.
-    """
+    The fan's middle is a new vertex, numbered len(vertices); it belongs at the mean of the border."""
     loops = _borders(triangles)
     lowest = min((loop for loop in loops if len(loop) > 20), key=lambda loop: vertices[loop, 1].mean())
     middle = len(vertices)
@@ -127,7 +126,7 @@ def capped(triangles: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _borders(triangles: np.ndarray) -> list[list[int]]:
-    """The loops of edges that have a triangle on one side only, in the direction of that triangle."""
+    """The loops of edges of triangles [T, 3] that have one on one side only, in the direction of that triangle."""
     edges = {(int(a), int(b)) for t in triangles for a, b in zip(t, np.roll(t, -1), strict=True)}
     after = {a: b for a, b in edges if (b, a) not in edges}
     loops = []

@@ -44,9 +44,11 @@ class Samples:
 
     @property
     def people(self) -> int:
+        """How many heads there are."""
         return len(self._heads)
 
     def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Heads.surface: points and unit normals, each [B, face + rest, 3] float32."""
         rows = [
             np.concatenate([_some(self._heads[k]["face"], face, rng), _some(self._heads[k]["rest"], rest, rng)])
             for k in who
@@ -55,15 +57,17 @@ class Samples:
         return both[..., :3], both[..., 3:]
 
     def codes(self, numbers: int) -> np.ndarray | None:
+        """None instead of [P, numbers]: what has no registration starts from noise."""
         return None
 
     def normal_maps(self, who: np.ndarray, looks: Looks) -> Tensor:
+        """Raises DataRejected: [B, 3, H, H] maps need meshes."""
         raise DataRejected("samples have no normal maps: train without --adversary, or on meshes")
 
     def pairs(
         self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A head that was not seen with an expression is shown at rest instead, where nothing moves."""
+        """Heads.pairs [B, count, 3] twice. A head that was not seen with an expression is shown at rest, where nothing moves."""
         rows = []
         for k, x in zip(who, which, strict=True):
             head = self._heads[k]
@@ -107,6 +111,7 @@ def _person(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _joined(paths: list[Path]) -> np.ndarray:
+    """[n, 6] float32 of the files' first rows."""
     return np.concatenate([np.load(path, mmap_mode="r")[:TAKEN, :6].astype(np.float32) for path in paths[:SPLITS]])
 
 
@@ -129,4 +134,5 @@ def _checked(path: Path) -> dict[str, np.ndarray]:
 
 
 def _some(table: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """[count, C] rows of `table` [n, C] at random."""
     return table[rng.integers(0, len(table), count)]

@@ -121,6 +121,7 @@ class Formulas:
 
     @classmethod
     def drawn(cls, people: int, seed: int = 0, count: int = 6000) -> Formulas:
+        """So many people, and of each of them `count` points of the surface."""
         who = drawn(people, seed)
         parts = [surface(part, count, seed + k) for k, part in enumerate(who.split(8))]
         points, normals = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
@@ -128,13 +129,16 @@ class Formulas:
 
     @property
     def people(self) -> int:
+        """How many heads there are."""
         return len(self.who)
 
     def surface(self, who: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Heads.surface: points and unit normals, each [B, face + rest, 3] float32."""
         chosen = np.stack([_picked(face_of(self.points[k]), face, rest, rng) for k in who])
         return self.points[who[:, None], chosen], self.normals[who[:, None], chosen]
 
     def normal_maps(self, who: np.ndarray, looks: Looks) -> Tensor:
+        """Heads.normal_maps [B, 3, H, H], of meshes that are made of the formulas for it."""
         meshes = [extraction.surface(truth(self.who[k : k + 1]), side=64) for k in who.tolist()]
         maps = []
         for k, found in enumerate(meshes):
@@ -143,11 +147,13 @@ class Formulas:
         return torch.cat(maps)
 
     def codes(self, numbers: int) -> np.ndarray | None:
+        """None, instead of [P, numbers]: training starts from noise."""
         return None
 
     def pairs(
         self, who: np.ndarray, which: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
+        """Heads.pairs [B, count, 3] twice, three quarters of them on the face."""
         rest, _ = self.surface(who, count * 3 // 4, count - count * 3 // 4, rng)
         what = torch.eye(EXPRESSION + 1)[which, 1:]
         moved = displacement(torch.from_numpy(rest), self.who[who], what)
@@ -161,31 +167,36 @@ def face_of(points: np.ndarray) -> np.ndarray:
 
 
 def _picked(is_face: np.ndarray, face: int, rest: int, rng: np.random.Generator) -> np.ndarray:
+    """[face + rest] numbers of points at random, those on the face first; `is_face` [n] bool."""
     on, off = np.flatnonzero(is_face), np.flatnonzero(~is_face)
     return np.concatenate([rng.choice(on, face), rng.choice(off, rest)])
 
 
 def _slope(points: Tensor, who: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances [B, n] of points [B, n, 3] and their slopes [B, n, 3]."""
     points = points.detach().requires_grad_(True)
     values = distance(points, who)
     return values.detach(), torch.autograd.grad(values.sum(), points)[0]
 
 
 def _vector(like: Tensor, parts: tuple) -> Tensor:
+    """[B, 1, n] of numbers and of tensors [B] such as `like`."""
     columns = [part if isinstance(part, Tensor) else torch.full_like(like, float(part)) for part in parts]
     return torch.stack(columns, -1)[:, None]
 
 
 def _union(width: float, *parts: Tensor) -> Tensor:
+    """A smooth union of distances of one shape [...]."""
     return -width * torch.logsumexp(torch.stack([-part / width for part in parts]), 0)
 
 
 def _without(width: float, what: Tensor, taken: Tensor) -> Tensor:
-    """What is left of `what` outside of `taken`."""
+    """What is left of `what` outside of `taken`, distances [...] alike."""
     return -_union(width, -what, taken)
 
 
 def _bump(p: Tensor, like: Tensor, centre: tuple, width: float, move: tuple, amount: Tensor) -> Tensor:
+    """[B, n, 3]: how points [B, n, 3] near `centre` are moved, by `amount` [B]."""
     near = torch.exp(-(p - _vector(like, centre)).square().sum(-1) / (2 * width**2))
     return near[..., None] * _vector(like, move) * amount[:, None, None]
 

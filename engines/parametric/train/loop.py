@@ -107,6 +107,7 @@ class Trainer:
 
     @property
     def trained(self) -> Trained:
+        """The networks and codes as they are now, ready to be asked."""
         return Trained(
             self.identity.eval(),
             self.deformation.eval(),
@@ -245,6 +246,7 @@ class Trainer:
                 group["lr"] = rate * share
 
     def _descend(self, part: str, network: nn.Module, loss: Tensor) -> None:
+        """One step of each of the part's optimisers down `loss` []."""
         for optimiser in self._optimisers[part]:
             optimiser.zero_grad()
         loss.backward()
@@ -253,6 +255,7 @@ class Trainer:
             optimiser.step()
 
     def _sampled(self, who: np.ndarray) -> Sampled:
+        """Points of the heads `who` [B] for one step."""
         plan, reach = self.plan, self.identity.arch.reach
         surface, facing = (self._tensor(part) for part in self.heads.surface(who, plan.face, plan.rest, self.rng))
         near = surface[:, :: max(surface.shape[1] // plan.near, 1)][:, : plan.near]
@@ -261,6 +264,7 @@ class Trainer:
         return Sampled(surface, facing, near, far)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
+        """Of the same shape, float32 where it is of floats, on the device."""
         kept = array.astype(np.float32) if array.dtype.kind == "f" else array
         return torch.from_numpy(np.ascontiguousarray(kept)).to(self.device)
 
@@ -285,7 +289,7 @@ def shortened(plan: Plan, share: float) -> Plan:
 
 
 def _table(rows: int, numbers: int, length: float, start: np.ndarray | None = None) -> nn.Embedding:
-    """Latents, of about this length at first."""
+    """[rows, numbers] latents, of about this length at first, or `start`."""
     table = nn.Embedding(rows, numbers, sparse=True)
     nn.init.normal_(table.weight, 0, length / numbers**0.5)
     if start is not None:

@@ -49,7 +49,7 @@ class Sampled:
 
 
 def identity_terms(network: Identity, planes: Tensor, z: Tensor, seen: Sampled) -> dict[str, Tensor]:
-    """Each term of F_id's loss, unweighted, named as in Weights."""
+    """Each term [] of F_id's loss, unweighted, named as in Weights; of planes [B, 3, C, S, S] and codes z [B, Z]."""
     points = torch.cat((seen.surface, seen.near, seen.far), 1).requires_grad_(True)
     values = network.sdf(planes, points)
     slopes = gradient(values, points, again=True)
@@ -70,7 +70,7 @@ def plane_variation(planes: Tensor) -> Tensor:
 
 
 def density_variation(network: Identity, planes: Tensor, count: int = 1000) -> Tensor:
-    """Mean square of how much the field changes between random points of the cube and others beside them."""
+    """Mean square of how much the field of planes [B, 3, C, S, S] changes between `count` random points of the cube and others beside."""
     reach = network.arch.reach
     points = (torch.rand(planes.shape[0], count, 3, device=planes.device) * 2 - 1) * reach
     beside = points + 1e-3 * torch.randn_like(points)
@@ -96,4 +96,5 @@ SMOOTH = 0.2 / 250
 
 
 def total(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """[] the sum of the terms [], each by the weight of its name."""
     return torch.stack([weights[name] * term for name, term in terms.items()]).sum()

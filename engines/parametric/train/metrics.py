@@ -29,11 +29,14 @@ class Cloud:
     "[n, 3], of length one."
 
     def where(self, kept: np.ndarray) -> Cloud:
+        """Those of its points that `kept` [n] names, as bools or numbers."""
         return Cloud(self.points[kept], self.normals[kept])
 
 
 @dataclass(frozen=True)
 class Scores:
+    """How near a prediction comes to the truth."""
+
     chamfer_l1: float
     "Millimetres: the mean of both ways' mean distances to the nearest."
     completeness: float
@@ -70,6 +73,7 @@ def _counted(
     at_predicted: np.ndarray,
     area: float,
 ) -> Scores:
+    """Of distances `there` [n], `back` [m] to the nearest, and normals at both ends of each, [n, 3] and [m, 3] twice."""
     completeness, accuracy = (float(d.mean()) * MILLIMETRES for d in (there, back))
     alike = [float(np.abs((a * b).sum(1)).mean()) for a, b in ((near_truth, at_truth), (near_predicted, at_predicted))]
     f = {}
@@ -88,7 +92,9 @@ def floor(area: float, samples: int) -> float:
 
 
 def sample(vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator) -> tuple[Cloud, float]:
-    """Points spread evenly over a mesh, with its triangles' normals, and its area."""
+    """[count] points spread evenly over a mesh of vertices [N, 3], faces [M, 3], with its triangles' normals.
+
+    And its area in square units."""
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
     across = np.cross(b - a, c - a)
     size = np.linalg.norm(across, axis=1)

@@ -33,10 +33,12 @@ class Looks:
     side: int
 
     def one(self, k: int) -> Looks:
+        """The camera of picture `k` alone."""
         return Looks(self.intrinsics[k : k + 1], self.cam2world[k : k + 1], self.side)
 
     @property
     def rays(self) -> Rays:
+        """One ray through each pixel, row by row: [B, H * H, 3]."""
         return march.rays(self.intrinsics, self.cam2world, self.side)
 
 
@@ -49,6 +51,7 @@ def drawn(count: int, side: int, rng: np.random.Generator) -> Looks:
 
 
 def _pose(yaw: float, pitch: float) -> np.ndarray:
+    """[4, 4] cam2world; radians."""
     back = np.array([math.sin(yaw) * math.cos(pitch), math.sin(pitch), math.cos(yaw) * math.cos(pitch)])
     right = np.cross([0.0, 1, 0], back)
     right /= np.linalg.norm(right)
@@ -107,6 +110,7 @@ def of_network(
 
 
 def _followed(network: Identity, planes: Tensor, rays: Rays, ends: Tensor, beta: Tensor) -> Tensor:
+    """[1, R, 3] normals of rays whose samples end at `ends` [1, R, S + 1]."""
     middles = (ends[..., 1:] + ends[..., :-1]) / 2
     points = rays.at(middles).flatten(1, 2).requires_grad_(True)
     sdf = network.sdf(planes, points)

@@ -46,6 +46,7 @@ def fit(family: Family, population: np.ndarray, cloud: np.ndarray, rounds: int =
 
 
 def _rotation(vector: np.ndarray) -> np.ndarray:
+    """[3, 3] (Rodrigues' formula) of a rotation vector [3]."""
     angle = float(np.linalg.norm(vector))
     cross = np.array([[0, -vector[2], vector[1]], [vector[2], 0, -vector[0]], [-vector[1], vector[0], 0]])
     if angle < 1e-12:

@@ -52,6 +52,8 @@ class Nearness:
 
 @dataclass(frozen=True)
 class Report:
+    """What came of a distillation."""
+
     trained: Nearness
     held_out: Nearness | None
     full_picture: float
@@ -160,6 +162,8 @@ class Distillation:
             os.replace(self.out / f".{name}.part", self.out / name)
 
     def _nearness(self, basis: Basis, offsets: Tensor, read: Tensor) -> Nearness:
+        """Of `offsets` [P, N, 3] metres, to the basis with the best coefficients and with those `read` [P, K] off pictures."""
+
         def apart(made: Tensor) -> float:
             """Millimetres, over movable vertices."""
             squared = (made - offsets).square().sum(2)[:, self.full.flame.movable.cpu().bool()]

@@ -23,6 +23,8 @@ from engines.staging import onto
 
 @dataclass(frozen=True)
 class Sample:
+    """What the full model makes of one portrait."""
+
     image: Tensor
     "[3, S, S] uint8: the aligned portrait."
     offsets: Tensor
@@ -70,12 +72,14 @@ class Samples:
         return self._place(photo).is_file()
 
     def keep(self, photo: str, sample: Sample) -> None:
+        """Write `sample` for the photo with this hash: whole, or not at all."""
         part = self._place(photo).with_suffix(".part")
         parts = {"image": sample.image, "offsets": sample.offsets, "error": torch.tensor(sample.error)}
         save_file({name: part.contiguous() for name, part in parts.items()}, part)
         os.replace(part, self._place(photo))
 
     def read(self, photo: str) -> Sample:
+        """The sample of the photo with this hash, which is kept here."""
         held = load_file(self._place(photo))
         return Sample(held["image"], held["offsets"], float(held["error"]))
 
