@@ -13,6 +13,8 @@ from functools import lru_cache
 from display.screen import Screen
 from display.views import ViewSet
 
+FEWEST_VIEWS = 6
+"Of a quilt that are told apart, however many tiles share them: fewer would jump from one to the next."
 SMALLEST_TILE = 32
 "Pixels of a side below which nothing is made smaller."
 
@@ -38,15 +40,19 @@ class Detail:
     @lru_cache(maxsize=256)  # noqa: B019
     def rendered(self, screen: Screen) -> Screen:
         """The views that are rendered: each stands in the middle of those that it stands in for."""
-        tiled, yaws = self.tiled(screen), screen.yaws_degrees
-        if self.share == 1:
+        tiled, yaws, share = self.tiled(screen), screen.yaws_degrees, self.shared(screen)
+        if share == 1:
             return tiled
-        groups = [yaws[first : first + self.share] for first in range(0, len(yaws), self.share)]
+        groups = [yaws[first : first + share] for first in range(0, len(yaws), share)]
         return replace(tiled, yaws_degrees=tuple(round(sum(group) / len(group), 6) for group in groups))
+
+    def shared(self, screen: Screen) -> int:
+        """Neighbouring tiles of `screen` that show one view: fewer where it has few views."""
+        return max(1, min(self.share, screen.views // FEWEST_VIEWS))
 
     def spread(self, parts: Sequence[ViewSet], screen: Screen) -> list[ViewSet]:
         """`parts`, which hold every view that is rendered of `screen`, as parts that hold one for every tile; nothing is copied."""
-        if self.share == 1:
+        if self.shared(screen) == 1:
             return list(parts)
         return [
             ViewSet(part.images[offset : offset + 1], tile)
@@ -56,7 +62,8 @@ class Detail:
         ]
 
     def _tiles(self, view: int, screen: Screen) -> range:
-        return range(view * self.share, min((view + 1) * self.share, screen.views))
+        share = self.shared(screen)
+        return range(view * share, min((view + 1) * share, screen.views))
 
 
 FULL = Detail()

@@ -42,6 +42,8 @@ class Screen:
     "Width over height of the picture in a tile once shown; tiles may store it squeezed."
     yaws_degrees: tuple[float, ...]
     "Camera yaw of each view, leftmost (negative) first."
+    every: int = 1
+    "Of the pictures that are made, one of so many is shown."
     focus: float = 0.0
     "Tile widths by which the outermost views slide when shown (offaxis, lenticular): moves the plane of the glass in depth."
 
@@ -95,6 +97,41 @@ class Screen:
             quilt_height=height,
             yaws_degrees=yaw,
         )
+
+    def thinned(self, views: int) -> Screen:
+        """Every so-manieth view of this screen, `views` in all, in tiles of the same size: seen from the same angles, so that nothing
+        has to be rendered for it where this screen is rendered."""
+        if not 0 < views <= self.views:
+            raise UnknownScreen(f"{views} views cannot be shown: {self.name} has {self.views}")
+        if views == self.views:
+            return self
+        rows = max(rows for rows in range(1, int(views**0.5) + 1) if views % rows == 0)
+        columns = views // rows
+        return replace(
+            self,
+            name=f"{self.name}/{views}",
+            columns=columns,
+            rows=rows,
+            quilt_width=columns * self.tile_width,
+            quilt_height=rows * self.tile_height,
+            yaws_degrees=tuple(self.yaws_degrees[view] for view in nearest_views(views, self.views)),
+        )
+
+    def scaled(self, scale: float) -> Screen:
+        """This screen with tiles of `scale` times the sides, even ones; the tiling stays."""
+        if scale == 1.0:
+            return self
+        width, height = (2 * round(scale * side / 2) for side in (self.tile_width, self.tile_height))
+        return replace(
+            self,
+            name=f"{self.name}/x{scale:g}",
+            quilt_width=width * self.columns,
+            quilt_height=height * self.rows,
+        )
+
+    def slowed(self, every: int) -> Screen:
+        """This screen, of which one of `every` pictures is shown."""
+        return self if every == self.every else replace(self, name=f"{self.name}/slow{every}", every=every)
 
     def deepened(self, scale: float) -> Screen:
         """This screen with its cameras `scale` times as far apart: below 1 a head looks flatter, above 1 deeper."""

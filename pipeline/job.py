@@ -9,6 +9,7 @@ from display.detail import FULL, Detail
 
 if TYPE_CHECKING:  # names alone: what decides about jobs (flow.py) brings no torch
     from display.screen import Screen
+    from display.subsets import Subset
     from display.views import ViewSet
     from engines.contract import DrivenState, FaceObservation
     from pipeline.clock import StageClock
@@ -22,8 +23,8 @@ class FrameJob:
     frame: Frame
     "The caller's picture, [H, W, 3] uint8."
     clock: StageClock
-    screens: tuple[Screen, ...] = ()
-    "Those watched when this frame was taken up; without one only preprocess runs."
+    screens: dict[Screen, Subset] = field(default_factory=dict)
+    "Those watched when this frame was taken up, and where each has its views from; without one only preprocess runs."
     detail: Detail = FULL
     "How much of them is made."
     observation: FaceObservation | None = None
@@ -31,7 +32,7 @@ class FrameJob:
     driven: Replicated[DrivenState] | None = None
     "The avatar moved, after drive: on the device that drove it, and on its way to every renderer."
     views: dict[Screen, dict[int, Replicated[ViewSet]]] = field(default_factory=dict)
-    "After render: first view -> neighbouring views, [V, H, W, 4] each, filled in any order."
+    "After render: of each screen that is rendered, first view -> neighbouring views, [V, H, W, 4] each, filled in any order."
     quilts: list[tuple[Screen, Readback]] = field(default_factory=list)
     "After compose: [3/2 H, W] uint8 each (display/colour.py), on its way into the host's memory."
     spans: list[Span] = field(default_factory=list)
@@ -40,7 +41,12 @@ class FrameJob:
     @property
     def views_made(self) -> int:
         """Views that are rendered of this frame."""
-        return sum(self.detail.rendered(screen).views for screen in self.screens)
+        return sum(self.detail.rendered(screen).views for screen in self.rendered)
+
+    @property
+    def rendered(self) -> list[Screen]:
+        """The screens whose views are not those of another one."""
+        return [screen for screen, subset in self.screens.items() if subset.source == screen]
 
     @property
     def seen(self) -> FaceObservation:

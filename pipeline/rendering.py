@@ -33,11 +33,12 @@ class Views:
 
     def cameras(self, views: range) -> list[tuple[Screen, Cameras]]:
         """Whose cameras these are: neighbouring ones of a screen in one batch."""
-        made = [self.job.detail.rendered(screen) for screen in self.job.screens]
+        screens = self.job.rendered
+        made = [self.job.detail.rendered(screen) for screen in screens]
         bounds = pairwise(accumulate((screen.views for screen in made), initial=0))
         pieces = [
             (screen, form, max(views.start, begin) - begin, min(views.stop, end) - begin)
-            for screen, form, (begin, end) in zip(self.job.screens, made, bounds, strict=True)
+            for screen, form, (begin, end) in zip(screens, made, bounds, strict=True)
         ]
         return [(screen, neighbours(form, first, stop)) for screen, form, first, stop in pieces if first < stop]
 

@@ -15,6 +15,7 @@ from display.colour import Layout
 from display.detail import FULL, Detail
 from display.quilt import Quilt
 from display.screen import Screen
+from display.subsets import Subset, subsets
 from engines.contract import AnyEngine, Avatar, FaceObservation
 from pipeline.clock import Cost, Percentiles, StageClock, StageTimes
 from pipeline.devices.placement import Placement
@@ -99,6 +100,7 @@ class Session:
         self._flow = Flow(depth)
         self._watched: Counter[Screen] = Counter()
         self._detail = FULL
+        self._taken_up = 0
         self._times = StageTimes()
         self._newest: Frame | None = None
         self._offered = 0.0
@@ -202,10 +204,15 @@ class Session:
             with self._lock:
                 ready = self._flow.ready(self._now())
                 for job in ready:
-                    job.screens, job.detail = tuple(self._watched), self._detail
-                    job.views = {screen: {} for screen in job.screens}
+                    job.screens, job.detail = self._due(), self._detail
+                    job.views = {screen: {} for screen in job.rendered}
             for job in ready:
                 self._executor.submit(self._stages.steps(job), partial(self._settle, job))
+
+    def _due(self) -> dict[Screen, Subset]:
+        """What is to be shown of the frame that is taken up now."""
+        self._taken_up += 1
+        return subsets([screen for screen in self._watched if self._taken_up % screen.every == 0])
 
     def _settle(self, job: FrameJob, failure: Failure | None) -> None:
         gone = None

@@ -24,6 +24,7 @@ from display.colour import Layout
 from display.label import mark
 from display.quilt import Quilt, compose
 from display.screen import Screen
+from display.subsets import picked
 from engines.contract import AnyEngine, Avatar, FaceObservation
 from pipeline.devices.placement import Placement
 from pipeline.devices.timing import Span, instant
@@ -102,9 +103,14 @@ class Stages:
     # render: rendering.render, once for all who render
 
     def compose(self, job: FrameJob) -> None:
-        for screen in job.screens:
-            rendered = [part.on(self.placement.compose) for part in job.views[screen].values()]
-            views, tiled = job.detail.spread(rendered, screen), job.detail.tiled(screen)
+        rendered = {
+            screen: job.detail.spread([part.on(self.placement.compose) for part in job.views[screen].values()], screen)
+            for screen in job.rendered
+        }
+        for screen, subset in job.screens.items():
+            views, tiled = rendered[subset.source], job.detail.tiled(screen)
+            if subset.source != screen:
+                views = picked(views, subset.views, tiled.tile_width, tiled.tile_height)
             its_mark = mark(tiled, str(views[0].images.device)) if self.marked else None
             # converted where the views are, so that 1.5 bytes a pixel are copied and not 4
             if self.composed is None:

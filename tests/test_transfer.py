@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from display.screen import Screen, fan_yaws
+from display.subsets import subsets
 from engines.options import EngineOptions
 from engines.shared_volume import Sampling
 from engines.voodoo3d import synthetic
@@ -182,7 +183,9 @@ def test_a_whole_frame_asks_no_tensor_for_its_values():
     target = Screen("two", 2, 1, 320, 160, 1.0, fan_yaws(2))
     avatar, pictures, mode = engine.enrol(still_face()), list[Picture](), Asking()
     stages = Stages(engine, avatar, StillObserver(), preset("cpu"), pictures.append, lambda: 0.0)
-    job = FrameJob(Frame(np.zeros((4, 4, 3), np.uint8), 0.0), StageClock(0.0), screens=(target,), views={target: {}})
+    job = FrameJob(
+        Frame(np.zeros((4, 4, 3), np.uint8), 0.0), StageClock(0.0), screens=subsets([target]), views={target: {}}
+    )
     with mode:
         Inline().submit(stages.steps(job), lambda failure: None)
     assert len(pictures) == 1

@@ -19,6 +19,7 @@ from av.container import OutputContainer
 from display import offaxis
 from display.optics import Cameras, fan
 from display.screen import PRODUCT, Screen, nearest_views, screen
+from display.subsets import subsets
 from display.tiling import OFF_AXIS
 from display.views import ViewSet
 from engines import catalogue
@@ -133,7 +134,7 @@ def render(
         seen = OffAxis(engine, target, film) if film.views > 1 else engine
         stages = Stages(seen, avatar, observer, preset("cpu"), write, time.monotonic, marked)
         for frame in clips.frames(driver):
-            job = FrameJob(frame, StageClock(frame.captured), screens=(film,), views={film: {}})
+            job = FrameJob(frame, StageClock(frame.captured), screens=subsets([film]), views={film: {}})
             executor.submit(stages.steps(job), _raise)
             done += 1
             unseen += job.seen.confidence == 0
