@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,15 +18,19 @@ from starlette.types import Scope
 from display import bridge_wire, lenticular
 from display.screen import screen
 from server import problems, workers
+from server.calls.conference import Conference, Part
+from server.calls.directory import Calls
+from server.calls.tokens import Tokens
 from server.channels.lobby import Lobby
 from server.channels.services import Services, open_services
 from server.displays.attached import Attached
 from server.media.encode import best_codec
 from server.recordings.archive import Archive
-from server.routes import filming, health, puppet, signalling, uploads
+from server.routes import calls, filming, health, puppet, signalling, uploads
 from server.routes.access import Access
+from server.routes.quotas import Quotas
 from server.settings import Settings
-from server.webrtc import patches
+from server.webrtc import patches, relays
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -49,6 +54,9 @@ VIEWER_HEADERS = PAGE_HEADERS | {
     "Content-Security-Policy": CONTENT.replace("connect-src 'self'", f"connect-src 'self' {bridge_wire.ADDRESS}")
 }
 
+PARTS: tuple[Callable[[Conference], Part], ...] = ()
+"What each call has besides its seats (server/calls/conference.py)."
+
 
 def create_app(
     settings: Settings, services: Callable[[Settings], Services] = open_services, attached: Attached | None = None
@@ -66,6 +74,8 @@ def create_app(
         finally:
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
+            if app.state.calls is not None:
+                await app.state.calls.close()
             try:
                 if app.state.lobby is not None:
                     await app.state.lobby.close()
@@ -75,11 +85,13 @@ def create_app(
 
     # FastAPI's own documentation pages load scripts from a CDN
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    app.state.services = app.state.lobby = app.state.failure = None
+    app.state.services = app.state.lobby = app.state.calls = app.state.failure = None
+    app.state.settings, app.state.quotas = settings, Quotas()
     app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None)
     app.add_middleware(Access, settings=settings)
     problems.install(app)
     app.include_router(signalling.router(settings))
+    app.include_router(calls.router(settings))
     app.include_router(uploads.router(settings))
     app.include_router(health.router(settings))
     app.include_router(filming.router(settings))
@@ -100,12 +112,20 @@ async def _warm_up(
         await _to_its_end(services.warm_up, settings.engine)
         lobby = Lobby(settings, services, codec, app.state.archive, attached)
         lobby.form(screen(settings.screen))
+        key = settings.call_key.get_secret_value() if settings.call_key is not None else None
+        tokens = Tokens(settings.data_dir, key)
     except Exception as failure:  # the operator reads it at /readyz instead of meeting a dead process
         app.state.failure = f"{type(failure).__name__}: {failure}"
         log.exception("warming up failed")
         return
+    app.state.calls = Calls(settings, lobby, tokens, _ice_servers(settings), PARTS)
     app.state.lobby = lobby
     log.info("ready", engine=settings.engine, screen=settings.screen, codec=codec)
+
+
+def _ice_servers(settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
+    """For a seat, with credentials of its own; nothing in them tells which one."""
+    return lambda seat: [one.told() for one in relays.ice_servers(settings, time.time())]
 
 
 async def _to_its_end(work: Callable[..., T], *given: Any) -> T:
@@ -128,6 +148,10 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def caller_page() -> FileResponse:
         return FileResponse(PAGES / "caller" / "caller.html", headers=PAGE_HEADERS)
+
+    @app.get("/call/{call}", include_in_schema=False)
+    async def call_page(call: str) -> FileResponse:
+        return FileResponse(PAGES / "call" / "call.html", headers=PAGE_HEADERS)
 
     @app.get("/view/{channel}", include_in_schema=False)
     async def viewer_page(channel: signalling.Channel) -> FileResponse:

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from server.settings import is_loopback
 from server.tally import Tally
@@ -43,6 +44,10 @@ TOO_MANY, NO_REQUEST, NO_FILES = (
 TOLD_EVERY = 1.0
 "Seconds between two lines about the same thing."
 NO_ROOM = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+PING_SECONDS, PONG_SECONDS = 5.0, 7.0
+"Each WebSocket is asked so often whether it is there, and is gone where it has not answered for so long."
+MOST_OF_A_MESSAGE = 64 * 1024
+"Bytes. What is told who sends too much is decided by who reads it (server/calls/talk.py)."
 LAST_SECONDS = 5
 "How long downloads that are under way may still take when the server is asked to end."
 
@@ -123,6 +128,7 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._upgraded = False
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         address = self.client[0] if self.client else ""
@@ -163,9 +169,17 @@ class Protocol(H11Protocol):
         self._told.count(NO_REQUEST, address=self._held.address)
         super().send_400_response(msg)
 
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        """From here on it is a socket: it keeps its place in the table, and has no request to be waited for."""
+        self._upgraded = True
+        super().handle_websocket_upgrade(event)
+        socket = self.transport.get_protocol()
+        assert isinstance(socket, Socket)
+        socket.let_go = lambda: self.table.leave(self._held)
+
     def _look(self) -> None:
         """Begin or end the time within which a request has to come."""
-        waiting = self.cycle is None or self.cycle.response_complete
+        waiting = not self._upgraded and (self.cycle is None or self.cycle.response_complete)
         self.table.waits(self._held, waiting)
         if waiting and self._deadline is None:
             self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
@@ -177,6 +191,16 @@ class Protocol(H11Protocol):
         """Anybody may ask for a WebSocket; there are none, and nothing to tell."""
 
 
+class Socket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which gives its place in the table free when it is gone."""
+
+    let_go: Callable[[], None] = staticmethod(lambda: None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.let_go()
+        super().connection_lost(exc)
+
+
 def config(app: Any, host: str, port: int) -> uvicorn.Config:
     """How uvicorn serves `app`."""
     files = _files()
@@ -185,7 +209,11 @@ def config(app: Any, host: str, port: int) -> uvicorn.Config:
         host,
         port,
         http=type("Bounded", (Protocol,), {"table": Table(min(MOST, files // 3))}),
-        ws="none",
+        ws=Socket,
+        ws_max_size=MOST_OF_A_MESSAGE,
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
+        ws_per_message_deflate=False,  # messages of a hundred bytes: the window would cost more than it saves
         backlog=min(BACKLOG, files // 8),
         log_config=None,
         access_log=False,

@@ -32,15 +32,17 @@ class Problem(Exception):
         super().__init__(detail)
         self.status, self.kind, self.detail, self.headers, self.members = status, kind, detail, headers or {}, members
 
-    def response(self) -> JSONResponse:
-        body: dict[str, Any] = {
+    def body(self) -> dict[str, Any]:
+        return {
             "type": f"urn:telequilt:problem:{self.kind}",
             "title": _title(self.kind),
             "status": self.status,
             "detail": self.detail,
             **self.members,
         }
-        return JSONResponse(body, self.status, self.headers, media_type=MEDIA_TYPE)
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body(), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 _ABBREVIATIONS = {"sdp": "SDP", "ice": "ICE", "etag": "ETag", "rtcp": "RTCP"}

@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="0 takes a free one.")
     token: SecretStr | None = Field(default=None, description="What clients send as 'Authorization: Bearer ...'.")
     token_file: Path | None = Field(default=None, description="A file that holds the token, in its place.")
+    call_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="What tokens of calls are signed with, 32 bytes and more; one is made and kept in data_dir if unset.",
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Web origins besides our own pages that may call us, e.g. https://services.example."
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 from aiortc import RTCRtpTransceiver
 
 from display.screen import Screen
@@ -30,10 +31,20 @@ from server.webrtc.offers import Offer
 from server.webrtc.patches import on_keyframe_request, pace, report_captures, tap_reports
 from server.webrtc.peers import Peer
 
+log = structlog.get_logger(__name__)
+
 SOON = 0.1
 "Seconds within which a source that does not stand still sends its next picture; a newcomer is made one otherwise."
 BUSY = "this server is busy"
 STOPPING, CALLER_LEFT = "the server stops", "the caller left"
+
+
+@dataclass
+class Successor:
+    """A caller who comes back before the one before has gone: it takes over once it is connected."""
+
+    peer: Peer
+    ingest: Ingest | None = None
 
 
 @dataclass
@@ -57,7 +68,10 @@ class Channel:
         self.parallel = False
         "Its views are parallel projections; known once the session is made."
         self.session: Session | None = None
+        self.held = False
+        "It outlives its caller, who may come back: whoever held it ends it."
         self.caller: Peer | None = None
+        self.successor: Successor | None = None
         self.ingest: Ingest | None = None
         self.voice: Voice | None = None
         self.viewers: dict[str, Viewer] = {}
@@ -102,11 +116,10 @@ class Channel:
 
     def facts(self, failing: str) -> Facts:
         """What is known of how it goes; `failing`: which of its devices do."""
-        assert self.caller is not None
         assert self.session is not None
         reception = self.ingest.report() if self.ingest is not None else None
         return Facts(
-            connected=self.caller.connected,
+            connected=self.caller is not None and self.caller.connected,
             arrived=reception.last_arrived if reception else None,
             decoded=reception.last_decoded if reception else None,
             lost=reception.lost if reception else {},
@@ -133,7 +146,44 @@ class Channel:
 
     def receive(self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
         """Take the caller's picture and sound, once `peer` has taken its `offer`. `broke` is told why no picture will come any more."""
-        clock = CaptureClock()
+        self.ingest = self._taken(peer, offer, session, limits, broke)
+
+    def succeed(self, peer: Peer, offer: Offer, limits: Limits, broke: Callable[[str], None]) -> None:
+        """As receive(), of a caller who will take the place of the one there once `peer` is connected."""
+        assert self.session is not None
+        self.give_up("it came again")
+        self.successor = Successor(peer, self._taken(peer, offer, self.session, limits, broke))
+
+    def take_over(self, peer: Peer) -> None:
+        """Let the successor be the caller; the one before is closed. Its session and its viewers stay."""
+        if self.successor is None or self.successor.peer is not peer:
+            return
+        coming, self.successor = self.successor, None
+        self.lose_caller()
+        self.caller, self.ingest = coming.peer, coming.ingest
+
+    def give_up(self, reason: str) -> None:
+        """The successor, if there is one, will not come."""
+        if self.successor is not None:
+            gone, self.successor = self.successor, None
+            self._let_go(gone.peer, gone.ingest)
+            log.info("a caller who came again is gone", channel=self.name, reason=reason)
+
+    def lose_caller(self) -> None:
+        """Close what comes from the caller. The session stays, and shows viewers the last picture."""
+        self._let_go(self.caller, self.ingest)
+        self.caller = self.ingest = None
+        self.course = Course(time.monotonic())
+
+    def _let_go(self, peer: Peer | None, ingest: Ingest | None) -> None:
+        for part, opened in (("pictures", ingest), ("caller", peer)):
+            if opened is not None:
+                self._closing.begin(f"{part} {id(opened)}", opened.close)
+
+    def _taken(
+        self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]
+    ) -> Ingest | None:
+        clock, ingest = CaptureClock(), None
         for transceiver in peer.connection.getTransceivers():
             track = transceiver.receiver.track
             if track is None:
@@ -142,11 +192,15 @@ class Channel:
                 tap_reports(transceiver.receiver, partial(_told, clock, "video", CLOCK_RATE))
                 sprop, captured = offers.parameter_sets(offer.sdp), partial(clock.captured, "video", CLOCK_RATE)
                 video = LiveVideo(transceiver.receiver, limits, sprop, captured, channel=self.name)
-                self.ingest = Ingest(video, session.offer, broke, LONGEST_SIDE)
-            else:
-                tap_reports(transceiver.receiver, partial(_told, clock, "audio", SOUND_CLOCK.denominator))
-                captured = partial(clock.captured, "audio", SOUND_CLOCK.denominator)
+                ingest = Ingest(video, session.offer, broke, LONGEST_SIDE)
+                continue
+            tap_reports(transceiver.receiver, partial(_told, clock, "audio", SOUND_CLOCK.denominator))
+            captured = partial(clock.captured, "audio", SOUND_CLOCK.denominator)
+            if self.voice is None:
                 self.voice = Voice(transceiver.receiver, captured, channel=self.name)
+            else:
+                self.voice.hear(transceiver.receiver, captured)
+        return ingest
 
     def admit(self, peer: Peer, screen: Screen) -> Viewer:
         """A viewer who is coming. The call must be live."""
@@ -189,6 +243,7 @@ class Channel:
         return True
 
     def _close_caller(self) -> None:
+        self.give_up("the channel is over")
         for part, opened in (("pictures", self.ingest), ("caller", self.caller)):
             if opened is not None:
                 self._closing.begin(part, opened.close)

@@ -59,11 +59,16 @@ class Endings:
         self._we_end(channel, reason)
 
     async def leave(self, name: str, peer: Peer, reason: str) -> None:
-        """Let `peer` go. A caller takes the channel with it, whose end is waited for."""
+        """Let `peer` go. A caller takes the channel with it, unless that is held for one, whose end is waited for."""
         channel = self._channels.get(name)
         if channel is None:
             return
-        if channel.caller is peer:
+        if channel.successor is not None and channel.successor.peer is peer:
+            channel.give_up(reason)
+        elif channel.caller is peer and channel.held and not channel.life.over:
+            channel.lose_caller()
+            log.info("caller lost; the place is held", channel=name, reason=reason)
+        elif channel.caller is peer:
             await asyncio.wait([self.end(channel, reason)], timeout=ENDING_PATIENCE)
         elif peer.id in channel.viewers:
             channel.happen(Event.LEFT, peer.id)

@@ -75,6 +75,29 @@ class Entry:
         log.info("caller came", channel=channel.name, engine=channel.engine, audio=offer.audio)
         return Accepted(peer, answer)
 
+    async def caller_again(self, channel: Channel, offer: Offer) -> Accepted:
+        """Let the caller of a held channel come back: make before break. The channel must be live. Raises Problem."""
+        peer = self._peer(channel, "caller")
+        try:
+            await peer.take(offer)
+            self._endings.still_there(channel)
+            channel.succeed(peer, offer, self._limits, partial(self._endings.unreceived, channel))
+            peer.connection.on("connectionstatechange", partial(self._came_back, channel, peer))
+            answer = await peer.answer()
+            self._endings.still_there(channel)
+        except BaseException:
+            if channel.successor is not None and channel.successor.peer is peer:
+                channel.give_up("it could not start")
+            else:
+                await peer.close()
+            raise
+        log.info("caller comes again", channel=channel.name, audio=offer.audio)
+        return Accepted(peer, answer)
+
+    def _came_back(self, channel: Channel, peer: Peer) -> None:
+        if peer.connected and not channel.life.over:
+            channel.take_over(peer)
+
     async def viewer(self, channel: Channel, offer: Offer, screen: Screen) -> Accepted:
         """Let a viewer in. Raises Problem."""
         self._endings.still_there(channel)

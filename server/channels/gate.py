@@ -23,6 +23,8 @@ class Gate:
         self._settings, self._services, self._channels = settings, services, channels
         self._admission = Admission(settings)
         self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
+        self.held: dict[str, str] = {}
+        "Channel -> engine: what was promised room, whether or not somebody is live there."
 
     def caller(self, engine: str) -> None:
         """Raises Problem 503 where no caller of `engine` can come in, which is counted."""
@@ -78,4 +80,4 @@ class Gate:
             if one.session is not None
             else Load(one.engine, UNKNOWN)
             for one in self._channels.values()
-        ]
+        ] + [Load(engine, UNKNOWN) for name, engine in self.held.items() if name not in self._channels]

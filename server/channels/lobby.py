@@ -49,8 +49,14 @@ class Lobby:
         self._rounds = Rounds(settings, self.channels, self._gate.failing, self._endings.overdue, self._gate.measure)
 
     async def publish(self, name: str, sdp: str, avatar: str, engine: str) -> Accepted:
-        """Let a caller in. Raises Problem, UnknownAvatar, UnknownEngine, WeightsMissing."""
+        """Let a caller in; into a channel that is held, again and again: it takes the place of the one before once it is connected.
+
+        Raises Problem, UnknownAvatar, UnknownEngine, WeightsMissing.
+        """
         offer = offers.publishing(sdp)
+        there = self.channels.get(name)
+        if there is not None and there.held and there.life.live:
+            return await self.whole(self._entry.caller_again(there, offer))
         channel = self._reserve(name, avatar, engine)
         try:
             return await self.whole(self._entry.caller(channel, offer))
@@ -65,6 +71,24 @@ class Lobby:
         self._gate.viewer(channel, screen)
         return await self.whole(self._entry.viewer(channel, offer, screen))
 
+    def hold(self, name: str, engine: str) -> None:
+        """Keep room for a caller of `engine` in `name`, and the channel, once there is one, whether or not its caller is lost.
+
+        Raises Problem 503 where there is no room.
+        """
+        self._gate.caller(engine)
+        self._gate.held[name] = engine
+
+    def release(self, name: str) -> None:
+        """Hold it no more; it is over."""
+        self._gate.held.pop(name, None)
+        self.drop(name, "its seat is gone")
+
+    def drop(self, name: str, reason: str) -> None:
+        """End what is live there, if anything is."""
+        if (channel := self.channels.get(name)) is not None:
+            self._endings.end(channel, reason)
+
     def live(self, name: str) -> Channel:
         """The channel called `name`. Raises Problem 404, with the time to ask again, while nobody is live there."""
         channel = self.channels.get(name)
@@ -75,9 +99,11 @@ class Lobby:
     def caller(self, name: str, peer_id: str) -> Peer:
         """Raises Problem 404 unless `peer_id` is the caller of `name`."""
         channel = self.channels.get(name)
-        if channel is None or channel.caller is None or channel.caller.id != peer_id:
-            raise refusals.no_session()
-        return channel.caller
+        coming = channel.successor.peer if channel is not None and channel.successor is not None else None
+        for peer in (channel.caller if channel is not None else None, coming):
+            if peer is not None and peer.id == peer_id:
+                return peer
+        raise refusals.no_session()
 
     def viewer(self, name: str, peer_id: str) -> Peer:
         """Raises Problem 404 unless `peer_id` is a viewer of `name`."""
@@ -87,7 +113,7 @@ class Lobby:
         return channel.viewers[peer_id].peer
 
     async def leave(self, name: str, peer: Peer, reason: str = "asked to") -> None:
-        """Let `peer` go. A caller takes the channel with it, whose end is waited for."""
+        """Let `peer` go. A caller takes the channel with it, unless that is held, and its end is waited for."""
         await self._endings.leave(name, peer, reason)
 
     @asynccontextmanager
@@ -170,9 +196,11 @@ class Lobby:
             raise refusals.channel_taken(name)
         if self._forgetting[avatar]:
             raise refusals.avatar_being_forgotten()
-        self._gate.caller(engine)
+        if name not in self._gate.held:
+            self._gate.caller(engine)
         self._endings.told.pop(name, None)
         channel = Channel(name, avatar, engine, Presenter(self.form, self._codec), self._may_be_shown)
+        channel.held = name in self._gate.held
         self.channels[name] = channel
         return channel
 

@@ -98,6 +98,11 @@ class Services:
             raise
         return record
 
+    def check(self, avatar: str, engine: str) -> None:
+        """Raises UnknownEngine, WeightsMissing, UnknownAvatar or AvatarDamaged where no session can be made with these."""
+        self.engine(engine)
+        self.avatars.get(avatar)
+
     def close(self) -> None:
         self.places.close()
 

@@ -6,28 +6,32 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import OrderedDict
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.problems import Problem
+from server.routes import authority
 from server.routes.bearer import knows_token
+from server.routes.quotas import Quota
 from server.settings import Settings, is_loopback
 
 SIGNALLING = ("/whip/", "/whep/")
 "Routes that answer OPTIONS themselves, with what may be posted or patched."
 GUARDED = (*SIGNALLING, "/api/", "/metrics", "/puppet.mp4")
 "What needs the token. Pages do not: they ask for it and send it along."
+OF_CALLS = "/api/calls/"
+"Routes that ask for a token of a call, each for itself (authority.py)."
+SOCKETS = re.compile(r"/api/calls/[^/]+/events")
+"Web sockets. None is there beside these, so none goes past the guards below; each asks for a token in its first message."
 MULTIPART_ROOM = 64 * 1024
 "What a portrait's form may need besides the photo itself."
 BODY_SECONDS, BODY_BYTES_PER_SECOND = 10.0, 32 * 1024
 "How long a body may take: this long, and longer as it grows, so that a large photo may come over a slow line."
 GUESSES, GUESSES_PER_SECOND = 20.0, 1.0
 "Wrong tokens that one address may send at once, and how fast it may send more."
-ADDRESSES = 4096
-"Whose wrong tokens are remembered; the oldest are forgotten."
 _AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?"
 HOST, ORIGIN = re.compile(f"(?:{_AUTHORITY})?"), re.compile(f"https?://{_AUTHORITY}")
 """What the headers may hold (RFC 9110, section 7.2; RFC 6454, section 6.2). Parsers of URLs meet garbage with whatever they raise,
@@ -53,14 +57,16 @@ class Access:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
-        self._guesses = Guesses()
+        self._guesses = Quota(GUESSES, GUESSES_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # there are none here, so none goes past the guards below
-            return await send({"type": "websocket.close", "code": 1008})
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
+        if scope["type"] == "websocket":
+            if not SOCKETS.fullmatch(scope["path"]) or refused(self._settings, "GET", scope["path"], headers):
+                return await send({"type": "websocket.close", "code": 1008})
+            return await self._app(scope, receive, send)
         refusal = self._refused(scope, headers)
         answer = _with_headers(send, None if refusal and refusal.kind in UNTOLD else headers.get("origin"))
         if refusal is not None:
@@ -79,29 +85,13 @@ class Access:
             return _too_many_guesses(wait)
         refusal = refused(self._settings, scope["method"], scope["path"], headers)
         if refusal is not None and refusal.kind == "token-required" and "authorization" in headers:
-            self._guesses.wrong(address, time.monotonic())
+            try:
+                if authority.lets_through(HTTPConnection(scope), scope["path"]):
+                    return None
+            except Problem as expired:
+                return expired
+            self._guesses.count(address, time.monotonic())
         return refusal
-
-
-class Guesses:
-    """How many wrong tokens each address has sent lately, told the time: a leaky bucket each."""
-
-    def __init__(self) -> None:
-        self._of: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def wait(self, address: str, now: float) -> float:
-        """Seconds until `address` is listened to again; 0 for at once."""
-        return max(0.0, self._level(address, now) - GUESSES + 1) / GUESSES_PER_SECOND
-
-    def wrong(self, address: str, now: float) -> None:
-        self._of[address] = (self._level(address, now) + 1, now)
-        self._of.move_to_end(address)
-        while len(self._of) > ADDRESSES:
-            self._of.popitem(last=False)
-
-    def _level(self, address: str, now: float) -> float:
-        level, at = self._of.get(address, (0.0, now))
-        return max(0.0, level - (now - at) * GUESSES_PER_SECOND)
 
 
 UNTOLD = ("malformed-host", "malformed-origin", "foreign-origin")
@@ -123,7 +113,8 @@ def refused(settings: Settings, method: str, path: str, headers: Headers) -> Pro
         return Problem(
             403, "foreign-origin", f"pages of {origin[:200]} may not call this server; see TELEQUILT_ALLOWED_ORIGINS"
         )
-    if settings.token and method != "OPTIONS" and path.startswith(GUARDED) and not knows_token(settings, headers):
+    guarded = path.startswith(GUARDED) and not path.startswith(OF_CALLS)
+    if settings.token and method != "OPTIONS" and guarded and not knows_token(settings, headers):
         return Problem(
             401,
             "token-required",

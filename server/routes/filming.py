@@ -12,9 +12,12 @@ from fastapi.responses import FileResponse
 
 from display.screen import screen
 from server import workers
+from server.calls import refusals
+from server.calls.events import Refuse
 from server.channels import filming
 from server.problems import Problem
 from server.recordings.archive import Archive
+from server.routes.authority import calls_of
 from server.routes.locations import location
 from server.routes.signalling import Channel as ChannelName
 from server.routes.signalling import lobby_of
@@ -32,6 +35,7 @@ def router(settings: Settings) -> APIRouter:
     @routes.post("/channels/{channel}/recording", status_code=201)
     async def begin(request: Request, response: Response, channel: ChannelName) -> dict[str, Any]:
         lobby = lobby_of(request)
+        _of_no_call(request, channel)
         recording = await filming.begin(lobby, settings, lobby.live(channel))
         response.headers["Location"] = location(request, f"/api/channels/{channel}/recording")
         return asdict(recording.report() or lobby.shown(recording.facts))
@@ -53,6 +57,7 @@ def router(settings: Settings) -> APIRouter:
     @routes.post("/channels/{channel}/still")
     async def still(request: Request, channel: ChannelName) -> Response:
         whole, lobby = screen(settings.screen), lobby_of(request)
+        _of_no_call(request, channel)
         live = lobby.live(channel)
         data = await filming.still(lobby, live, whole)
         name = f"{channel}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{whole.file_suffix}.png"
@@ -81,6 +86,12 @@ def router(settings: Settings) -> APIRouter:
         return Response(status_code=204)
 
     return routes
+
+
+def _of_no_call(request: Request, channel: str) -> None:
+    """Raises Problem 409 for a channel of a call: everybody there has to agree first."""
+    if (conference := calls_of(request).of(channel)) is not None:
+        raise refusals.problem(Refuse("not-everybody-agrees", {"missing": conference.rules.missing()}))
 
 
 def _archive(request: Request) -> Archive:

@@ -15,13 +15,18 @@ from server.channels.lobby import Lobby
 from server.problems import Problem
 from server.routes.bearer import knows_token
 from server.routes.locations import location
+from server.routes.places import seat_in
 from server.settings import Settings
 from server.webrtc import offers, relays
 from server.webrtc.peers import Peer
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 Channel = Annotated[
-    str, PathParameter(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="1 to 64 letters, digits, - and _")
+    str,
+    PathParameter(
+        pattern=r"^[A-Za-z0-9_-]{1,64}(\.[0-9]{1,4})?$",
+        description="1 to 64 letters, digits, - and _; with a dot and a number: a seat of a call",
+    ),
 ]
 
 
@@ -31,20 +36,27 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/whip/{channel}", status_code=201)
     async def publish(
-        request: Request, channel: Channel, avatar: str = SAMPLE, engine: str = settings.engine
+        request: Request, channel: Channel, avatar: str | None = None, engine: str | None = None
     ) -> Response:
         sdp = await _body(request, SDP)
+        if place := seat_in(request, channel):
+            accepted = await place.publish(sdp, avatar=avatar, engine=engine)
+            return _created(request, accepted, settings)
+        avatar, engine = avatar or SAMPLE, engine or settings.engine
         return _created(request, await lobby_of(request).publish(channel, sdp, avatar, engine), settings)
 
     @routes.post("/whep/{channel}", status_code=201)
     async def view(
         request: Request,
         channel: Channel,
-        form: Annotated[Literal["quilt", "view"], Query(alias="as")] = "quilt",
+        form: Annotated[Literal["quilt", "view", "table"], Query(alias="as")] = "quilt",
         view: int | None = None,
+        own: Annotated[bool, Query(alias="self", description="One's own seat, in a call.")] = False,
     ) -> Response:
         sdp = await _body(request, SDP)
         shown = _screen(settings, form, view)
+        if place := seat_in(request, channel):
+            return _created(request, await place.view(sdp, shown, own), settings)
         return _created(request, await lobby_of(request).view(channel, sdp, shown), settings)
 
     @routes.patch("/whip/{channel}/{session}", status_code=204)
@@ -93,7 +105,7 @@ def lobby_of(request: Request) -> Lobby:
 
 def _screen(settings: Settings, form: str, view: int | None) -> Screen:
     whole = screen(settings.screen)
-    if form == "quilt":
+    if form != "view":
         if view is not None:
             raise Problem(400, "bad-parameter", "view=... goes with as=view", parameter="view")
         return whole

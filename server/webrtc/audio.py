@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import av
@@ -75,21 +76,30 @@ class Voice:
         self._captured = captured
         self._timeline = Timeline()
         self.left_out = Tally(structlog.get_logger(__name__), **facts)
-        patches.take_packets(receiver, self.taken)
+        self.muted = False
+        "Nothing is passed on."
+        self.hear(receiver, captured)
+
+    def hear(self, receiver: Any, captured: Captured = by_arrival) -> None:
+        """Pass on what comes there too: of a caller who comes back by another connection. Before the receiver starts."""
+        patches.take_packets(receiver, partial(self._taken, captured))
 
     def taken(self, packet: Any, data: bytes, codec: Any) -> bool:
-        """Take in one RTP packet; no keyframe is to be asked for, ever."""
+        """Take in one RTP packet of the first receiver; no keyframe is to be asked for, ever."""
+        return self._taken(self._captured, packet, data, codec)
+
+    def _taken(self, when: Captured, packet: Any, data: bytes, codec: Any) -> bool:
         if codec.name.lower() != "opus":
             self.left_out.count(NOT_OPUS, codec=codec.name)
             return False
         now = time.monotonic()
         position = self._timeline.place(packet.ssrc, packet.sequence_number, packet.timestamp, now)
-        captured = self._captured(packet.ssrc, packet.timestamp, now)
+        captured = when(packet.ssrc, packet.timestamp, now)
         if not data:  # a decoder takes 0 bytes for the end of the sound
             self.left_out.count(EMPTY)
         elif position is None:
             self.left_out.count(LATE)
-        else:
+        elif not self.muted:
             said = Said(position, data, captured, _level(packet))
             for line in tuple(self._lines.values()):
                 line.put(said, now)

@@ -1,0 +1,330 @@
+"""Conference: one call at work: what its rules say, carried out; what happens to its sockets and media, told to them.
+
+Event loop only. Besides seats and channels a call may have parts: sound for many, a table, whatever else. Each is a class like
+Part, of which an instance is made for each call (app.py lists them). What parts are told:
+
+    arrived / departed      a seat's channel is there, with its session, or is gone. After a resume it is the same channel
+    gathered(seats)         who is present and publishes, each time that changes: from three on, a mixer makes their sound
+    muted(seat, muted)      by itself or by the host. Packets of Channel.voice are dropped here already (Voice.muted)
+    make_table, drop_table  the rules want a table, or none; what is really sent is told by conference.happen(Formed(tiling))
+    reform(form)            the host wishes auto, pair or table
+    shown(seat, pictures)   a seat's page is seen by nobody for 5 s, or again: stop and resume what this part sends to it
+    source(seat)            the channel that /whep/CALL shows to `seat`; None: not this part's to say
+    ended                   let go of everything
+
+and what they may tell:
+
+    happen(Spoke(seats, loudest))   who speaks; told on at most as often as it changes
+    look(seat, x=, y=, z=, seen=, at=)   where a member's head is: to its own page, newest wins
+    happen(CapacityLost(detail)), happen(CapacityBack())
+    happen(Formed(tiling))
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from display.screen import Screen
+from server.calls import events as of
+from server.calls import refusals
+from server.calls.events import Effect, Event, Publishing, Refuse
+from server.calls.invitations import Invitations
+from server.calls.rules import Call
+from server.calls.talk import Talk
+from server.calls.tokens import PLAIN_SECONDS, SEAT_SECONDS, Claims, Tokens
+from server.channels.channel import Channel
+from server.channels.lifecycle import Viewing
+from server.channels.lobby import Accepted, Lobby
+from server.problems import Problem
+from server.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+STALLED_SECONDS = 2.5
+"Without a picture."
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a seat was taken with."""
+
+    avatar: str
+    engine: str
+
+
+class Part:
+    """What a call may have beside seats. Does nothing; see above. No method may raise or wait."""
+
+    def __init__(self, conference: Conference) -> None:
+        self.conference = conference
+
+    def arrived(self, seat: int, channel: Channel) -> None: ...
+
+    def departed(self, seat: int) -> None: ...
+
+    def gathered(self, seats: Sequence[int]) -> None: ...
+
+    def muted(self, seat: int, muted: bool) -> None: ...
+
+    def make_table(self) -> None: ...
+
+    def drop_table(self) -> None: ...
+
+    def reform(self, form: str) -> None: ...
+
+    def shown(self, seat: int, pictures: bool) -> None: ...
+
+    def source(self, seat: int) -> str | None: ...
+
+    def ended(self) -> None: ...
+
+
+class Conference:
+    def __init__(
+        self,
+        name: str,
+        rules: Call,
+        lobby: Lobby,
+        settings: Settings,
+        tokens: Tokens,
+        ice_servers: Callable[[str], list[dict[str, Any]]],
+        parts: Sequence[Callable[[Conference], Part]] = (),
+    ) -> None:
+        """`ice_servers`: for a seat by its channel's name, as browsers take them."""
+        self.name, self.rules, self.lobby, self.settings, self.tokens = name, rules, lobby, settings, tokens
+        self.invitations = Invitations()
+        self.taken: dict[int, Taken] = {}
+        self._ice_servers = ice_servers
+        self._talks: dict[int, Talk] = {}
+        "Sockets that have said hello, by number."
+        self._views: dict[int, dict[str, str]] = {}
+        "Seat -> its WHEP sessions: peer -> channel."
+        self._there: dict[int, Channel] = {}
+        self._gathered: tuple[int, ...] = ()
+        self.parts = [make(self) for make in parts]
+
+    # What may be asked ----------------------------------------------------------------------------------------------------
+
+    def happen(self, event: Event) -> None:
+        """Let the rules decide, and carry it out. Raises Problem where they refuse."""
+        effects = self.rules.on(event, _now())
+        refused = [self._carry_out(effect) for effect in effects]
+        for problem in refused:
+            if problem is not None:
+                raise problem
+
+    def seat(self, event: of.Seated, avatar: str, engine: str) -> int:
+        """Take a seat; what it will cost is kept free from now on. Raises Problem."""
+        number = self.rules.next
+        if event.grants.publish:
+            self.lobby.hold(self.channel(number), engine)
+        try:
+            self.happen(event)
+        except Problem:
+            self.lobby.release(self.channel(number))
+            raise
+        self.taken[number] = Taken(avatar, engine)
+        log.info("seat taken", role=event.grants.role, plain=bool(event.lasts), seats=len(self.rules.seats))
+        return number
+
+    def channel(self, seat: int) -> str:
+        return f"{self.name}.{seat}"
+
+    def token_of(self, number: int) -> tuple[str, float]:
+        """A fresh token of a seat, and when it expires."""
+        seat = self.rules.seats[number]
+        seconds = PLAIN_SECONDS if seat.plain else SEAT_SECONDS
+        return self.tokens.seat(self.name, number, seat.epoch, seat.grants, seat.name, seconds)
+
+    def ice_servers(self, seat: int) -> list[dict[str, Any]]:
+        return self._ice_servers(self.channel(seat))
+
+    async def publish(self, number: int, epoch: int | None, sdp: str) -> Accepted:
+        """Let a seat's caller in, or in again: then the one before is closed once the new one is connected. Raises Problem."""
+        self._unless(self.rules.check_publish(number, epoch))
+        taken = self.taken[number]
+        self.happen(of.PublishStarted(number))
+        return await self.lobby.publish(self.channel(number), sdp, taken.avatar, taken.engine)
+
+    async def view(self, number: int | None, channel: str, sdp: str, screen: Screen) -> Accepted:
+        """Let a seat (None: who runs the server) watch `channel` of this call. Raises Problem."""
+        if number is not None:
+            self._unless(self.rules.check_view(number))
+        accepted = await self.lobby.view(channel, sdp, screen)
+        if number is not None:
+            self._views.setdefault(number, {})[accepted.peer.id] = channel
+        return accepted
+
+    def source(self, number: int) -> str:
+        """The channel that /whep/CALL shows to a seat: the table, or else whoever has been live longest."""
+        for part in self.parts:
+            if (name := part.source(number)) is not None:
+                return name
+        live = [seat for seat in self._there if seat != number]
+        return self.channel(live[0]) if live else self.name
+
+    def change_avatar(self, seat: int, avatar: str) -> None:
+        """From its next WHIP session on; one that there is ends."""
+        self.taken[seat] = replace(self.taken[seat], avatar=avatar)
+        self.lobby.drop(self.channel(seat), "its avatar is another one")
+
+    def look(self, seat: int, **look: float) -> None:
+        """Where a member's head is: x, y, z in mm, seen 0..1, at on the server's clock."""
+        self.happen(of.LookedFrom(seat, look))
+
+    def connect(self, seat: int, talk: Talk, epoch: int, resume: bool) -> None:
+        self._talks[talk.id] = talk
+        self.happen(of.Connected(seat, talk.id, epoch, resume))
+
+    def disconnect(self, seat: int, talk: Talk) -> None:
+        self._talks.pop(talk.id, None)
+        self.happen(of.Disconnected(seat, talk.id))
+
+    def knows(self, claims: Claims) -> bool:
+        """Whether these are of somebody who is here or may come."""
+        return claims.seat in self.rules.seats or self.invitations.usable(claims.invitation)
+
+    def let_go(self) -> None:
+        """It has ended."""
+        self._tell_parts(lambda part: part.ended())
+
+    @property
+    def ended(self) -> bool:
+        return self.rules.state is of.State.ENDED
+
+    # What is looked after -------------------------------------------------------------------------------------------------
+
+    def look_after(self) -> None:
+        """Several times a second: time passes, media comes and goes."""
+        for number in list(self.rules.seats):
+            self._see_media(number)
+            self._see_views(number)
+        self.happen(of.Tick())
+        self._see_gathered()
+
+    def _see_media(self, number: int) -> None:
+        channel = self.lobby.channels.get(self.channel(number))
+        if channel is not None and not channel.life.live:
+            return  # its session is being made
+        self._see_channel(number, channel)
+        if channel is None or channel.caller is None:
+            self.happen(of.MediaLost(number))
+        elif channel.caller.connected:
+            reception = channel.ingest.report() if channel.ingest is not None else None
+            decoded = reception.last_decoded if reception is not None else None
+            if decoded is not None:
+                fresh = _now() - decoded < STALLED_SECONDS
+                self.happen(of.MediaLive(number) if fresh else of.MediaStalled(number))
+
+    def _see_channel(self, number: int, channel: Channel | None) -> None:
+        before = self._there.get(number)
+        if before is channel:
+            return
+        if before is not None:
+            del self._there[number]
+            self._tell_parts(lambda part: part.departed(number))
+        if channel is not None:
+            self._there[number] = channel
+            self._mute(number, self.rules.seats[number].muted)
+            self._tell_parts(lambda part: part.arrived(number, channel))
+
+    def _see_views(self, number: int) -> None:
+        views = self._views.get(number, {})
+        for peer, name in list(views.items()):
+            channel = self.lobby.channels.get(name)
+            if channel is None or peer not in channel.viewers:
+                del views[peer]
+        watching = any(self.lobby.channels[name].life.of(peer) is Viewing.WATCHING for peer, name in views.items())
+        if watching != self.rules.seats[number].views:
+            self.happen(of.ViewStarted(number) if watching else of.ViewEnded(number))
+
+    def _see_gathered(self) -> None:
+        live = (Publishing.LIVE, Publishing.STALLED)
+        seats = tuple(
+            one.number for one in self.rules.seats.values() if one.publishing in live and one.number in self._there
+        )
+        if seats != self._gathered:
+            self._gathered = seats
+            self._tell_parts(lambda part: part.gathered(seats))
+
+    # What is to be done ---------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, effect: Effect) -> Problem | None:
+        match effect:
+            case of.Tell(number, message):
+                self._tell(number, message)
+            case of.Renew(number):
+                token, expires = self.token_of(number)
+                self._tell(number, {"t": "token", "token": token, "expires": expires})
+            case of.Close(_, socket, code, bye):
+                if (talk := self._talks.pop(socket, None)) is not None:
+                    talk.end(code, bye)
+            case of.StopViewing(number):
+                self._stop_viewing(number)
+            case of.Forget(number):
+                self._forget(number)
+            case of.Mute(number, muted):
+                self._mute(number, muted)
+                self._tell_parts(lambda part: part.muted(number, muted))
+            case of.Show(number, pictures):
+                self._tell_parts(lambda part: part.shown(number, pictures))
+            case of.MakeTable():
+                self._tell_parts(lambda part: part.make_table())
+            case of.DropTable():
+                self._tell_parts(lambda part: part.drop_table())
+            case of.Reform(form):
+                self._tell_parts(lambda part: part.reform(form))
+            case Refuse():
+                return refusals.problem(effect)
+            case _:
+                pass  # a seat that is taken or stops publishing is seen to by who asked, and by Forget
+        return None
+
+    def _tell(self, number: int, message: dict[str, Any]) -> None:
+        seat = self.rules.seats.get(number)
+        talk = self._talks.get(seat.socket) if seat is not None else None
+        if talk is None:
+            return
+        if message["t"] == "welcome":
+            message = {"t": "welcome", "call": self.name, **message, "ice_servers": self.ice_servers(number)}
+        talk.put(message)
+
+    def _stop_viewing(self, number: int) -> None:
+        for peer, name in self._views.pop(number, {}).items():
+            channel = self.lobby.channels.get(name)
+            if channel is not None and peer in channel.viewers:
+                self.lobby.see_to(self.lobby.leave(name, channel.viewers[peer].peer, "its seat is gone"))
+
+    def _forget(self, number: int) -> None:
+        self.taken.pop(number, None)
+        self._see_channel_gone(number)
+        self.lobby.release(self.channel(number))
+
+    def _see_channel_gone(self, number: int) -> None:
+        if self._there.pop(number, None) is not None:
+            self._tell_parts(lambda part: part.departed(number))
+
+    def _mute(self, number: int, muted: bool) -> None:
+        channel = self._there.get(number)
+        if channel is not None and channel.voice is not None:
+            channel.voice.muted = muted
+
+    def _tell_parts(self, what: Callable[[Part], None]) -> None:
+        for part in self.parts:
+            try:
+                what(part)
+            except Exception:
+                log.exception("a part of a call failed", part=type(part).__name__)
+
+    def _unless(self, refusal: Refuse | None) -> None:
+        if refusal is not None:
+            raise refusals.problem(refusal)
+
+
+def _now() -> float:
+    return time.monotonic()

@@ -1,0 +1,99 @@
+"""Directory: the calls that there are, each by its id, and what goes on in all of them several times a second. Event loop only."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from display.screen import screen
+from server.calls import events as of
+from server.calls.conference import Conference, Part
+from server.calls.forms import seat_form
+from server.calls.rules import Call
+from server.calls.tokens import Tokens
+from server.channels.lobby import Lobby
+from server.problems import busy
+from server.settings import Settings
+from server.tally import Tally
+
+log = structlog.get_logger(__name__)
+
+MOST_CALLS = 256
+"At once. An empty one ends after five minutes."
+LOOK_EVERY = 0.25
+"Seconds."
+
+
+class Calls:
+    def __init__(
+        self,
+        settings: Settings,
+        lobby: Lobby,
+        tokens: Tokens,
+        ice_servers: Callable[[str], list[dict[str, Any]]],
+        parts: Sequence[Callable[[Conference], Part]] = (),
+    ) -> None:
+        """`parts`: what each call has besides its seats (conference.py)."""
+        self._settings, self._lobby, self.tokens = settings, lobby, tokens
+        self._ice_servers, self._parts = ice_servers, parts
+        self.conferences: dict[str, Conference] = {}
+        "Those that have not ended, by id."
+        self.ended: Counter[str] = Counter()
+        "Reason -> calls."
+        self.rejoined = 0
+        "Seats that were taken up again."
+        self._told = Tally(log)
+        self._going = asyncio.create_task(self._go())
+
+    def make(self, title: str, seats: int, form: str, approve: bool) -> Conference:
+        """A call that nobody has come to yet. Raises Problem 503."""
+        if len(self.conferences) >= MOST_CALLS:
+            raise busy("too-many-calls", f"{MOST_CALLS} calls is this server's limit", 60, limit=MOST_CALLS)
+        name = secrets.token_urlsafe(16)
+        tiling = seat_form(screen(self._settings.screen))
+        rules = Call(
+            time.monotonic(), seats=seats, watchers=self._settings.max_viewers, title=title, form=form, approve=approve,
+            tiling=tiling,
+        )  # fmt: skip
+        made = Conference(name, rules, self._lobby, self._settings, self.tokens, self._ice_servers, self._parts)
+        self.conferences[name] = made
+        log.info("call made", seats=seats, form=form)
+        return made
+
+    def of(self, channel: str) -> Conference | None:
+        """The call that the channel `channel` is of, its table's or a seat's."""
+        return self.conferences.get(channel.partition(".")[0])
+
+    def end(self, conference: Conference, why: str) -> None:
+        if not conference.ended:
+            conference.happen(of.Ended(why))
+        self._see_off(conference, why)
+
+    async def close(self) -> None:
+        self._going.cancel()
+        await asyncio.gather(self._going, return_exceptions=True)
+        for conference in list(self.conferences.values()):
+            self.end(conference, "the server stops")
+
+    async def _go(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            for conference in list(self.conferences.values()):
+                try:
+                    conference.look_after()
+                except Exception as failure:  # one call's trouble must not leave the others alone
+                    self._told.count("a call could not be looked after", error=repr(failure))
+                if conference.ended:
+                    self._see_off(conference, conference.rules.why)
+
+    def _see_off(self, conference: Conference, why: str) -> None:
+        if self.conferences.pop(conference.name, None) is not None:
+            self.ended[why] += 1
+            conference.let_go()
+            log.info("call ended", reason=why)

@@ -1,0 +1,394 @@
+"""Events: what may happen to a call, and what is to be done then: the words that rules.py is told in and answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Grants:
+    """What a token allows."""
+
+    publish: bool = False
+    "Its own seat only."
+    view: bool = True
+    host: bool = False
+    record: bool = False
+
+    @property
+    def role(self) -> str:
+        if self.host:
+            return "host"
+        return "member" if self.publish else "recorder" if self.record else "viewer"
+
+
+ROLES = {
+    "host": Grants(publish=True, host=True, record=True),
+    "member": Grants(publish=True),
+    "viewer": Grants(),
+    "recorder": Grants(record=True),
+}
+
+
+class Being(StrEnum):
+    """Where a seat stands."""
+
+    WAITING = "waiting"
+    "For the host's yes."
+    JOINING = "joining"
+    "Taken; neither control nor media has come."
+    PRESENT = "present"
+    AWAY = "away"
+    "Both are lost. Its place and its session are kept for a while."
+    GONE = "gone"
+
+
+class Publishing(StrEnum):
+    NONE = "none"
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALLED = "stalled"
+    "Connected, without pictures."
+
+
+class State(StrEnum):
+    """Where a call stands."""
+
+    EMPTY = "empty"
+    "Nobody has come yet."
+    OPEN = "open"
+    CLOSING = "closing"
+    "Everybody has gone; somebody may come back."
+    ENDED = "ended"
+
+
+# What happens ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seated:
+    """Somebody with an invitation wants a seat."""
+
+    name: str
+    grants: Grants
+    lasts: float = 0.0
+    "Seconds for which a plain seat, of a client without a socket, is held; 0: this is not one."
+    agrees: bool = False
+    "To being recorded."
+    muted: bool = False
+
+
+@dataclass(frozen=True)
+class Approved:
+    seat: int
+
+
+@dataclass(frozen=True)
+class Denied:
+    seat: int
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A socket has said hello with this seat's token."""
+
+    seat: int
+    socket: int
+    epoch: int
+    "Of the token."
+    resume: bool = False
+    "By itself, after a loss; not because a person asked for it."
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    seat: int
+    socket: int
+
+
+@dataclass(frozen=True)
+class PublishStarted:
+    seat: int
+
+
+@dataclass(frozen=True)
+class MediaLive:
+    seat: int
+
+
+@dataclass(frozen=True)
+class MediaStalled:
+    seat: int
+
+
+@dataclass(frozen=True)
+class MediaLost:
+    seat: int
+
+
+@dataclass(frozen=True)
+class ViewStarted:
+    """The first of a seat's WHEP sessions is connected."""
+
+    seat: int
+
+
+@dataclass(frozen=True)
+class ViewEnded:
+    """The last one is gone."""
+
+    seat: int
+
+
+@dataclass(frozen=True)
+class Set:
+    """A seat changes what is told of it, or, `by_host`, is muted. None leaves as it is."""
+
+    seat: int
+    name: str | None = None
+    muted: bool | None = None
+    camera: bool | None = None
+    by_host: bool = False
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Whether a seat's page can be seen by anybody."""
+
+    seat: int
+    visible: bool
+
+
+@dataclass(frozen=True)
+class Spoke:
+    """Who speaks now, all of them."""
+
+    seats: tuple[int, ...]
+    loudest: int | None = None
+
+
+@dataclass(frozen=True)
+class LookedFrom:
+    """Where a member's head is, for its own page alone."""
+
+    seat: int
+    look: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RecordingAsked:
+    by: int
+    "A seat; 0 for who runs the server."
+
+
+@dataclass(frozen=True)
+class Agreed:
+    seat: int
+    yes: bool
+
+
+@dataclass(frozen=True)
+class RecordingEnded:
+    why: str
+
+
+@dataclass(frozen=True)
+class Left:
+    seat: int
+
+
+@dataclass(frozen=True)
+class Removed:
+    seat: int
+    why: str = "removed"
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The host changes the call. None leaves as it is."""
+
+    locked: bool | None = None
+    title: str | None = None
+    form: str | None = None
+
+
+@dataclass(frozen=True)
+class Formed:
+    """What is sent now has another tiling, or begins or ceases to be a table. `tiling` as in the message `form`."""
+
+    tiling: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CapacityLost:
+    detail: str
+    "For people: what is given up."
+
+
+@dataclass(frozen=True)
+class CapacityBack:
+    pass
+
+
+@dataclass(frozen=True)
+class Ended:
+    why: str = "ended"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time has passed."""
+
+
+Event = (
+    Seated
+    | Approved
+    | Denied
+    | Connected
+    | Disconnected
+    | PublishStarted
+    | MediaLive
+    | MediaStalled
+    | MediaLost
+    | ViewStarted
+    | ViewEnded
+    | Set
+    | Watching
+    | Spoke
+    | LookedFrom
+    | RecordingAsked
+    | Agreed
+    | RecordingEnded
+    | Left
+    | Removed
+    | Changed
+    | Formed
+    | CapacityLost
+    | CapacityBack
+    | Ended
+    | Tick
+)
+
+
+# What is to be done ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Take:
+    """A seat has been given."""
+
+    seat: int
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Send a seat's socket a message. It has one."""
+
+    seat: int
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Renew:
+    """Send a seat's socket a fresh token."""
+
+    seat: int
+
+
+@dataclass(frozen=True)
+class Close:
+    """Close one socket, after what it has been told."""
+
+    seat: int
+    socket: int
+    code: int
+    bye: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StopPublishing:
+    seat: int
+
+
+@dataclass(frozen=True)
+class StopViewing:
+    seat: int
+
+
+@dataclass(frozen=True)
+class Show:
+    """Send pictures to a seat's WHEP sessions, or no more; sound goes on."""
+
+    seat: int
+    pictures: bool
+
+
+@dataclass(frozen=True)
+class Mute:
+    """Let a seat's sound through no more, or again."""
+
+    seat: int
+    muted: bool
+
+
+@dataclass(frozen=True)
+class MakeTable:
+    pass
+
+
+@dataclass(frozen=True)
+class DropTable:
+    pass
+
+
+@dataclass(frozen=True)
+class Reform:
+    """The host wishes another form: auto, pair or table."""
+
+    form: str
+
+
+@dataclass(frozen=True)
+class StartRecording:
+    pass
+
+
+@dataclass(frozen=True)
+class StopRecording:
+    why: str
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Nothing of this seat is kept."""
+
+    seat: int
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """What was asked for is not done. `kind`: a word of refusals.py."""
+
+    kind: str
+    members: dict[str, Any] = field(default_factory=dict)
+
+
+Effect = (
+    Take
+    | Tell
+    | Renew
+    | Close
+    | StopPublishing
+    | StopViewing
+    | Show
+    | Mute
+    | MakeTable
+    | DropTable
+    | Reform
+    | StartRecording
+    | StopRecording
+    | Forget
+    | Refuse
+)

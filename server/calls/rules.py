@@ -1,0 +1,494 @@
+"""Rules: what follows from whatever happens in a call. Told events and the time; no asyncio, no clock, no sockets, no pictures.
+
+    seat  waiting > joining > present <> away > gone          call  empty > open <> closing > ended
+
+A seat's number is never given twice. Who is gone is told nothing more. Each effect is to be carried out in the order given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from server.calls import events as of
+from server.calls.events import Being, Effect, Event, Publishing, Refuse, State, Tell
+from server.calls.seats import Seat
+
+EMPTY_SECONDS, CLOSING_SECONDS = 300.0, 20.0
+"How long a call waits for its first member, and for one to come back after the last."
+WAITING_SECONDS, JOINING_SECONDS, AWAY_SECONDS = 120.0, 30.0, 30.0
+"How long a seat waits for the host, for its page, and for it to come back."
+RENEW_SECONDS = 300.0
+"Half a seat token's life."
+HIDDEN_SECONDS = 5.0
+"A page that nobody sees is sent no pictures after so long."
+ASKING_SECONDS = 60.0
+"Within which everybody has to agree to a recording."
+TABLE_FROM = 3
+"Members from whom on a call with the form `auto` has a table."
+MOST_NUMBERS = 9999
+"Seats of one call, those that are gone included."
+MALFORMED, TOKEN, GRANT, REPLACED, OVER, TOO_FAST, DONE = 4400, 4401, 4403, 4409, 4410, 4429, 1000
+"Close codes of a socket."
+
+
+class Call:
+    """One call. on() says what is to be done."""
+
+    def __init__(self, now: float, *, seats: int = 8, watchers: int = 16, title: str = "", form: str = "auto",
+                 approve: bool = False, tiling: dict[str, Any] | None = None) -> None:  # fmt: skip
+        """`seats` members and `watchers` besides; `tiling`: how a seat's channel is sent, as in the message `form`."""
+        self.limit, self.watchers, self.title, self.approve = seats, watchers, title, approve
+        self.wanted, self.tiling = form, dict(tiling or {"as": "seat"})
+        self.state, self.deadline = State.EMPTY, now + EMPTY_SECONDS
+        self.locked = self.table = False
+        self.host = 0
+        "The seat that leads; 0: none."
+        self.seats: dict[int, Seat] = {}
+        "Those that are not gone, by number."
+        self.speaking: tuple[int, ...] = ()
+        self.loudest: int | None = None
+        self.recording: float | None = None
+        "Since when."
+        self.asking: int | None = None
+        "Who wants to record; 0: who runs the server. None: nobody asks."
+        self.asked_at = 0.0
+        self.why = ""
+        "It has ended."
+        self.strained = False
+        "Something is given up for lack of capacity."
+        self._numbers = 0
+
+    @property
+    def next(self) -> int:
+        """The number of the seat that is taken next."""
+        return self._numbers + 1
+
+    def on(self, event: Event, now: float) -> list[Effect]:
+        """Of a seat that is gone, and after the end, nothing follows."""
+        if self.state is State.ENDED:
+            return []
+        seat = self.seats.get(getattr(event, "seat", 0))
+        if seat is None and hasattr(event, "seat"):
+            return []
+        told = list(self._handlers[type(event)](self, *([seat] if seat is not None else []), event, now))
+        return told + list(self._settle(now))
+
+    def snapshot(self) -> dict[str, Any]:
+        """The call as its people are shown it."""
+        return {
+            "title": self.title, "state": self.state, "locked": self.locked, "approve": self.approve, "limit": self.limit,
+            "seats": self._rows(everybody=True), "form": self.form_of(0), "wanted": self.wanted, "recording": self._recorded(),
+        }  # fmt: skip
+
+    def form_of(self, seat: int) -> dict[str, Any]:
+        """How others are sent to `seat`: the message `form` without its word."""
+        others = [one.number for one in self.seats.values() if one.member and one.here and one.number != seat]
+        if self.tiling.get("as") != "seat":
+            return dict(self.tiling)
+        return self.tiling | {"of": others[0] if others else None, "seats": others}
+
+    def missing(self) -> list[int]:
+        """Whose yes a recording lacks."""
+        return [one.number for one in self.seats.values() if one.member and one.here and not one.agreed]
+
+    def check_publish(self, number: int, epoch: int | None) -> Refuse | None:
+        """Why `number` may not publish now with a token of `epoch` (None: with the server's own)."""
+        seat = self.seats.get(number)
+        if seat is None:
+            return Refuse("no-such-seat")
+        if not seat.grants.publish or seat.being is Being.WAITING:
+            return Refuse("not-permitted", {"grant": "publish"})
+        if epoch is not None and epoch < seat.epoch:
+            return Refuse("seat-replaced")
+        if self.recording is not None and not seat.agreed:
+            return Refuse("not-everybody-agrees", {"missing": [number]})
+        return None
+
+    def check_view(self, number: int) -> Refuse | None:
+        """Why `number` may not watch now. A recorder sees what everybody agrees to have recorded."""
+        seat = self.seats.get(number)
+        if seat is None:
+            return Refuse("no-such-seat")
+        if not seat.grants.view or seat.being is Being.WAITING:
+            return Refuse("not-permitted", {"grant": "view"})
+        if seat.grants.role == "recorder" and self.recording is None:
+            return Refuse("not-everybody-agrees", {"missing": self.missing()})
+        return None
+
+    # Coming ---------------------------------------------------------------------------------------------------------------
+
+    def _seated(self, event: of.Seated, now: float) -> Iterator[Effect]:
+        if (refusal := self._no_seat(event)) is not None:
+            yield refusal
+            return
+        self._numbers += 1
+        waits = self.approve and not event.grants.host and not event.lasts
+        seat = Seat(self._numbers, event.name, event.grants, now, muted=event.muted, agreed=event.agrees)
+        seat.held_until = now + event.lasts if event.lasts else 0.0
+        self.seats[seat.number] = seat
+        self._become(seat, Being.WAITING if waits else Being.JOINING, now)
+        yield of.Take(seat.number)
+        yield from self._announce(seat)
+
+    def _no_seat(self, event: of.Seated) -> Refuse | None:
+        if self.locked:
+            return Refuse("call-locked")
+        same = [one for one in self.seats.values() if one.member == event.grants.publish]
+        most = self.limit if event.grants.publish else self.watchers
+        if len(same) >= most or self._numbers >= MOST_NUMBERS:
+            return Refuse("call-full", {"limit": most})
+        if self.recording is not None and event.grants.publish and not event.agrees:
+            return Refuse("not-everybody-agrees", {"recording": True})
+        return None
+
+    def _approved(self, seat: Seat, event: of.Approved, now: float) -> Iterator[Effect]:
+        if seat.being is not Being.WAITING:
+            return
+        self._become(seat, Being.JOINING, now)
+        yield from self._welcome(seat)
+        yield from self._announce(seat)
+        yield from self._being_of(seat, now)
+
+    def _denied(self, seat: Seat, event: of.Denied, now: float) -> Iterator[Effect]:
+        if seat.being is Being.WAITING:
+            yield from self._gone(seat, "denied", GRANT, now)
+
+    def _connected(self, seat: Seat, event: of.Connected, now: float) -> Iterator[Effect]:
+        if event.resume and event.epoch < seat.epoch and seat.socket:  # replaced, and not a person's wish: no ping-pong
+            yield of.Close(seat.number, event.socket, REPLACED, _bye("replaced", "never"))
+            return
+        if seat.socket:
+            yield of.Close(seat.number, seat.socket, REPLACED, _bye("replaced", "never"))
+        if seat.socket or seat.being is Being.AWAY:
+            seat.epoch += 1
+        seat.socket, seat.visible, seat.hidden_since = event.socket, True, now
+        seat.renew_at = now + RENEW_SECONDS
+        yield from self._welcome(seat)
+        yield of.Renew(seat.number)
+        yield from self._shows(seat)
+        yield from self._being_of(seat, now)
+
+    def _welcome(self, seat: Seat) -> Iterator[Effect]:
+        if not seat.socket:
+            return
+        waits = seat.being is Being.WAITING
+        rows = [self._row(seat)] if waits else self._rows(everybody=seat.grants.host)
+        told = {"t": "welcome", "seat": seat.number, "seats": rows, "title": self.title, "locked": self.locked}
+        yield Tell(
+            seat.number, told | {"form": self.form_of(seat.number), "recording": None if waits else self._recorded()}
+        )
+        if self.asking is not None and not waits and seat.member and not seat.agreed:
+            yield Tell(seat.number, {"t": "asking", "what": "recording", "by": self.asking})
+
+    def _disconnected(self, seat: Seat, event: of.Disconnected, now: float) -> Iterator[Effect]:
+        if seat.socket == event.socket:
+            seat.socket, seat.renew_at, seat.visible = 0, None, True
+            yield from self._being_of(seat, now)
+
+    # Media ----------------------------------------------------------------------------------------------------------------
+
+    def _publish_started(self, seat: Seat, event: of.PublishStarted, now: float) -> Iterator[Effect]:
+        if seat.publishing is Publishing.NONE and seat.inside:
+            yield from self._publishes(seat, Publishing.CONNECTING, now)
+
+    def _media_live(self, seat: Seat, event: of.MediaLive, now: float) -> Iterator[Effect]:
+        if seat.publishing not in (Publishing.NONE, Publishing.LIVE):
+            seat.media = True
+            yield from self._publishes(seat, Publishing.LIVE, now)
+
+    def _media_stalled(self, seat: Seat, event: of.MediaStalled, now: float) -> Iterator[Effect]:
+        if seat.publishing is Publishing.LIVE:
+            yield from self._publishes(seat, Publishing.STALLED, now)
+
+    def _media_lost(self, seat: Seat, event: of.MediaLost, now: float) -> Iterator[Effect]:
+        if seat.publishing is not Publishing.NONE:
+            seat.media = False
+            yield from self._publishes(seat, Publishing.NONE, now)
+
+    def _publishes(self, seat: Seat, how: Publishing, now: float) -> Iterator[Effect]:
+        seat.publishing = how
+        yield from self._tell_of(seat, publishing=how)
+        yield from self._being_of(seat, now)
+
+    def _view_started(self, seat: Seat, event: of.ViewStarted, now: float) -> Iterator[Effect]:
+        if seat.inside:
+            seat.views = True
+            yield from self._being_of(seat, now)
+
+    def _view_ended(self, seat: Seat, event: of.ViewEnded, now: float) -> Iterator[Effect]:
+        seat.views = False
+        yield from self._being_of(seat, now)
+
+    def _being_of(self, seat: Seat, now: float) -> Iterator[Effect]:
+        """Present or away, by what is up of it."""
+        before = seat.being
+        if seat.up and before in (Being.JOINING, Being.AWAY):
+            self._become(seat, Being.PRESENT, now)
+        elif not seat.up and before is Being.PRESENT:
+            self._become(seat, Being.AWAY, now)
+        if seat.being is not before:
+            yield from self._tell_of(seat, state=seat.being)
+
+    # What seats say -------------------------------------------------------------------------------------------------------
+
+    def _set(self, seat: Seat, event: of.Set, now: float) -> Iterator[Effect]:
+        told: dict[str, Any] = {}
+        if event.name is not None and event.name != seat.name:
+            seat.name = told["name"] = event.name
+        if event.camera is not None and event.camera != seat.camera:
+            seat.camera = told["camera"] = event.camera
+        if event.muted is not None and event.muted != seat.muted and not (event.by_host and not event.muted):
+            seat.muted, seat.muted_by = event.muted, "host" if event.by_host else "self"
+            told |= {"muted": event.muted, "by": seat.muted_by}
+            yield of.Mute(seat.number, event.muted)
+        if told:
+            yield from self._tell_of(seat, **told)
+
+    def _watching(self, seat: Seat, event: of.Watching, now: float) -> Iterator[Effect]:
+        if seat.visible and not event.visible:
+            seat.hidden_since = now
+        seat.visible = event.visible
+        if event.visible:
+            yield from self._shows(seat)
+
+    def _shows(self, seat: Seat) -> Iterator[Effect]:
+        if not seat.shown:
+            seat.shown = True
+            yield of.Show(seat.number, True)
+
+    def _spoke(self, event: of.Spoke, now: float) -> Iterator[Effect]:
+        seats = tuple(one for one in event.seats if one in self.seats)
+        loudest = event.loudest if event.loudest in self.seats else None
+        if (seats, loudest) == (self.speaking, self.loudest):
+            return
+        self.speaking, self.loudest = seats, loudest
+        yield from self._tell_all({"t": "speaking", "seats": list(seats), "loudest": loudest})
+
+    def _looked(self, seat: Seat, event: of.LookedFrom, now: float) -> Iterator[Effect]:
+        if seat.socket and seat.inside:
+            yield Tell(seat.number, {"t": "look", **event.look})
+
+    # Recording ------------------------------------------------------------------------------------------------------------
+
+    def _recording_asked(self, event: of.RecordingAsked, now: float) -> Iterator[Effect]:
+        if self.recording is not None:
+            yield Refuse("already-recording")
+            return
+        asker = self.seats.get(event.by)
+        if asker is not None:
+            asker.agreed = True
+        if missing := self.missing():
+            if self.asking is None:
+                self.asking, self.asked_at = event.by, now
+                for number in missing:
+                    yield from self._tell(self.seats[number], {"t": "asking", "what": "recording", "by": event.by})
+            yield Refuse("not-everybody-agrees", {"missing": missing})
+            return
+        yield from self._begin_recording(now)
+
+    def _agreed(self, seat: Seat, event: of.Agreed, now: float) -> Iterator[Effect]:
+        seat.agreed = event.yes
+        if event.yes and self.asking is not None and not self.missing():
+            yield from self._begin_recording(now)
+        elif not event.yes and seat.member:
+            yield from self._end_recording(f"{seat.name} does not agree")
+
+    def _begin_recording(self, now: float) -> Iterator[Effect]:
+        self.recording, self.asking = now, None
+        yield of.StartRecording()
+        yield from self._tell_all({"t": "recording", "since": now})
+
+    def _end_recording(self, why: str) -> Iterator[Effect]:
+        """Or the asking for one. Each is asked anew, each time."""
+        if self.recording is None and self.asking is None:
+            return
+        if self.recording is not None:
+            yield of.StopRecording(why)
+        self.recording = self.asking = None
+        for seat in self.seats.values():
+            seat.agreed = False
+        yield from self._tell_all({"t": "recording", "since": None, "why": why})
+        for seat in list(self.seats.values()):
+            if seat.grants.role == "recorder" and seat.views:
+                yield of.StopViewing(seat.number)
+
+    def _recording_ended(self, event: of.RecordingEnded, now: float) -> Iterator[Effect]:
+        yield from self._end_recording(event.why)
+
+    # Going ----------------------------------------------------------------------------------------------------------------
+
+    def _left(self, seat: Seat, event: of.Left, now: float) -> Iterator[Effect]:
+        yield from self._gone(seat, "left", DONE, now)
+
+    def _removed(self, seat: Seat, event: of.Removed, now: float) -> Iterator[Effect]:
+        yield from self._gone(seat, event.why, GRANT, now)
+
+    def _gone(self, seat: Seat, why: str, code: int, now: float) -> Iterator[Effect]:
+        waited = seat.being is Being.WAITING
+        del self.seats[seat.number]
+        seat.being = Being.GONE
+        if seat.socket:
+            yield of.Close(seat.number, seat.socket, code, _bye(why, "rejoin" if why in _COME_BACK else "never"))
+        yield of.StopPublishing(seat.number)
+        yield of.StopViewing(seat.number)
+        yield of.Forget(seat.number)
+        for one in self._listeners():
+            if not waited or one.grants.host:
+                yield Tell(one.number, {"t": "gone", "seat": seat.number, "why": why})
+        if seat.number in self.speaking:
+            left = tuple(one for one in self.speaking if one != seat.number)
+            yield from self._spoke(of.Spoke(left, self.loudest if self.loudest in left else None), now)
+        if self.asking is not None and not self.missing():
+            yield from self._begin_recording(now)
+
+    # The call -------------------------------------------------------------------------------------------------------------
+
+    def _changed(self, event: of.Changed, now: float) -> Iterator[Effect]:
+        told: dict[str, Any] = {}
+        for name, value in (("locked", event.locked), ("title", event.title)):
+            if value is not None and value != getattr(self, name):
+                setattr(self, name, value)
+                told[name] = value
+        if event.form is not None and event.form != self.wanted:
+            self.wanted = event.form
+            yield of.Reform(event.form)
+        if told:
+            yield from self._tell_all({"t": "call", **told})
+
+    def _formed(self, event: of.Formed, now: float) -> Iterator[Effect]:
+        self.tiling = dict(event.tiling)
+        for one in self._listeners():
+            yield Tell(one.number, {"t": "form", **self.form_of(one.number)})
+
+    def _capacity_lost(self, event: of.CapacityLost, now: float) -> Iterator[Effect]:
+        self.strained = True
+        yield from self._tell_all(
+            {"t": "problem", "type": "urn:telequilt:problem:capacity-lost", "detail": event.detail}
+        )
+
+    def _capacity_back(self, event: of.CapacityBack, now: float) -> Iterator[Effect]:
+        if self.strained:
+            self.strained = False
+            yield from self._tell_all({"t": "problem", "type": "urn:telequilt:problem:capacity-back", "detail": ""})
+
+    def _ended(self, event: of.Ended, now: float) -> Iterator[Effect]:
+        yield from self._end(event.why)
+
+    def _end(self, why: str) -> Iterator[Effect]:
+        """Last of all: nothing follows any more."""
+        if self.recording is not None:
+            yield of.StopRecording(why)
+        if self.table:
+            yield of.DropTable()
+        for seat in self.seats.values():
+            if seat.socket:
+                yield of.Close(seat.number, seat.socket, OVER, _bye(why, "never"))
+            yield of.StopPublishing(seat.number)
+            yield of.StopViewing(seat.number)
+            yield of.Forget(seat.number)
+        self.seats.clear()
+        self.why = why
+        self.recording = self.asking = None
+        self.host, self.table = 0, False
+        self.state = State.ENDED
+
+    def _tick(self, event: of.Tick, now: float) -> Iterator[Effect]:
+        for seat in list(self.seats.values()):
+            if seat.deadline is not None and now >= seat.deadline:
+                yield from self._gone(seat, "unanswered" if seat.being is Being.WAITING else "lost", GRANT, now)
+                continue
+            if seat.renew_at is not None and now >= seat.renew_at:
+                seat.renew_at = now + RENEW_SECONDS
+                yield of.Renew(seat.number)
+            if seat.shown and not seat.visible and now - seat.hidden_since >= HIDDEN_SECONDS:
+                seat.shown = False
+                yield of.Show(seat.number, False)
+        if self.asking is not None and now - self.asked_at >= ASKING_SECONDS:
+            yield from self._end_recording("not everybody has answered")
+
+    def _settle(self, now: float) -> Iterator[Effect]:
+        """What belongs to the call as a whole, after whatever happened."""
+        if self.state is State.ENDED:
+            return
+        if any(one.member and (one.being is Being.PRESENT or not one.plain) for one in self.seats.values()):
+            self.state = State.OPEN
+        elif self.state is State.OPEN:
+            self.state, self.deadline = State.CLOSING, now + CLOSING_SECONDS
+        elif now >= self.deadline:
+            yield from self._end("nobody is here any more" if self.state is State.CLOSING else "nobody came")
+            return
+        yield from self._pass_on()
+        here = sum(one.member and one.here for one in self.seats.values())
+        table = self.wanted == "table" or (self.wanted == "auto" and here >= TABLE_FROM)
+        if table != self.table:
+            self.table = table
+            yield of.MakeTable() if table else of.DropTable()
+
+    def _pass_on(self) -> Iterator[Effect]:
+        """Somebody leads whose grant allows it, the longest present one, if anybody may."""
+        if self.host in self.seats:
+            return
+        able = [one for one in self.seats.values() if one.grants.host and one.being is Being.PRESENT]
+        self.host = min(able, key=lambda one: one.since).number if able else 0
+        if self.host:
+            yield from self._tell_of(self.seats[self.host], role="host")
+
+    def _become(self, seat: Seat, being: Being, now: float) -> None:
+        seat.being, seat.since = being, now
+        seconds = {Being.WAITING: WAITING_SECONDS, Being.JOINING: JOINING_SECONDS, Being.AWAY: AWAY_SECONDS}
+        if seat.plain:
+            seat.deadline = None if being is Being.PRESENT else seat.held_until
+        else:
+            seat.deadline = now + seconds[being] if being in seconds else None
+
+    # Telling --------------------------------------------------------------------------------------------------------------
+
+    def _listeners(self) -> list[Seat]:
+        """Seats inside with a socket."""
+        return [one for one in self.seats.values() if one.socket and one.inside]
+
+    def _tell(self, seat: Seat, message: dict[str, Any]) -> Iterator[Effect]:
+        if seat.socket:
+            yield Tell(seat.number, message)
+
+    def _tell_all(self, message: dict[str, Any]) -> Iterator[Effect]:
+        for one in self._listeners():
+            yield Tell(one.number, message)
+
+    def _announce(self, seat: Seat) -> Iterator[Effect]:
+        """A new one, to everybody else; who waits, to those who can let it in."""
+        for one in self._listeners():
+            if one is not seat and (seat.inside or one.grants.host):
+                yield Tell(one.number, {"t": "seat", **self._row(seat)})
+
+    def _tell_of(self, seat: Seat, **changed: Any) -> Iterator[Effect]:
+        for one in self._listeners():
+            if seat.inside or one.grants.host or one is seat:
+                yield Tell(one.number, {"t": "seat", "seat": seat.number, **changed})
+
+    def _row(self, seat: Seat) -> dict[str, Any]:
+        return seat.row(self.host, seat.number in self.speaking)
+
+    def _rows(self, everybody: bool) -> list[dict[str, Any]]:
+        return [self._row(one) for one in self.seats.values() if everybody or one.inside]
+
+    def _recorded(self) -> dict[str, Any] | None:
+        return None if self.recording is None else {"since": self.recording}
+
+    _handlers: ClassVar[dict[type, Callable[..., Iterator[Effect]]]] = {
+        of.Seated: _seated, of.Approved: _approved, of.Denied: _denied, of.Connected: _connected,
+        of.Disconnected: _disconnected, of.PublishStarted: _publish_started, of.MediaLive: _media_live,
+        of.MediaStalled: _media_stalled, of.MediaLost: _media_lost, of.ViewStarted: _view_started, of.ViewEnded: _view_ended,
+        of.Set: _set, of.Watching: _watching, of.Spoke: _spoke, of.LookedFrom: _looked, of.RecordingAsked: _recording_asked,
+        of.Agreed: _agreed, of.RecordingEnded: _recording_ended, of.Left: _left, of.Removed: _removed, of.Changed: _changed,
+        of.Formed: _formed, of.CapacityLost: _capacity_lost, of.CapacityBack: _capacity_back, of.Ended: _ended, of.Tick: _tick,
+    }  # fmt: skip
+
+
+_COME_BACK = ("lost", "unanswered")
+"Reasons for being gone after which an invitation may be used again."
+
+
+def _bye(why: str, again: str) -> dict[str, Any]:
+    return {"t": "bye", "why": why, "again": again}

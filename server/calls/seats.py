@@ -1,0 +1,74 @@
+"""Seats: one person's, camera's or watcher's place in a call, as the rules see it and as others are told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from server.calls.events import Being, Grants, Publishing
+
+
+@dataclass
+class Seat:
+    number: int
+    name: str
+    grants: Grants
+    since: float
+    "When it came to be as it is."
+    being: Being = Being.JOINING
+    deadline: float | None = None
+    "When it is gone, unless something happens."
+    held_until: float = 0.0
+    "A plain seat's token ends then; 0: this is no plain one."
+    epoch: int = 1
+    "How often its place was taken up; tokens of an earlier one are of a page that was replaced."
+    socket: int = 0
+    "The one that speaks for it; 0: none."
+    media: bool = False
+    views: bool = False
+    publishing: Publishing = Publishing.NONE
+    muted: bool = False
+    muted_by: str = "self"
+    camera: bool = True
+    agreed: bool = False
+    "To being recorded, now or from the next one on."
+    visible: bool = True
+    hidden_since: float = 0.0
+    shown: bool = True
+    "Whether pictures are sent to it."
+    renew_at: float | None = None
+
+    @property
+    def plain(self) -> bool:
+        return self.held_until > 0
+
+    @property
+    def member(self) -> bool:
+        return self.grants.publish
+
+    @property
+    def inside(self) -> bool:
+        """Let in, and not gone."""
+        return self.being in (Being.JOINING, Being.PRESENT, Being.AWAY)
+
+    @property
+    def here(self) -> bool:
+        """Has come, and keeps its place."""
+        return self.being in (Being.PRESENT, Being.AWAY)
+
+    @property
+    def up(self) -> bool:
+        return bool(self.socket) or self.media or self.views
+
+    def row(self, host: int, speaking: bool) -> dict[str, Any]:
+        """What everybody inside is told of it."""
+        role = self.grants.role if self.grants.role != "host" else "host" if host == self.number else "member"
+        told = {
+            "seat": self.number,
+            "name": self.name,
+            "role": role,
+            "state": self.being,
+            "publishing": self.publishing,
+        }
+        told |= {"muted": self.muted, "camera": self.camera, "speaking": speaking}
+        return told | ({"by": self.muted_by} if self.muted else {}) | ({"plain": True} if self.plain else {})

@@ -1,0 +1,116 @@
+"""Tokens: who somebody is in a call and what that allows, as JWTs (RFC 7519) that we sign and read. Knows no call and no request."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from server.calls.events import Grants
+
+ALGORITHM, ISSUER = "HS256", "telequilt"
+LEEWAY = 10.0
+"Seconds by which clocks may differ."
+LEAST_KEY = 32
+"Bytes."
+SEAT_SECONDS, PLAIN_SECONDS = 600.0, 86_400.0
+"A seat token's life: of a page, which gets fresh ones, and of a client that has only this one."
+REQUIRED = ("exp", "iat", "sub", "aud", "jti")
+
+
+class TokenInvalid(ValueError):
+    """It is not ours, or of another call."""
+
+
+class TokenExpired(ValueError):
+    """It was ours."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a token says."""
+
+    call: str
+    grants: Grants
+    expires: float
+    "Seconds since 1970."
+    name: str = ""
+    invitation: str = ""
+    "Its id; empty for a seat's token."
+    seat: int = 0
+    epoch: int = 0
+
+
+class Tokens:
+    """Signs and reads. The key is made when it is first needed, and kept, so that links outlive the server."""
+
+    def __init__(self, folder: Path, key: str | None = None) -> None:
+        """`key`: in place of the one that is kept in `folder`. Raises ValueError where it is too short."""
+        if key is not None and len(key.encode()) < LEAST_KEY:
+            raise ValueError(f"TELEQUILT_CALL_KEY is shorter than {LEAST_KEY} bytes: openssl rand -hex 32")
+        self._folder, self._key = folder, key.encode() if key is not None else None
+
+    def invitation(self, call: str, jti: str, grants: Grants, name: str, expires: float) -> str:
+        return self._signed(call, f"invite:{jti}", jti, grants, name, expires)
+
+    def seat(self, call: str, number: int, epoch: int, grants: Grants, name: str, seconds: float) -> tuple[str, float]:
+        """The token, and when it expires, in seconds since 1970."""
+        expires = time.time() + seconds
+        return self._signed(call, f"seat:{number}:{epoch}", secrets.token_urlsafe(9), grants, name, expires), expires
+
+    def read(self, token: str, call: str | None = None) -> Claims:
+        """What `token` says, of `call` where one is named. Raises TokenInvalid, TokenExpired."""
+        try:
+            found = jwt.decode(
+                token, self._kept(), algorithms=[ALGORITHM], audience=call, issuer=ISSUER, leeway=LEEWAY,
+                options={"require": list(REQUIRED), "verify_aud": call is not None},
+            )  # fmt: skip
+            return _claims(found)
+        except jwt.ExpiredSignatureError:
+            raise TokenExpired("the token has expired") from None
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError) as failure:
+            raise TokenInvalid(f"the token does not verify: {failure}") from None
+
+    def _signed(self, call: str, subject: str, jti: str, grants: Grants, name: str, expires: float) -> str:
+        claims = {"iss": ISSUER, "aud": call, "sub": subject, "jti": jti, "iat": int(time.time()), "exp": int(expires)}
+        return jwt.encode(claims | {"name": name, "grants": asdict(grants)}, self._kept(), ALGORITHM)
+
+    def _kept(self) -> bytes:
+        if self._key is None:
+            self._key = _key_in(self._folder)
+        return self._key
+
+
+def _claims(found: dict[str, Any]) -> Claims:
+    kind, _, rest = found["sub"].partition(":")
+    grants = Grants(**{name: bool(value) for name, value in found["grants"].items()})
+    common: dict[str, Any] = {"call": str(found["aud"]), "grants": grants, "expires": float(found["exp"])}
+    common |= {"name": str(found.get("name", ""))}
+    if kind == "invite" and rest:
+        return Claims(invitation=rest, **common)
+    if kind == "seat":
+        number, _, epoch = rest.partition(":")
+        return Claims(seat=int(number), epoch=int(epoch), **common)
+    raise ValueError(f"sub is {kind!r}")
+
+
+def _key_in(folder: Path) -> bytes:
+    """The key that is kept in `folder`, made there where there is none. For its owner alone (0600)."""
+    file = folder / "call.key"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = file.read_bytes()
+        if len(key) < LEAST_KEY:
+            raise ValueError(f"{file} is damaged; delete it, and links that were given out before are void") from None
+        return key
+    key = secrets.token_bytes(LEAST_KEY)
+    with os.fdopen(handle, "wb") as made:
+        made.write(key)
+    return key

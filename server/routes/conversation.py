@@ -1,0 +1,152 @@
+"""Conversation: what comes by a call's socket, told to the call; and when the socket is closed, and how."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from fastapi import WebSocket
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.websockets import WebSocketDisconnect
+
+from server.calls import events as of
+from server.calls.conference import Conference
+from server.calls.rules import GRANT, MALFORMED, OVER, TOKEN, TOO_FAST
+from server.calls.talk import Ending, Talk
+from server.calls.tokens import Claims
+from server.problems import Problem
+from server.routes.authority import address_of, calls_of, known
+
+HELLO_SECONDS = 5.0
+NO_CALL = 4404
+"Close code: no such call, or a token of another."
+CODES = {401: TOKEN, 404: NO_CALL, 409: OVER, 429: TOO_FAST, 503: 1013}
+"Of problems before the conversation has begun: HTTP's -> the socket's."
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class Hello(_Message):
+    t: Literal["hello"]
+    token: str = Field(max_length=4096)
+    resume: bool = False
+
+
+class Change(_Message):
+    t: Literal["set"]
+    name: Annotated[str, AfterValidator(str.strip), Field(min_length=1, max_length=40)] | None = None
+    muted: bool | None = None
+    camera: bool | None = None
+
+
+class Watching(_Message):
+    t: Literal["watching"]
+    visible: bool = True
+
+
+class Approve(_Message):
+    t: Literal["approve"]
+    seat: int
+    yes: bool
+
+
+class Agree(_Message):
+    t: Literal["agree"]
+    recording: bool
+
+
+class Word(_Message):
+    t: Literal["leave", "ping", "stats"]
+
+
+SAID: TypeAdapter[Change | Watching | Approve | Agree | Word] = TypeAdapter(
+    Annotated[Change | Watching | Approve | Agree | Word, Field(discriminator="t")]
+)
+KNOWN = {"set", "watching", "approve", "agree", "leave", "ping", "stats"}
+
+
+async def hold(socket: WebSocket, call: str) -> None:
+    """From the socket's hello until it is gone."""
+    await socket.accept()
+    talk = Talk(socket)
+    speaking = asyncio.create_task(talk.speak())
+    try:
+        conference, claims, hello = await _welcomed(socket, talk, call)
+        await _converse(conference, claims, hello, talk)
+    except Ending as ending:
+        talk.end(ending.code, ending.bye)
+    except WebSocketDisconnect:
+        speaking.cancel()
+    with suppress(asyncio.CancelledError, TimeoutError):
+        await asyncio.wait_for(speaking, HELLO_SECONDS)  # whoever does not take a goodbye goes without
+
+
+async def _welcomed(socket: WebSocket, talk: Talk, call: str) -> tuple[Conference, Claims, Hello]:
+    """Who says hello. Nothing is told before. Raises Ending, WebSocketDisconnect."""
+    try:
+        said = await talk.hear(HELLO_SECONDS)
+    except TimeoutError:
+        raise Ending(TOKEN) from None
+    try:
+        hello = Hello.model_validate(said)
+    except ValidationError:
+        raise Ending(MALFORMED) from None
+    try:
+        who = known(calls_of(socket), socket.app.state.quotas, hello.token, call, address_of(socket))
+    except Problem as problem:
+        raise Ending(CODES.get(problem.status, MALFORMED)) from None
+    assert who.claims is not None
+    if not who.claims.seat:
+        raise Ending(GRANT)
+    if who.claims.seat not in who.conference.rules.seats:
+        raise Ending(OVER)
+    return who.conference, who.claims, hello
+
+
+async def _converse(conference: Conference, claims: Claims, hello: Hello, talk: Talk) -> None:
+    """Raises Ending, WebSocketDisconnect."""
+    seat = claims.seat
+    conference.connect(seat, talk, claims.epoch, hello.resume)
+    try:
+        while True:
+            said = await talk.hear()
+            if said["t"] not in KNOWN:
+                continue
+            try:
+                message = SAID.validate_python(said)
+            except ValidationError:
+                raise Ending(MALFORMED) from None
+            _told(conference, seat, claims, talk, message)
+            if talk.ending:
+                return
+    finally:
+        conference.disconnect(seat, talk)
+
+
+def _told(conference: Conference, seat: int, claims: Claims, talk: Talk, message: Any) -> None:
+    try:
+        match message:
+            case Change():
+                conference.happen(of.Set(seat, message.name, message.muted, message.camera))
+            case Watching():
+                conference.happen(of.Watching(seat, message.visible))
+            case Approve() if claims.grants.host:
+                conference.happen(of.Approved(message.seat) if message.yes else of.Denied(message.seat))
+            case Approve():
+                talk.put({"t": "problem", **problem_of(403, "not-permitted", "only a host lets people in")})
+            case Agree():
+                conference.happen(of.Agreed(seat, message.recording))
+            case Word(t="leave"):
+                conference.happen(of.Left(seat))
+            case Word(t="ping"):
+                talk.put({"t": "pong", "at": round(time.monotonic(), 4)})
+    except Problem as problem:
+        talk.put({"t": "problem", **problem.body()})
+
+
+def problem_of(status: int, kind: str, detail: str) -> dict[str, Any]:
+    return Problem(status, kind, detail).body()
