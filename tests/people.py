@@ -60,10 +60,10 @@ def seen_from_the_front(relief: Relief, portrait: FaceObservation, seen: FaceObs
 
 
 def performance(relief: Relief, portrait: FaceObservation) -> Iterator[Frame]:
-    """The puppet's whole script, played by the person of `portrait`."""
-    avatar = relief.enrol(portrait)
-    for number in range(round(PERIOD * RATE)):
-        now = gesture(number / RATE)
+    """The puppet's whole script, played by the person of `portrait` at half the puppet's rate."""
+    avatar, rate = relief.enrol(portrait), RATE / 2
+    for number in range(round(PERIOD * rate)):
+        now = gesture(number / rate)
         seen = scripted(portrait, now.yaw, now.pitch, now.roll, now.mouth, now.blink, now.smile)
         view = relief.render(relief.drive(avatar, seen), FRONT).images[0, :, :, :3].numpy()
-        yield Frame(np.ascontiguousarray(view), number / RATE, number)
+        yield Frame(np.ascontiguousarray(view), number / rate, number)

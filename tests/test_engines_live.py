@@ -114,6 +114,7 @@ WHOLE: dict[str, Callable[[], AnyEngine]] = {
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.usefixtures("one_thread")
 async def test_the_full_size_network_on_the_same_way(tmp_path: Path, name: str) -> None:
     """A quilt takes minutes without a GPU."""
     assert_a_hologram_of_noise(await called(tmp_path, WHOLE[name](), pictures=2, seconds=1500))

@@ -9,12 +9,12 @@ import numpy as np
 
 from pipeline.puppet import PERIOD, RATE
 from server.commands.puppet import play
-from server.routes.puppet import Film
+from server.routes.puppet import film
 from tests.live import serving, settings_for, until
 
 
 def test_the_film_loops_without_a_jump():
-    with av.open(io.BytesIO(Film().bytes()), "r") as container:
+    with av.open(io.BytesIO(film()), "r") as container:
         pictures = [frame.to_ndarray(format="gray").astype(int) for frame in container.decode(video=0)]
     assert len(pictures) == PERIOD * RATE
     steps = [np.abs(a - b).mean() for a, b in zip(pictures, pictures[1:] + pictures[:1], strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from fractions import Fraction
+from functools import cache
 
 import av
 from fastapi import APIRouter, Response
@@ -18,28 +19,21 @@ FILM_QUALITY = 23
 
 def router() -> APIRouter:
     """The film as a route: what a page without a camera plays and sends."""
-    routes, film, making = APIRouter(), Film(), asyncio.Lock()
+    routes, making = APIRouter(), asyncio.Lock()
 
     @routes.get("/puppet.mp4")
     async def puppet() -> Response:
         async with making:  # whoever else asks meanwhile waits here, not in a thread
-            data = await workers.slow(film.bytes)
+            data = await workers.slow(film)
         return Response(data, media_type="video/mp4", headers={"Cache-Control": "private, max-age=3600"})
 
     return routes
 
 
-class Film:
-    """One period of the puppet as an MP4 that loops without a jump. Made when first asked for, then kept in memory."""
-
-    def __init__(self) -> None:
-        self._bytes: bytes | None = None
-
-    def bytes(self) -> bytes:
-        """May take some seconds the first time."""
-        if self._bytes is None:
-            self._bytes = _encoded(Puppet())
-        return self._bytes
+@cache
+def film() -> bytes:
+    """One period of the puppet as an MP4 that loops without a jump. Made when first asked for, in some seconds, then kept in memory."""
+    return _encoded(Puppet())
 
 
 def _encoded(puppet: Puppet) -> bytes:
