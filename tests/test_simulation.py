@@ -1,4 +1,4 @@
-"""The simulated placement: by its laws, by hand, and against real threads whose devices sleep what stages cost."""
+"""The simulated placement: by its laws and by hand."""
 
 from __future__ import annotations
 

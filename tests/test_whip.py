@@ -220,9 +220,11 @@ async def test_a_client_that_gives_up_while_coming_in_leaves_nothing_behind(live
     monkeypatch.setattr(Services, "session", held)
     request = asyncio.create_task(http.post("/whip/one", content=await offered("video"), headers=SDP))
     await until(coming.is_set)
-    assert live_channels(live.app) == ["one"]
+    channel = live.app.state.lobby.channels["one"]
     assert request.cancel()
-    go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await request
     await until(lambda: live_channels(live.app) == [])
+    assert channel.reason == "whoever asked for it has gone", "and not that its offer never connected"
+    go_on.set()
+    await channel.ended()

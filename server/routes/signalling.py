@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Annotated, Literal
+from collections.abc import Coroutine
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
@@ -21,6 +23,8 @@ from server.webrtc import offers, relays
 from server.webrtc.peers import Peer
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
+GIVEN_UP = 499
+"The status that nginx logs for a request whose client has gone; nobody receives it."
 Channel = Annotated[
     str,
     PathParameter(
@@ -43,7 +47,8 @@ def router(settings: Settings) -> APIRouter:
             accepted = await place.publish(sdp, avatar=avatar, engine=engine)
             return _created(request, accepted, settings)
         avatar, engine = avatar or SAMPLE, engine or settings.engine
-        return _created(request, await lobby_of(request).publish(channel, sdp, avatar, engine), settings)
+        accepted = await _while_wanted(request, lobby_of(request).publish(channel, sdp, avatar, engine))
+        return _created(request, accepted, settings) if accepted is not None else Response(status_code=GIVEN_UP)
 
     @routes.post("/whep/{channel}", status_code=201)
     async def view(
@@ -120,6 +125,24 @@ async def _body(request: Request, wanted: str) -> str:
         return (await request.body()).decode()
     except UnicodeDecodeError:
         raise Problem(400, "malformed-sdp", "the body is not UTF-8 text") from None
+
+
+async def _while_wanted(request: Request, work: Coroutine[Any, Any, Accepted]) -> Accepted | None:
+    """What comes of `work`; None where the client hangs up before: a page that is loaded again while an engine loads finds its
+    channel free."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _hung_up(request: Request) -> None:
+    """Once the client has; its body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _trickle(request: Request, peer: Peer) -> Response:
