@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -95,10 +95,12 @@ async def _watch(track: MediaStreamTrack, camera: Camera, seen: Seen) -> None:
 
 
 @contextmanager
-def witnessed_server(port: int, placement: str, screen: str, adapt: bool = False) -> Iterator[psutil.Process]:
+def witnessed_server(
+    port: int, placement: str, screen: str, adapt: bool = False, more: Sequence[str] = ()
+) -> Iterator[psutil.Process]:
     """The server in its own process, ready to take a caller. All detail is made, so that runs can be compared, unless it may `adapt`."""
     command = [sys.executable, "-m", "benchmarks.live.witnessed_server", f"--port={port}", f"--placement={placement}"]
-    command += [f"--screen={screen}", "--adapt" if adapt else "--no-adapt"]
+    command += [f"--screen={screen}", "--adapt" if adapt else "--no-adapt", *more]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
@@ -214,7 +216,7 @@ def _others_cpu(server: psutil.Process) -> float:
     return sum(sum(child.cpu_times()[:2]) for child in children)
 
 
-def _film(pictures: list[np.ndarray], rate: float, folder: Path) -> Path:
+def film(pictures: list[np.ndarray], rate: float, folder: Path) -> Path:
     """The numbered pictures as raw video, which a browser's fake camera plays again and again."""
     path = folder / "camera.y4m"
     height, width = pictures[0].shape[:2]
@@ -251,7 +253,7 @@ def main(
                 runs.append(asyncio.run(call(port, pictures, rate, seconds, server)))
             else:
                 with TemporaryDirectory() as folder:
-                    runs.append(_call_in_chromium(port, _film(pictures, rate, Path(folder)), seconds, server))
+                    runs.append(_call_in_chromium(port, film(pictures, rate, Path(folder)), seconds, server))
     middle = sorted(runs, key=lambda run: run["fps"])[len(runs) // 2]
     console.print(_table(runs, middle, peers))
     name = f"glass_to_glass_{screen}_{placement}_{peers}"

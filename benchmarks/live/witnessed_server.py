@@ -6,23 +6,30 @@ from it. That number is how glass_to_glass knows which capture a shown picture c
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 import uvicorn
 
 from benchmarks.live import barcode
+from benchmarks.simulation.simulation import Blank
+from engines.catalogue import DEFAULT
 from engines.contract import FaceObservation
 from pipeline.frame import Frame
 from pipeline.session import Observer as Observing
 from pipeline.session import Session
 from pipeline.stages import Picture
 from server.app import create_app
+from server.channels import channel
 from server.channels.services import Services, open_services
+from server.media import present
+from server.media.delay import Delay
+from server.media.encode import AccessUnit, Form
 from server.settings import Settings
 
 
@@ -49,6 +56,44 @@ class _Witness:
         self._numbers = {seen: n for seen, n in self._numbers.items() if seen > picture.sequence - 8}
 
 
+class _Ages:
+    """Holds encoded pictures back until they are as old as a script says."""
+
+    def __init__(self, script: str) -> None:
+        """`script`: "0:40,20:170" is 40 ms until the twentieth second after the first picture, then 170."""
+        self._steps = [(float(a), float(b) / 1e3) for a, _, b in (one.partition(":") for one in script.split(","))]
+        self._begun = 0.0
+
+    def install(self) -> None:
+        fan_out = present.Stream._fan_out
+
+        def later(stream: present.Stream, unit: AccessUnit, form: Form) -> None:
+            self._begun = self._begun or unit.captured
+            age = next(age for since, age in reversed(self._steps) if unit.captured - self._begun >= since)
+            asyncio.get_running_loop().call_at(unit.captured + age, fan_out, stream, unit, form)
+
+        present.Stream._fan_out = later  # type: ignore[method-assign]
+
+
+class _AtOnce(Delay):
+    """Sound is passed on as it comes."""
+
+    def at(self, now: float, silent: bool = False) -> float:
+        return 0.0
+
+
+def _pass_sound_at_once() -> None:
+    """As it was before sound was held back: reports say when things are sent."""
+    present.Delay = _AtOnce  # type: ignore[misc]
+    channel.report_captures = lambda sender: None
+
+
+class _Blank(Blank):
+    """The stand-in engine, which costs next to nothing, under a name that callers may ask for."""
+
+    name: ClassVar[str] = DEFAULT
+
+
 @dataclass(frozen=True)
 class WitnessedStudio(Services):
     def session(self, engine: str, avatar: str, present: Callable[[Picture], None], *how: Any, **more: Any) -> Session:
@@ -67,16 +112,30 @@ def _open(settings: Settings) -> Services:
     return WitnessedStudio(real.avatars, real.places)
 
 
+def _open_blank(settings: Settings) -> Services:
+    real, blank = open_services(settings), _Blank()
+    return WitnessedStudio(real.avatars, real.places, lambda name: blank, lambda wants: blank)
+
+
 def main(
     port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8001,
     placement: Annotated[str, typer.Option(help="Which stage runs on which device.")] = "cpu",
     screen: Annotated[str, typer.Option(help="Whose quilt.")] = "telequilt",
     adapt: Annotated[bool, typer.Option(help="Give up detail where the machine is too slow.")] = False,
+    stand_in: Annotated[bool, typer.Option(help="An engine that costs nothing and draws black.")] = False,
+    at_once: Annotated[bool, typer.Option(help="Pass sound on as it comes, not with its picture.")] = False,
+    ages: Annotated[str, typer.Option(help="Hold pictures back: 0:40,20:170 is 40 ms, and 170 from 20 s on.")] = "",
 ) -> None:
     """Run the witnessed server on loopback until it is stopped."""
+    if at_once:
+        _pass_sound_at_once()
+    if ages:
+        _Ages(ages).install()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(port=port, data_dir=Path(folder), placement=placement, screen=screen, adapt=adapt)
-        uvicorn.run(create_app(settings, _open), host="127.0.0.1", port=port, log_level="warning")
+        uvicorn.run(
+            create_app(settings, _open_blank if stand_in else _open), host="127.0.0.1", port=port, log_level="warning"
+        )
 
 
 if __name__ == "__main__":

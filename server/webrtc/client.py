@@ -19,7 +19,9 @@ from aiortc.mediastreams import VideoStreamTrack
 from server import workers
 from server.media.rates import CLOCK_RATE
 from server.webrtc.backlog import Limits
+from server.webrtc.capture import Captured, by_arrival
 from server.webrtc.live_video import LiveVideo
+from server.webrtc.patches import report_captures
 
 MOST_PIXELS = 36_864 * 256
 "Of what a server sends: H.264 goes no further (level 5.2, table A-1)."
@@ -46,9 +48,12 @@ class PictureTrack(VideoStreamTrack):
         super().__init__()
         self._picture, self._rate = picture, rate
         self._number, self._begun = 0, time.monotonic()
+        self.captured: float | None = None
+        "When the newest picture was to be taken, seconds of time.monotonic()."
 
     async def recv(self) -> av.VideoFrame:
-        await asyncio.sleep(max(0.0, self._begun + self._number / self._rate - time.monotonic()))
+        self.captured = self._begun + self._number / self._rate
+        await asyncio.sleep(max(0.0, self.captured - time.monotonic()))
         pixels = await workers.live(self._picture, self._number)
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.pts, frame.time_base = round(self._number * CLOCK_RATE / self._rate), Fraction(1, CLOCK_RATE)
@@ -61,15 +66,21 @@ async def publishing(url: str, *tracks: MediaStreamTrack, token: str | None = No
     """Send `tracks` to a WHIP endpoint (RFC 9725) for as long as the context lasts. Raises Refused."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     for track in tracks:
-        connection.addTransceiver(track, "sendonly")
+        report_captures(connection.addTransceiver(track, "sendonly").sender)
     async with _session(connection, url, token):
         yield connection
 
 
 @asynccontextmanager
-async def playing(url: str, *kinds: str, token: str | None = None) -> AsyncIterator[dict[str, MediaStreamTrack]]:
+async def playing(
+    url: str,
+    *kinds: str,
+    token: str | None = None,
+    captured: Captured = by_arrival,
+    opened: Callable[[str, RTCRtpReceiver], None] = lambda kind, receiver: None,
+) -> AsyncIterator[dict[str, MediaStreamTrack]]:
     """The tracks of a WHEP endpoint by kind ("video", a LiveVideo, and "audio") for as long as the context lasts.
-    Raises Refused."""
+    `captured`: as of LiveVideo; `opened` is shown each kind's receiver before it starts. Raises Refused."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     receivers: dict[str, RTCRtpReceiver] = {}
     video: LiveVideo | None = None
@@ -79,8 +90,9 @@ async def playing(url: str, *kinds: str, token: str | None = None) -> AsyncItera
             known = RTCRtpReceiver.getCapabilities("video")
             assert known is not None
             transceiver.setCodecPreferences([one for one in known.codecs if one.mimeType == "video/H264"])
-            video = LiveVideo(transceiver.receiver, Limits(MOST_PIXELS))
+            video = LiveVideo(transceiver.receiver, Limits(MOST_PIXELS), captured=captured)
         receivers[kind] = transceiver.receiver
+        opened(kind, transceiver.receiver)
     try:
         async with _session(connection, url, token):
             tracks = {

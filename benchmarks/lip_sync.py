@@ -1,0 +1,341 @@
+"""Lip sync: how far sound and picture are apart for a viewer, counted from their capture; sound passed on at once, and held back.
+
+    python -m benchmarks.lip_sync
+
+    python -m benchmarks.lip_sync --peers chromium --ages 0:40,20:170,40:40
+
+Every camera picture carries its number, which the server draws into the quilt made from it, and the sound carries its time, a
+tone that climbs. Caller and viewer are aiortc's, which tells when packets arrive, or one page of a headless Chromium, which
+tells what is seen and played; what the same page measures within itself, without any server, is subtracted. The offset is
+positive where sound is late. Each run has the server in a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import shutil
+import time
+import wave
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import av
+import numpy as np
+import typer
+from aiortc.mediastreams import MediaStreamTrack
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.glass_to_glass import Camera, film, witnessed_server
+from benchmarks.lib.harness import RESULTS, write
+from benchmarks.live import barcode, chirp
+from benchmarks.live.offsets import MEDIAN, SLEWING, Aged, ages, gaps, offsets, steady, summary
+from server.webrtc import patches
+from server.webrtc.client import PictureTrack, playing, publishing
+from server.webrtc.live_video import LiveVideo
+
+PUPPET_FRAMES = 200
+CONTROL_SECONDS = 12.0
+RATE = 25.0
+
+
+class Peers(StrEnum):
+    AIORTC = "aiortc"
+    CHROMIUM = "chromium"
+
+
+class Microphone(MediaStreamTrack):
+    """Hears the chirp, 20 ms at a time, each given when its last sample was captured."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at, self.begun = 0, time.monotonic()
+        self.captured: float | None = None
+
+    async def recv(self) -> av.AudioFrame:
+        self.captured = self.begun + self._at / chirp.RATE
+        await asyncio.sleep(max(0.0, self.captured + chirp.BLOCK / chirp.RATE - time.monotonic()))
+        frame = av.AudioFrame.from_ndarray(chirp.wave(self._at, chirp.BLOCK)[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = chirp.RATE, self._at, Fraction(1, chirp.RATE)
+        self._at += chirp.BLOCK
+        return frame
+
+
+@dataclass
+class Viewer:
+    """What an aiortc viewer gets: of each, (arrival, the sender's RTP time in seconds, what it carries)."""
+
+    pictures: list[tuple[float, float, int]] = field(default_factory=list)
+    sounds: list[tuple[float, float, float]] = field(default_factory=list)
+    reports: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {"video": [], "audio": []})
+    "Of sender reports: (wall clock, RTP time), seconds."
+
+    def __post_init__(self) -> None:
+        self._decoder = av.CodecContext.create("libopus", "r")
+        self.pcm: list[np.ndarray] = []
+
+    def opened(self, kind: str, receiver: Any) -> None:
+        rate = 90_000 if kind == "video" else chirp.RATE
+        patches.tap_reports(
+            receiver, lambda source, sent, rtp: self.reports[kind].append((sent, rtp / rate)) if sent else None
+        )
+        if kind == "audio":
+            patches.take_packets(receiver, self._sound)
+
+    def _sound(self, packet: Any, data: bytes, codec: Any) -> bool:
+        now = time.monotonic()
+        for frame in self._decoder.decode(av.Packet(data)) if data else []:
+            block = _mono(frame)
+            self.pcm.append(block)
+            if (told := chirp.read(block)) is not None:
+                self.sounds.append((now, packet.timestamp / chirp.RATE, told))
+        return False
+
+    async def watch(self, video: MediaStreamTrack) -> None:
+        assert isinstance(video, LiveVideo)
+        while True:
+            frame, rtp = await video.take()
+            now = time.monotonic()
+            luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
+            if (number := barcode.read(luma[: barcode.HEIGHT, : barcode.WIDTH])) is not None:
+                self.pictures.append((now, rtp, number))
+
+
+def _mono(frame: av.AudioFrame) -> np.ndarray:
+    """[N] int16, of the first channel."""
+    samples = frame.to_ndarray()
+    first = samples[0] if frame.format.is_planar else samples[0, :: len(frame.layout.channels)]
+    return first if first.dtype == np.int16 else np.round(first * 32767).astype(np.int16)
+
+
+async def call(port: int, pictures: list[np.ndarray], seconds: float) -> dict[str, Any]:
+    """One call between aiortc's peers, from the viewer's first picture on."""
+    camera, microphone, viewer = Camera(pictures), Microphone(), Viewer()
+    base = f"http://127.0.0.1:{port}"
+    carried = lambda source, rtp, arrived: rtp / 90_000  # noqa: E731
+    async with (
+        publishing(f"{base}/whip/lips?avatar=sample", PictureTrack(camera.take, RATE), microphone),
+        playing(f"{base}/whep/lips?as=quilt", "video", "audio", captured=carried, opened=viewer.opened) as tracks,
+    ):
+        watching = asyncio.create_task(viewer.watch(tracks["video"]))
+        while not viewer.pictures:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(seconds)
+        watching.cancel()
+    at, _, numbers = (np.array(one) for one in zip(*viewer.pictures, strict=True))
+    heard, _, told = (np.array(one) for one in zip(*viewer.sounds, strict=True))
+    seen = Aged(at, at - np.array([camera.captured[int(number)] for number in numbers]))
+    # a packet's middle is heard half a packet after its begin
+    half = chirp.BLOCK / chirp.RATE / 2
+    said = ages(heard + half, told, microphone.begun)
+    times, found = offsets(seen, said, at[0])
+    apart = _reports_apart(viewer, camera, microphone)
+    facts: dict[str, Any] = {
+        "reports_apart_ms": apart,
+        "gaps": gaps(np.concatenate(viewer.pcm)),
+        "picture_age_ms": _middle(seen),
+    }
+    return facts | {"sound_age_ms": _middle(said), "at_s": times, "offsets_ms": found}
+
+
+def _middle(aged: Aged) -> float:
+    return round(1e3 * float(np.median(aged.age)), 1)
+
+
+def _reports_apart(viewer: Viewer, camera: Camera, microphone: Microphone) -> float | None:
+    """Milliseconds by which the wall clocks of sound and picture differ in reports about one capture: what each says its capture
+    was, by the RTP time that carried it."""
+    said = {}
+    known = {
+        "video": [(rtp, camera.captured[number]) for _, rtp, number in viewer.pictures],
+        "audio": [(rtp, told) for _, rtp, told in viewer.sounds],
+    }
+    for kind, pairs in known.items():
+        rtp, captured = (np.array(one) for one in zip(*pairs, strict=True))
+        differences = []
+        for sent, at in viewer.reports[kind]:
+            near = int(np.abs(rtp - at).argmin())
+            if abs(rtp[near] - at) < 2:
+                differences.append(sent - at + rtp[near] - captured[near])
+        if not differences:
+            return None
+        said[kind] = np.array(differences)
+    middle = chirp.BLOCK / chirp.RATE / 2
+    phase = float(np.median((said["audio"] + middle - np.median(said["video"]) - microphone.begun + 0.5) % 1.0)) - 0.5
+    return round(1e3 * phase, 2)
+
+
+def call_in_chromium(port: int, pictures: list[np.ndarray], seconds: float, control: float) -> dict[str, Any]:
+    """The same call with both ends in one page, after the control within it."""
+    from playwright.sync_api import sync_playwright
+
+    script = Path(__file__).with_name("live") / "lip_peers.js"
+    measure = script.read_text().split("\n", 2)[2].rstrip().rstrip(";")
+    wants = {"channel": "lips", "seconds": seconds, "control": control, "bits": barcode.BITS}
+    wants |= {"checkBits": barcode.CHECK_BITS, "block": barcode.BLOCK, "dark": barcode.DARK, "light": barcode.LIGHT}
+    with TemporaryDirectory() as folder, sync_playwright() as playwright:
+        sound = _sound(Path(folder))
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-video-capture={film(pictures, RATE, Path(folder))}",
+                f"--use-file-for-fake-audio-capture={sound}",
+                "--autoplay-policy=no-user-gesture-required",
+                "--disable-features=WebRtcHideLocalIpsWithMdns",
+                "--disable-background-networking",
+            ],
+        )
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        saw = page.evaluate(measure, wants)
+        browser.close()
+    times, found, facts = _of_page(saw, saw["call"])
+    bias = 0.0
+    if saw["control"]:
+        _, alone, _ = _of_page(saw, saw["control"])
+        bias = float(np.median(alone))
+    heard = next((one for one in saw["statistics"] if one["kind"] == "audio"), {})
+    names = ("concealedSamples", "totalSamplesReceived", "silentConcealedSamples", "jitterBufferDelay")
+    facts |= {"control_ms": round(bias, 1), "audio": {name: heard.get(name) for name in names}}
+    return facts | {"server_report": saw["report"], "at_s": times, "offsets_ms": found - bias}
+
+
+def _sound(folder: Path) -> Path:
+    """Ten periods of the chirp, which a browser's fake microphone plays again and again."""
+    path = folder / "chirp.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, chirp.RATE, 0, "NONE", ""))
+        file.writeframes(chirp.wave(0, 10 * chirp.RATE).tobytes())
+    return path
+
+
+def _of_page(saw: dict[str, Any], got: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Offsets, and more, of what one viewer in the page got."""
+    at_microphone, told_there, _ = _heard(saw["microphone"])
+    origin = np.unwrap(at_microphone - told_there, period=chirp.PERIOD)
+    heard, told, pcm = _heard(got["heard"])
+    smooth = np.convolve(np.pad(origin, 25, mode="edge"), np.ones(51) / 51, mode="valid")
+    said = Aged(heard, (heard - told - np.interp(heard, at_microphone, smooth)) % chirp.PERIOD)
+    seen = _seen(saw["captured"], got["seen"])
+    times, found = offsets(seen, said, seen.at[0])
+    return times, found, {"gaps": gaps(pcm), "picture_age_ms": _middle(seen), "sound_age_ms": _middle(said)}
+
+
+def _heard(heard: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(when, the chirp's time then) of each block that has one, and all samples; seconds of the page's clock."""
+    pcm = np.frombuffer(base64.b64decode(heard["pcm"]), np.int16)
+    arrived, counts = (np.array(one, float) for one in zip(*heard["times"], strict=True))
+    rate = heard["rate"]
+    begins = steady(arrived / 1e3, counts, rate)
+    firsts = np.concatenate([[0.0], np.cumsum(counts[:-1])])
+    if (
+        rate != chirp.RATE
+    ):  # fake microphones have another; the tone lies so low that a straight line between samples is one
+        firsts *= chirp.RATE / rate
+        pcm = np.interp(np.arange(0, len(pcm), rate / chirp.RATE), np.arange(len(pcm)), pcm).astype(np.int16)
+    middles = np.arange(chirp.BLOCK // 2, len(pcm) - chirp.BLOCK, chirp.BLOCK)
+    when = np.interp(middles, firsts, begins)
+    told = [chirp.read(pcm[one - chirp.BLOCK // 2 : one + chirp.BLOCK // 2]) for one in middles]
+    clear = [number for number, one in enumerate(told) if one is not None]
+    return when[clear], np.array([told[one] for one in clear], float), pcm
+
+
+def _seen(captured: list[list[float]], seen: list[list[float]]) -> Aged:
+    """Pictures by the newest capture of their number before they were seen."""
+    at, age, newest = [], [], -1
+    for number, when in seen:
+        taken = [moment for one, moment in captured if one == number and moment <= when]
+        if taken and number != newest:
+            at.append(when / 1e3)
+            age.append((when - max(taken)) / 1e3)
+            newest = number
+    return Aged(np.array(at), np.array(age))
+
+
+def main(
+    seconds: Annotated[
+        float, typer.Option(min=6, help="Length of each run, from the viewer's first picture on.")
+    ] = 60.0,
+    peers: Annotated[Peers, typer.Option(help="Who calls and who views.")] = Peers.AIORTC,
+    stand_in: Annotated[bool, typer.Option(help="An engine that costs nothing, for times that are scripted.")] = False,
+    ages: Annotated[str, typer.Option(help="How old pictures are: 0:40,20:170 is 40 ms, and 170 from 20 s on.")] = "",
+    screen: Annotated[str, typer.Option(help="Whose quilt.")] = "telequilt",
+    port: Annotated[int, typer.Option(help="Where the server listens meanwhile.")] = 8767,
+    before: Annotated[bool, typer.Option(help="Measure sound that is passed on at once, too.")] = True,
+    out: Annotated[Path, typer.Option(help="Folder for the JSON and the picture.")] = RESULTS,
+) -> None:
+    """Measure how far sound and picture are apart for a viewer of a live call on this machine."""
+    from pipeline.puppet import Puppet
+
+    console = Console()
+    with console.status("drawing what the camera sees"):
+        pictures = [frame.pixels for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
+    measure = {
+        Peers.AIORTC: lambda: asyncio.run(call(port, pictures, seconds)),
+        Peers.CHROMIUM: partial(call_in_chromium, port, pictures, seconds, CONTROL_SECONDS),
+    }[peers]
+    runs: dict[str, dict[str, Any]] = {}
+    for name, more in {**({"at once": ["--at-once"]} if before else {}), "held back": []}.items():
+        options = [*more, *(["--stand-in"] if stand_in else []), *([f"--ages={ages}"] if ages else [])]
+        with (
+            console.status(f"sound {name}: {seconds:g} s"),
+            witnessed_server(port, "cpu", screen, more=options),
+        ):
+            run = measure()
+        rounded = {key: [round(float(one), 2) for one in run[key]] for key in ("at_s", "offsets_ms")}
+        runs[name] = summary(run["at_s"], run["offsets_ms"]) | run | rounded
+    console.print(_table(runs, peers))
+    scripted = "_scripted" if ages else ""
+    path = write(f"lip_sync_{peers}{scripted}", {"seconds": seconds, "ages": ages, "runs": runs}, out)
+    _picture(runs, ages, path.with_suffix(".png"))
+    console.print(f"{path}\n{path.with_suffix('.png')}")
+
+
+def _table(runs: dict[str, dict[str, Any]], peers: Peers) -> Table:
+    table = Table(title=f"sound minus picture at the viewer ({peers}), ms, from the third second on")
+    columns = ("median_ms", "p2.5_ms", "p97.5_ms", "least_ms", "most_ms", "first_second_within")
+    for heading in ("sound", *columns, "picture's age", "longest gap"):
+        table.add_column(heading, justify="right")
+    for name, run in runs.items():
+        cells = [run.get(column) for column in columns] + [run["picture_age_ms"], run["gaps"]["longest_ms"]]
+        table.add_row(name, *map(str, cells))
+    return table
+
+
+def _picture(runs: dict[str, dict[str, Any]], ages: str, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(11, 3.8), layout="constrained")
+    axis.axhspan(*SLEWING, color="0.95")
+    axis.axhspan(*MEDIAN, color="#cfe8d5")
+    for (name, run), colour in zip(runs.items(), ("#d55e00", "#0072b2"), strict=False):
+        axis.plot(run["at_s"], run["offsets_ms"], ".-", ms=3, lw=0.8, color=colour, label=f"sound {name}")
+    for step in ages.split(",")[1:]:
+        axis.axvline(float(step.partition(":")[0]), color="0.6", lw=0.8, ls=":")
+    axis.axhline(0, color="0.5", lw=0.6)
+    axis.set(xlabel="seconds since the viewer's first picture", ylabel="sound later than picture, ms", xlim=(0, None))
+    axis.set_title("light: acceptable (ITU-R BT.1359-1); green: not noticed (ATSC IS-191)", fontsize=9)
+    axis.legend(frameon=False, loc="lower right")
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,126 @@
+// Caller and viewer in one page of a real browser: what was captured, seen and heard, and when. Run by benchmarks/lip_sync.py in
+// the caller's page, whose own modules publish and play. First both ends of one connection within the page: the control.
+async ({ channel, control, seconds, bits, checkBits, block, dark, light }) => {
+  const { publish } = await import("/pages/shared/whip.js");
+  const { Playback } = await import("/pages/shared/whep.js");
+  const strip = { x: 0, y: 0, width: (bits + checkBits) * block, height: block };
+
+  /** The number in the top left of the picture that `video` shows now, or -1. */
+  async function numberIn(video) {
+    const frame = new VideoFrame(video);
+    const bytes = new Uint8Array(frame.allocationSize({ rect: strip }));
+    const [luma] = await frame.copyTo(bytes, { rect: strip });
+    frame.close();
+    let number = 0;
+    for (let bit = 0; bit < bits; bit++) {
+      const value = bytes[luma.offset + (block / 2) * luma.stride + bit * block + block / 2];
+      if (Math.abs(value - (dark + light) / 2) < 40) return -1;
+      if (value > 125) number += 2 ** bit;
+    }
+    return number;
+  }
+
+  function watch(video, seen) {
+    const next = async (now, facts) => {
+      video.requestVideoFrameCallback(next);
+      const number = await numberIn(video).catch(() => -1);
+      if (number >= 0) seen(number, facts, now);
+    };
+    video.requestVideoFrameCallback(next);
+  }
+
+  /** Keeps what `track` sounds like, and when each chunk of it came, until told to end. */
+  function hear(track) {
+    const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 200 }).readable.getReader();
+    const heard = { chunks: [], times: [], rate: 48000 };
+    const next = async () => {
+      const { value, done } = await reader.read();
+      if (done || heard.ended) return void reader.cancel();
+      const samples = new Float32Array(value.numberOfFrames);
+      value.copyTo(samples, { planeIndex: 0, format: "f32-planar" });
+      heard.times.push([performance.now(), value.numberOfFrames]);
+      heard.chunks.push(Int16Array.from(samples, (one) => Math.max(-1, Math.min(1, one)) * 32767));
+      heard.rate = value.sampleRate;
+      value.close();
+      return next();
+    };
+    void next();
+    return heard;
+  }
+
+  /** As JSON: the samples in base 64. */
+  function told(heard) {
+    heard.ended = true;
+    let text = "";
+    for (const chunk of heard.chunks) {
+      for (const byte of new Uint8Array(chunk.buffer)) text += String.fromCharCode(byte);
+    }
+    return { times: heard.times, rate: heard.rate, pcm: btoa(text) };
+  }
+
+  const pause = (s) => new Promise((done) => setTimeout(done, 1000 * s));
+  const element = (stream, muted) => {
+    const video = Object.assign(document.createElement("video"), { muted, playsInline: true, srcObject: stream });
+    document.body.append(video);
+    void video.play().catch(() => undefined);
+    return video;
+  };
+
+  const camera = await navigator.mediaDevices.getUserMedia({
+    video: { width: 640, height: 480 },
+    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+  });
+  const captured = [];
+  watch(element(camera, true), (number, facts, now) => captured.push([number, facts.captureTime ?? now]));
+  const microphone = hear(camera.getAudioTracks()[0]);
+
+  /** What a viewer gets of whatever `video` plays, for `length` seconds. */
+  async function witness(video, length) {
+    const seen = [];
+    watch(video, (number, facts) => seen.push([number, facts.presentationTime]));
+    while (!video.srcObject?.getAudioTracks().length) await pause(0.05);
+    const heard = hear(video.srcObject.getAudioTracks()[0]);
+    const until = performance.now() + 60000;
+    while (!seen.length && performance.now() < until) await pause(0.05);
+    await pause(length);
+    return { seen, heard: told(heard) };
+  }
+
+  async function within() {
+    const [near, far] = [new RTCPeerConnection(), new RTCPeerConnection()];
+    near.onicecandidate = ({ candidate }) => candidate && far.addIceCandidate(candidate);
+    far.onicecandidate = ({ candidate }) => candidate && near.addIceCandidate(candidate);
+    const stream = new MediaStream();
+    far.ontrack = ({ track }) => stream.addTrack(track);
+    for (const track of camera.getTracks()) near.addTrack(track, camera);
+    await near.setLocalDescription();
+    await far.setRemoteDescription(near.localDescription);
+    await far.setLocalDescription();
+    await near.setRemoteDescription(far.localDescription);
+    while (stream.getTracks().length < 2) await pause(0.05);
+    const video = element(stream, false);
+    const found = await witness(video, control);
+    near.close();
+    far.close();
+    video.remove();
+    return found;
+  }
+
+  const alone = control ? await within() : null;
+  const call = await publish(`whip/${channel}?avatar=sample`, camera);
+  await pause(1);
+  const video = element(null, false);
+  const playback = new Playback(video, `whep/${channel}?as=quilt`);
+  playback.start();
+  const found = await witness(video, seconds);
+  const statistics = [];
+  for (const one of (await playback.connection.getStats()).values()) {
+    if (one.type === "inbound-rtp") statistics.push(one);
+  }
+  const report = await (await fetch(`/api/channels/${channel}`)).json();
+  playback.stop();
+  await call.stop();
+  const mine = told(microphone);
+  for (const track of camera.getTracks()) track.stop();
+  return { captured, microphone: mine, control: alone, call: found, statistics, report };
+};
