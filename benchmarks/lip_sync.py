@@ -94,7 +94,7 @@ class Viewer:
     def _sound(self, packet: Any, data: bytes, codec: Any) -> bool:
         now = time.monotonic()
         for frame in self._decoder.decode(av.Packet(data)) if data else []:
-            block = _mono(frame)
+            block = chirp.samples(frame)
             self.pcm.append(block)
             if (told := chirp.read(block)) is not None:
                 self.sounds.append((now, packet.timestamp / chirp.RATE, told))
@@ -108,13 +108,6 @@ class Viewer:
             luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
             if (number := barcode.read(luma[: barcode.HEIGHT, : barcode.WIDTH])) is not None:
                 self.pictures.append((now, rtp, number))
-
-
-def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """[N] int16, of the first channel."""
-    samples = frame.to_ndarray()
-    first = samples[0] if frame.format.is_planar else samples[0, :: len(frame.layout.channels)]
-    return first if first.dtype == np.int16 else np.round(first * 32767).astype(np.int16)
 
 
 async def call(port: int, pictures: list[np.ndarray], seconds: float) -> dict[str, Any]:

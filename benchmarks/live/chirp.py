@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 
 RATE = 48_000
@@ -39,3 +40,10 @@ def read(block: np.ndarray) -> float | None:
     frequency = (peak + (before - after) / (2 * (before - 2 * at + after))) * RATE / size
     seconds = (frequency - LOWEST) / CLIMB
     return seconds if 0.02 < seconds < PERIOD - 0.02 else None
+
+
+def samples(frame: av.AudioFrame) -> np.ndarray:
+    """[N] int16, of the first channel of decoded sound."""
+    whole = frame.to_ndarray()
+    first = whole[0] if frame.format.is_planar else whole[0, :: len(frame.layout.channels)]
+    return first if first.dtype == np.int16 else np.round(first * 32767).astype(np.int16)
