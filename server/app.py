@@ -26,7 +26,7 @@ from server.channels.services import Services, open_services
 from server.displays.attached import Attached
 from server.media.encode import best_codec
 from server.recordings.archive import Archive
-from server.routes import calls, filming, health, puppet, signalling, uploads
+from server.routes import calls, filming, handover, health, puppet, signalling, uploads
 from server.routes.access import Access
 from server.routes.quotas import Quotas
 from server.settings import Settings
@@ -95,6 +95,7 @@ def create_app(
     app.include_router(uploads.router(settings))
     app.include_router(health.router(settings))
     app.include_router(filming.router(settings))
+    app.include_router(handover.router(settings))
     app.include_router(puppet.router())
     _add_pages(app)
     return app

@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         pattern=r"^$|^\d{1,5}-\d{1,5}$",
         description="FIRST-LAST: the UDP ports that media come in at, for a firewall. Any that is free if unset.",
     )
+    handover_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Where channels may be handed over to (WHIP): host names, addresses, networks. Nowhere unless listed; "
+        "private addresses only as addresses or networks.",
+    )
 
     engine: str = Field(default="relief", description="Engine of callers who name none.")
     face_landmarker: Path | None = Field(
@@ -155,7 +160,7 @@ class Settings(BaseSettings):
         file = given.get("token_file")
         return given if not file else given | {"token": read_token(Path(str(file)))}
 
-    @field_validator("allowed_origins", "ice_servers", mode="before")
+    @field_validator("allowed_origins", "ice_servers", "handover_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Environment variables carry lists as words parted by commas."""

@@ -72,6 +72,19 @@ async def serving(
         await task
 
 
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[str]:
+    """The address of any app, on a free port."""
+    server = uvicorn.Server(connections.config(app, "127.0.0.1", 0))
+    task = asyncio.create_task(server.serve())
+    try:
+        await until(lambda: server.started)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for `condition`; fail after `seconds`."""
     deadline = time.monotonic() + seconds

@@ -28,6 +28,7 @@ from server.webrtc.capture import CaptureClock
 from server.webrtc.ingest import LONGEST_SIDE, Ingest
 from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
+from server.webrtc.outlet import Outlet, Sparing, prefer_h264
 from server.webrtc.patches import on_keyframe_request, pace, report_captures, tap_reports
 from server.webrtc.peers import Peer
 
@@ -55,6 +56,17 @@ class Viewer:
     voice: VoiceTrack | None = None
 
 
+@dataclass(frozen=True)
+class Handover:
+    """The channel is published at another server, which watches it as a viewer."""
+
+    host: str
+    "Where: whoever is in the channel sees it."
+    since: float
+    "Seconds since 1970."
+    peer: Outlet
+
+
 class Channel:
     """One live avatar. Event loop only; every change of its life goes through happen()."""
 
@@ -79,6 +91,8 @@ class Channel:
         "The newest; it may have ended."
         self.beginning: asyncio.Task[Recording] | None = None
         "The newest that was asked for."
+        self.handover: Handover | None = None
+        "The newest; it may be over."
         self.still: asyncio.Task[bytes] | None = None
         "The one that is being made, for all who have asked meanwhile."
         self.reason = ""
@@ -94,6 +108,12 @@ class Channel:
     def watching(self) -> int:
         """Viewers who are connected."""
         return len(self.life.viewers(Viewing.WATCHING))
+
+    @property
+    def handed_over(self) -> Handover | None:
+        """The one that goes on, or begins."""
+        going = self.handover is not None and self.life.of(self.handover.peer.id) is not Viewing.GONE
+        return self.handover if going else None
 
     def happen(self, event: Event, viewer: str = "") -> list[Action]:
         """Carry out what `event` leads to. What is left to whoever tells it, refusals and beginnings, is returned."""
@@ -210,16 +230,24 @@ class Channel:
 
     async def send(self, viewer: Viewer, offer: Offer) -> None:
         """Apply a viewer's offer, with what it will watch once it is connected."""
-        peer = viewer.peer
-        transceiver = peer.connection.addTransceiver(viewer.track, "sendonly")
-        if offer.audio and self.voice is not None:
+        video = self._add_tracks(viewer, offer.audio)
+        await viewer.peer.take(offer)
+        _begin_sending(viewer, video, viewer.track.ask_keyframe)
+
+    async def publish(self, viewer: Viewer, outlet: Outlet, url: str, token: str) -> None:
+        """Offer the channel to another server, where `outlet` is the viewer's peer. Raises Problem."""
+        video = self._add_tracks(viewer, sound=True)
+        prefer_h264(video)
+        _begin_sending(viewer, video, Sparing(viewer.track.ask_keyframe))
+        await outlet.offer(url, token)
+
+    def _add_tracks(self, viewer: Viewer, sound: bool) -> RTCRtpTransceiver:
+        """The video's transceiver."""
+        video = viewer.peer.connection.addTransceiver(viewer.track, "sendonly")
+        if sound and self.voice is not None:
             viewer.voice = self.voice.listen(self.presenter.delay(viewer.screen), lambda: viewer.track.sent > 0)
-            _prefer_opus(peer.connection.addTransceiver(viewer.voice, "sendonly"))
-        await peer.take(offer)
-        for sending in peer.connection.getTransceivers():
-            report_captures(sending.sender)
-        on_keyframe_request(transceiver.sender, viewer.track.ask_keyframe)
-        pace(transceiver.sender)
+            _prefer_opus(viewer.peer.connection.addTransceiver(viewer.voice, "sendonly"))
+        return video
 
     def _done(self, do: Do) -> bool:
         """Whether carrying it out is this channel's."""
@@ -280,6 +308,13 @@ class Channel:
 def _told(clock: CaptureClock, kind: str, rate: int, source: int, sent: float, rtp: int) -> None:
     """A sender report of a caller's, come now."""
     clock.report(kind, rate, source, sent, rtp, time.monotonic())
+
+
+def _begin_sending(viewer: Viewer, video: RTCRtpTransceiver, ask_keyframe: Callable[[], None]) -> None:
+    for sending in viewer.peer.connection.getTransceivers():
+        report_captures(sending.sender)
+    on_keyframe_request(video.sender, ask_keyframe)
+    pace(video.sender)
 
 
 def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:

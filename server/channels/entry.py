@@ -1,18 +1,21 @@
-"""Entry: how a caller comes to a channel, and how a viewer does: from an offer to an answer. Slow work goes to threads."""
+"""Entry: how a caller comes to a channel, how a viewer does, another server too: from an offer to an answer. Slow work goes to threads."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 import structlog
 
 from display.screen import Screen
 from pipeline.session import Session
 from server import workers
+from server.channels import refusals
 from server.channels.admission import MOST_COMING
-from server.channels.channel import Channel
+from server.channels.channel import Channel, Handover
 from server.channels.endings import Endings
 from server.channels.gate import Gate
 from server.channels.lifecycle import Event, Viewing
@@ -24,6 +27,7 @@ from server.problems import Problem
 from server.settings import Settings
 from server.webrtc.backlog import Limits
 from server.webrtc.offers import Offer
+from server.webrtc.outlet import Outlet
 from server.webrtc.peers import Peer
 
 log = structlog.get_logger(__name__)
@@ -118,6 +122,25 @@ class Entry:
             raise
         return Accepted(peer, answer)
 
+    async def handover(self, channel: Channel, screen: Screen, url: str, token: str) -> Handover:
+        """Publish a channel at another server. Raises Problem."""
+        self._endings.still_there(channel)
+        if channel.handed_over is not None:
+            raise refusals.handed_over(channel.name, channel.handed_over.host)
+        outlet = Outlet(self._settings, lambda reason: self._gone(channel, outlet, "handover", reason))
+        viewer = channel.admit(outlet, screen)
+        channel.handover = Handover(urlsplit(url).hostname or "", time.time(), outlet)
+        outlet.connection.on("connectionstatechange", partial(self._connected, channel, outlet))
+        try:
+            await channel.publish(viewer, outlet, url, token)
+            self._endings.still_there(channel)
+        except BaseException:
+            channel.happen(Event.LEFT, outlet.id)
+            self._endings.still_there(channel)
+            raise
+        log.info("handed over", channel=channel.name, host=channel.handover.host)
+        return channel.handover
+
     def _connected(self, channel: Channel, peer: Peer) -> None:
         """From now on it costs: there may be no place any more, where many came at once."""
         if not peer.connected or channel.life.of(peer.id) is not Viewing.COMING:
@@ -154,9 +177,9 @@ class Entry:
         return session, self._services.engine(channel.engine).abilities.parallel
 
     def _peer(self, channel: Channel, role: str) -> Peer:
-        def gone(reason: str) -> None:
-            log.info("peer lost", channel=channel.name, role=role, reason=reason)
-            self._tasks.see_to(self._endings.leave(channel.name, peer, reason))
-
-        peer = Peer(self._settings, gone)
+        peer = Peer(self._settings, lambda reason: self._gone(channel, peer, role, reason))
         return peer
+
+    def _gone(self, channel: Channel, peer: Peer, role: str, reason: str) -> None:
+        log.info("peer lost", channel=channel.name, role=role, reason=reason)
+        self._tasks.see_to(self._endings.leave(channel.name, peer, reason))

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from display.screen import Screen
 from pipeline.executors.deployments import Deployment
 from server.channels import refusals
-from server.channels.channel import Channel
+from server.channels.channel import Channel, Handover
 from server.channels.endings import Endings
 from server.channels.entry import Accepted, Entry
 from server.channels.gate import Gate
@@ -70,6 +70,12 @@ class Lobby:
         channel = self.live(name)
         self._gate.viewer(channel, screen)
         return await self.whole(self._entry.viewer(channel, offer, screen))
+
+    async def hand_over(self, name: str, screen: Screen, url: str, token: str) -> Handover:
+        """Publish a channel at another server, by WHIP. Raises Problem."""
+        channel = self.live(name)
+        self._gate.viewer(channel, screen)
+        return await self.whole(self._entry.handover(channel, screen, url, token))
 
     def hold(self, name: str, engine: str) -> None:
         """Keep room for a caller of `engine` in `name`, and the channel, once there is one, whether or not its caller is lost.

@@ -40,3 +40,13 @@ def avatar_live() -> Problem:
 
 def channel_ending() -> Problem:
     return busy("call-ending", "a call with this avatar is still ending; ask again", RETRY_SECONDS)
+
+
+def handed_over(name: str, host: str) -> Problem:
+    return Problem(
+        409, "already-handed-over", f"{name!r} is handed over to {host} already; DELETE here ends that", host=host
+    )
+
+
+def not_handed_over(name: str) -> Problem:
+    return Problem(404, "not-handed-over", f"{name!r} is handed over to nobody; POST here begins it")

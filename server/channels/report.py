@@ -6,13 +6,22 @@ import time
 from dataclasses import dataclass, replace
 
 from pipeline.session import SessionReport
-from server.channels.channel import Channel
+from server.channels.channel import Channel, Handover
 from server.channels.condition import Condition
 from server.channels.ladder import DetailReport
 from server.media.present import StreamReport
 from server.recordings.archive import Facts
 from server.recordings.recording import UnderWay
 from server.webrtc.live_video import Reception
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A handover as everybody in the channel sees it."""
+
+    host: str
+    since: float
+    connected: bool
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class ChannelReport:
     recording: UnderWay | None
     recorded: Facts | None
     "The newest recording of this call that has ended."
+    handover: Passed | None
+    "The other server at which the channel is published."
 
 
 def report_of(channel: Channel, private: bool) -> ChannelReport:
@@ -62,7 +73,12 @@ def report_of(channel: Channel, private: bool) -> ChannelReport:
         streams=channel.presenter.reports(),
         recording=recording.report() if recording else None,
         recorded=shown(recording.facts, private) if recording and not recording.under_way else None,
+        handover=passed(channel.handed_over) if channel.handed_over else None,
     )
+
+
+def passed(handover: Handover) -> Passed:
+    return Passed(handover.host, handover.since, handover.peer.connected)
 
 
 def shown(facts: Facts, private: bool) -> Facts:

@@ -1,4 +1,4 @@
-"""Peers: one WebRTC connection each, from its offer until it is gone."""
+"""Peers: one WebRTC connection each, from an offer until it is gone."""
 
 from __future__ import annotations
 
@@ -73,15 +73,18 @@ async def _refusal(server: IceServer) -> str:
 class Peer:
     """One connection that we answer. Everything runs in the event loop. `gone` is called once, with the reason."""
 
-    def __init__(self, settings: Settings, gone: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        gone: Callable[[str], None],
+        # Not MAX_BUNDLE: where the offer's first section is not our first transceiver (sound first, say), aiortc 1.16
+        # would then discard the one transport as a duplicate of itself.
+        bundled: RTCBundlePolicy = RTCBundlePolicy.BALANCED,
+    ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.etag = f'"{secrets.token_urlsafe(12)}"'
         self.ufrag = self._first_mid = self._original = ""
-        # Not MAX_BUNDLE: where the offer's first section is not our first transceiver (sound first, say), aiortc 1.16
-        # would then discard the one transport as a duplicate of itself.
-        self.connection = RTCPeerConnection(
-            RTCConfiguration(iceServers=ice_servers(settings), bundlePolicy=RTCBundlePolicy.BALANCED)
-        )
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=ice_servers(settings), bundlePolicy=bundled))
         self._gone: Callable[[str], None] | None = gone
         self.heard = time.monotonic()
         "When this peer last gave a sign of life."
