@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field, SecretStr
 from display.screen import screen
 from server.channels import refusals
 from server.channels.report import passed
+from server.problems import Problem
+from server.routes.authority import calls_of
 from server.routes.locations import location
 from server.routes.signalling import Channel, lobby_of
 from server.settings import Settings
@@ -28,6 +30,10 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/handover", status_code=201)
     async def begin(request: Request, response: Response, channel: Channel, wanted: Wanted) -> dict[str, Any]:
+        if (
+            calls_of(request).of(channel) is not None
+        ):  # whoever is in one would have to agree, and nothing asks them yet
+            raise Problem(403, "not-permitted", "a call is not handed over, only a channel is", grant="handover")
         whole = screen(settings.screen)
         begun = await lobby_of(request).hand_over(channel, whole, wanted.url, wanted.token.get_secret_value())
         response.headers["Location"] = location(request, f"/api/channels/{channel}/handover")
