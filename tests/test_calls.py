@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import asyncio
+import io
+from contextlib import asynccontextmanager
+from typing import Any
 
+import av
 import httpx
 import pytest
+from aiortc.mediastreams import AudioStreamTrack
 
-from tests.conversing import Call
-from tests.live import Client, serving, settings_for, until
+from server.calls.rules import AWAY_SECONDS
+from tests.conversing import Call, Socket
+from tests.live import GONE_SECONDS, Client, Clip, serving, settings_for, until
+
+SOON = 3.0
+"Seconds within which a seat is back, once its member is."
 
 
 @pytest.fixture
-async def http(tmp_path):
-    async with serving(settings_for(tmp_path)) as (address, _), httpx.AsyncClient(base_url=address) as http:
-        yield http
+async def served(tmp_path):
+    async with (
+        serving(settings_for(tmp_path, min_free_bytes=0)) as (address, app),
+        httpx.AsyncClient(base_url=address) as http,
+    ):
+        yield http, app
+
+
+@pytest.fixture
+async def http(served):
+    return served[0]
 
 
 @pytest.fixture
@@ -24,35 +41,251 @@ async def call(http):
     await made.close()
 
 
-def member(http: httpx.AsyncClient, seat: dict) -> Client:
-    """A peer with the seat's token."""
-    return Client(httpx.AsyncClient(base_url=http.base_url, headers={"Authorization": f"Bearer {seat['token']}"}))
+@asynccontextmanager
+async def peer(http: httpx.AsyncClient, token: str):
+    """A WebRTC client that sends `token`."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as client:
+        yield client
 
 
-async def test_two_see_each_other(http, call):
+@asynccontextmanager
+async def publishing(http: httpx.AsyncClient, seat: dict[str, Any], **query: str):
+    async with peer(http, seat["token"]) as client:
+        answer = await client.publish(seat["whip"].removeprefix("whip/"), **query)
+        assert answer.status_code == 201, answer.text
+        yield client
+
+
+@asynccontextmanager
+async def watching(http: httpx.AsyncClient, token: str, channel: str, **query: str):
+    async with peer(http, token) as client:
+        client.connection.addTransceiver("video", "recvonly")
+        answer = await client.exchange(f"/whep/{channel}", query)
+        assert answer.status_code == 201, answer.text
+        yield client
+
+
+def kind(answer: httpx.Response) -> str:
+    return answer.json()["type"].rsplit(":", 1)[1]
+
+
+async def test_two_see_each_other_and_nobody_sees_themselves(http, call):
     ana, hers = await call.join("Ana", "host")
     bo, his = await call.join("Bo")
     assert (await his.hears("welcome"))["seats"][0]["name"] == "Ana"
     assert (await hers.hears("seat", seat=bo["seat"], name="Bo"))["role"] == "member"
-    async with AsyncExitStack() as stack:
-        peers = {}
-        for seat in (ana, bo):
-            peers[seat["seat"]] = publisher = await stack.enter_async_context(member(http, seat))
-            answer = await publisher.publish(seat["whip"].removeprefix("whip/"))
-            assert answer.status_code == 201, answer.text
+    async with publishing(http, ana), publishing(http, bo):
         await hers.hears("seat", seat=bo["seat"], publishing="live")
         await his.hears("seat", seat=ana["seat"], publishing="live")
         for seat, other in ((ana, bo), (bo, ana)):
-            watcher = await stack.enter_async_context(member(http, seat))
-            assert (await watcher.view(f"{call.name}.{seat['seat']}")).json()["type"].endswith("own-seat")
-            watcher = await stack.enter_async_context(member(http, seat))
-            answer = await watcher.view(f"{call.name}.{other['seat']}")
-            assert answer.status_code == 201, answer.text
-            await watcher.seen(3)
+            async with watching(http, seat["token"], f"{call.name}.{other['seat']}") as sees:
+                await sees.seen(3)
+            async with watching(http, seat["token"], f"{call.name}.{seat['seat']}", self="1") as sees:
+                await sees.seen(1)
+            async with peer(http, seat["token"]) as sees:
+                assert kind(await sees.view(f"{call.name}.{seat['seat']}")) == "own-seat"
         snapshot = (await call.ask("GET")).json()
         assert [row["publishing"] for row in snapshot["seats"]] == ["live", "live"]
         assert (await call.ask("DELETE")).status_code == 204
         assert await hers.closed() == await his.closed() == 4410
         assert hers.told[-1]["why"] == "the host has ended it"
-        await until(lambda: True)
+    assert kind(await call.ask("GET")) == "call-ended"
     assert (await http.get(f"/api/channels/{call.name}.1")).status_code == 404
+
+
+async def test_who_loses_its_socket_or_its_media_alone_stays_and_who_loses_both_is_away(http, call):
+    _, hers = await call.join("Ana", "host")
+    bo, his = await call.join("Bo")
+    async with publishing(http, bo) as sends:
+        await hers.hears("seat", seat=bo["seat"], publishing="live")
+        await his.connection.close()
+        await asyncio.sleep(1)
+        assert (await call.ask("GET")).json()["seats"][1]["state"] == "present"
+        his = await call.enter(bo, resume=True)
+        await sends.vanish()
+        await hers.hears("seat", seat=bo["seat"], publishing="none", seconds=GONE_SECONDS)
+        assert (await call.ask("GET")).json()["seats"][1]["state"] == "present"
+        await his.connection.close()
+        await hers.hears("seat", seat=bo["seat"], state="away")
+
+
+async def test_a_seat_is_taken_up_again_with_its_number_and_its_session_and_its_viewers(served, call):
+    http, app = served
+    ana, hers = await call.join("Ana", "host")
+    bo, his = await call.join("Bo")
+    name = f"{call.name}.{bo['seat']}"
+    async with publishing(http, bo) as before:
+        await hers.hears("seat", seat=bo["seat"], publishing="live")
+        session = app.state.lobby.live(name).session
+        async with watching(http, ana["token"], name) as sees:
+            await sees.seen(3)
+            await before.vanish()
+            await his.connection.close()
+            await hers.hears("seat", seat=bo["seat"], state="away", seconds=GONE_SECONDS)
+            assert app.state.lobby.live(name).caller is None
+            again, began = await call.enter(bo, resume=True), asyncio.get_running_loop().time()
+            assert (await again.hears("welcome"))["seat"] == bo["seat"]
+            fresh = await again.hears("token")
+            shown = len(sees.pictures)
+            async with publishing(http, bo | {"token": fresh["token"]}) as after:
+                await until(lambda: after.connection.connectionState == "connected")
+                await until(lambda: len(sees.pictures) > shown + 5)
+                assert asyncio.get_running_loop().time() - began < SOON * 4, "on a machine however busy"
+                assert app.state.lobby.live(name).session is session
+
+
+async def test_a_new_session_takes_the_place_of_the_old_one_once_it_stands(served, call):
+    """A network change: the page publishes anew while its old connection still counts as connected."""
+    http, app = served
+    ana, hers = await call.join("Ana", "host")
+    name = f"{call.name}.{ana['seat']}"
+    async with publishing(http, ana) as before:
+        await hers.hears("seat", seat=ana["seat"], publishing="live")
+        channel = app.state.lobby.live(name)
+        first = channel.caller
+        async with publishing(http, ana) as after:
+            await until(lambda: channel.caller is not None and channel.caller is not first)
+            await until(lambda: before.connection.connectionState in ("closed", "failed"), GONE_SECONDS)
+            assert channel.caller.connected
+            assert after.connection.connectionState == "connected"
+            assert channel.successor is None
+            assert not [one for one in hers.told if one.get("publishing") == "none"]
+        assert (await call.ask("PATCH", "/seats/1", ana["token"], muted=True)).json()["muted"]
+        await until(lambda: channel.caller is None)
+
+
+async def test_the_same_seat_in_a_second_window_replaces_the_first_and_they_never_fight(http, call):
+    ana, first = await call.join("Ana", "host")
+    second = await call.enter(ana)
+    assert await first.closed() == 4409
+    assert first.told[-1] | {"n": 0} == {"t": "bye", "why": "replaced", "again": "never", "n": 0}
+    third = await Socket.open(str(http.base_url).rstrip("/"), call.name)
+    await third.say(t="hello", token=ana["token"], resume=True)  # as a page that tries again by itself would
+    assert await third.closed() == 4409
+    assert second.connection.close_code is None
+    async with peer(http, ana["token"]) as client:
+        assert kind(await client.publish(f"{call.name}.1")) == "seat-replaced"
+    fourth = await call.enter(ana)  # a person wants it back
+    assert await second.closed() == 4409
+    await fourth.hears("token")
+    assert [row["seat"] for row in (await call.ask("GET")).json()["seats"]] == [1]
+
+
+async def test_the_call_goes_on_without_its_host_who_passes_on_what_it_leads(call):
+    ana, hers = await call.join("Ana", "host")
+    bo, his = await call.join("Bo", "host")
+    _, theirs = await call.join("Cy")
+    assert (await his.hears("welcome"))["seats"][1]["role"] == "member"
+    await hers.say(t="leave")
+    assert await hers.closed() == 1000
+    assert (await theirs.hears("gone", seat=ana["seat"]))["why"] == "left"
+    await theirs.hears("seat", seat=bo["seat"], role="host")
+    assert (await call.ask("GET", token=bo["token"])).json()["state"] == "open"
+
+
+async def test_who_waits_is_let_in_or_not_by_the_host(http):
+    call = await Call.make(http, approve=True)
+    _, hers = await call.join("Ana", "host")
+    bo, cy = await call.sit("Bo"), await call.sit("Cy")
+    assert bo["state"] == cy["state"] == "waiting"
+    his = await call.enter(bo)
+    assert [row["name"] for row in (await his.hears("welcome"))["seats"]] == ["Bo"]
+    async with peer(http, bo["token"]) as client:
+        assert kind(await client.publish(f"{call.name}.{bo['seat']}")) == "not-permitted"
+    await hers.hears("seat", seat=bo["seat"], state="waiting")
+    await hers.say(t="approve", seat=bo["seat"], yes=True)
+    await his.hears("seat", seat=bo["seat"], state="present")
+    assert (await call.ask("PATCH", f"/seats/{cy['seat']}", approved=False)).json()["state"] == "gone"
+    await call.close()
+
+
+async def test_a_host_mutes_and_only_oneself_unmutes(served, call):
+    http, app = served
+    ana, hers = await call.join("Ana", "host")
+    bo, his = await call.join("Bo")
+    async with peer(http, bo["token"]) as client:
+        assert (await client.publish(f"{call.name}.{bo['seat']}", Clip(), AudioStreamTrack())).status_code == 201
+        await hers.hears("seat", seat=bo["seat"], publishing="live")
+        voice = app.state.lobby.live(f"{call.name}.{bo['seat']}").voice
+        await until(lambda: voice.muted is False)
+        assert (await call.ask("PATCH", f"/seats/{bo['seat']}", ana["token"], muted=True)).status_code == 200
+        assert (await his.hears("seat", seat=bo["seat"], muted=True))["by"] == "host"
+        assert voice.muted is True
+        refused = await call.ask("PATCH", f"/seats/{bo['seat']}", ana["token"], muted=False)
+        assert (refused.status_code, kind(refused)) == (403, "not-permitted")
+        await his.say(t="set", muted=False)
+        await hers.hears("seat", seat=bo["seat"], muted=False, by="self")
+        assert voice.muted is False
+
+
+async def test_nobody_is_recorded_without_everybodys_yes(served, call):
+    http, app = served
+    _, hers = await call.join("Ana", "host")
+    bo, his = await call.join("Bo")
+    host = {"Authorization": f"Bearer {call.host}"}
+    recording = f"/api/channels/{call.name}/recording"
+    async with publishing(http, bo):
+        await hers.hears("seat", seat=bo["seat"], publishing="live")
+        for path in (f"/api/channels/{call.name}.{bo['seat']}/recording", f"/api/channels/{call.name}.2/still"):
+            assert (await http.post(path, headers=host)).status_code in (403, 409), "not past the others"
+        refused = await http.post(recording, headers=host)
+        assert (refused.status_code, kind(refused), refused.json()["missing"]) == (409, "not-everybody-agrees", [1, 2])
+        await his.hears("asking", what="recording")
+        await his.say(t="agree", recording=True)
+        await hers.say(t="agree", recording=True)
+        assert (await his.hears("recording"))["since"] is not None
+        assert kind(await http.post(recording, headers=host)) == "already-recording"
+        newcomer = await call.ask("POST", "/seats", (await call.invite())["token"], name="Cy", consent=True)
+        assert (newcomer.status_code, kind(newcomer)) == (409, "not-everybody-agrees")
+        assert (await call.sit("Cy", recording=True))["seat"] == 3
+        kept = app.state.lobby.live(f"{call.name}.{bo['seat']}")
+        await until(lambda: kept.recording is not None and kept.recording.report().seconds > 1)
+        await his.say(t="agree", recording=False)
+        assert (await hers.hears("recording", since=None))["why"] == "Bo does not agree"
+        await until(lambda: not kept.recording.under_way)
+    told = (await http.get(recording, headers=host)).json()
+    assert told["recording"] is None
+    (name,) = told["recorded"]
+    (facts,) = [one for one in (await http.get("/api/recordings")).json() if one["name"] == name]
+    assert facts["ended"] == "Bo does not agree"
+    film = await http.get(f"/api/recordings/{name}", headers=host)
+    with av.open(io.BytesIO(film.content)) as container:
+        assert len(list(container.decode(video=0))) == facts["frames"] > 3
+
+
+async def test_a_page_that_nobody_sees_is_sent_no_pictures_and_gets_them_back(served, call):
+    http, app = served
+    ana, hers = await call.join("Ana", "host")
+    bo, _ = await call.join("Bo")
+    async with publishing(http, bo):
+        await hers.hears("seat", seat=bo["seat"], publishing="live")
+        channel = app.state.lobby.live(f"{call.name}.{bo['seat']}")
+        async with watching(http, ana["token"], channel.name) as sees:
+            await sees.seen(3)
+            await hers.say(t="watching", visible=False)
+            await until(lambda: not channel.presenter.reports())
+            before, times = len(sees.pictures), [picture.time for picture in sees.pictures]
+            await asyncio.sleep(0.5)
+            assert len(sees.pictures) - before <= 2
+            await hers.say(t="watching", visible=True)
+            pictures = await sees.seen(before + 5)
+            later = [picture.time for picture in pictures[len(times) :]]
+            assert later[-1] > times[-1] + 0.5, "time has gone on meanwhile"
+            assert later == sorted(later)
+
+
+async def test_a_seat_is_held_for_who_is_away_and_then_given_up(served, call, monkeypatch):
+    http, app = served
+    _, hers = await call.join("Ana", "host")
+    bo, his = await call.join("Bo")
+    conference = app.state.calls.conferences[call.name]
+    assert set(app.state.lobby._gate.held) == {f"{call.name}.1", f"{call.name}.2"}
+    await his.connection.close()
+    await hers.hears("seat", seat=bo["seat"], state="away")
+    conference.rules.seats[bo["seat"]].deadline -= AWAY_SECONDS
+    assert (await hers.hears("gone", seat=bo["seat"]))["why"] == "lost"
+    assert set(app.state.lobby._gate.held) == {f"{call.name}.1"}
+    late = await Socket.open(str(http.base_url).rstrip("/"), call.name)
+    await late.say(t="hello", token=bo["token"], resume=True)
+    assert await late.closed() == 4410

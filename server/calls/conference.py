@@ -33,6 +33,7 @@ from display.screen import Screen
 from server.calls import events as of
 from server.calls import refusals
 from server.calls.events import Effect, Event, Publishing, Refuse
+from server.calls.films import Films
 from server.calls.invitations import Invitations
 from server.calls.rules import Call
 from server.calls.talk import Talk
@@ -98,6 +99,7 @@ class Conference:
         """`ice_servers`: for a seat by its channel's name, as browsers take them."""
         self.name, self.rules, self.lobby, self.settings, self.tokens = name, rules, lobby, settings, tokens
         self.invitations = Invitations()
+        self.films = Films(lobby, settings)
         self.taken: dict[int, Taken] = {}
         self._ice_servers = ice_servers
         self._talks: dict[int, Talk] = {}
@@ -204,6 +206,8 @@ class Conference:
         for number in list(self.rules.seats):
             self._see_media(number)
             self._see_views(number)
+        if self.rules.recording is not None and (why := self.films.failure()):
+            self.happen(of.RecordingEnded(why))
         self.happen(of.Tick())
         self._see_gathered()
 
@@ -231,6 +235,8 @@ class Conference:
         if channel is not None:
             self._there[number] = channel
             self._mute(number, self.rules.seats[number].muted)
+            if self.rules.recording is not None:
+                self.films.begin([channel])
             self._tell_parts(lambda part: part.arrived(number, channel))
 
     def _see_views(self, number: int) -> None:
@@ -272,7 +278,12 @@ class Conference:
                 self._mute(number, muted)
                 self._tell_parts(lambda part: part.muted(number, muted))
             case of.Show(number, pictures):
+                self._show(number, pictures)
                 self._tell_parts(lambda part: part.shown(number, pictures))
+            case of.StartRecording():
+                self.films.begin(self._there.values())
+            case of.StopRecording(why):
+                self.films.end(why)
             case of.MakeTable():
                 self._tell_parts(lambda part: part.make_table())
             case of.DropTable():
@@ -299,6 +310,11 @@ class Conference:
             channel = self.lobby.channels.get(name)
             if channel is not None and peer in channel.viewers:
                 self.lobby.see_to(self.lobby.leave(name, channel.viewers[peer].peer, "its seat is gone"))
+
+    def _show(self, number: int, pictures: bool) -> None:
+        for peer, name in self._views.get(number, {}).items():
+            if (channel := self.lobby.channels.get(name)) is not None:
+                channel.show(peer, pictures)
 
     def _forget(self, number: int) -> None:
         self.taken.pop(number, None)

@@ -54,6 +54,8 @@ class Viewer:
     track: ViewerTrack
     screen: Screen
     voice: VoiceTrack | None = None
+    shown: bool = True
+    "Pictures are sent to it; sound always."
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,15 @@ class Channel:
         self.happen(Event.CAME, peer.id)
         return viewer
 
+    def show(self, peer: str, pictures: bool) -> None:
+        """Send a viewer pictures, or none for a while; sound goes on. Nothing is rendered for whoever is sent none."""
+        viewer = self.viewers.get(peer)
+        if viewer is None or viewer.shown == pictures:
+            return
+        viewer.shown = pictures
+        if self.life.of(peer) is Viewing.WATCHING:
+            (self._begin_pictures if pictures else self._end_pictures)(viewer)
+
     async def send(self, viewer: Viewer, offer: Offer) -> None:
         """Apply a viewer's offer, with what it will watch once it is connected."""
         video = self._add_tracks(viewer, offer.audio)
@@ -282,12 +293,20 @@ class Channel:
         self._closing.begin("session", lambda: workers.slow(session.close), after="pictures")
 
     def _watch(self, viewer: Viewer) -> None:
+        if viewer.shown:
+            self._begin_pictures(viewer)
+
+    def _unwatch(self, viewer: Viewer) -> None:
+        if viewer.shown:
+            self._end_pictures(viewer)
+
+    def _begin_pictures(self, viewer: Viewer) -> None:
         assert self.session is not None
         self.presenter.join(viewer.track, viewer.screen)
         self.session.watch(viewer.screen)
         self.session.repeat(SOON)
 
-    def _unwatch(self, viewer: Viewer) -> None:
+    def _end_pictures(self, viewer: Viewer) -> None:
         assert self.session is not None
         self.presenter.leave(viewer.track)
         self.session.unwatch(viewer.screen)

@@ -58,6 +58,11 @@ class SendQueue:
         self._units.append(unit)
         return False
 
+    def clear(self) -> None:
+        """Whoever comes back goes on with a keyframe."""
+        self._units.clear()
+        self._lost = True
+
     def take(self) -> AccessUnit | None:
         return self._units.popleft() if self._units else None
 
@@ -75,6 +80,8 @@ class ViewerTrack(MediaStreamTrack):
         self.captured: float | None = None
         "When what `recv` gave last was captured, seconds of time.monotonic()."
         self._came = asyncio.Event()
+        self._origin: float | None = None
+        self._last_pts = -1
 
     def put(self, unit: AccessUnit) -> None:
         if self.waiting.offer(unit):
@@ -94,8 +101,15 @@ class ViewerTrack(MediaStreamTrack):
         if self.stream is not None:
             self.stream.handed_over(unit)
         packet = av.Packet(unit.data)
-        packet.pts, packet.time_base = unit.pts, CLOCK
+        packet.pts, packet.time_base = self._stamp(unit), CLOCK
         return packet
+
+    def _stamp(self, unit: AccessUnit) -> int:
+        """By capture, so that time goes on where another encoder takes over."""
+        if self._origin is None:
+            self._origin = unit.captured
+        self._last_pts = max(round((unit.captured - self._origin) * CLOCK_RATE), self._last_pts + 1)
+        return self._last_pts
 
 
 @dataclass(frozen=True)
@@ -242,6 +256,7 @@ class Presenter:
         stream, track.stream = track.stream, None
         assert stream is not None
         stream.leave(track)
+        track.waiting.clear()
         self._close_unwatched(stream)
 
     def end_recording(self, stream: Stream, put: Callable[[AccessUnit], None]) -> None:

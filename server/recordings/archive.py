@@ -21,7 +21,7 @@ import structlog
 
 from server.recordings import fragments
 
-NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-\d{8}T\d{6}Z(-\d+)?_qs\d+x\d+a\d*\.?\d+\.mp4")
+NAME = re.compile(r"([A-Za-z0-9_-]{1,64}(?:\.\d{1,4})?)-\d{8}T\d{6}Z(-\d+)?_qs\d+x\d+a\d*\.?\d+\.mp4")
 "A channel, when it began (UTC), and the tiling as Looking Glass software reads it."
 CUT_SHORT = "the server was ended in the middle"
 UNREADABLE = "what is kept beside the film cannot be read"

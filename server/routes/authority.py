@@ -25,6 +25,8 @@ OF_A_CALL = re.compile(r"/(?:whip|whep|api/channels)/([A-Za-z0-9_-]{22})(?:\.[0-
 "Routes of a call's channels."
 OF_MEMBERS = re.compile(r"/api/(?:avatars(?:/.*)?|engines|screens)|/puppet\.mp4")
 "What whoever joins a call needs besides: an avatar."
+OF_FILMS = re.compile(r"/api/recordings/([^/]+)")
+"Those of the call, while it lasts, for who may record."
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,11 @@ def lets_through(request: HTTPConnection, path: str) -> bool:
     conference = calls.conferences.get(claims.call)
     if named := OF_A_CALL.fullmatch(path):
         return named[1] == claims.call
-    return conference is not None and conference.knows(claims) and OF_MEMBERS.fullmatch(path) is not None
+    if conference is None or not conference.knows(claims):
+        return False
+    if film := OF_FILMS.fullmatch(path):
+        return claims.grants.record and film[1] in conference.films.names
+    return OF_MEMBERS.fullmatch(path) is not None
 
 
 def is_servers(settings: Settings, headers: Headers) -> bool:

@@ -12,12 +12,13 @@ from fastapi.responses import FileResponse
 
 from display.screen import screen
 from server import workers
-from server.calls import refusals
+from server.calls import events as of
+from server.calls import refusals as calls
 from server.calls.events import Refuse
 from server.channels import filming
 from server.problems import Problem
 from server.recordings.archive import Archive
-from server.routes.authority import calls_of
+from server.routes.authority import Authority, asker, calls_of
 from server.routes.locations import location
 from server.routes.signalling import Channel as ChannelName
 from server.routes.signalling import lobby_of
@@ -34,20 +35,26 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/channels/{channel}/recording", status_code=201)
     async def begin(request: Request, response: Response, channel: ChannelName) -> dict[str, Any]:
+        if who := _conference(request, channel):
+            response.headers["Location"] = location(request, f"/api/channels/{channel}/recording")
+            return _record(who)
         lobby = lobby_of(request)
-        _of_no_call(request, channel)
         recording = await filming.begin(lobby, settings, lobby.live(channel))
         response.headers["Location"] = location(request, f"/api/channels/{channel}/recording")
         return asdict(recording.report() or lobby.shown(recording.facts))
 
     @routes.get("/channels/{channel}/recording")
     async def state(request: Request, channel: ChannelName) -> dict[str, Any]:
+        if who := _conference(request, channel):
+            return _recorded(who)
         lobby = lobby_of(request)
         report = asdict(lobby.report(lobby.live(channel)))
         return {"recording": report["recording"], "recorded": report["recorded"]}
 
     @routes.delete("/channels/{channel}/recording")
     async def end(request: Request, channel: ChannelName) -> dict[str, Any]:
+        if who := _conference(request, channel):
+            return _stop(who)
         lobby = lobby_of(request)
         recording = lobby.live(channel).recording
         if recording is None or not recording.under_way:
@@ -57,7 +64,8 @@ def router(settings: Settings) -> APIRouter:
     @routes.post("/channels/{channel}/still")
     async def still(request: Request, channel: ChannelName) -> Response:
         whole, lobby = screen(settings.screen), lobby_of(request)
-        _of_no_call(request, channel)
+        if (who := _conference(request, channel.partition(".")[0])) and who.conference.rules.recording is None:
+            raise calls.problem(Refuse("not-everybody-agrees", {"missing": who.conference.rules.missing()}))
         live = lobby.live(channel)
         data = await filming.still(lobby, live, whole)
         name = f"{channel}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{whole.file_suffix}.png"
@@ -88,10 +96,46 @@ def router(settings: Settings) -> APIRouter:
     return routes
 
 
-def _of_no_call(request: Request, channel: str) -> None:
-    """Raises Problem 409 for a channel of a call: everybody there has to agree first."""
-    if (conference := calls_of(request).of(channel)) is not None:
-        raise refusals.problem(Refuse("not-everybody-agrees", {"missing": conference.rules.missing()}))
+def _conference(request: Request, channel: str) -> Authority | None:
+    """Who asks, where `channel` is of a call, which is recorded as a whole. Raises Problem."""
+    if calls_of(request).of(channel) is None:
+        return None
+    call, seat, _ = channel.partition(".")
+    who = asker(request, call)
+    if seat and request.method != "GET":
+        raise Problem(403, "not-permitted", f"a call is recorded as a whole: ask for {call!r}", grant="record")
+    return who
+
+
+def _recorded(who: Authority) -> dict[str, Any]:
+    rules = who.conference.rules
+    since = {"since": rules.recording} if rules.recording is not None else None
+    return {
+        "recording": since,
+        "asking": rules.asking,
+        "missing": rules.missing(),
+        "recorded": who.conference.films.names,
+    }
+
+
+def _record(who: Authority) -> dict[str, Any]:
+    if not who.grants.record:
+        raise calls.not_permitted("record")
+    who.conference.happen(of.RecordingAsked(who.seat))
+    return _recorded(who)
+
+
+def _stop(who: Authority) -> dict[str, Any]:
+    """By whoever may record, or by a member who takes its yes back."""
+    if who.conference.rules.recording is None and who.conference.rules.asking is None:
+        raise Problem(404, "not-recording", "nobody records this call; POST here asks everybody for a recording")
+    if who.grants.record:
+        who.conference.happen(of.RecordingEnded(ASKED))
+    elif who.grants.publish and who.seat:
+        who.conference.happen(of.Agreed(who.seat, False))
+    else:
+        raise calls.not_permitted("record")
+    return _recorded(who)
 
 
 def _archive(request: Request) -> Archive:
