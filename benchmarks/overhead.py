@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.lib.harness import RESULTS, parser, show, write
-from benchmarks.lib.seats import Seat, drops_of, job_of
+from benchmarks.lib.probes import Probe, drops_of, job_of
 from benchmarks.simulation.simulation import Blank, blank_frame, tiny_screen
 from pipeline.clock import Percentiles, percentiles
 from pipeline.devices.placement import Placement, named
@@ -83,8 +83,8 @@ def median_run(repeated: Sequence[Overhead]) -> Overhead:
 def measured(placement: Placement, callers: int, rate: float, frames: int, warm_up: int) -> Overhead:
     """Frames of `callers` come at `rate` each, evenly in turns; the first `warm_up` of each are not counted."""
     executor, engine = started(placement), Blank()
-    seats = [_Seat(executor) for _ in range(callers)]
-    sessions = [Session(engine, None, engine, placement, seat, lambda picture: None, marked=False) for seat in seats]
+    probes = [_Probe(executor) for _ in range(callers)]
+    sessions = [Session(engine, None, engine, placement, probe, lambda picture: None, marked=False) for probe in probes]
     try:
         for session in sessions:
             session.watch(tiny_screen(VIEWS))
@@ -93,7 +93,7 @@ def measured(placement: Placement, callers: int, rate: float, frames: int, warm_
         for session in sessions:
             session.close()
         executor.close()
-    counted = [frame for seat in seats for frame in seat.ended[warm_up:]]
+    counted = [frame for probe in probes for frame in probe.ended[warm_up:]]
     return Overhead(
         placement=placement.name,
         devices=len(placement.devices),
@@ -135,7 +135,7 @@ class Ended:
         return total
 
 
-class _Seat(Seat):
+class _Probe(Probe):
     """Keeps when each task of its caller's frames ran."""
 
     def __init__(self, executor: Executor) -> None:

@@ -15,21 +15,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lib import calls
-from benchmarks.lib.calls import Calls, Setting
+from benchmarks.lib import sessions
 from benchmarks.lib.harness import COLOURS, parser, pyplot, show, write
+from benchmarks.lib.sessions import Setting, Together
 from pipeline.clock import Percentiles
 
 
 def main() -> None:
     """Measure each stage; print a table, write JSON and, where matplotlib is installed, a picture."""
     options = parser(__doc__)
-    calls.add_options(options)
+    sessions.add_options(options)
     wanted = options.parse_args()
-    setting = calls.open_setting(wanted)
-    names = ["quilt", "encoded", "live"] if calls.can_encode() else ["quilt", "live"]
-    calls.run(setting, wanted.callers, setting.frames[: wanted.warm_up], live=False, encoded=calls.can_encode())
-    runs: dict[str, list[Calls]] = {name: [] for name in names}
+    setting = sessions.open_setting(wanted)
+    names = ["quilt", "encoded", "live"] if sessions.can_encode() else ["quilt", "live"]
+    sessions.run(setting, wanted.callers, setting.frames[: wanted.warm_up], live=False, encoded=sessions.can_encode())
+    runs: dict[str, list[Together]] = {name: [] for name in names}
     for round_ in range(wanted.repeats):
         for name in names:
             print(f"round {round_ + 1} of {wanted.repeats}: {name}", flush=True)
@@ -37,12 +37,12 @@ def main() -> None:
     _publish(setting, wanted, runs)
 
 
-def _run(setting: Setting, name: str, callers: int) -> Calls:
-    encoded = name != "quilt" and calls.can_encode()
-    return calls.run(setting, callers, setting.frames, live=name == "live", encoded=encoded)
+def _run(setting: Setting, name: str, callers: int) -> Together:
+    encoded = name != "quilt" and sessions.can_encode()
+    return sessions.run(setting, callers, setting.frames, live=name == "live", encoded=encoded)
 
 
-def _publish(setting: Setting, wanted: argparse.Namespace, runs: dict[str, list[Calls]]) -> None:
+def _publish(setting: Setting, wanted: argparse.Namespace, runs: dict[str, list[Together]]) -> None:
     summary = {name: median_run(repeated) for name, repeated in runs.items()}
     title = setting.what + (f", {wanted.callers} callers" if wanted.callers > 1 else "")
     _show(title, summary)
@@ -56,7 +56,7 @@ def _publish(setting: Setting, wanted: argparse.Namespace, runs: dict[str, list[
         print(path.with_suffix(".png"))
 
 
-def median_run(repeated: list[Calls]) -> dict[str, Any]:
+def median_run(repeated: list[Together]) -> dict[str, Any]:
     """The run of median speed, with the spread of all."""
     ordered = sorted(repeated, key=lambda run: run.fps)
     middle = ordered[len(ordered) // 2]

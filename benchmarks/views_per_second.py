@@ -23,11 +23,11 @@ import torch
 
 from benchmarks.gpu.hot_spots import show_hot_spots
 from benchmarks.gpu.one_frame import COMPILER, KERNELS, TORCH, OneFrame, Way, engine_of, one_frame, profiled
-from benchmarks.lib import calls
-from benchmarks.lib.calls import Setting, square_screen
+from benchmarks.lib import sessions
 from benchmarks.lib.faces import Inventing, blank_frames, invented
 from benchmarks.lib.floor import floor_ms
 from benchmarks.lib.harness import RESULTS, parser, pyplot, show, write
+from benchmarks.lib.sessions import Setting, square_screen
 from display.screen import Screen
 from engines.options import EngineOptions
 from engines.runtime import AUTO, available, choose, chosen_precision
@@ -143,15 +143,15 @@ def several_callers(
         if wanted.small
         else _for_all_devices(way, wanted.synthetic_weights)
     )
-    placement = calls.placement_for(wanted.placement, target.views, engine)
+    placement = sessions.placement_for(wanted.placement, target.views, engine)
     engine.warm_up()
     setting = Setting(
         engine, engine.enrol(invented(0)), Inventing, target, placement, blank_frames(wanted.frames), "invented"
     )
     for callers in numbers:
-        calls.run(setting, callers, setting.frames[: max(4, wanted.warm_up)], live=False, encoded=False)
+        sessions.run(setting, callers, setting.frames[: max(4, wanted.warm_up)], live=False, encoded=False)
         runs = sorted(
-            (calls.run(setting, callers, setting.frames, live=False, encoded=False) for _ in range(wanted.repeats)),
+            (sessions.run(setting, callers, setting.frames, live=False, encoded=False) for _ in range(wanted.repeats)),
             key=lambda run: run.fps,
         )
         middle = runs[len(runs) // 2]

@@ -147,7 +147,7 @@ StateT = TypeVar("StateT")
 
 
 class Engine(Protocol, Generic[AvatarT, StateT]):
-    """Stateless between calls: an avatar may be driven by any caller, a state rendered by any renderer."""
+    """Stateless between frames: an avatar may be driven by any caller, a state rendered by any renderer."""
 
     name: ClassVar[str]
     abilities: ClassVar[Abilities]

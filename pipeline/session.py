@@ -197,7 +197,7 @@ class Session:
         if idle:
             self._observer.close()
         else:
-            _log.error("a caller's frame does not end; the call is closed without it")
+            _log.error("a caller's frame does not end; the session is closed without it")
 
     def _run(self) -> None:
         with self._submitting:  # offering and settling threads meet here: frames must be submitted in order

@@ -61,7 +61,7 @@ PARTS: tuple[Callable[[Conference], Part], ...] = ()
 def create_app(
     settings: Settings, services: Callable[[Settings], Services] = open_services, attached: Attached | None = None
 ) -> FastAPI:
-    """The whole server. `services` makes what calls are made with, in a thread, once the server runs."""
+    """The whole server. `services` makes what channels are made with, in a thread, once the server runs."""
     patches.tune_libraries()
 
     @asynccontextmanager

@@ -25,7 +25,7 @@ from server.tally import Tally
 log = structlog.get_logger(__name__)
 
 MOST = 512
-"Connections at once. Each call has one or two, and most are closed after five idle seconds."
+"Connections at once. Each client has one or two, and most are closed after five idle seconds."
 MOST_WAITING_OF_ONE = 64
 "Of one address, without a whole request. A proxy in front keeps few of those, and those idle ones are no loss."
 MOST_OF_ONE = 128
@@ -224,7 +224,7 @@ def config(app: Any, host: str, port: int) -> uvicorn.Config:
 
 def _files() -> int:
     """How many files this process may open, after asking for as many as the system allows: the usual 1024 are a choice of
-    select(), which is not used here. A third is for connections; the rest is for calls, and for what accept() takes at once."""
+    select(), which is not used here. A third is for connections; the rest is for media, and for what accept() takes at once."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return 1 << 20 if hard == resource.RLIM_INFINITY else hard

@@ -147,9 +147,11 @@ class Settings(BaseSettings):
     )
     enrol_seconds: float = Field(default=60.0, gt=0, description="Longest that preparing a portrait may take.")
     undecoded_seconds: float = Field(
-        default=30.0, gt=0, description="A call of which nothing can be decoded for so long ends."
+        default=30.0, gt=0, description="A channel of which nothing can be decoded for so long ends."
     )
-    still_seconds: float = Field(default=600.0, gt=0, description="A call whose source stands still for so long ends.")
+    still_seconds: float = Field(
+        default=600.0, gt=0, description="A channel whose source stands still for so long ends."
+    )
     connect_seconds: float = Field(
         default=10.0, gt=0, description="Longest that a peer may take from its offer to its first packet."
     )

@@ -1,4 +1,4 @@
-"""How a call is said to go, by made-up times."""
+"""How a channel is said to go, by made-up times."""
 
 from __future__ import annotations
 

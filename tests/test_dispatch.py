@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.executors import DeviceGone
-from pipeline.executors.dispatch import ENOUGH, Action, Call, Dispatch, Ended, Keep, Render, Say, Send, Take, Try
+from pipeline.executors.dispatch import ENOUGH, Action, Dispatch, Ended, Keep, Render, Say, Send, Take, Try, Wake
 from pipeline.executors.fair_queue import Batch, Wanted
 from pipeline.executors.health import FIRST_PATIENCE, LAST_PATIENCE, NEW_SIZE_PATIENCE
 
@@ -26,7 +26,7 @@ class Threads:
 
     def __init__(self, *devices: str, ahead: int = 1, full: int | None = None) -> None:
         self.dispatch, self.now, self.full = Dispatch(dict.fromkeys(devices, ahead), 0.0), 0.0, full
-        self.jobs: dict[str, deque[Call | Try]] = {device: deque() for device in devices}
+        self.jobs: dict[str, deque[Wake | Try]] = {device: deque() for device in devices}
         self.told: dict[str, deque[Batch]] = {device: deque() for device in devices}
         "What each renderer is busy with, be it that nobody waits for it any more."
         self.kept: dict[Wanted, Counter[int]] = {}
@@ -41,7 +41,7 @@ class Threads:
     def does(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
-                case Call(device) | Try(device, _):
+                case Wake(device) | Try(device, _):
                     self.jobs[device].append(action)
                 case Take(device):
                     self.take(device)
@@ -110,13 +110,13 @@ def whole(threads: Threads, wanted: Wanted) -> bool:
 
 def test_the_state_is_sent_to_everybody_and_then_everybody_is_called():
     dispatch, wanted = Dispatch({"x": 1, "y": 1}, 0.0), frame()
-    assert dispatch.offer(wanted, 0.0) == [Send("x", wanted), Send("y", wanted), Call("x"), Call("y")]
+    assert dispatch.offer(wanted, 0.0) == [Send("x", wanted), Send("y", wanted), Wake("x"), Wake("y")]
     assert dispatch.offer(frame("b"), 0.0)[2:] == [], "nobody is called twice"
 
 
 def test_whose_thread_it_is_takes_at_once_and_last():
     dispatch = Dispatch({"x": 2, "y": 1}, 0.0)
-    assert dispatch.offer(frame(), 0.0, here="x")[2:] == [Call("x"), Call("y"), Take("x")]
+    assert dispatch.offer(frame(), 0.0, here="x")[2:] == [Wake("x"), Wake("y"), Take("x")]
 
 
 def test_who_is_busy_leaves_what_waits_to_one_who_was_called_and_has_nothing_to_do():
@@ -136,7 +136,7 @@ def test_what_is_kept_comes_before_the_end_and_the_end_before_what_is_next():
     (render,) = dispatch.take("x", 0.0)
     assert isinstance(render, Render)
     dispatch.offer(frame("b"), 0.0)
-    assert dispatch.finished("x", render.batch, 0.1) == [Keep(render.batch.parts[0]), Ended(wanted), Call("x")]
+    assert dispatch.finished("x", render.batch, 0.1) == [Keep(render.batch.parts[0]), Ended(wanted), Wake("x")]
 
 
 def test_what_a_renderer_raised_on_goes_to_another_one():

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from server.channels.lifecycle import TABLE, Action, Call, Do, Event, Filming, Lifecycle, Viewing
+from server.channels.lifecycle import TABLE, Action, Do, Event, Filming, Lifecycle, Publishing, Viewing
 
 FROM_OUTSIDE = {Event.END, Event.CONNECTED, Event.LEFT, Event.ASKED}
 "Events that nobody orders: a client may cause them at any time."
@@ -106,11 +106,11 @@ class Life(RuleBasedStateMachine):
         self.file = "none"
         self.happens(Event.FINISHED)
 
-    @precondition(lambda self: self.life.settled and self.life.call is Call.ENDING)
+    @precondition(lambda self: self.life.settled and self.life.publishing is Publishing.ENDING)
     @rule()
     def all_is_closed(self) -> None:
         self.happens(Event.CLOSED)
-        assert self.life.call is Call.ENDED
+        assert self.life.publishing is Publishing.ENDED
 
     @invariant()
     def what_was_opened_is_closed_once(self) -> None:
@@ -149,7 +149,12 @@ TestLife.settings = settings(max_examples=150, stateful_step_count=40, deadline=
 
 
 def test_whatever_a_client_may_cause_has_its_row_in_every_state():
-    kinds = {Event.END: (Call, Filming), Event.ASKED: (Filming,), Event.CONNECTED: (Viewing,), Event.LEFT: (Viewing,)}
+    kinds = {
+        Event.END: (Publishing, Filming),
+        Event.ASKED: (Filming,),
+        Event.CONNECTED: (Viewing,),
+        Event.LEFT: (Viewing,),
+    }
     assert kinds.keys() == FROM_OUTSIDE
     lacking = [
         (state, event)
@@ -163,7 +168,7 @@ def test_whatever_a_client_may_cause_has_its_row_in_every_state():
 
 def test_a_state_is_left_for_states_of_its_own_kind_and_the_end_is_the_end():
     assert all(type(state) is type(step.state) for (state, _), step in TABLE.items())
-    for last in (Call.ENDED, Viewing.GONE, Filming.OVER):
+    for last in (Publishing.ENDED, Viewing.GONE, Filming.OVER):
         after = [step for (state, _), step in TABLE.items() if state is last]
         assert {step.state for step in after} == {last}
         assert {action for step in after for action in step.actions} <= {Action.NOT_LIVE}

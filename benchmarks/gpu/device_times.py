@@ -1,7 +1,7 @@
 """Device times: what each part of a frame takes on one device, by events in its stream where it is a GPU.
 
 The parts of a frame run one after another, and the frame ends with waiting for the device: nothing overlaps here. How much
-overlapping gains is seen in the calls beside it (benchmarks/lib/calls.py).
+overlapping gains is seen in the sessions beside it (benchmarks/lib/sessions.py).
 """
 
 from __future__ import annotations

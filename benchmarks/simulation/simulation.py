@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from benchmarks.lib.seats import drops_of
+from benchmarks.lib.probes import drops_of
 from benchmarks.simulation.virtual import Costs, Events, Span, VirtualPool
 from display.optics import Cameras, orbit
 from display.screen import Screen, fan_yaws

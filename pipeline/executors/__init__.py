@@ -23,7 +23,7 @@ MadeT = TypeVar("MadeT")
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One call on one device."""
+    """One stage of one frame on one device."""
 
     stage: str
     device: str

@@ -28,7 +28,7 @@ class Send:
 
 
 @dataclass(frozen=True)
-class Call:
+class Wake:
     """Have the thread of `device` ask what it is to take, when its turn comes."""
 
     device: str
@@ -78,7 +78,7 @@ class Say:
     text: str
 
 
-Action = Send | Call | Take | Try | Render | Keep | Ended | Say
+Action = Send | Wake | Take | Try | Render | Keep | Ended | Say
 
 
 class Dispatch:
@@ -88,8 +88,8 @@ class Dispatch:
         """`ahead`: renderer -> batches that it may be given at once."""
         self._ahead = ahead
         self._sharing, self._health = Sharing(), Health(list(ahead), now)
-        self._called: Counter[str] = Counter()
-        "Renderer -> calls that its thread has not come to."
+        self._woken: Counter[str] = Counter()
+        "Renderer -> wake-ups that its thread has not come to."
         self._trials: set[Batch] = set()
         self._full: dict[tuple[str, Hashable], int | None] = {}
         "Renderer and kind -> views of a full batch."
@@ -103,7 +103,7 @@ class Dispatch:
         works = self._health.works
         self._sharing.offer(wanted, len(works))
         send = [Send(device, wanted) for device in (*works, *tried)]
-        return [*send, *(Try(device, wanted) for device in tried), *self._calls(here)]
+        return [*send, *(Try(device, wanted) for device in tried), *self._wakes(here)]
 
     def new_to(self, device: str) -> list[Wanted]:
         """A frame of each kind that waits and of which `device` has not said how many views are a full batch."""
@@ -115,15 +115,15 @@ class Dispatch:
         self._full[device, kind] = full
 
     def take(self, device: str, now: float) -> list[Action]:
-        """The thread of `device` has come to a call: it renders what is next in the line."""
-        self._called[device] -= 1
+        """The thread of `device` has come to a wake-up: it renders what is next in the line."""
+        self._woken[device] -= 1
         if not self._may_take(device):
             return []
         batch = self._sharing.take(lambda kind: self._full.get((device, kind)))
         if batch is None:
             return []
         self._begin(device, batch, now)
-        return [*self._calls(), Render(device, batch)]
+        return [*self._wakes(), Render(device, batch)]
 
     def trial(self, device: str, wanted: Wanted, now: float) -> list[Action]:
         """The thread of `device` has come to a trial: a share of `wanted`, for nothing but to see whether that goes well."""
@@ -141,7 +141,7 @@ class Dispatch:
         if counts and not trial:
             actions += [Keep(part) for part in batch.parts if self._sharing.holds(part.wanted)]
             actions += map(Ended, self._sharing.finished(batch))
-        return [*actions, *self._calls()]
+        return [*actions, *self._wakes()]
 
     def failed(self, device: str, batch: Batch, error: Exception, now: float) -> list[Action]:
         """What failed goes to another renderer. What fails everywhere, or at ENOUGH of them, is lost."""
@@ -162,7 +162,7 @@ class Dispatch:
         if dropped:
             self._give_back(others)
             said = [self._say_dropped(device, reason)]
-        return [*said, *lost, *self._lost_if_gone(now), *self._calls()]
+        return [*said, *lost, *self._lost_if_gone(now), *self._wakes()]
 
     def check(self, now: float, undriven: Collection[Wanted] = ()) -> list[Action]:
         """Drop whoever does not answer, so that others do its work. `undriven`: frames whose state is not there yet, for which
@@ -172,7 +172,7 @@ class Dispatch:
                 self._health.postpone(device, batch, now)
         late = self._health.overdue(now)
         said = [self._drop(device, f"has not answered for {seconds:.1f} s", now) for device, seconds in late.items()]
-        return [*said, *self._lost_if_gone(now), *self._calls()]
+        return [*said, *self._lost_if_gone(now), *self._wakes()]
 
     @property
     def rendering(self) -> set[Wanted]:
@@ -197,24 +197,24 @@ class Dispatch:
     def reports(self, now: float) -> list[DeviceReport]:
         return self._health.report(now)
 
-    def _calls(self, here: str | None = None) -> list[Call | Take]:
+    def _wakes(self, here: str | None = None) -> list[Wake | Take]:
         """Have every renderer that has room look for what waits; at once `here`, if it is one of them."""
         if not self._sharing.waiting:
             return []
-        room = {one: self._ahead[one] - self._health.busy(one) - self._called[one] for one in self._health.works}
-        called = [one for one, times in room.items() for _ in range(times)]
-        self._called.update(called)
-        if here not in called:
-            return [Call(device) for device in called]
-        called.remove(here)
-        return [*(Call(device) for device in called), Take(here)]
+        room = {one: self._ahead[one] - self._health.busy(one) - self._woken[one] for one in self._health.works}
+        woken = [one for one, times in room.items() for _ in range(times)]
+        self._woken.update(woken)
+        if here not in woken:
+            return [Wake(device) for device in woken]
+        woken.remove(here)
+        return [*(Wake(device) for device in woken), Take(here)]
 
     def _may_take(self, device: str) -> bool:
-        """Whether it has room, and what waits is not for another who has nothing to do and was called."""
+        """Whether it has room, and what waits is not for another who has nothing to do and was woken."""
         busy = {one: self._health.busy(one) for one in self._health.works}
         if device not in busy or busy[device] >= self._ahead[device]:
             return False
-        return not busy[device] or not any(not busy[one] and self._called[one] for one in busy)
+        return not busy[device] or not any(not busy[one] and self._woken[one] for one in busy)
 
     def _begin(self, device: str, batch: Batch, now: float) -> None:
         self._health.begin(device, batch, batch.kind, batch.sizes, now)

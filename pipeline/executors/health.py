@@ -23,7 +23,7 @@ FIRST_PATIENCE = 600.0
 NEW_SIZE_PATIENCE = 20.0
 "Seconds at least for a number of views that an engine has not rendered there: CUDA graphs are recorded for each (engines/runtime)."
 LAST_PATIENCE = 10.0
-"Seconds at least where nobody can take over: suspecting then only ends calls."
+"Seconds at least where nobody can take over: suspecting then only ends sessions."
 OPENING_PATIENCE = 60.0
 "Seconds that a device may take to be opened at all: a driver's context, not yet weights or kernels."
 MOST_IN_A_ROW = 10

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from pipeline.executors import Failure, FanOut
-from pipeline.executors.dispatch import Action, Call, Dispatch, Ended, Keep, Render, Say, Send, Take, Try
+from pipeline.executors.dispatch import Action, Dispatch, Ended, Keep, Render, Say, Send, Take, Try, Wake
 from pipeline.executors.fair_queue import Batch, Part, Wanted
 from pipeline.executors.health import DeviceReport
 from pipeline.executors.lane import Lane
@@ -87,7 +87,7 @@ class Renderers:
             match action:
                 case Send(device, wanted):
                     self._send(device, wanted.item.fan_out)
-                case Call(device):
+                case Wake(device):
                     self._lanes[device].put(partial(self._take, device))
                 case Take(device):
                     self._take(device)

@@ -17,7 +17,7 @@ from server import workers
 from server.channels.closing import PATIENCE, Closing
 from server.channels.condition import Course, Facts
 from server.channels.ladder import WINDOW, Ladder, Seen
-from server.channels.lifecycle import Action, Call, Do, Event, Filming, Lifecycle, Viewing
+from server.channels.lifecycle import Action, Do, Event, Filming, Lifecycle, Publishing, Viewing
 from server.media.present import Presenter, ViewerTrack
 from server.media.rates import CLOCK_RATE, SOUND_CLOCK
 from server.recordings.recording import Recording
@@ -75,7 +75,7 @@ class Channel:
     def __init__(
         self, name: str, avatar: str, engine: str, presenter: Presenter, shown: Callable[[Channel, bool], None]
     ) -> None:
-        """`shown` is told when the display of this machine may show this call, and when it must not any more."""
+        """`shown` is told when the display of this machine may show it, and when it must not any more."""
         self.name, self.avatar, self.engine, self.presenter, self._shown = name, avatar, engine, presenter, shown
         self.since = time.time()
         self.life = Lifecycle()
@@ -133,7 +133,7 @@ class Channel:
         """Once all that was opened is closed or given up. Never raises."""
         await self._settled.wait()
         await self._closing.finished()
-        if self.life.call is Call.ENDING:
+        if self.life.publishing is Publishing.ENDING:
             self.happen(Event.CLOSED)
 
     def facts(self, failing: str) -> Facts:
@@ -225,7 +225,7 @@ class Channel:
         return ingest
 
     def admit(self, peer: Peer, screen: Screen) -> Viewer:
-        """A viewer who is coming. The call must be live."""
+        """A viewer who is coming. The channel must be live."""
         viewer = self.viewers[peer.id] = Viewer(peer, ViewerTrack(), screen)
         self.happen(Event.CAME, peer.id)
         return viewer

@@ -17,7 +17,7 @@ _left_behind: set[asyncio.Task[None]] = set()
 
 
 class Closing:
-    """What one call has opened, on its way out. Event loop only."""
+    """What one channel has opened, on its way out. Event loop only."""
 
     def __init__(self, channel: str, patience: float = PATIENCE) -> None:
         self._channel, self._patience = channel, patience

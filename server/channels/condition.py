@@ -1,4 +1,4 @@
-"""Condition: how a call goes, in one word that people and monitors see, and why. Told facts and the time; no asyncio, no clock."""
+"""Condition: how a channel goes, in one word that people and monitors see, and why. Told facts and the time; no asyncio, no clock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a call. Times in seconds of one clock."""
+    """What is known of a channel. Times in seconds of one clock."""
 
     connected: bool
     arrived: float | None
@@ -60,7 +60,7 @@ class Condition:
 
 
 class Course:
-    """One call's condition as it goes on."""
+    """One channel's condition as it goes on."""
 
     def __init__(self, now: float) -> None:
         self._state, self._why, self._since = State.CONNECTING, "", now

@@ -1,4 +1,4 @@
-"""Filming: how a recording of a live call begins, and stills of it."""
+"""Filming: how a recording of a live channel begins, and stills of it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def _begun(lobby: Lobby, settings: Settings, channel: Channel) -> Recordin
     except BaseException:
         channel.happen(Event.UNBEGUN)
         raise
-    if Action.JOIN not in channel.happen(Event.BEGUN):  # the call has ended meanwhile, and this recording with it
+    if Action.JOIN not in channel.happen(Event.BEGUN):  # the channel has ended meanwhile, and this recording with it
         raise not_live(channel.name)
     _join(lobby, channel, recording, whole)
     log.info("recording", channel=channel.name, name=facts.name)

@@ -1,7 +1,7 @@
-"""Lifecycle: what may happen to a call, in which state, and what is to be done then: one table. No asyncio, no clock, no sockets.
+"""Lifecycle: what may happen to a channel, in which state, and what is to be done then: one table. No asyncio, no clock, no sockets.
 
-Rules: each thing that was opened is closed once, also where it is there only after the end; nothing is opened for a call that
-ends; only what a connected viewer or a recording wants is rendered. A call is one caller's; who sits in one room with whom stands
+Rules: each thing that was opened is closed once, also where it is there only after the end; nothing is opened for a channel that
+ends; only what a connected viewer or a recording wants is rendered. A channel is one caller's; who is in a call with whom stands
 above this, and hears of it by what happens here.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Call(Enum):
+class Publishing(Enum):
     """The caller's side."""
 
     OPENING = "opening"
@@ -41,20 +41,20 @@ class Filming(Enum):
     BEGINNING = "beginning"
     "Its file is being opened."
     ABANDONED = "abandoned"
-    "The call was over before its file was there."
+    "The channel was over before its file was there."
     RUNNING = "running"
     OVER = "over"
     "None begins any more."
 
 
-State = Call | Viewing | Filming
+State = Publishing | Viewing | Filming
 
 
 class Event(Enum):
     MADE = "the session is there"
     UNMADE = "the session could not be made"
     ANSWERED = "the caller has our answer"
-    END = "the call is over, for whichever reason"
+    END = "the channel is over, for whichever reason"
     CLOSED = "all that was being closed is closed or given up"
     CAME = "a viewer offers"
     CONNECTED = "a viewer is connected"
@@ -66,8 +66,8 @@ class Event(Enum):
 
 
 class Action(Enum):
-    SHOW = "let the display of this machine show a live call"
-    HIDE = "let it show this call no more"
+    SHOW = "let the display of this machine show a live channel"
+    HIDE = "let it show this channel no more"
     CLOSE_CALLER = "close the caller's connection and what reads from it"
     CLOSE_SESSION = "close the session"
     ADMIT = "make the viewer's connection"
@@ -93,20 +93,20 @@ def _step(state: State, *actions: Action) -> Step:
     return Step(state, actions)
 
 
-_OVER = (Call.ABANDONED, Call.ENDING, Call.ENDED)
+_OVER = (Publishing.ABANDONED, Publishing.ENDING, Publishing.ENDED)
 
 TABLE: dict[tuple[State, Event], Step] = {
-    (Call.OPENING, Event.MADE): _step(Call.ANSWERING),
-    (Call.OPENING, Event.UNMADE): _step(Call.ENDING),
-    (Call.OPENING, Event.END): _step(Call.ABANDONED),
-    (Call.ABANDONED, Event.MADE): _step(Call.ENDING, Action.CLOSE_SESSION),
-    (Call.ABANDONED, Event.UNMADE): _step(Call.ENDING),
-    (Call.ANSWERING, Event.ANSWERED): _step(Call.LIVE, Action.SHOW),
-    (Call.ANSWERING, Event.END): _step(Call.ENDING, Action.CLOSE_CALLER, Action.CLOSE_SESSION),
-    (Call.LIVE, Event.END): _step(Call.ENDING, Action.HIDE, Action.CLOSE_CALLER, Action.CLOSE_SESSION),
-    (Call.ENDING, Event.ANSWERED): _step(Call.ENDING),
-    (Call.ENDED, Event.ANSWERED): _step(Call.ENDED),
-    (Call.ENDING, Event.CLOSED): _step(Call.ENDED),
+    (Publishing.OPENING, Event.MADE): _step(Publishing.ANSWERING),
+    (Publishing.OPENING, Event.UNMADE): _step(Publishing.ENDING),
+    (Publishing.OPENING, Event.END): _step(Publishing.ABANDONED),
+    (Publishing.ABANDONED, Event.MADE): _step(Publishing.ENDING, Action.CLOSE_SESSION),
+    (Publishing.ABANDONED, Event.UNMADE): _step(Publishing.ENDING),
+    (Publishing.ANSWERING, Event.ANSWERED): _step(Publishing.LIVE, Action.SHOW),
+    (Publishing.ANSWERING, Event.END): _step(Publishing.ENDING, Action.CLOSE_CALLER, Action.CLOSE_SESSION),
+    (Publishing.LIVE, Event.END): _step(Publishing.ENDING, Action.HIDE, Action.CLOSE_CALLER, Action.CLOSE_SESSION),
+    (Publishing.ENDING, Event.ANSWERED): _step(Publishing.ENDING),
+    (Publishing.ENDED, Event.ANSWERED): _step(Publishing.ENDED),
+    (Publishing.ENDING, Event.CLOSED): _step(Publishing.ENDED),
     **{(state, Event.END): _step(state) for state in _OVER},
     (Viewing.COMING, Event.CAME): _step(Viewing.COMING, Action.ADMIT),
     (Viewing.COMING, Event.CONNECTED): _step(Viewing.WATCHING, Action.WATCH),
@@ -148,26 +148,26 @@ class Do:
 
 
 class Lifecycle:
-    """One call. Told what happens, it says what is to be done, in that order."""
+    """One channel. Told what happens, it says what is to be done, in that order."""
 
     def __init__(self) -> None:
-        self.call = Call.OPENING
+        self.publishing = Publishing.OPENING
         self.filming = Filming.IDLE
         self._viewers: dict[str, Viewing] = {}
 
     @property
     def live(self) -> bool:
-        return self.call is Call.LIVE
+        return self.publishing is Publishing.LIVE
 
     @property
     def over(self) -> bool:
         """Whether it has ended or is about to."""
-        return self.call in _OVER
+        return self.publishing in _OVER
 
     @property
     def settled(self) -> bool:
         """Whether nothing can be opened any more, so that what is being closed is all there is."""
-        return self.call in (Call.ENDING, Call.ENDED) and self.filming is Filming.OVER
+        return self.publishing in (Publishing.ENDING, Publishing.ENDED) and self.filming is Filming.OVER
 
     def of(self, viewer: str) -> Viewing:
         return self._viewers.get(viewer, Viewing.GONE)
@@ -184,20 +184,20 @@ class Lifecycle:
             return self._recording(event)
         if event is Event.END:
             return self._end()
-        return self._call(event)
+        return self._publishing(event)
 
     def _end(self) -> list[Do]:
         if self.over:
-            return self._call(Event.END)
+            return self._publishing(Event.END)
         leaving = [do for viewer in list(self._viewers) for do in self._viewer(Event.LEFT, viewer)]
-        return [*leaving, *self._call(Event.END), *self._recording(Event.END)]
+        return [*leaving, *self._publishing(Event.END), *self._recording(Event.END)]
 
-    def _call(self, event: Event) -> list[Do]:
+    def _publishing(self, event: Event) -> list[Do]:
         assert event is not Event.CLOSED or self.settled, self.filming
-        step = TABLE[self.call, event]
-        assert isinstance(step.state, Call), step
+        step = TABLE[self.publishing, event]
+        assert isinstance(step.state, Publishing), step
         ends = step.state in _OVER and not self.over
-        self.call = step.state
+        self.publishing = step.state
         more = self._recording(Event.END) if ends and event is not Event.END else []
         return [*(Do(action) for action in step.actions), *more]
 

@@ -1,4 +1,4 @@
-"""Refusals: what whoever comes to a call is told where it cannot be, or is no more."""
+"""Refusals: what whoever comes to a channel is told where it cannot be, or is no more."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LIVE_RETRY_SECONDS = 2
 
 
 def not_live(name: str, ended: str = "") -> Problem:
-    """`ended`: why the call that was there has been ended, where we did that."""
+    """`ended`: why the channel that was there has been ended, where we did that."""
     again = {"Retry-After": str(LIVE_RETRY_SECONDS)}
     if ended:
-        return Problem(404, "not-live", f"the call in {name!r} was ended: {ended}", again, ended=ended)
+        return Problem(404, "not-live", f"channel {name!r} was ended: {ended}", again, ended=ended)
     return Problem(404, "not-live", f"nobody is live in {name!r} yet; ask again", again)
 
 
@@ -39,7 +39,7 @@ def avatar_live() -> Problem:
 
 
 def channel_ending() -> Problem:
-    return busy("call-ending", "a call with this avatar is still ending; ask again", RETRY_SECONDS)
+    return busy("call-ending", "a channel with this avatar is still ending; ask again", RETRY_SECONDS)
 
 
 def handed_over(name: str, host: str) -> Problem:

@@ -48,7 +48,7 @@ class ChannelReport:
     streams: list[StreamReport]
     recording: UnderWay | None
     recorded: Facts | None
-    "The newest recording of this call that has ended."
+    "The newest recording of this channel that has ended."
     handover: Passed | None
     "The other server at which the channel is published."
 

@@ -1,4 +1,4 @@
-"""Rounds: every live call is looked after, several times a second: how it goes, what stands still, what is to end."""
+"""Rounds: every live channel is looked after, several times a second: how it goes, what stands still, what is to end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY = 0.25
 "Seconds."
 REPEAT_AFTER = 0.5
-"""Seconds without a frame after which watched calls are made again from the newest one, so that whoever comes late or lost a
+"""Seconds without a frame after which watched channels are made again from the newest one, so that whoever comes late or lost a
 picture has one soon, and a player does not take the source's rest for a broken connection. Two of 25 frames' work."""
 
 
@@ -33,7 +33,7 @@ class Rounds:
         overdue: Callable[[Channel, str], None],
         measure: Callable[[], None],
     ) -> None:
-        """`failing` says which of a call's devices fail; `overdue` is told why a call has to end; `measure` belongs to each round."""
+        """`failing` says which of a channel's devices fail; `overdue` is told why a channel has to end; `measure` belongs to each round."""
         self._settings, self._channels, self._failing, self._overdue = settings, channels, failing, overdue
         self._measure = measure
         self._told = Tally(log)
@@ -51,7 +51,7 @@ class Rounds:
                 self._tried(partial(self._look_after, channel, time.monotonic()), channel=channel.name)
 
     def _tried(self, work: Callable[[], None], channel: str = "") -> None:
-        """One call's trouble must not leave the others alone."""
+        """One channel's trouble must not leave the others alone."""
         try:
             work()
         except Exception as failure:
@@ -61,11 +61,11 @@ class Rounds:
         assert channel.session is not None
         if self._settings.adapt and channel.adapt(now):
             detail = channel.ladder.report()
-            log.info("a call's detail changes", channel=channel.name, **asdict(detail))
+            log.info("a channel's detail changes", channel=channel.name, **asdict(detail))
         if channel.course.update(channel.facts(self._failing(channel)), now):
             told = channel.course.at(now)
             if told.state not in (State.CONNECTING, State.LIVE):
-                self._told.count(f"a call is {told.state}", channel=channel.name, why=told.why)
+                self._told.count(f"a channel is {told.state}", channel=channel.name, why=told.why)
         channel.session.repeat(REPEAT_AFTER)
         why = channel.course.overdue(now, self._settings.undecoded_seconds, self._settings.still_seconds)
         if why:

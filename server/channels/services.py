@@ -1,4 +1,4 @@
-"""Services: the service container: what every call is made with: engines, kept avatars, observers of faces, one executor for all."""
+"""Services: the service container: what every channel is made with: engines, kept avatars, observers of faces, one executor for all."""
 
 from __future__ import annotations
 

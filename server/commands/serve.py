@@ -147,7 +147,7 @@ class _Announcing(uvicorn.Server):
         self._app, self._settings = app, settings
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Asked a second time uvicorn would cancel everything, closing as well, of which calls then never come to an end."""
+        """Asked a second time uvicorn would cancel everything, closing as well, of which channels then never come to an end."""
         super().handle_exit(sig, frame)
         self.force_exit = False
 
@@ -173,7 +173,7 @@ class _Announcing(uvicorn.Server):
         failure = self._app.state.failure
         if failure is not None:
             typer.echo(
-                f"\n  Telequilt cannot take calls: {failure}\n  `python -m server doctor` says more.\n", err=True
+                f"\n  Telequilt cannot take callers: {failure}\n  `python -m server doctor` says more.\n", err=True
             )
         elif not self.should_exit:
             typer.echo(f"\n  Telequilt is at {address(self._settings, port, sys.stderr.isatty())}\n", err=True)

@@ -172,7 +172,7 @@ def rgb(image: Image.Image) -> Image.Image:
 
 def confine() -> None:
     """Bound this process: what a photo may cost is decided here, not by the photo."""
-    os.nice(10)  # calls that are live come first
+    os.nice(10)  # those who are live come first
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(ValueError, OSError):  # not every system has it

@@ -1,1 +1,1 @@
-"""Recordings: films of calls, and the folder that keeps them."""
+"""Recordings: films of channels, and the folder that keeps them."""

@@ -31,7 +31,7 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.get("/readyz")
     async def ready(request: Request) -> dict[str, str]:
-        """200 once warm: also while full, since who watches the calls that are live must still get here."""
+        """200 once warm: also while full, since who watches those that are live must still get here."""
         state = request.app.state
         if state.failure is not None:
             raise Problem(503, "cannot-start", f"warming up failed: {state.failure}")
@@ -55,7 +55,7 @@ def router(settings: Settings) -> APIRouter:
         request: Request, channel: Annotated[list[str] | None, Query(description="Only these, by their names.")] = None
     ) -> list[dict[str, Any]]:
         """All of them where only this machine's user can ask. Elsewhere those asked for: a channel's name opens it to viewers,
-        and a list would hand every holder of the server's token everybody's call."""
+        and a list would hand every holder of the server's token everybody's channel."""
         reports = _reports(request.app.state.lobby)
         asked = channel if channel is not None or not settings.private else [report.name for report in reports]
         return [asdict(report) for report in reports if report.name in (asked or ())]
@@ -96,7 +96,7 @@ _SALT = secrets.token_bytes(16)
 
 
 def alias(channel: str) -> str:
-    """What a shared server's metrics call a channel as long as this process runs: who reads them needs no way into a call."""
+    """What a shared server's metrics call a channel as long as this process runs: who reads them needs no way into one."""
     return hashlib.blake2s(channel.encode(), key=_SALT, digest_size=6).hexdigest()
 
 
@@ -150,7 +150,7 @@ def _of_devices(lobby: Lobby | None) -> Iterator[Metric]:
 
 def _of_calls(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterator[Metric]:
     labels = ["channel", "condition"]
-    condition = GaugeMetricFamily("telequilt_condition", "1 for how the call goes now", labels=labels)
+    condition = GaugeMetricFamily("telequilt_condition", "1 for how the channel goes now", labels=labels)
     lasted = GaugeMetricFamily("telequilt_condition_seconds", "For how long it has gone so", labels=["channel"])
     arrived = CounterMetricFamily("telequilt_arrived", "Pictures that came from the caller", labels=["channel"])
     lost = CounterMetricFamily("telequilt_lost", "Pictures that came and were not shown", labels=["channel", "reason"])
@@ -163,7 +163,7 @@ def _of_calls(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterato
             for reason, count in report.reception.lost.items():
                 lost.add_metric([report.name, reason], count)
     yield from _of_detail(reports)
-    ends = CounterMetricFamily("telequilt_calls_ended", "Calls that the server has ended", labels=["reason"])
+    ends = CounterMetricFamily("telequilt_channels_ended", "Channels that the server has ended", labels=["reason"])
     for reason, count in ended.items():
         ends.add_metric([reason], count)
     yield from (condition, lasted, arrived, lost, ends)

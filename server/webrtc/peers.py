@@ -31,7 +31,7 @@ from server.webrtc.relays import IceServer
 log = structlog.get_logger(__name__)
 
 ENDED_RETRY_SECONDS = 2
-"When to look again for a call that ended while a client was coming in."
+"When to look again for a channel that ended while a client was coming in."
 CHECK_SECONDS, SILENT_SECONDS = 0.7, 3.2
 """Time between consent checks (RFC 7675), and how long a peer may be silent: whoever vanishes is noticed within
 3.2 s + 0.7 s x 1.2 + 0.5 s for an answer = 4.6 s. With aioice's own 6 checks, 5 s apart, a dead caller stays for half a minute."""
@@ -94,7 +94,7 @@ class Peer:
         self.connection.on("connectionstatechange", self._state_changed)
 
     async def take(self, offer: Offer) -> None:
-        """Apply the client's offer. Raises Problem: 404 where the call has ended meanwhile, 422 codec-unsupported, 400 malformed-sdp."""
+        """Apply the client's offer. Raises Problem: 404 where the channel has ended meanwhile, 422 codec-unsupported, 400 malformed-sdp."""
         self.ufrag, self._first_mid, self._original = offer.ufrag, offer.mids[0], offer.original
         with self._blaming_the_offer():
             await self.connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
@@ -119,7 +119,7 @@ class Peer:
         except Exception as error:
             if self.connection.signalingState == "closed":
                 raise Problem(
-                    404, "not-live", "the call ended meanwhile; ask again", {"Retry-After": str(ENDED_RETRY_SECONDS)}
+                    404, "not-live", "the channel ended meanwhile; ask again", {"Retry-After": str(ENDED_RETRY_SECONDS)}
                 ) from None
             if isinstance(error, OperationError):
                 raise Problem(422, "codec-unsupported", "no offered variant of a codec fits what is served") from None

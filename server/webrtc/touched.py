@@ -94,7 +94,7 @@ TOUCHED = [
 
 
 def check(touched: list[Touched] = TOUCHED) -> None:
-    """Raises PatchesDoNotFit where a name is gone: silently missed, it would mean a lost call or a picture that stays."""
+    """Raises PatchesDoNotFit where a name is gone: silently missed, it would mean a lost caller or a picture that stays."""
     for one in touched:
         if not one.is_there():
             where = ".".join(filter(None, (one.module, one.owner)))

@@ -1,4 +1,4 @@
-"""Seats: wrapped executors that benchmarks give to callers, to see what becomes of their frames."""
+"""Probes: wrapped executors that benchmarks give to callers, to see what becomes of their frames."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pipeline.job import FrameJob
 from pipeline.session import SessionReport
 
 
-class Seat:
-    """One caller's at `executor`, which others share: closing a seat leaves it open."""
+class Probe:
+    """One caller's at `executor`, which others share: closing a probe leaves it open."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor

@@ -166,4 +166,4 @@ async def test_a_caller_of_whom_nothing_can_be_decoded_is_not_live_and_ends_with
         ended = problem(await http.get(CHANNEL), 404, "not-live")["ended"]
         assert ended.startswith("nothing could be decoded for 2 s: ")
         assert re.search(why, ended)
-        assert f'telequilt_calls_ended_total{{reason="{ended}"}}' in (await http.get("/metrics")).text
+        assert f'telequilt_channels_ended_total{{reason="{ended}"}}' in (await http.get("/metrics")).text

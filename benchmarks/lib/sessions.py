@@ -1,4 +1,4 @@
-"""Calls: one or several callers on a placement, through the real session and executor. What the speed benchmarks share.
+"""Sessions: one or several callers on a placement, through the real session and executor. What the speed benchmarks share.
 
 Tracked faces, clips and H.264 need what the server needs; invented faces need torch and numpy alone.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.lib.faces import Inventing, blank_frames, invented
 from benchmarks.lib.harness import RESULTS
-from benchmarks.lib.seats import drops_of
+from benchmarks.lib.probes import drops_of
 from display.colour import Layout
 from display.screen import PRODUCT, Screen, fan_yaws, screen
 from engines import catalogue
@@ -58,7 +58,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Calls:
+class Together:
     """How several callers fared together."""
 
     fps: float
@@ -184,7 +184,7 @@ def encoder(target: Screen) -> tuple[Encode, Layout]:
     return encode, layout_for(codec)
 
 
-def run(setting: Setting, callers: int, frames: Sequence[Frame], live: bool, encoded: bool) -> Calls:
+def run(setting: Setting, callers: int, frames: Sequence[Frame], live: bool, encoded: bool) -> Together:
     """`callers` at once over `frames`: at the camera's rate (`live`), or as fast as it goes."""
     executor = started(setting.placement)
     begun = time.monotonic()
@@ -235,9 +235,9 @@ class _Caller:
             self.session.offer(replace(frame, captured=due))
 
 
-def _facts(setting: Setting, reports: list[SessionReport], seconds: float, cpu: float, offered: int) -> Calls:
+def _facts(setting: Setting, reports: list[SessionReport], seconds: float, cpu: float, offered: int) -> Together:
     finished = sum(report.frames for report in reports)
-    return Calls(
+    return Together(
         fps=round(finished / seconds, 2),
         each_fps=[round(report.frames / seconds, 2) for report in reports],
         views_per_second=round(finished * setting.target.views / seconds, 1),
