@@ -55,8 +55,10 @@ def test_after_a_jump_the_sound_goes_on_where_it_was(then):
     steady(positions)
 
 
-def test_a_sender_that_counts_anew_is_heard_again_soon():
-    positions = placed(lambda n: (1, 40_000 + n, 900_000 + n * FRAME), lambda n: (1, 100 + n, 5 + n * FRAME))
+@pytest.mark.parametrize("before", [20_000, 40_000])
+def test_a_sender_that_counts_anew_is_heard_again_soon(before):
+    """By numbers of 16 bits, 100 comes before 20 000 and after 40 000."""
+    positions = placed(lambda n: (1, before + n, 900_000 + n * FRAME), lambda n: (1, 100 + n, 5 + n * FRAME))
     assert positions.count(None) < 20
     steady(positions)
 
