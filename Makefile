@@ -21,7 +21,7 @@ run: $(VENV)/.ready
 	@$(PY) -m server serve
 
 test: $(VENV)/.ready-dev
-	$(PY) -m pytest -n auto --dist loadfile
+	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 golden: $(VENV)/.ready-dev
 	$(PY) -m pytest -m golden

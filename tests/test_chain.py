@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.devices.placement import Placement
 from pipeline.executors import DeviceGone, Failure, Step, Task
+from pipeline.executors import chain as chain_module
 from pipeline.executors.chain import Chain, chains
 from pipeline.executors.health import LAST_PATIENCE, MOST_IN_A_ROW, able
 from tests.renderer_bench import FOUR, ONE, Clock, until
@@ -113,6 +114,21 @@ def test_who_is_told_may_raise_and_the_next_frame_is_told_all_the_same(chain: Wa
 
     chain.executor.submit([Task("drive", "cpu:0", lambda: None)], raising)
     assert chain.frame() is None
+
+
+def test_closing_ends_what_no_thread_will_come_to(monkeypatch: pytest.MonkeyPatch):
+    """As at a stop in the middle of a frame that takes minutes: its session waits for its end, and the process for that."""
+    monkeypatch.setattr(chain_module, "CLOSING_PATIENCE", 0.1)
+    monkeypatch.setattr(chain_module, "LEAVING_PATIENCE", 0.1)
+    chain, begun, go_on, after = Watched(), threading.Event(), threading.Event(), threading.Event()
+    chain.submit(("drive", "cpu:0", lambda: begun.set() or go_on.wait(30)), ("render", "cpu:1", after.set))
+    chain.submit(("drive", "cpu:0", lambda: None))
+    assert begun.wait(10)
+    chain.executor.close()
+    assert [failure and str(failure.error) for failure in chain.told] == ["its devices were let go before it ended"] * 2
+    go_on.set()
+    assert not after.wait(0.3)
+    assert len(chain.told) == 2, "each was told once"
 
 
 def test_it_is_for_one_renderer_on_the_processor():

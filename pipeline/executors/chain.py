@@ -92,6 +92,9 @@ class Chain:
         for device, lane in self._lanes.items():
             if not lane.close(LEAVING_PATIENCE):
                 _log.error("the thread of %s hangs and is left behind", device)
+        for frame in list(self._under_way):  # no thread will come to it: whoever waits for it would wait for ever
+            stage = frame.task.stage if frame.task is not None else "closing"
+            self._end(frame, Failure(stage, RuntimeError("its devices were let go before it ended")))
 
     def _go_on(self, frame: Going, here: str | None) -> None:
         """On to the next task: on this thread if it is that device's."""
