@@ -14,6 +14,7 @@ from pipeline.job import FrameJob
 REPLACED = "replaced by a newer frame"
 LEFT = "the caller left"
 STALE = "waited too long"
+SPARED = "left out to save work"
 
 
 class Flow:
@@ -26,6 +27,9 @@ class Flow:
     def __init__(self, depth: int = 2, stale_after: float = 0.5) -> None:
         assert depth > 0, depth
         self.dropped: Counter[str] = Counter()
+        self.kept = 1.0
+        "Share of the frames that are worked on: the others are left out evenly."
+        self._due = 0.0
         self._depth = depth
         self._stale_after = stale_after
         self._waiting: FrameJob | None = None
@@ -37,6 +41,11 @@ class Flow:
         if self._closed:
             self.dropped[LEFT] += 1
             return
+        self._due += self.kept
+        if self._due < 1:
+            self.dropped[SPARED] += 1
+            return
+        self._due -= 1
         if self._waiting is not None:
             self.dropped[REPLACED] += 1
         self._waiting = FrameJob(frame, clock)

@@ -140,10 +140,10 @@ class Session:
             if not self._watched:
                 self._times.forget_cost()
 
-    def make(self, detail: Detail) -> None:
-        """Make so much of every screen, from the next frame on."""
+    def make(self, detail: Detail, frames: float = 1.0) -> None:
+        """Make so much of every screen, of such a share of the frames, from the next one on."""
         with self._lock:
-            self._detail = detail
+            self._detail, self._flow.kept = detail, frames
 
     @property
     def watched(self) -> tuple[Screen, ...]:

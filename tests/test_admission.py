@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+import av
 import httpx
 import pytest
 from playwright.sync_api import expect
 
 from display.optics import Cameras
 from display.views import ViewSet
-from pipeline.devices.capacity import ENOUGH_FRAMES
+from pipeline.clock import Cost
+from pipeline.devices.capacity import ENOUGH_FRAMES, Load
 from pipeline.devices.placement import Placement, preset
 from pipeline.executors.health import MOST_IN_A_ROW
 from server.channels import admission
+from server.channels.admission import Admission
+from server.channels.ladder import RUNGS, first_that_fits
+from server.problems import Problem
 from server.settings import Settings
 from tests.browsing import PLENTY, Visit, browsing, go_live, served, start, write_calm
-from tests.live import Client, painted_services, serving, settings_for, until
+from tests.live import Client, Clip, painted_services, serving, settings_for, until
 from tests.painted import PaintedEngine, PaintedState
 
 VIEWS = 24
@@ -118,6 +125,70 @@ async def test_the_same_callers_fit_on_more_renderers(tmp_path: Path):
 async def test_a_second_caller_of_a_quick_engine_comes_in(tmp_path: Path):
     async with server_with_one(tmp_path, Slow(0.0), rate=1) as (http, _, _), Client(http) as second:
         assert (await second.publish("second")).status_code == 201
+
+
+class Unhurried(Clip):
+    """A camera of few pictures: what its frames cost is no trouble, only what those of a quick one would."""
+
+    async def recv(self) -> av.VideoFrame:
+        await asyncio.sleep(0.1)
+        return await super().recv()
+
+
+async def test_a_caller_who_fits_with_less_detail_comes_in_and_all_are_stepped_down_together_and_told(tmp_path: Path):
+    settings = settings_for(tmp_path, adapt=True, max_channels=16, frames_per_second=25)
+    async with AsyncExitStack() as stack:
+        services = partial(painted_services, engine=Slow(0.028 / VIEWS))
+        base, app = await stack.enter_async_context(serving(settings, services))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=base, timeout=30))
+        callers = [await stack.enter_async_context(Client(http)) for _ in range(6)]
+        viewer = await stack.enter_async_context(Client(http))
+        assert (await callers[0].publish("0", Unhurried())).status_code == 201
+        await viewer.view("0")
+        channels = app.state.lobby.channels
+        await until(lambda: channels["0"].session.cost().frames >= ENOUGH_FRAMES)
+        assert channels["0"].ladder.rung == 0
+        assert (await callers[1].publish("1", Unhurried())).status_code == 201, "with all detail two would be too much"
+        rungs = [one.ladder.rung for one in channels.values()]
+        assert len(rungs) == 2
+        assert rungs[0] == rungs[1] > 0
+        await until(lambda: channels["0"].course.at(0).state == "slowed-down")
+        for facts in (await http.get("/api/channels")).json():
+            assert facts["detail"]["rung"] > 0
+        assert (await http.get("/api/channels/0")).json()["condition"]["why"] == "this server is shared with others"
+        answers = [await caller.publish(str(number), Unhurried()) for number, caller in enumerate(callers[2:], 2)]
+        refused = next(answer for answer in answers if answer.status_code == 503)
+        assert "one caller more would make everybody's picture late" in refused.json()["detail"]
+        for caller in callers[1:]:
+            await caller.hang_up()
+        await until(lambda: list(channels) == ["0"])
+        await until(lambda: channels["0"].ladder.rung == 0, 60)
+        assert channels["0"].slowed == ""
+
+
+LIVE = [Load("quick", Cost({"cpu:1": 0.002}, 24, 250))]
+
+
+def rung_beside(folder: Path, slowed: list[int], adapt: bool = True) -> int:
+    settings = settings_for(folder, adapt=adapt)
+    return Admission(settings).check(LIVE * max(1, len(slowed)), [RUNGS[one] for one in slowed], "quick", [])
+
+
+def test_who_comes_while_somebody_is_slowed_down_has_a_part_of_what_fits(tmp_path: Path):
+    assert rung_beside(tmp_path, []) == 0, "nobody is: what it should cost decides"
+    assert rung_beside(tmp_path, [1]) == first_that_fits(RUNGS[1].work / 2)
+    assert rung_beside(tmp_path, [2, 0]) == first_that_fits((RUNGS[2].work + 1) / 3)
+    with pytest.raises(Problem, match="others keep this machine busy") as refused:
+        rung_beside(tmp_path, [len(RUNGS) - 1])
+    assert refused.value.status == 503
+
+
+def test_where_all_detail_is_kept_nobody_comes_in_who_fits_with_less(tmp_path: Path):
+    assert rung_beside(tmp_path, [], adapt=False) == 0
+    heavy = [Load("quick", Cost({"cpu:1": 0.030}, 24, 250))]
+    with pytest.raises(Problem, match="one caller more"):
+        Admission(settings_for(tmp_path, adapt=False)).check(heavy, [], "quick", [])
+    assert Admission(settings_for(tmp_path, adapt=True)).check(heavy, [], "quick", []) == first_that_fits(0.85 / 1.5)
 
 
 async def test_devices_that_have_failed_end_calls_refuse_callers_and_take_them_once_they_work(tmp_path: Path):

@@ -119,6 +119,31 @@ def test_while_nobody_is_watched_the_processor_tells_nothing_of_callers():
     assert capacity.now([QUICK]).utilisation[PROCESSOR] == pytest.approx(0.35 / 4, abs=1e-3)
 
 
+def test_there_is_room_for_as_much_of_the_work_as_fits():
+    capacity = of_many_cores()
+    assert capacity.now([QUICK] * 3).room == 1.0
+    estimate = capacity.now([QUICK] * 5)
+    assert estimate.room == pytest.approx(0.85 / 1.25)
+    assert not estimate.fits, "with all detail"
+    whole = replace(QUICK, whole=True)
+    assert capacity.now([whole, *[QUICK] * 4]).room == pytest.approx((0.85 - 0.25) / 1.0), "his detail stays"
+    assert capacity.now([whole] * 4).room == 0.0
+    assert capacity.now([whole] * 3 + [QUICK]).room == pytest.approx((0.85 - 0.75) / 0.25)
+    assert capacity.now([]).room == 1.0
+    assert Capacity(25, cores=1).with_another([], "quick").room == 1.0, "the first is always let in"
+
+
+@given(st.lists(st.tuples(st.floats(0.0001, 0.1), st.booleans()), max_size=8))
+def test_what_there_is_room_for_fits(costs):
+    capacity = of_many_cores()
+    live = [replace(load(cpu1=seconds), whole=whole) for seconds, whole in costs]
+    room = capacity.now(live).room
+    assert 0 <= room <= 1
+    fixed = sum(25 * seconds for seconds, whole in costs if whole)
+    scaled = sum(25 * seconds for seconds, whole in costs if not whole)
+    assert fixed + room * scaled <= 0.85 + 1e-6 or (room == 0 and fixed > 0.85 - 1e-6)
+
+
 def test_engines_are_told_apart():
     capacity = of_many_cores()
     slow = load("slow", cpu1=0.020)

@@ -10,13 +10,13 @@ from display.screen import Screen, screen, screens
 from pipeline.devices.placement import Placement, preset
 from pipeline.executors.deployments import started
 from pipeline.session import Session
-from server.channels.ladder import LOWEST_SHARE, RUNGS
+from server.channels.ladder import RUNGS
 from server.media.encode import form_for
 from tests.painted import PaintedEngine, StillObserver
 from tests.test_session import Shown, frame
 
 QUILT = screen("telequilt")
-DETAILS = [rung.detail for rung in RUNGS]
+DETAILS = list(dict.fromkeys(rung.detail for rung in RUNGS))
 PLACEMENTS = [preset("cpu"), preset("paper").on_cpu()]
 
 
@@ -45,10 +45,9 @@ def test_the_tiling_stays_and_tiles_have_even_sides(one: Screen, detail: Detail)
 
 def test_each_step_down_is_less_work():
     pixels = [detail.rendered(QUILT).views * detail.tiled(QUILT).tile_width ** 2 for detail in DETAILS]
-    assert pixels == sorted(set(pixels), reverse=True)
+    assert pixels == sorted(pixels, reverse=True)
     works = [rung.work for rung in RUNGS]
     assert works == sorted(set(works), reverse=True)
-    assert works[-1] * LOWEST_SHARE <= 0.34, "20 of 25 pictures where a third of the work fits"
 
 
 def test_a_view_that_several_tiles_show_stands_in_the_middle_of_them():
@@ -91,5 +90,6 @@ def test_a_smaller_form_has_as_many_bits_for_each_pixel_and_never_more_bits_in_a
     half = whole.resized(768, 512)
     assert half.bitrate == pytest.approx(whole.bitrate / 4, rel=0.01)
     assert half.level < whole.level
-    assert whole.resized(1536, 1024) is whole
+    assert whole.resized(1536, 1024) == whole
+    assert whole.resized(1536, 1024, 0.5).bitrate == whole.bitrate // 2
     assert replace(whole, bitrate=300_000).resized(768, 512).bitrate == 300_000

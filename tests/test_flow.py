@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clock import StageClock
-from pipeline.flow import LEFT, REPLACED, STALE, Flow
+from pipeline.flow import LEFT, REPLACED, SPARED, STALE, Flow
 from pipeline.frame import Frame
 
 
@@ -21,6 +21,23 @@ def test_the_newest_frame_takes_the_waiting_place():
     (work,) = flow.ready(now=0.1)
     assert work.frame.sequence == 4
     assert flow.dropped == {REPLACED: 4}
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.84, 0.5])
+def test_of_a_share_the_others_are_left_out_evenly_and_counted(kept: float):
+    flow, taken = Flow(depth=1), []
+    flow.kept = kept
+    for number in range(100):
+        flow.offer(*frame(number))
+        for job in flow.ready(now=0.0):
+            taken.append(job.frame.sequence)
+            flow.settle(job)
+    assert len(taken) == pytest.approx(100 * kept, abs=1)
+    assert flow.dropped[SPARED] == 100 - len(taken)
+    assert set(np.diff(taken)) <= {int(1 // kept), int(-(-1 // kept))}
+    flow.kept = 1.0
+    flow.offer(*frame(100))
+    assert flow.ready(now=0.0), "all of them again"
 
 
 def test_depth_bounds_the_frames_under_way():

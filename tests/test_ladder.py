@@ -9,7 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.channels.ladder import CALM, LOWEST_FPS, OLDEST, PATIENCE, RUNGS, WINDOW, Ladder, Seen, fitting
+from server.channels.ladder import (
+    CALM,
+    LOWEST_FPS,
+    OLDEST,
+    OURS,
+    PATIENCE,
+    RUNGS,
+    SETTLES,
+    Ladder,
+    Seen,
+    bits,
+    first_that_fits,
+    fitting,
+)
 
 LOOK = 0.25
 COST = 0.040
@@ -32,9 +45,11 @@ class Machine:
         until = self.now + seconds
         while self.now < until:
             self.now += LOOK
-            work = COST * RUNGS[self.ladder.rung].work / max(self._speed(self.now), 1e-3)
-            self.fps = min(self._arriving, 1 / work)
-            crowded = self.fps < self._arriving
+            rung = self.ladder.made
+            work = COST * rung.work / rung.frames / max(self._speed(self.now), 1e-3)
+            wanted = self._arriving * rung.frames
+            self.fps = min(wanted, 1 / work)
+            crowded = self.fps < wanted
             self.age = 2.5 * work if crowded else 1.2 * work
             self.held.append(self.fps >= LOWEST_FPS and self.age <= OLDEST)
             self._arrived += self._arriving * LOOK
@@ -57,7 +72,7 @@ def test_it_goes_down_as_far_as_the_work_fits_and_holds_rate_and_age():
     assert 0 < machine.ladder.rung < len(RUNGS) - 1
     assert machine.fps >= LOWEST_FPS
     assert machine.age <= OLDEST
-    assert machine.rungs[1][0] <= 10 + 2 * WINDOW + 1
+    assert machine.rungs[1][0] <= 10 + 2.5, "within two seconds and a half"
 
 
 @pytest.mark.parametrize("share", [0.34, 0.4, 0.5, 0.7, 0.9])
@@ -95,7 +110,7 @@ def test_whatever_a_machine_can_do_it_does_not_go_to_and_fro(speed: float):
 def test_whatever_the_load_does_steps_are_apart_and_up_by_one(speeds: list[float]):
     machine = Machine(lambda now: speeds[int(now / 7) % len(speeds)]).run(7.0 * len(speeds))
     for (before, was), (at, rung) in pairwise(machine.rungs[1:]):
-        assert at - before >= WINDOW
+        assert at - before >= SETTLES
         assert rung >= was - 1
         assert rung > was or at - before >= PATIENCE
 
@@ -117,7 +132,54 @@ def test_a_slow_camera_is_not_a_slow_machine():
 
 
 def test_between_too_much_and_something_to_spare_nothing_changes():
-    assert fitting(25, 22, (CALM + OLDEST) / 2) == 1.0
+    assert fitting(25, 22, (CALM + OURS) / 2) == 1.0
     assert fitting(25, 25, CALM / 2) > 1.0
-    assert fitting(25, 25, OLDEST * 1.01) < 1.0
-    assert fitting(25, 12, 0.05) == pytest.approx(0.48)
+    assert fitting(25, 25, OURS * 1.01) < 1.0
+    assert fitting(25, 12, 0.05) == pytest.approx(0.9 * 0.48)
+    assert fitting(25, 21, CALM / 2, frames=0.84) > 1.0, "who is to make 21 makes all"
+    assert fitting(25, 19, CALM / 2, frames=0.84) < 1.0, "and yet 20 are the least"
+
+
+def test_rungs_cost_ever_less_of_both():
+    for upper, lower in pairwise(RUNGS):
+        assert lower.work < upper.work
+        assert lower.bits <= upper.bits
+    assert RUNGS[-1].work < 1 / 3, "as long as a third of the work fits"
+    assert RUNGS[-1].frames * 25 >= LOWEST_FPS
+    assert first_that_fits(1.0) == 0
+    assert first_that_fits(0.5) == next(number for number, rung in enumerate(RUNGS) if rung.work <= 0.5)
+    assert first_that_fits(0.01) is None
+
+
+def test_it_counts_bits_for_whoever_has_a_narrow_link():
+    link, carried = Ladder(bits), 0.3
+    steps = [link.judge(min(carried / link.made.bits, 1.0), 0.25 * number) for number in range(200)]
+    assert steps.count(True) == 1
+    assert RUNGS[link.rung].bits <= carried < RUNGS[link.rung - 1].bits
+
+
+def test_a_hiccup_does_not_keep_detail_from_coming_back():
+    restless = Machine(lambda now: 0.5 if now < 20 else 0.5 if now % 5 < 0.5 else 2.0).run(60)
+    assert max(rung for at, rung in restless.rungs) > 0
+    assert restless.ladder.rung < max(rung for at, rung in restless.rungs)
+
+
+def test_what_fits_is_shared_out_at_once_and_given_back_as_a_try():
+    one, other = Machine(lambda now: 1.6).run(20), Machine(lambda now: 1.6).run(20)
+    assert [machine.ladder.share(3, 20.0) for machine in (one, other)] == [True, True]
+    assert one.ladder.shared
+    assert one.run(2).ladder.rung == 3
+    assert one.ladder.share(0, 22.0), "the other has left"
+    assert one.run(60).rungs[-1][1] == 0
+    strained = other.ladder
+    assert strained.share(1, 22.0)
+    looks = [strained.judge(0.5, 22.0 + 0.25 * number) for number in range(20)]
+    assert any(looks), "more was tried than fits: back by one"
+    assert not strained.shared
+    assert not strained.share(0, 40.0), "who has found it too much is not sent up because somebody leaves"
+
+
+def test_who_is_filmed_keeps_all_detail_though_what_fits_is_shared_out():
+    machine = Machine(lambda now: 1.6).run(5, held=True)
+    assert not machine.ladder.share(3, machine.now)
+    assert machine.ladder.rung == 0

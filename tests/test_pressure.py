@@ -29,7 +29,7 @@ from tests.painted import PaintedEngine, PaintedState
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SCREEN = screen(PRODUCT)
 TOO_MUCH = 0.160
-"Seconds for a whole quilt: 6 pictures a second, and old ones. The lowest rung has a sixteenth of it to draw."
+"Seconds for a whole quilt: 6 pictures a second, and old ones. The lowest rung has a thirtieth of it to draw."
 
 
 class SlowEngine(PaintedEngine):
@@ -92,7 +92,7 @@ async def test_detail_goes_under_pressure_and_comes_back_while_a_viewer_goes_on_
         assert re.search(r'telequilt_detail_rung\{channel="room"\} [1-9]', metrics)
         (stream,) = during["streams"]
         assert (stream["width"], stream["height"]) == sizes(viewer)[-1] < (1536, 1024)
-        assert_painted(viewer.pictures[-1].to_ndarray(format="rgb24"), channel.ladder.detail.share)
+        assert_painted(viewer.pictures[-1].to_ndarray(format="rgb24"), channel.ladder.made.detail.share)
 
         seen = len(viewer.pictures)
         await asyncio.sleep(ladder.WINDOW + 1)

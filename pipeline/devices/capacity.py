@@ -34,6 +34,8 @@ class Load:
     "As measured while somebody watched."
     fps: float = 0.0
     "Frames a second that it has now."
+    whole: bool = False
+    "All its detail is made, whatever else has to go."
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ class Estimate:
     """How busy every device would be."""
 
     utilisation: dict[str, float]
-    "Device -> share of the time, 1 being all of it."
+    "Device -> share of the time, 1 being all of it, where all detail is made."
     limit: float
+    room: float = 1.0
+    "The share of their work that fits of those whose detail may be taken; 0 where not even the others' fits."
 
     @property
     def fits(self) -> bool:
@@ -72,12 +76,23 @@ class Capacity:
         to protect.
         """
         estimate = self.now([*live, Load(engine, UNKNOWN)])
-        return estimate if live else replace(estimate, utilisation={})
+        return estimate if live else replace(estimate, utilisation={}, room=1.0)
 
     def now(self, live: Sequence[Load]) -> Estimate:
         """The devices with all of `live`, everybody watched and at the full frame rate."""
         for load in live:
             self._learn(load)
+        utilisation, fixed = self._sum(live), self._sum([load for load in live if load.whole])
+        rooms = [
+            (self._limit - fixed.get(device, 0.0)) / (share - fixed.get(device, 0.0))
+            for device, share in utilisation.items()
+            if share > fixed.get(device, 0.0)
+        ]
+        room = max(0.0, min([1.0, *rooms])) if all(share <= self._limit for share in fixed.values()) else 0.0
+        return Estimate({device: round(share, 3) for device, share in utilisation.items()}, self._limit, room)
+
+    def _sum(self, live: Sequence[Load]) -> dict[str, float]:
+        """Device -> share of the time that it works for `live`."""
         utilisation: defaultdict[str, float] = defaultdict(float)
         for load in live:
             for device, seconds in self._of(load).busy.items():
@@ -85,7 +100,7 @@ class Capacity:
         threads = sum(share for device, share in utilisation.items() if _is_thread(device))
         if threads:
             utilisation[PROCESSOR] = threads * self._overhead / self._cores
-        return Estimate({device: round(share, 3) for device, share in utilisation.items()}, self._limit)
+        return dict(utilisation)
 
     def measured(self, live: Sequence[Load], cores: float) -> None:
         """Lately this process has kept so many cores busy, with `live`.

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from display.screen import Screen
 from pipeline.devices.capacity import Capacity, Load
 from pipeline.executors.health import DeviceReport, able
+from server.channels.ladder import RUNGS, Rung, first_that_fits
 from server.channels.refusals import RETRY_SECONDS
 from server.media.encode import Form
 from server.media.rates import packets_of
@@ -33,19 +34,40 @@ class Admission:
         self._capacity = Capacity(settings.frames_per_second, cores())
         self._used: deque[tuple[float, float]] = deque()
 
-    def check(self, live: Sequence[Load], engine: str, devices: Sequence[DeviceReport]) -> None:
-        """Raises Problem 503 unless one more caller of `engine`, whose devices do as reported, can be served beside `live`."""
+    def check(self, live: Sequence[Load], slowed: Sequence[Rung], engine: str, devices: Sequence[DeviceReport]) -> int:
+        """The rung of the ladder at which one more caller of `engine`, whose devices do as reported, fits beside `live`.
+
+        `slowed`: what is made of `live` where some of it has found all detail too much; empty where none has. Then what is made is
+        what fits, whatever it should cost, and one more has a part of that.
+        Raises Problem 503 where not even the lowest rung fits.
+        """
         most = self._settings.max_channels
         if len(live) >= most:
             raise _full(f"{most} callers is this server's limit", limit=most)
         self.check_devices(devices)
         estimate = self._capacity.with_another(live, engine)
-        if not estimate.fits:
+        fits = min(estimate.room, sum(rung.work for rung in slowed) / (len(slowed) + 1)) if slowed else estimate.room
+        rung = self._rung(fits)
+        if rung is None:
+            why = "others keep this machine busy" if slowed else f"{estimate.fullest} of its time"
             raise _full(
-                f"every place is taken: one caller more would make everybody's picture late ({estimate.fullest} of its time). "
+                f"every place is taken: one caller more would make everybody's picture late ({why}). "
                 "Try again when somebody has left",
                 utilisation=estimate.utilisation,
             )
+        return rung
+
+    def shared(self, live: Sequence[Load]) -> int:
+        """The rung at which `live` fits, or the lowest."""
+        if not self._settings.adapt:
+            return 0
+        rung = self._rung(self._capacity.now(live).room)
+        return len(RUNGS) - 1 if rung is None else rung
+
+    def _rung(self, fits: float) -> int | None:
+        """The highest at which that share of the work is enough; None where none is."""
+        rung = first_that_fits(fits)
+        return rung if self._settings.adapt or rung == 0 else None
 
     def check_devices(self, devices: Sequence[DeviceReport]) -> None:
         """Raises Problem 503 where nothing can be made with them."""

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 SOON = 0.1
 "Seconds within which a source that does not stand still sends its next picture; a newcomer is made one otherwise."
-BUSY = "this server is busy"
+BUSY, SHARED = "this server is busy", "this server is shared with others"
 STOPPING, CALLER_LEFT = "the server stops", "the caller left"
 
 
@@ -117,6 +117,11 @@ class Channel:
         going = self.handover is not None and self.life.of(self.handover.peer.id) is not Viewing.GONE
         return self.handover if going else None
 
+    @property
+    def filmed(self) -> bool:
+        """A recording is made of it, or about to be."""
+        return self.life.filming in (Filming.BEGINNING, Filming.RUNNING)
+
     def happen(self, event: Event, viewer: str = "") -> list[Action]:
         """Carry out what `event` leads to. What is left to whoever tells it, refusals and beginnings, is returned."""
         left = [do.action for do in self.life.on(event, viewer) if not self._done(do)]
@@ -157,14 +162,25 @@ class Channel:
         """
         assert self.session is not None
         lately = self.session.lately(WINDOW)
-        filming = self.life.filming in (Filming.BEGINNING, Filming.RUNNING)
         arrived = self.ingest.report().arrived if self.ingest is not None else 0
-        seen = Seen(arrived, lately.frames, lately.age, held=filming or not lately.watched)
-        if not self.ladder.look(seen, now):
-            return False
-        self.session.make(self.ladder.detail)
-        self.slowed = BUSY if self.ladder.rung else ""
-        return True
+        age = max(lately.age, self.presenter.age_lately(WINDOW))
+        changed = self.ladder.look(Seen(arrived, lately.frames, age, held=self.filmed or not lately.watched), now)
+        self.make_as_told()
+        return changed
+
+    def share(self, rung: int, now: float) -> bool:
+        """Make no more than what is left for it now that others come or go. Whether it is another detail than before."""
+        changed = self.ladder.share(rung, now)
+        self.make_as_told()
+        return changed
+
+    def make_as_told(self) -> None:
+        """Make as much detail as the ladder says."""
+        made = self.ladder.made
+        self.slowed = "" if self.ladder.rung == 0 else SHARED if self.ladder.shared else BUSY
+        self.presenter.code(made.density)
+        if self.session is not None:
+            self.session.make(made.detail, made.frames)
 
     def receive(self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
         """Take the caller's picture and sound, once `peer` has taken its `offer`. `broke` is told why no picture will come any more."""

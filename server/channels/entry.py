@@ -162,6 +162,7 @@ class Entry:
         except BaseException:
             channel.happen(Event.UNMADE)
             raise
+        channel.make_as_told()
         channel.happen(Event.MADE)
         return channel.session
 

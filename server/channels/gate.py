@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import asdict
+
+import structlog
 
 from display.screen import Screen
 from pipeline.clock import UNKNOWN
@@ -15,6 +19,8 @@ from server.media.encode import Form, form_for
 from server.problems import Problem
 from server.settings import Settings
 
+log = structlog.get_logger(__name__)
+
 
 class Gate:
     """Event loop only."""
@@ -22,14 +28,16 @@ class Gate:
     def __init__(self, settings: Settings, services: Services, channels: Mapping[str, Channel]) -> None:
         self._settings, self._services, self._channels = settings, services, channels
         self._admission = Admission(settings)
+        self._served = 0
+        "Channels at the last look."
         self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
         self.held: dict[str, str] = {}
         "Channel -> engine: what was promised room, whether or not somebody is live there."
 
-    def caller(self, engine: str) -> None:
-        """Raises Problem 503 where no caller of `engine` can come in, which is counted."""
+    def caller(self, engine: str) -> int:
+        """The rung of the ladder at which one more caller of `engine` fits. Raises Problem 503 where none can come in, which is counted."""
         try:
-            self.check_room(engine)
+            return self.check_room(engine)
         except Problem:
             self.turned_away["callers"] += 1
             raise
@@ -44,9 +52,29 @@ class Gate:
             self.turned_away["viewers"] += 1
             raise
 
-    def check_room(self, engine: str) -> None:
-        """Raises Problem 503 where no caller of `engine` can come in now."""
-        self._admission.check(self._loads, engine, self._reports(engine))
+    def check_room(self, engine: str) -> int:
+        """The rung of the ladder at which one more caller of `engine` fits. Raises Problem 503 where none does."""
+        made = [one.ladder for one in self._channels.values()]
+        slowed = [one.made for one in made] if any(one.rung and not one.shared for one in made) else []
+        return self._admission.check(self._loads, slowed, engine, self._reports(engine))
+
+    def promised(self) -> int:
+        """The rung at which all fit who are served, or were promised room."""
+        return self._admission.shared(self._loads)
+
+    def make_room(self, rung: int) -> None:
+        """Send all who have more detail down to `rung`."""
+        self._share({one: max(rung, one.ladder.rung) for one in self._channels.values()})
+
+    def _share(self, rungs: Mapping[Channel, int]) -> None:
+        for one, rung in rungs.items():
+            if one.share(rung, time.monotonic()):
+                log.info(
+                    "what fits is shared out",
+                    channel=one.name,
+                    callers=len(self._channels),
+                    **asdict(one.ladder.report()),
+                )
 
     def check_devices(self, engine: str) -> None:
         """Raises Problem 503 where no picture of `engine` can be made."""
@@ -62,8 +90,13 @@ class Gate:
         return form_for(width, height, self._settings.frames_per_second, self._settings.bitrate)
 
     def measure(self) -> None:
-        """See what the processor does for all who are live."""
-        self._admission.look(self._loads)
+        """See what the processor does for all who are live, and give back what is free since somebody has left."""
+        loads, fewer = self._loads, len(self._channels) < self._served
+        self._served = len(self._channels)
+        if not any(one.ladder.rung for one in self._channels.values()):  # what a caller costs is known of all detail
+            self._admission.look(loads)
+        elif fewer:
+            self._share(dict.fromkeys(self._channels.values(), self._admission.shared(loads)))
 
     @property
     def utilisation(self) -> dict[str, float]:
@@ -76,7 +109,7 @@ class Gate:
     @property
     def _loads(self) -> list[Load]:
         return [
-            Load(one.engine, one.session.cost(), one.session.fps())
+            Load(one.engine, one.session.cost(), one.session.fps(), one.filmed)
             if one.session is not None
             else Load(one.engine, UNKNOWN)
             for one in self._channels.values()

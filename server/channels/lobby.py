@@ -202,12 +202,12 @@ class Lobby:
             raise refusals.channel_taken(name)
         if self._forgetting[avatar]:
             raise refusals.avatar_being_forgotten()
-        if name not in self._gate.held:
-            self._gate.caller(engine)
+        rung = self._gate.promised() if name in self._gate.held else self._gate.caller(engine)
         self._endings.told.pop(name, None)
         channel = Channel(name, avatar, engine, Presenter(self.form, self._codec), self._may_be_shown)
         channel.held = name in self._gate.held
         self.channels[name] = channel
+        self._gate.make_room(rung)
         return channel
 
     def _may_be_shown(self, channel: Channel, live: bool) -> None:

@@ -75,11 +75,9 @@ class Form:
         assert self.width % 2 == 0 == self.height % 2, (self.width, self.height)
         level_for(self.width, self.height, self.frames_per_second)
 
-    def resized(self, width: int, height: int) -> Form:
-        """The same pictures with other sides: as many bits for each pixel, while there are enough of them."""
-        if (width, height) == (self.width, self.height):
-            return self
-        bitrate = round(self.bitrate * width * height / (self.width * self.height))
+    def resized(self, width: int, height: int, density: float = 1.0) -> Form:
+        """The same pictures with other sides, and `density` of the bits for each pixel, while there are enough of them."""
+        bitrate = round(self.bitrate * density * width * height / (self.width * self.height))
         least = min(self.bitrate, BITRATE_RANGE[0])
         return replace(self, width=width, height=height, bitrate=max(bitrate, least))
 

@@ -140,6 +140,8 @@ class Stream:
         sound that goes with them."""
         self.screen, self.form, self._codec = screen, form, codec
         self._sent, self.delay = form, delay
+        self.density = 1.0
+        "Of the form's bits for each pixel that pictures are coded with."
         self._loop = asyncio.get_running_loop()
         self._encoder: Encoder | None = None
         self.viewers: set[ViewerTrack] = set()
@@ -153,7 +155,7 @@ class Stream:
 
     def encode(self, picture: Picture) -> None:
         rows, width = picture.yuv.shape
-        form = self.form.resized(width, rows * 2 // 3)
+        form = self.form.resized(width, rows * 2 // 3, self.density)
         if self._encoder is None or self._encoder.form != form:
             # opened here, since opening NVENC takes longer than the event loop may stand still
             self._encoder = Encoder(form, self._codec, picture.layout, self._encoder)
@@ -228,6 +230,7 @@ class Presenter:
         self._form, self._codec = form, codec
         self._streams: dict[Screen, Stream] = {}
         self._delays: dict[Screen, Delay] = {}
+        self._density = 1.0
         self._stills: dict[asyncio.Future[Picture], Screen] = {}
 
     def present(self, picture: Picture) -> None:
@@ -242,11 +245,18 @@ class Presenter:
         """The stream of `screen`, opened if nobody watches it yet."""
         if screen not in self._streams:
             self._streams[screen] = Stream(screen, self._form(screen), self._codec, self.delay(screen))
+            self._streams[screen].density = self._density
         return self._streams[screen]
 
     def delay(self, screen: Screen) -> Delay:
         """Of the sound that goes with `screen`; remembered while nobody watches."""
         return self._delays.setdefault(screen, Delay())
+
+    def code(self, density: float) -> None:
+        """Code every pixel with such a share of its bits, from the next picture on."""
+        self._density = density
+        for stream in self._streams.values():
+            stream.density = density
 
     def join(self, track: ViewerTrack, screen: Screen) -> None:
         """Let `track` have what is encoded of `screen` from now on. The session must be told to render that screen."""
