@@ -20,7 +20,7 @@ from pipeline.clock import Cost
 from pipeline.devices.capacity import ENOUGH_FRAMES, Load
 from pipeline.devices.placement import Placement, preset
 from pipeline.executors.health import MOST_IN_A_ROW
-from server.channels import admission
+from server.channels import admission, ladder
 from server.channels.admission import Admission
 from server.channels.ladder import RUNGS, first_that_fits
 from server.problems import Problem
@@ -135,7 +135,11 @@ class Unhurried(Clip):
         return await super().recv()
 
 
-async def test_a_caller_who_fits_with_less_detail_comes_in_and_all_are_stepped_down_together_and_told(tmp_path: Path):
+async def test_a_caller_who_fits_with_less_detail_comes_in_and_all_are_stepped_down_together_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ladder, "OURS", 60.0)  # however late they are on a busy machine: what callers cost decides here
+    monkeypatch.setattr(ladder, "LOWEST_SHARE", 0.0)
     settings = settings_for(tmp_path, adapt=True, max_channels=16, frames_per_second=25)
     async with AsyncExitStack() as stack:
         services = partial(painted_services, engine=Slow(0.028 / VIEWS))
