@@ -179,6 +179,17 @@ def test_what_fits_is_shared_out_at_once_and_given_back_as_a_try():
     assert not strained.share(0, 40.0), "who has found it too much is not sent up because somebody leaves"
 
 
+def test_of_what_nobody_watches_all_detail_is_meant_but_for_what_is_left_for_it():
+    for shared in (False, True):
+        ladder = Ladder()
+        if shared:
+            ladder.share(3, 0.0)
+        else:
+            assert any(ladder.judge(0.5, 0.25 * number) for number in range(20))
+        ladder.look(Seen(100, 0, 0.0, idle=True), 30.0)
+        assert ladder.rung == (3 if shared else 0)
+
+
 def test_who_is_filmed_keeps_all_detail_though_what_fits_is_shared_out():
     machine = Machine(lambda now: 1.6).run(5, held=True)
     assert not machine.ladder.share(3, machine.now)

@@ -164,7 +164,7 @@ class Channel:
         lately = self.session.lately(WINDOW)
         arrived = self.ingest.report().arrived if self.ingest is not None else 0
         age = max(lately.age, self.presenter.age_lately(WINDOW))
-        changed = self.ladder.look(Seen(arrived, lately.frames, age, held=self.filmed or not lately.watched), now)
+        changed = self.ladder.look(Seen(arrived, lately.frames, age, self.filmed, idle=not lately.watched), now)
         self.make_as_told()
         return changed
 

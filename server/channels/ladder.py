@@ -97,7 +97,9 @@ class Seen:
     age: float
     "Seconds, of the 95th percentile over the last WINDOW."
     held: bool = False
-    "Full detail is wanted whatever it takes, as by a recording; or nothing is made."
+    "Full detail is wanted whatever it takes, as by a recording."
+    idle: bool = False
+    "Nothing is made: nobody watches."
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,10 @@ class Ladder:
     def look(self, seen: Seen, now: float) -> bool:
         """Whether it is another rung than before."""
         self._held = seen.held
-        if seen.held:
+        if seen.idle and self.shared and not seen.held:  # as much is left for it as before, whenever somebody comes
+            self._forget(now)
+            return False
+        if seen.held or seen.idle:
             self._forget(now)
             self._climbed, self.shared = None, False
             return self._go(0, now)
