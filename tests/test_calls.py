@@ -250,7 +250,7 @@ async def test_nobody_is_recorded_without_everybodys_yes(served, call):
     (facts,) = [one for one in (await http.get("/api/recordings")).json() if one["name"] == name]
     assert facts["ended"] == "Bo does not agree"
     film = await http.get(f"/api/recordings/{name}", headers=host)
-    with av.open(io.BytesIO(film.content)) as container:
+    with av.open(io.BytesIO(film.content), "r") as container:
         assert len(list(container.decode(video=0))) == facts["frames"] > 3
 
 

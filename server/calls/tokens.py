@@ -88,6 +88,8 @@ class Tokens:
 
 def _claims(found: dict[str, Any]) -> Claims:
     kind, _, rest = found["sub"].partition(":")
+    if not isinstance(found["grants"], dict):
+        raise ValueError("grants is no object")
     grants = Grants(**{name: bool(value) for name, value in found["grants"].items()})
     common: dict[str, Any] = {"call": str(found["aud"]), "grants": grants, "expires": float(found["exp"])}
     common |= {"name": str(found.get("name", ""))}
