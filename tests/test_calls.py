@@ -289,3 +289,20 @@ async def test_a_seat_is_held_for_who_is_away_and_then_given_up(served, call, mo
     late = await Socket.open(str(http.base_url).rstrip("/"), call.name)
     await late.say(t="hello", token=bo["token"], resume=True)
     assert await late.closed() == 4410
+
+
+async def test_monitors_count_calls_and_seats_and_learn_no_names(served, call):
+    http, _ = served
+    ana, hers = await call.join("Ana", "host")
+    await call.sit("Bo")
+    await hers.connection.close()
+    async with publishing(http, ana):
+        await call.enter(ana, resume=True)
+        told = (await http.get("/metrics")).text
+        assert 'telequilt_calls{state="open"} 1.0' in told
+        assert 'telequilt_seats{state="joining"} 1.0' in told
+        assert "telequilt_event_loop_lag_ms" in told
+        assert call.name not in told
+        assert "Ana" not in told
+        assert (await http.get("/api/channels")).json()[0]["name"] == f"{call.name}.1"
+        assert [one["call"] for one in (await http.get("/api/calls")).json()] == [call.name]

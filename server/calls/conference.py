@@ -196,6 +196,10 @@ class Conference:
         self._tell_parts(lambda part: part.ended())
 
     @property
+    def sockets(self) -> int:
+        return len(self._talks)
+
+    @property
     def ended(self) -> bool:
         return self.rules.state is of.State.ENDED
 
@@ -210,6 +214,7 @@ class Conference:
             self.happen(of.RecordingEnded(why))
         self.happen(of.Tick())
         self._see_gathered()
+        self._see_strain()
 
     def _see_media(self, number: int) -> None:
         channel = self.lobby.channels.get(self.channel(number))
@@ -257,6 +262,14 @@ class Conference:
         if seats != self._gathered:
             self._gathered = seats
             self._tell_parts(lambda part: part.gathered(seats))
+
+    def _see_strain(self) -> None:
+        """Where a channel is made with less detail for lack of capacity, everybody is told, and when it has it all again."""
+        slowed = next((channel.slowed for channel in self._there.values() if channel.slowed), "")
+        if slowed and not self.rules.strained:
+            self.happen(of.CapacityLost(f"pictures are made with less detail: {slowed}"))
+        elif not slowed:
+            self.happen(of.CapacityBack())
 
     # What is to be done ---------------------------------------------------------------------------------------------------
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 
 from display.screen import screen
+from pipeline.clock import Percentiles, percentiles
 from server.calls import events as of
 from server.calls.conference import Conference, Part
 from server.calls.forms import seat_form
@@ -28,6 +29,8 @@ MOST_CALLS = 256
 "At once. An empty one ends after five minutes."
 LOOK_EVERY = 0.25
 "Seconds."
+MOST_LATE = 240
+"Looks of which it is known how late they were: a minute's."
 
 
 class Calls:
@@ -46,8 +49,9 @@ class Calls:
         "Those that have not ended, by id."
         self.ended: Counter[str] = Counter()
         "Reason -> calls."
-        self.rejoined = 0
-        "Seats that were taken up again."
+        self._rejoins = 0
+        "Seats that were taken up again, in calls that have ended."
+        self._late: deque[float] = deque(maxlen=MOST_LATE)
         self._told = Tally(log)
         self._going = asyncio.create_task(self._go())
 
@@ -75,6 +79,15 @@ class Calls:
             conference.happen(of.Ended(why))
         self._see_off(conference, why)
 
+    @property
+    def rejoins(self) -> int:
+        """How often a seat was taken up again."""
+        return self._rejoins + sum(one.rules.rejoins for one in self.conferences.values())
+
+    def lag(self) -> Percentiles:
+        """Milliseconds by which the event loop was late, in the last minute."""
+        return percentiles(self._late)
+
     async def close(self) -> None:
         self._going.cancel()
         await asyncio.gather(self._going, return_exceptions=True)
@@ -83,7 +96,9 @@ class Calls:
 
     async def _go(self) -> None:
         while True:
+            due = time.monotonic() + LOOK_EVERY
             await asyncio.sleep(LOOK_EVERY)
+            self._late.append(max(0.0, time.monotonic() - due))
             for conference in list(self.conferences.values()):
                 try:
                     conference.look_after()
@@ -95,5 +110,6 @@ class Calls:
     def _see_off(self, conference: Conference, why: str) -> None:
         if self.conferences.pop(conference.name, None) is not None:
             self.ended[why] += 1
+            self._rejoins += conference.rules.rejoins
             conference.let_go()
             log.info("call ended", reason=why)

@@ -57,7 +57,7 @@ class Call:
         "It has ended."
         self.strained = False
         "Something is given up for lack of capacity."
-        self._numbers = 0
+        self.rejoins = self._numbers = 0
 
     @property
     def next(self) -> int:
@@ -162,6 +162,7 @@ class Call:
             yield of.Close(seat.number, seat.socket, REPLACED, _bye("replaced", "never"))
         if seat.socket or seat.being is Being.AWAY:
             seat.epoch += 1
+            self.rejoins += 1
         seat.socket, seat.visible, seat.hidden_since = event.socket, True, now
         seat.renew_at = now + RENEW_SECONDS
         yield from self._welcome(seat)

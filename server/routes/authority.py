@@ -21,7 +21,10 @@ from server.routes.bearer import bearer, knows_token
 from server.routes.quotas import Quotas
 from server.settings import Settings
 
-OF_A_CALL = re.compile(r"/(?:whip|whep|api/channels)/([A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/.*)?")
+OF_A_CALL = re.compile(
+    r"/(?:(?:whip|whep)/(?P<media>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/[^/]+)?"
+    r"|api/channels/(?P<told>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/recording|/still)?)"
+)
 "Routes of a call's channels."
 OF_MEMBERS = re.compile(r"/api/(?:avatars(?:/.*)?|engines|screens)|/puppet\.mp4")
 "What whoever joins a call needs besides: an avatar."
@@ -117,7 +120,7 @@ def lets_through(request: HTTPConnection, path: str) -> bool:
         return False
     conference = calls.conferences.get(claims.call)
     if named := OF_A_CALL.fullmatch(path):
-        return named[1] == claims.call
+        return (named["media"] or named["told"]) == claims.call
     if conference is None or not conference.knows(claims):
         return False
     if film := OF_FILMS.fullmatch(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Annotated, Any
@@ -14,6 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from display.screen import screens
 from engines import catalogue
+from server.calls.directory import Calls
+from server.calls.events import Being
+from server.calls.events import State as Stage
 from server.channels.condition import State
 from server.channels.lobby import Lobby
 from server.channels.report import ChannelReport
@@ -47,7 +51,8 @@ def router(settings: Settings) -> APIRouter:
     @routes.get("/metrics")
     async def metrics(request: Request) -> Response:
         registry = CollectorRegistry()
-        registry.register(_Live(request.app.state.lobby, str if settings.private else alias))
+        state = request.app.state
+        registry.register(_Live(state.lobby, state.calls, str if settings.private else alias))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/channels")
@@ -107,11 +112,11 @@ def _reports(lobby: Lobby | None) -> list[ChannelReport]:
 class _Live:
     """Reads the lobby when Prometheus asks; nothing is counted twice."""
 
-    def __init__(self, lobby: Lobby | None, called: Callable[[str], str]) -> None:
-        self._lobby, self._called = lobby, called
+    def __init__(self, lobby: Lobby | None, calls: Calls | None, called: Callable[[str], str]) -> None:
+        self._lobby, self._calls, self._called = lobby, calls, called
 
     def collect(self) -> Iterator[Metric]:
-        reports = [replace(report, name=self._called(report.name)) for report in _reports(self._lobby)]
+        reports = [replace(report, name=self._named(report.name)) for report in _reports(self._lobby)]
         yield GaugeMetricFamily("telequilt_ready", "1 once warm", value=float(self._lobby is not None))
         yield GaugeMetricFamily("telequilt_channels", "Live callers", value=len(reports))
         yield GaugeMetricFamily("telequilt_viewers", "Viewers of all channels", value=sum(r.viewers for r in reports))
@@ -128,10 +133,43 @@ class _Live:
             turn.add_metric([reason], count)
         yield turn
         yield from _of_devices(self._lobby)
+        yield from _of_people(self._calls)
         yield from _of_calls(reports, self._lobby.ended if self._lobby else {})
         yield from _of_sessions(reports)
         yield from _of_streams(reports)
         yield from _of_recordings(reports, self._lobby.archive.ended if self._lobby else {})
+
+    def _named(self, channel: str) -> str:
+        """A seat's name tells which call it is of, which nobody's monitor needs to know."""
+        return alias(channel) if "." in channel else self._called(channel)
+
+
+def _of_people(calls: Calls | None) -> Iterator[Metric]:
+    """Counts alone: no call, no seat and nobody's name."""
+    conferences = list(calls.conferences.values()) if calls is not None else []
+    running = GaugeMetricFamily("telequilt_calls", "Calls between people", labels=["state"])
+    states = Counter(one.rules.state for one in conferences)
+    for state in (Stage.EMPTY, Stage.OPEN, Stage.CLOSING):
+        running.add_metric([state], states[state])
+    seats = GaugeMetricFamily("telequilt_seats", "Seats of all calls", labels=["state"])
+    beings = Counter(seat.being for one in conferences for seat in one.rules.seats.values())
+    for being in (Being.WAITING, Being.JOINING, Being.PRESENT, Being.AWAY):
+        seats.add_metric([being], beings[being])
+    sockets = sum(one.sockets for one in conferences)
+    yield from (running, seats, GaugeMetricFamily("telequilt_sockets", "Sockets of pages in calls", value=sockets))
+    rejoins = calls.rejoins if calls is not None else 0
+    yield CounterMetricFamily("telequilt_rejoins", "Seats that were taken up again", value=rejoins)
+    ends = CounterMetricFamily(
+        "telequilt_calls_ended", "Calls between people that have ended", labels=["reason"]
+    )
+    for reason, count in (calls.ended if calls is not None else {}).items():
+        ends.add_metric([reason], count)
+    yield ends
+    lag = GaugeMetricFamily("telequilt_event_loop_lag_ms", "By how much the event loop is late", labels=["quantile"])
+    if calls is not None:
+        for quantile, value in asdict(calls.lag()).items():
+            lag.add_metric([quantile], value)
+    yield lag
 
 
 def _of_devices(lobby: Lobby | None) -> Iterator[Metric]:
