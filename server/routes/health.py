@@ -159,9 +159,7 @@ def _of_people(calls: Calls | None) -> Iterator[Metric]:
     yield from (running, seats, GaugeMetricFamily("telequilt_sockets", "Sockets of pages in calls", value=sockets))
     rejoins = calls.rejoins if calls is not None else 0
     yield CounterMetricFamily("telequilt_rejoins", "Seats that were taken up again", value=rejoins)
-    ends = CounterMetricFamily(
-        "telequilt_calls_ended", "Calls between people that have ended", labels=["reason"]
-    )
+    ends = CounterMetricFamily("telequilt_calls_ended", "Calls between people that have ended", labels=["reason"])
     for reason, count in (calls.ended if calls is not None else {}).items():
         ends.add_metric([reason], count)
     yield ends
