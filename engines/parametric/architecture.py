@@ -45,7 +45,7 @@ class Architecture:
 FULL = Architecture()
 
 SMALL = Architecture(
-    z_id=96, z_ex=32, generator=24, channels=16, side=64, reach=0.7, batch_norm=False, hidden=96,
+    z_id=96, z_ex=32, generator=32, channels=16, side=64, reach=0.7, batch_norm=False, hidden=128,
     deform_hidden=160, deform_layers=6,
 )  # fmt: skip
 "What the shipped checkpoint has."

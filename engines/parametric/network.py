@@ -118,18 +118,17 @@ def features(planes: Tensor, points: Tensor) -> Tensor:  # [B, 3, C, S, S], [B, 
     batch, _, channels, height, width = planes.shape
     rows = planes.permute(0, 1, 3, 4, 2).reshape(-1, channels)
     first = torch.arange(batch, device=points.device)[:, None] * 3
-    total: Tensor | None = None
+    places: list[Tensor] = []
+    shares: list[Tensor] = []
     for plane, (across, down) in enumerate(AXES):
         x, left, right = _texels(points[..., across], width)
         y, upper, lower = _texels(points[..., down], height)
         base = (first + plane) * (height * width)
-        corners = ((upper, left), (upper, right), (lower, left), (lower, right))
-        shares = ((1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y)
-        for (row, column), share in zip(corners, shares, strict=True):
-            texels = rows.index_select(0, (base + row * width + column).flatten()).view(*points.shape[:2], channels)
-            total = texels * share[..., None] if total is None else total + texels * share[..., None]
-    assert total is not None
-    return total
+        places += [base + row * width + column for row in (upper, lower) for column in (left, right)]
+        shares += [(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y]
+    # one gather for all twelve: the gradient of each would be a whole stack of planes of its own, nearly all of it zero
+    texels = rows.index_select(0, torch.stack(places).flatten()).view(-1, *points.shape[:2], channels)
+    return (texels * torch.stack(shares)[..., None]).sum(0)
 
 
 def features_without_gradients(planes: Tensor, points: Tensor) -> Tensor:

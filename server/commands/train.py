@@ -29,8 +29,10 @@ def train(
     convert: Annotated[
         Path | None, typer.Option(help="NPHM's training data, to be converted into --data first.")
     ] = None,
-    identity_minutes: Annotated[float, typer.Option(min=0.0, help="For who somebody is.")] = 14.0,
-    expression_minutes: Annotated[float, typer.Option(min=0.0, help="For what a face does.")] = 6.0,
+    identity_minutes: Annotated[
+        float, typer.Option(min=0.0, help="For who somebody is: of one core, or of a GPU.")
+    ] = 14.0,
+    expression_minutes: Annotated[float, typer.Option(min=0.0, help="For what a face does, likewise.")] = 6.0,
     adversary: Annotated[
         bool, typer.Option(help="With rendered normal maps and a discriminator, as the thesis: slow without a GPU.")
     ] = False,

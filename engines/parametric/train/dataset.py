@@ -44,8 +44,8 @@ class Heads(Protocol):
         ...
 
 
-STILL = 0.1
-"How often a triangle that does not move is shown, beside those that move most."
+STILL = 0.3
+"Share of the points of an expression that are drawn from the whole head; the others by how far they move."
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,18 @@ class Crowd:
     @cached_property
     def _moving(self) -> np.ndarray:
         """[X, T] cumulated: how often a triangle is shown with an expression: by its area, by how far it moves, and by how far it
-        moves from the first expression, which all of them share. Lids are small, and jaws are not."""
-        shares = np.full((len(self.displacements), len(self.family.triangles)), STILL)
-        for moves in (self.displacements, self.displacements - self.displacements[0]):
-            size = np.linalg.norm(moves, axis=-1)[:, self.family.triangles].mean(2)
-            shares += size / np.maximum(size.max(1, keepdims=True), 1e-6)
-        return np.cumsum(self._areas * shares, 1)
+        moves from the first expression, which all of them share. Each counts as a whole: lids are a hundredth of a head."""
+        still = self._areas / self._areas.sum()
+        moving = [
+            self._areas * self._sizes(moves)
+            for moves in (self.displacements, self.displacements - self.displacements[0])
+        ]
+        shares = [rows / np.maximum(rows.sum(1, keepdims=True), 1e-9) for rows in moving]
+        return np.cumsum(STILL * still + (1 - STILL) * (shares[0] + shares[1]) / 2, 1)
+
+    def _sizes(self, moves: np.ndarray) -> np.ndarray:  # [X, V, 3] -> [X, T]
+        """How far each triangle moves."""
+        return np.linalg.norm(moves, axis=-1)[:, self.family.triangles].mean(2)
 
     def _places(self, shares: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Corners [count, 3] of random triangles by area times `shares`, and barycentric shares [count, 3]."""
