@@ -14,12 +14,13 @@ pytest.importorskip("skimage", reason="heads are found by scikit-image")
 
 from display import optics, screen
 from engines.contract import FaceObservation, PortraitRejected
-from engines.parametric import checkpoint, extraction, fitting, posing, scan, strips
+from engines.parametric import checkpoint, detail, extraction, fitting, posing, scan, strips
 from engines.parametric.checkpoint import SHIPPED
+from engines.parametric.detail import Refining
 from engines.parametric.engine import Parametric
 from engines.parametric.enrol import ParametricAvatar
 from engines.parametric.fitting import CloudRejected, ExpressionSearch, Search
-from engines.parametric.head import HeadModel, UnknownExpression
+from engines.parametric.head import Codes, HeadModel, UnknownExpression
 from engines.weights import CheckpointRejected
 
 FOLDER = Path(checkpoint.__file__).parent
@@ -81,17 +82,50 @@ def test_a_head_of_the_family_is_found_again(
     """From points of its surface, five times as near as the average head: the prior's own heads are the easiest there are."""
     cloud = fitting.checked(somebody[1].vertices)
     average = float(fitting.distances(model, model.mean[None], cloud).mean())
-    found = fitting.identity(model, cloud, Search(steps=80, points=600))
+    found = fitting.identity(model, cloud, Search(steps=80, points=600, refining=None))
     assert found.error < average / 4
     assert found.error < 0.6  # millimetres
+
+
+def dented(surface: extraction.Surface) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points of a head with a dent on its forehead that no identity has, and which of them lie in it."""
+    points = torch.from_numpy(surface.vertices).clone()
+    brow = points[points[:, 2].argmax()] + torch.tensor([0.0, 0.3, -0.1])
+    depth = 6 / 250 * torch.exp(-(points - brow).square().sum(-1) / 2 / 0.08**2)
+    points[:, 2] -= depth
+    return points, depth > 3 / 250
+
+
+def test_detail_is_what_no_identity_has(model: HeadModel, somebody: tuple[torch.Tensor, extraction.Surface]) -> None:
+    """It brings the surface into a dent, and leaves it where it was elsewhere."""
+    z, surface = somebody
+    points, inside = dented(surface)
+    more = detail.refined(model, z, points, 0.1, Refining(steps=80, points=900))
+    before, after = (fitting.distances(model, z, points, one) for one in (None, more))
+    assert inside.sum() > 20
+    assert after[inside].mean() < before[inside].mean() / 3
+    assert after[~inside].mean() < 0.3  # millimetres
+
+
+def test_the_noisier_a_scan_the_less_of_it_is_believed(
+    model: HeadModel, somebody: tuple[torch.Tensor, extraction.Surface]
+) -> None:
+    z, surface = somebody
+    true = torch.from_numpy(surface.vertices)
+    noisy = true + 1.5 / 250 * torch.randn(true.shape, generator=torch.Generator().manual_seed(0))
+    off = []
+    for noise in (0.0, 1.5):
+        more = detail.refined(model, z, noisy, noise, Refining(steps=80, points=900))
+        off.append(float(fitting.distances(model, z, true, more).mean()))
+    assert off[1] < off[0] * 0.8
 
 
 def test_a_cloud_that_is_a_little_off_is_put_right(
     model: HeadModel, somebody: tuple[torch.Tensor, extraction.Surface]
 ) -> None:
     cloud = fitting.checked(somebody[1].vertices + np.array([0.02, -0.016, 0.012]))
-    fast = fitting.identity(model, cloud, Search(steps=60, points=500))
-    loose = fitting.identity(model, cloud, Search(steps=60, points=500, loose=True))
+    fast = fitting.identity(model, cloud, Search(steps=60, points=500, refining=None))
+    loose = fitting.identity(model, cloud, Search(steps=60, points=500, loose=True, refining=None))
     assert loose.error < fast.error
 
 
@@ -244,10 +278,12 @@ def test_strips_go_from_one_to_the_other(
 ) -> None:
     monkeypatch.setattr(strips, "SIDE", 48)
     rest = model.expressions[:1]
-    strip = strips.between(model, (model.mean[None], rest), (somebody[0], model.expression("jaw")), 2)
+    strip = strips.between(model, Codes(model.mean[None], rest), Codes(somebody[0], model.expression("jaw")), 2)
     assert strip.shape == (256, 512, 3)
     assert (strip[:, :256] != strip[:, 256:]).any()
-    assert strips.transferred(model, model.mean[None], somebody[0], model.expression("smile"), 2).shape == (512, 512, 3)
+    assert strips.transferred(
+        model, Codes(model.mean[None], rest), Codes(somebody[0], rest), model.expression("smile"), 2
+    ).shape == (512, 512, 3)
 
 
 def test_portraits_that_show_no_head_are_rejected(engine: Parametric, sample_portrait: FaceObservation) -> None:

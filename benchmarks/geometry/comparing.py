@@ -27,9 +27,11 @@ class Compared:
     "Millimetres from true points to the predicted surface, first order: no floor in it."
 
 
-def head_mesh(model: HeadModel, z: torch.Tensor, side: int = 128) -> tuple[np.ndarray, np.ndarray]:
+def head_mesh(
+    model: HeadModel, z: torch.Tensor, detail: torch.Tensor | None = None, side: int = 128
+) -> tuple[np.ndarray, np.ndarray]:
     """The largest component of an identity's surface, less what no camera sees."""
-    found = extraction.surface(model.distance(z), side=side)
+    found = extraction.surface(model.distance(z, detail), side=side)
     return found.vertices, found.faces[family.visible(found.vertices * MILLIMETRES, found.faces, 1.5)]
 
 
@@ -48,9 +50,9 @@ def is_face(points: np.ndarray) -> np.ndarray:
     return (points[:, 1] > FACE_LOW) & (points[:, 1] < FACE_HIGH) & (points[:, 2] > FACE_BACK)
 
 
-def to_surface(model: HeadModel, z: torch.Tensor, points: np.ndarray) -> float:
+def to_surface(model: HeadModel, z: torch.Tensor, points: np.ndarray, detail: torch.Tensor | None = None) -> float:
     above = points[points[:, 1] > THROAT].astype(np.float32)
-    return float(fitting.distances(model, z, torch.from_numpy(above)).mean())
+    return float(fitting.distances(model, z, torch.from_numpy(above), detail).mean())
 
 
 def row(compared: Compared) -> dict[str, float]:

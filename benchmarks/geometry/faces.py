@@ -7,6 +7,7 @@ import torch
 
 from engines.parametric import baking, extraction, fitting
 from engines.parametric.architecture import MILLIMETRES
+from engines.parametric.fitting import Search
 from engines.parametric.head import HeadModel
 from engines.parametric.train import metrics, worlds
 from engines.parametric.train.dataset import Scanner
@@ -26,7 +27,8 @@ def moved(model: HeadModel, people: int) -> dict[str, Row]:
     for who in range(people):
         rng = np.random.default_rng(who)
         cloud, _ = metrics.sample(crowd.vertices[who], crowd.family.triangles, 5000, rng)
-        z = fitting.identity(model, fitting.checked(cloud.points)).z_id
+        found = fitting.identity(model, fitting.checked(cloud.points))
+        z = found.z_id
         rest = crowd.vertices[who]
         marks = crowd.landmarks()[who]
         baked = baking.bake(model, z, rest, marks)
@@ -36,8 +38,8 @@ def moved(model: HeadModel, people: int) -> dict[str, Row]:
             true = crowd.displacements[k] - shut
             at_marks = (true[corners] * shares[..., None]).sum(1)
             noisy = at_marks + LANDMARK_NOISE / MILLIMETRES * rng.standard_normal(at_marks.shape)
-            found = baked.from_landmarks @ noisy.ravel().astype(np.float32)
-            driven = np.tensordot(found, baked.shapes, 1)
+            amounts = baked.from_landmarks @ noisy.ravel().astype(np.float32)
+            driven = np.tensordot(amounts, baked.shapes, 1)
             code = model.expression(name)
             given = baking.displacements(model, z, torch.from_numpy(rest), torch.cat((model.expressions[:1], code)))
             rows.setdefault(f"driven: {name}", []).append(share_off(driven, true))
@@ -48,7 +50,7 @@ def moved(model: HeadModel, people: int) -> dict[str, Row]:
             )
         posed = rest + crowd.displacements[crowd.expressions.index("jaw")]
         seen, _ = metrics.sample(posed, crowd.family.triangles, 5000, rng)
-        surface = torch.from_numpy(extraction.surface(model.distance(z), side=96).vertices)
+        surface = torch.from_numpy(extraction.surface(model.distance(z, found.detail), side=96).vertices)
         fitted = fitting.expression(model, z, surface, torch.from_numpy(seen.points).float())
         reached = baking.displacements(model, z, torch.from_numpy(rest), fitted)[0]
         rows.setdefault("from a cloud: jaw", []).append(share_off(reached, posed - rest))
@@ -82,7 +84,7 @@ def between(model: HeadModel) -> Row:
     for who in range(2):
         cloud, _ = metrics.sample(crowd.vertices[who], crowd.family.triangles, 5000, np.random.default_rng(who))
         clouds.append(torch.from_numpy(cloud.points).float())
-        ends.append(fitting.identity(model, clouds[-1]).z_id)
+        ends.append(fitting.identity(model, clouds[-1], Search(refining=None)).z_id)
     first, last, eikonal, pieces = [], [], [], []
     for share in np.linspace(0, 1, STEPS).tolist():
         z = torch.lerp(ends[0], ends[1], share)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.geometry.comparing import compared, head_mesh, mean, row, to_surface
+from benchmarks.geometry.comparing import Compared, compared, head_mesh, mean, row, to_surface
 from engines.parametric import fitting
 from engines.parametric.architecture import MILLIMETRES
-from engines.parametric.fitting import Search
+from engines.parametric.fitting import Fitted, Search
 from engines.parametric.head import HeadModel
 from engines.parametric.train import anny, expressions, ict, metrics, sliders, worlds
 from engines.parametric.train.dataset import Crowd, Scanner
@@ -23,12 +23,14 @@ VIEW_POINTS = 2500
 
 
 def trained(model: HeadModel, people: int) -> Row:
-    """A4: heads that were trained on, by the codes that a fit of many points finds for them."""
+    """A4: heads that were trained on, by the codes alone that a fit of many points finds for them."""
     crowd = worlds.people(people, 0, Scanner(0, 0))
     rows = []
     for who in range(people):
         cloud, _ = metrics.sample(crowd.vertices[who], crowd.family.triangles, 20000, np.random.default_rng(who))
-        found = fitting.identity(model, fitting.checked(cloud.points), Search(steps=240, prior=2e-6))
+        found = fitting.identity(
+            model, fitting.checked(cloud.points), Search(steps=240, prior=2e-6, noise=0, refining=None)
+        )
         rows.append(surface_row(model, found.z_id, cloud.points))
     return mean(rows)
 
@@ -58,12 +60,20 @@ def unseen(model: HeadModel, people: int, samples: int) -> dict[str, Row]:
         truth = crowd.vertices[who], crowd.family.triangles
         cloud, _ = metrics.sample(*truth, 5000, np.random.default_rng(who))
         begun = time.perf_counter()
-        z = fitting.identity(model, fitting.checked(cloud.points)).z_id
+        found = fitting.identity(model, fitting.checked(cloud.points))
         seconds.append(time.perf_counter() - begun)
         dense = metrics.sample(*truth, 20000, np.random.default_rng(1))[0].points
-        fitted.append(row(compared(head_mesh(model, z), truth, samples, to_surface(model, z, dense))))
+        one = row(_compared(model, found, truth, dense, samples))
+        fitted.append(one | {"codes_alone_to_surface_mm": to_surface(model, found.z_id, dense)})
         middle.append(row(compared(mean_mesh, truth, samples, to_surface(model, model.mean[None], dense))))
     return {"fitted": mean(fitted) | {"seconds": float(np.median(seconds))}, "mean head": mean(middle)}
+
+
+def _compared(
+    model: HeadModel, found: Fitted, truth: tuple[np.ndarray, np.ndarray], dense: np.ndarray, samples: int
+) -> Compared:
+    away = to_surface(model, found.z_id, dense, found.detail)
+    return compared(head_mesh(model, found.z_id, found.detail), truth, samples, away)
 
 
 def hard(model: HeadModel, people: int) -> dict[str, Row]:
@@ -79,10 +89,10 @@ def hard(model: HeadModel, people: int) -> dict[str, Row]:
         for name, (points, count, noise) in cases.items():
             chosen = points[rng.choice(len(points), count, replace=False)]
             chosen = chosen + noise / MILLIMETRES * rng.standard_normal(chosen.shape)
-            search = Search(prior=2e-5 * (1 + 4 * noise))
-            z = fitting.identity(model, fitting.checked(chosen), search).z_id
+            found = fitting.identity(model, fitting.checked(chosen), Search(noise=noise))
+            away = {"seen_mm": front, "whole_mm": cloud.points}
             rows.setdefault(name, []).append(
-                {"seen_mm": to_surface(model, z, front), "whole_mm": to_surface(model, z, cloud.points)}
+                {side: to_surface(model, found.z_id, points, found.detail) for side, points in away.items()}
             )
         rows.setdefault("mean head", []).append(
             {
@@ -106,8 +116,8 @@ def scans(model: HeadModel, path: Path, people: int, samples: int) -> dict[str, 
         found = fitting.identity(model, fitting.checked(cloud.points), Search(loose=True))
         placed = found.placed(torch.from_numpy(truth[0])).numpy()
         dense = metrics.sample(placed, heads.triangles, 20000, np.random.default_rng(1))[0].points
-        away = to_surface(model, found.z_id, dense)
-        neural.append(row(compared(head_mesh(model, found.z_id), (placed, heads.triangles), samples, away)))
+        one = row(_compared(model, found, (placed, heads.triangles), dense, samples))
+        neural.append(one | {"codes_alone_to_surface_mm": to_surface(model, found.z_id, dense)})
         fitted = sliders.fit(own, population, cloud.points)
         classical.append(row(compared((fitted, own.triangles), truth, samples, float("nan"))))
     return {"neural prior": mean(neural), "Anny's sliders": mean(classical)}

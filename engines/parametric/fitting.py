@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from engines.parametric.architecture import MILLIMETRES
+from engines.parametric.detail import Refining, refined
 from engines.parametric.head import HeadModel
 
 Progress = Callable[[int, int], None]
@@ -35,6 +36,8 @@ class Fitted:
     "[3, 3] and"
     shift: np.ndarray
     "[3]: canonical = (points - shift) @ turn; the identity where the cloud was not let loose."
+    detail: Tensor | None
+    "[1, 3, C, S, S] what the cloud shows beyond that identity, to be added to its planes; None where it was not looked for."
     error: float
     "Mean distance of the cloud to the surface in millimetres, first order: |f| / |grad f|."
 
@@ -45,7 +48,7 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Search:
-    """How an identity is looked for: Adam on whitened coefficients, in the span of the identities trained on."""
+    """How an identity is looked for: Adam on whitened coefficients, in the span of the identities trained on; then its detail."""
 
     steps: int = 160
     points: int = 1500
@@ -53,10 +56,16 @@ class Search:
     rate: float = 0.1
     "Halved each quarter."
     prior: float = 2e-5
-    "Of |c|^2 against the mean distance in units."
+    "Of |c|^2 against the mean distance in units, and"
+    prior_by_noise: float = 8e-5
+    "as much more for each millimetre of noise."
+    noise: float = 0.1
+    "Of the points, millimetres: a good scanner's."
     seed: int = 0
     loose: bool = False
     "Whether the cloud may turn and shift as well, by some degrees and centimetres."
+    refining: Refining | None = field(default_factory=Refining)
+    "None: the identity alone."
 
 
 def checked(points: np.ndarray) -> Tensor:
@@ -83,6 +92,8 @@ def identity(
     place = torch.zeros(6, requires_grad=True)
     optimiser = torch.optim.Adam([{"params": [found], "lr": search.rate}, {"params": [place], "lr": search.rate / 10}])
     wanted = [found, place] if search.loose else [found]
+    prior = search.prior + search.prior_by_noise * search.noise
+    whole = search.steps + (search.refining.steps if search.refining else 0)
     for step in range(search.steps):
         quarter = step * 4 // search.steps
         for group, rate in zip(optimiser.param_groups, (search.rate, search.rate / 10), strict=True):
@@ -92,16 +103,19 @@ def identity(
             chosen = _placed(chosen, place)
         off = model.identity.sdf(model.identity.planes(model.z(found)), chosen).abs()
         near = off[off < CLAMPS[quarter]]
-        loss = (near.mean() if len(near) else off.mean()) + search.prior * found.square().sum()
+        loss = (near.mean() if len(near) else off.mean()) + prior * found.square().sum()
         optimiser.zero_grad()
         loss.backward(inputs=wanted)
         optimiser.step()
-        progress(step + 1, search.steps)
+        progress(step + 1, whole)
     z, still = model.z(found.detach()), place.detach()
     placed = _placed(cloud[None], still)[0] if search.loose else cloud
-    return Fitted(
-        z, found.detach(), _turn(still[:3]).numpy(), still[3:].numpy(), float(distances(model, z, placed).mean())
-    )
+    more = None
+    if search.refining:
+        told = lambda done, _: progress(search.steps + done, whole)  # noqa: E731
+        more = refined(model, z, placed, search.noise, search.refining, told)
+    away = float(distances(model, z, placed, more).mean())
+    return Fitted(z, found.detach(), _turn(still[:3]).numpy(), still[3:].numpy(), more, away)
 
 
 def _placed(points: Tensor, place: Tensor) -> Tensor:
@@ -117,9 +131,9 @@ def _turn(vector: Tensor) -> Tensor:
     return torch.linalg.matrix_exp(skew)
 
 
-def distances(model: HeadModel, z: Tensor, points: Tensor, block: int = 20000) -> Tensor:
+def distances(model: HeadModel, z: Tensor, points: Tensor, detail: Tensor | None = None, block: int = 20000) -> Tensor:
     """[N] millimetres from each point to the head's surface, first order."""
-    far = model.distance(z)
+    far = model.distance(z, detail)
     return torch.cat([_first_order(far, part[None])[0] for part in points.split(block)]) * MILLIMETRES
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -40,10 +40,13 @@ class HeadModel:
         """[B, K] whitened coefficients of identities [B, Z]; what the basis does not span is lost."""
         return (z - self.mean) @ torch.linalg.pinv(self.basis)
 
-    def distance(self, z: Tensor) -> Callable[[Tensor], Tensor]:
-        """The signed distance of one identity [1, Z]; its planes are made once."""
+    def distance(self, z: Tensor, detail: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """The signed distance of one identity [1, Z], and of what a scan of it showed besides (`detail.refined`); its planes are
+        made once."""
         with torch.no_grad():
             planes = self.identity.planes(z)
+            if detail is not None:
+                planes = planes + detail
         return lambda points: self.identity.sdf(planes, points)
 
     def landmarks_of(self, z: Tensor) -> Tensor:
@@ -56,6 +59,29 @@ class HeadModel:
         if name not in self.expression_names:
             raise UnknownExpression(f"no expression is called {name!r}; there are: {', '.join(self.expression_names)}")
         return self.expressions[self.expression_names.index(name)][None]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """One head with one face."""
+
+    z_id: Tensor
+    "[1, Z]."
+    z_ex: Tensor
+    "[1, E]."
+    detail: Tensor | None = None
+    "[1, 3, C, S, S] what a scan showed besides, to be added to the planes; None for what was no scan."
+
+    def towards(self, other: Codes, share: float) -> Codes:
+        """`share` (0..1) of the straight way to another."""
+        mine, theirs = (torch.zeros(()) if one.detail is None else one.detail for one in (self, other))
+        z_id, z_ex = torch.lerp(self.z_id, other.z_id, share), torch.lerp(self.z_ex, other.z_ex, share)
+        detail = (1 - share) * mine + share * theirs
+        return Codes(z_id, z_ex, detail if detail.ndim else None)
+
+    def saying(self, z_ex: Tensor) -> Codes:
+        """The same head with another face [1, E]."""
+        return replace(self, z_ex=z_ex)
 
 
 class UnknownExpression(ValueError):

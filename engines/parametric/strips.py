@@ -11,7 +11,7 @@ from torch import Tensor
 from display import optics
 from engines.parametric import extraction, raster, shaping
 from engines.parametric.baking import displacements
-from engines.parametric.head import HeadModel
+from engines.parametric.head import Codes, HeadModel
 
 Progress = Callable[[int, int], None]
 "Told (pictures done, of how many)."
@@ -26,37 +26,35 @@ LIGHT = np.array([0.35, 0.45, 0.82], np.float32)
 
 def between(
     model: HeadModel,
-    first: tuple[Tensor, Tensor],
-    last: tuple[Tensor, Tensor],
+    first: Codes,
+    last: Codes,
     steps: int = 7,
     progress: Progress = lambda *_: None,
 ) -> np.ndarray:
-    """[H, steps W, 3] uint8 RGB: heads on the straight line from (z_id, z_ex) to another, both [1, .]."""
+    """[H, steps W, 3] uint8 RGB: heads on the straight line from one to another."""
     pictures = []
     for k, share in enumerate(np.linspace(0, 1, steps).tolist()):
-        z_id, z_ex = (torch.lerp(a, b, share) for a, b in zip(first, last, strict=True))
-        pictures.append(picture(*posed(model, z_id, z_ex)))
+        pictures.append(picture(*posed(model, first.towards(last, share))))
         progress(k + 1, steps)
     return np.concatenate(pictures, 1)
 
 
 def transferred(
-    model: HeadModel, source: Tensor, target: Tensor, z_ex: Tensor, steps: int = 5, progress: Progress = lambda *_: None
+    model: HeadModel, source: Codes, target: Codes, z_ex: Tensor, steps: int = 5, progress: Progress = lambda *_: None
 ) -> np.ndarray:
     """[2 H, steps W, 3] uint8 RGB: the expression [1, E] coming over the source's face, and over the target's, from rest."""
     rest = model.expressions[:1]
     rows = []
-    for k, z_id in enumerate((source, target)):
-        rows.append(
-            between(model, (z_id, rest), (z_id, z_ex), steps, lambda done, of, k=k: progress(k * of + done, 2 * of))
-        )
+    for k, head in enumerate((source, target)):
+        told = lambda done, of, k=k: progress(k * of + done, 2 * of)  # noqa: E731
+        rows.append(between(model, head.saying(rest), head.saying(z_ex), steps, told))
     return np.concatenate(rows, 0)
 
 
-def posed(model: HeadModel, z_id: Tensor, z_ex: Tensor, side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [N, 3] and triangles [T, 3] of a head under an expression, canonical units."""
-    found = extraction.surface(model.distance(z_id), side=side or SIDE)
-    moved = displacements(model, z_id, torch.from_numpy(found.vertices), z_ex)[0]
+def posed(model: HeadModel, head: Codes, side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices [N, 3] and triangles [T, 3] of a head under its expression, canonical units."""
+    found = extraction.surface(model.distance(head.z_id, head.detail), side=side or SIDE)
+    moved = displacements(model, head.z_id, torch.from_numpy(found.vertices), head.z_ex)[0]
     return found.vertices + moved, found.faces
 
 

@@ -11,9 +11,8 @@ from server.commands.terminal import explained, progress
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
-    from engines.parametric.head import HeadModel
+    from engines.parametric.head import Codes, HeadModel
     from server.commands.terminal import Told
 
 Model = Annotated[
@@ -32,6 +31,9 @@ def fit(
     units: Annotated[
         str | None, typer.Option(help="mm, cm, dm, m, or canonical (250 mm).", show_default="guessed from the extent")
     ] = None,
+    noise: Annotated[
+        float, typer.Option(min=0.0, max=5.0, help="Of the scan's points, in mm: the more, the smoother the head.")
+    ] = 0.1,
     side: Annotated[int, typer.Option(min=32, max=512, help="Points along each side of the grid of the mesh.")] = 128,
     model: Model = None,
 ) -> None:
@@ -48,13 +50,13 @@ def fit(
         raise typer.BadParameter(f"{out} would not be a mesh: name a .ply or .glb file in a folder that exists")
     with explained(*_mendable()), progress(TaskProgressColumn()) as told:
         heads = _model(model)
-        z_id, z_ex, said = _from_scan(heads, scan, expression, units, told)
-        vertices, faces = _posed(heads, z_id, z_ex, side)
+        found, said = _from_scan(heads, scan, expression, units, noise, told)
+        vertices, faces = _posed(heads, found, side)
         plaster = np.full(vertices.shape, 200, np.uint8)
         mesh.write(
             mesh.Mesh(vertices, faces, plaster), out, "Telequilt, a parametric head fitted to a scan; units of 250 mm"
         )
-        np.savez(out.with_suffix(".npz"), z_id=z_id.numpy(), z_ex=z_ex.numpy())
+        _keep(found, out.with_suffix(".npz"))
     typer.echo(f"{out}: {len(vertices)} points, {len(faces)} triangles; {said}")
     typer.echo(f"{out.with_suffix('.npz')}: its codes, for interpolate and transfer")
 
@@ -101,8 +103,8 @@ def transfer(
 
     with explained(*_mendable()), progress(TaskProgressColumn()) as told:
         heads = _model(model)
-        (one, own), (other, _) = (_somebody(heads, path, told) for path in (source, target))
-        code = heads.expression(expression) if expression else own
+        one, other = (_somebody(heads, path, told) for path in (source, target))
+        code = heads.expression(expression) if expression else one.z_ex
         picture = strips.transferred(heads, one, other, code, steps, lambda done, of: told("drawing", done, of))
     _write(picture, out)
 
@@ -130,59 +132,71 @@ def _model(path: Path | None) -> HeadModel:
     return checkpoint.load(path)
 
 
-def _somebody(heads: HeadModel, path: Path, told: Told) -> tuple[Tensor, Tensor]:
-    """Identity and expression [1, .] of a photo, a scan or codes."""
+def _somebody(heads: HeadModel, path: Path, told: Told) -> Codes:
+    """Of a photo, a scan or kept codes."""
     if path.suffix.lower() == ".npz":
         return _codes(heads, path)
     if path.suffix.lower() == ".ply":
-        return _from_scan(heads, path, True, None, told)[:2]
+        return _from_scan(heads, path, True, None, 0.1, told)[0]
     import torch
 
     from engines.parametric import posing
+    from engines.parametric.head import Codes
     from pipeline.preprocess.observer import observe_portrait
     from server.media import portraits
 
     told(f"looking at {path.name}", 0, 0)
     seen = observe_portrait(portraits.from_file(path))
     posed = posing.fit(heads, seen.landmarks, seen.pose)
-    return heads.z(torch.from_numpy(posed.padded(len(heads.basis))).float()[None]), torch.from_numpy(
-        posed.expression
-    ).float()[None]
+    z_id = heads.z(torch.from_numpy(posed.padded(len(heads.basis))).float()[None])
+    return Codes(z_id, torch.from_numpy(posed.expression).float()[None])
 
 
-def _codes(heads: HeadModel, path: Path) -> tuple[Tensor, Tensor]:
+def _keep(found: Codes, path: Path) -> None:
+    import numpy as np
+
+    assert found.detail is not None
+    np.savez(path, z_id=found.z_id.numpy(), z_ex=found.z_ex.numpy(), detail=found.detail.numpy().astype(np.float16))
+
+
+def _codes(heads: HeadModel, path: Path) -> Codes:
     import numpy as np
     import torch
 
     from engines.parametric.fitting import CloudRejected
+    from engines.parametric.head import Codes
 
     try:
         with np.load(path) as file:
-            z_id, z_ex = (torch.from_numpy(file[name].astype(np.float32)) for name in ("z_id", "z_ex"))
+            names = ("z_id", "z_ex", "detail")
+            z_id, z_ex, detail = (torch.from_numpy(file[name].astype(np.float32)) for name in names)
     except (KeyError, ValueError) as failure:
         raise CloudRejected(f"{path.name} holds no codes of `fit`: {failure}") from None
-    if z_id.shape != (1, len(heads.mean)) or z_ex.shape != (1, heads.expressions.shape[1]):
+    arch = heads.identity.arch
+    wanted = ((1, len(heads.mean)), (1, heads.expressions.shape[1]), (1, 3, arch.channels, arch.side, arch.side))
+    if (z_id.shape, z_ex.shape, detail.shape) != wanted:
         raise CloudRejected(
             f"{path.name} holds codes of {tuple(z_id.shape)} and {tuple(z_ex.shape)} numbers, which are another model's"
         )
-    return z_id, z_ex
+    return Codes(z_id, z_ex, detail)
 
 
 def _from_scan(
-    heads: HeadModel, path: Path, expression: bool, units: str | None, told: Told
-) -> tuple[Tensor, Tensor, str]:
+    heads: HeadModel, path: Path, expression: bool, units: str | None, noise: float, told: Told
+) -> tuple[Codes, str]:
     import torch
 
     from engines.parametric import extraction, fitting, scan
+    from engines.parametric.head import Codes
 
     points, unit = scan.canonical(scan.read(path), units)
     cloud = fitting.checked(points)
-    search = fitting.Search(loose=True)
+    search = fitting.Search(loose=True, noise=noise)
     found = fitting.identity(heads, cloud, search, lambda done, of: told("looking for the head", done, of))
     said = f"the scan, taken as {unit}, lies {found.error:.2f} mm from it on average"
     z_ex = torch.zeros_like(heads.expressions[:1])
     if expression:
-        surface = torch.from_numpy(extraction.surface(heads.distance(found.z_id), side=96).vertices)
+        surface = torch.from_numpy(extraction.surface(heads.distance(found.z_id, found.detail), side=96).vertices)
         z_ex = fitting.expression(
             heads,
             found.z_id,
@@ -190,15 +204,15 @@ def _from_scan(
             found.placed(cloud),
             progress=lambda d, of: told("looking for the expression", d, of),
         )
-    return found.z_id, z_ex, said
+    return Codes(found.z_id, z_ex, found.detail), said
 
 
-def _posed(heads: HeadModel, z_id: Tensor, z_ex: Tensor, side: int) -> tuple[np.ndarray, np.ndarray]:
+def _posed(heads: HeadModel, head: Codes, side: int) -> tuple[np.ndarray, np.ndarray]:
     from engines.parametric import extraction, strips
 
-    if z_ex.any():
-        return strips.posed(heads, z_id, z_ex, side)
-    found = extraction.surface(heads.distance(z_id), side=side)
+    if head.z_ex.any():
+        return strips.posed(heads, head, side)
+    found = extraction.surface(heads.distance(head.z_id, head.detail), side=side)
     return found.vertices, found.faces
 
 
