@@ -43,7 +43,8 @@ def test_a_scan_becomes_a_mesh_and_codes_that_the_other_commands_take(scan: Path
     assert head.read_bytes()[:4] == b"glTF"
     with np.load(tmp_path / "head.npz") as codes:
         assert set(codes.files) == {"z_id", "z_ex", "detail"}
-        assert np.isfinite(codes["detail"]).all() and codes["detail"].any()
+        assert np.isfinite(codes["detail"]).all()
+        assert codes["detail"].any()
 
     for command in (["interpolate", "--steps", "2"], ["transfer", "--steps", "2", "--expression", "smile"]):
         out = tmp_path / f"{command[0]}.png"
