@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.lib.harness import RESULTS, parser, show, write
 from benchmarks.lib.probes import Probe, drops_of, job_of
 from benchmarks.simulation.simulation import Blank, blank_frame, tiny_screen
+from display import planar
 from pipeline.clock import Percentiles, percentiles
 from pipeline.devices.placement import Placement, named
 from pipeline.executors import Done, Executor, Failure, Step
@@ -82,6 +83,7 @@ def median_run(repeated: Sequence[Overhead]) -> Overhead:
 
 def measured(placement: Placement, callers: int, rate: float, frames: int, warm_up: int) -> Overhead:
     """Frames of `callers` come at `rate` each, evenly in turns; the first `warm_up` of each are not counted."""
+    planar.warm_up()
     executor, engine = started(placement), Blank()
     probes = [_Probe(executor) for _ in range(callers)]
     sessions = [Session(engine, None, engine, placement, probe, lambda picture: None, marked=False) for probe in probes]
