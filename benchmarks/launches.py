@@ -1,7 +1,7 @@
 """Launches: what a driven frame asks of a GPU's queue: kernels, copies, what is sent there and what is waited for.
 
 Counted without a GPU: every operation of the frame's real way runs on torch's meta device, which knows shapes and no numbers, so
-that anything which would have to look at a number (and wait for it) raises. A recorded stage counts as the one launch it is.
+that anything which would have to look at a number (and wait for it) raises. A recorded component counts as the one launch it is.
 
     python -m benchmarks.launches              writes benchmarks/results/launches_voodoo3d.json
 """
@@ -35,7 +35,7 @@ from display.quilt import on_device
 from display.screen import PRODUCT, screen
 from display.views import ViewSet
 from engines.contract import CROP, FaceObservation
-from engines.runtime import Run, Runtime, Stage
+from engines.runtime import Component, Run, Runtime
 from engines.runtime.eager import Called, Eager
 from engines.runtime.graphs import Recording, Replayed, Turn, channels_last
 from engines.shared_volume import Sampling
@@ -146,11 +146,11 @@ class Counted:
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
 
-    def prepare(self, stage: Stage) -> Run:
-        if not stage.often:
-            return Called(stage.module)
-        inputs = stage.example()
-        output = Called(stage.module)(*inputs)
+    def prepare(self, component: Component) -> Run:
+        if not component.often:
+            return Called(component.module)
+        inputs = component.example()
+        output = Called(component.module)(*inputs)
 
         def replay() -> None:
             self._counting.seen["replays"] += 1
@@ -233,7 +233,7 @@ def _network(runtime: str, arch: Architecture) -> Callable[[Callable[[Voodoo3D],
 
     def counted(work: Callable[[Voodoo3D], object]) -> Launches:
         with torch.no_grad():
-            work(network)  # prepares its stages, which is not of a frame
+            work(network)  # prepares its components, which is not of a frame
             counting.seen.clear()
             with counting:
                 work(network)

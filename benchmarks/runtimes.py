@@ -1,9 +1,9 @@
-"""Runtimes: every runtime and precision that a device can have, held against eager in float32, stage by stage.
+"""Runtimes: every runtime and precision that a device can have, held against eager in float32, component by component.
 
     python -m benchmarks.runtimes --synthetic-weights
     python -m benchmarks.runtimes --small                    a small network, to see that everything works
 
-Needs torch and numpy alone, unlike `python -m server engines verify`, which says the same. 1 where a stage does not agree.
+Needs torch and numpy alone, unlike `python -m server engines verify`, which says the same. 1 where a component does not agree.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def main() -> None:
     for verdict in verify(engine, device, wanted.runtime, precisions):
         verdicts.append(verdict)
         print(
-            f"{verdict.stage}: {verdict.runtime}, {verdict.precision.value}: {_level(verdict.decibels)} dB", flush=True
+            f"{verdict.component}: {verdict.runtime}, {verdict.precision.value}: {_level(verdict.decibels)} dB",
+            flush=True,
         )
     what = f"voodoo3d{', small' if wanted.small else ''}, {machine}"
     show(
         f"runtimes against eager in float32: {what}",
-        ["stage", "runtime", "ran by", "precision", "worst", "dB", "at least", "ms", "agrees"],
+        ["component", "runtime", "ran by", "precision", "worst", "dB", "at least", "ms", "agrees"],
         [_row(verdict) for verdict in verdicts],
         "dB: how far the mean error lies below the span of what is right; ms: median of one call",
     )
@@ -59,7 +60,7 @@ def _parsed() -> argparse.Namespace:
 
 def _row(verdict: Verdict) -> list[str]:
     return [
-        verdict.stage,
+        verdict.component,
         verdict.runtime,
         verdict.by,
         verdict.precision.value,

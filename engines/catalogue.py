@@ -12,7 +12,7 @@ from typing import Any
 
 from engines.contract import Abilities, AnyEngine, UnknownEngine, WeightsMissing
 from engines.options import EngineOptions
-from engines.runtime import Staged
+from engines.runtime import HasComponents
 from engines.weights import CheckpointRejected, Progress, Published
 
 DEFAULT = "relief"
@@ -91,14 +91,14 @@ def with_networks() -> list[str]:
     return [name for name in _WHERE if abilities(name).networks]
 
 
-def networks(name: str, options: EngineOptions = EngineOptions()) -> Staged:
+def networks(name: str, options: EngineOptions = EngineOptions()) -> HasComponents:
     """The engine called `name`, with its weights. Raises UnknownEngine, or what kept it from loading."""
     loaded: Any = load(_with_networks(name), options)
     return loaded
 
 
-def on_trial(name: str, small: bool = False) -> Staged:
-    """The engine called `name` with invented weights (runtime.Staged.on_trial). Raises UnknownEngine."""
+def on_trial(name: str, small: bool = False) -> HasComponents:
+    """The engine called `name` with invented weights (runtime.HasComponents.on_trial). Raises UnknownEngine."""
     return import_module(_WHERE[_with_networks(name)]).ENGINE.on_trial(small)
 
 

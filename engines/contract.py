@@ -133,7 +133,7 @@ class Abilities:
     batches: bool = False
     "Views of several avatars may fill its batches together: it is a SharesBatches."
     networks: bool = False
-    "It has networks for a runtime to run: it is a Staged (engines/runtime)."
+    "It has networks for a runtime to run: it is a HasComponents (engines/runtime)."
     volume: bool = False
     "It can tell density and colour in space, from which a mesh is taken: it is a HasVolume (engines/mesh.py)."
     mesh: bool = False

@@ -1,4 +1,4 @@
-"""Curves: the smallest stages that a runtime can run, an engine of one, and small networks, for tests of runtimes."""
+"""Curves: the smallest components that a runtime can run, an engine of one, and small networks, for tests of runtimes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engines.runtime import Precision, Stage
+from engines.runtime import Component, Precision
 from engines.runtime.cache import Key
 from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -37,8 +37,10 @@ class Branching(Curve):
         return super().forward(x) if float(x.sum()) > 0 else x
 
 
-def stage_of(module: nn.Module, **changes: Any) -> Stage:
-    made = Stage("curve", module, lambda: (torch.tensor([0.1, 0.2, 0.3]),), agreement=dict.fromkeys(Precision, 40.0))
+def component_of(module: nn.Module, **changes: Any) -> Component:
+    made = Component(
+        "curve", module, lambda: (torch.tensor([0.1, 0.2, 0.3]),), agreement=dict.fromkeys(Precision, 40.0)
+    )
     return replace(made, **changes)
 
 
@@ -48,14 +50,14 @@ KEY = Key("curve", "a GPU", "9.0", "580", "11.0", "2.13", "2.13", "float32", "3"
 
 @dataclass(frozen=True)
 class Trial:
-    """An engine of one stage, whose half precision is off by `error`."""
+    """An engine of one component, whose half precision is off by `error`."""
 
     error: float = 0.0
 
-    def stages(self, device: torch.device, precision: Precision) -> Sequence[Stage]:
+    def components(self, device: torch.device, precision: Precision) -> Sequence[Component]:
         module = Curve()
         module.weight.data += 0.0 if precision is Precision.FLOAT32 else self.error
-        return [stage_of(module, agreement={Precision.FLOAT32: 80.0, Precision.FLOAT16: 50.0})]
+        return [component_of(module, agreement={Precision.FLOAT32: 80.0, Precision.FLOAT16: 50.0})]
 
     @classmethod
     def on_trial(cls, small: bool = False) -> Trial:

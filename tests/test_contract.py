@@ -90,11 +90,11 @@ def test_it_can_what_it_says(engine: AnyEngine) -> None:
     can: Any = engine
     abilities = engine.abilities
     assert abilities.batches == hasattr(type(can), "render_many") == hasattr(type(can), "views_at_once")
-    assert abilities.networks == hasattr(can, "stages") == hasattr(can, "on_trial")
+    assert abilities.networks == hasattr(can, "components") == hasattr(can, "on_trial")
     assert abilities.volume == hasattr(can, "field")
     assert abilities.mesh == hasattr(can, "mesh")
     if abilities.networks:
-        assert list(can.stages(torch.device("cpu"), Precision.FLOAT32))
+        assert list(can.components(torch.device("cpu"), Precision.FLOAT32))
 
 
 def check_views(images: torch.Tensor, cameras: Cameras) -> None:

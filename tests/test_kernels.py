@@ -13,10 +13,10 @@ from engines.runtime.eager import whole_float32
 from engines.runtime.graphs import channels_last
 from engines.shared_volume import Budget
 from engines.triplane import Decoder, TriplaneField
-from engines.voodoo3d import blocks, stages, superres, synthetic
+from engines.voodoo3d import blocks, components, superres, synthetic
 from engines.voodoo3d.architecture import Architecture
+from engines.voodoo3d.components import Look
 from engines.voodoo3d.fused import FusedSuperResolution
-from engines.voodoo3d.stages import Look
 
 kernels = pytest.importorskip("engines.kernels.march", reason="Triton is not installed")
 Tuning = kernels.Tuning
@@ -292,16 +292,16 @@ def _bent(picture: Tensor, bias: Tensor) -> Tensor:
     return superres.leaky(picture.double() + bias.double()[:, None, None])
 
 
-class TestStage:
+class TestComponent:
     def test_a_gpu_is_given_kernels_and_a_processor_torch(self) -> None:
         network = synthetic.network(Architecture(image=32, thin=16), DEVICE)
-        for stage in (stages.superresolution(network), stages.march(network, Look(2, 8, (6, 6), 3))):
-            assert (stage.fused is not None) == (DEVICE.type == "cuda")
+        for component in (components.superresolution(network), components.march(network, Look(2, 8, (6, 6), 3))):
+            assert (component.fused is not None) == (DEVICE.type == "cuda")
 
     def test_a_gpu_without_triton_is_given_torch_aloud(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(stages, "available", lambda _: False)
+        monkeypatch.setattr(components, "available", lambda _: False)
         monkeypatch.setattr("engines.runtime._said", set())
-        assert not stages._kernels_run_on(torch.device("cuda", 0))
+        assert not components._kernels_run_on(torch.device("cuda", 0))
         assert "pip install triton" in caplog.text

@@ -15,7 +15,7 @@ from display.optics import Cameras, fan
 from display.screen import screen
 from engines.contract import CROP, Engine, FaceObservation, PortraitRejected
 from engines.options import EngineOptions
-from engines.rome import bust, drive, embedding, enrol, fit, render, stages, synthetic
+from engines.rome import bust, components, drive, embedding, enrol, fit, render, synthetic
 from engines.rome.drive import RomeState
 from engines.rome.embedding import Embedding
 from engines.rome.engine import RomeEngine
@@ -234,9 +234,9 @@ class TestDrive:
     ) -> None:
         network, asked, avatar = either._network(), [], either.enrol(face())
         run = network._run
-        monkeypatch.setattr(network, "_run", lambda stage: asked.append(stage) or run(stage))
+        monkeypatch.setattr(network, "_run", lambda component: asked.append(component) or run(component))
         either.drive(avatar, face(2))
-        full = [stages.codes, stages.geometry, stages.offsets]
+        full = [components.codes, components.geometry, components.offsets]
         assert asked == (full[:1] if either.linear else full)
 
 
@@ -333,9 +333,9 @@ def test_a_mesh_has_the_heads_topology_and_the_colours_of_its_views(engine: Rome
 
 def test_every_network_can_be_exported_whole(engines: dict[str, RomeEngine]) -> None:
     """As TensorRT and torch.compile want it: no branch, no shape of its own, the same numbers."""
-    for stage in (stage for stage in engines["rome"]._network().stages() if stage.often):
-        program = torch.export.export(stage.module, stage.example(), strict=True)
-        made, expected = program.module()(*stage.example()), stage.module(*stage.example())
+    for component in (component for component in engines["rome"]._network().components() if component.often):
+        program = torch.export.export(component.module, component.example(), strict=True)
+        made, expected = program.module()(*component.example()), component.module(*component.example())
         torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)
 
 

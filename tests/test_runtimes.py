@@ -14,17 +14,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from engines.runtime import Precision, UnknownRuntime, choose, chosen_precision, trt
-from engines.voodoo3d import stages
-from engines.voodoo3d.stages import Look
-from tests.curves import Branching, small_network, stage_of
+from engines.voodoo3d import components
+from engines.voodoo3d.components import Look
+from tests.curves import Branching, component_of, small_network
 
 pytestmark = pytest.mark.usefixtures("said")
 CPU = torch.device("cpu")
 NETWORKS = {
-    "lift": stages.lift,
-    "source share": stages.source_share,
-    "expression": stages.expression,
-    "superresolution": stages.superresolution,
+    "lift": components.lift,
+    "source share": components.source_share,
+    "expression": components.expression,
+    "superresolution": components.superresolution,
 }
 
 
@@ -63,45 +63,45 @@ class TestExport:
         [*((name, Precision.FLOAT32) for name in NETWORKS), ("superresolution", Precision.FLOAT16)],
     )
     def test_every_network_is_one_program_with_its_numbers(self, name: str, precision: Precision) -> None:
-        stage = NETWORKS[name](small_network(precision))
-        assert stage.network
-        program, inputs = trt.exported(stage), stage.example()
+        component = NETWORKS[name](small_network(precision))
+        assert component.network
+        program, inputs = trt.exported(component), component.example()
         with torch.no_grad():
-            expected, found = stage.module(*inputs), program.module()(*inputs)
+            expected, found = component.module(*inputs), program.module()(*inputs)
         assert expected.dtype == found.dtype == torch.float32
         assert torch.equal(found, expected)
 
     def test_what_cannot_be_one_is_not_called_a_network(self) -> None:
-        whole = small_network(Precision.FLOAT32).stages([Look(1, 16, (4, 4), 3)])
-        assert [stage.name for stage in whole if not stage.network] == ["march of 1"]
-        assert {stage.name for stage in whole if stage.network} == set(NETWORKS)
+        whole = small_network(Precision.FLOAT32).components([Look(1, 16, (4, 4), 3)])
+        assert [component.name for component in whole if not component.network] == ["march of 1"]
+        assert {component.name for component in whole if component.network} == set(NETWORKS)
 
     def test_a_branch_on_a_number_does_not_pass(self) -> None:
         with pytest.raises(Exception, match=r"(?i)data.dependent|branch"):
-            trt.exported(stage_of(Branching()))
+            trt.exported(component_of(Branching()))
 
 
 class TestPrecision:
     @pytest.mark.parametrize("precision", [Precision.FLOAT16, Precision.BFLOAT16], ids=lambda p: p.value)
     def test_networks_alone_are_in_half_precision(self, precision: Precision) -> None:
         half = small_network(precision)
-        march = half.stages([Look(2, 16, (4, 4), 3)])[3]
+        march = half.components([Look(2, 16, (4, 4), 3)])[3]
         with torch.no_grad(), _Dtypes() as marched:
             features = march.module(*march.example())
         assert features.dtype == torch.float32
         assert marched.floats == {torch.float32}
-        lift = stages.lift(half)
+        lift = components.lift(half)
         with torch.no_grad(), _Dtypes() as lifted:
             assert lift.module(*lift.example()).dtype == torch.float32
         assert precision.dtype in lifted.floats
 
     def test_every_stage_takes_and_gives_float32(self) -> None:
-        for stage in small_network(Precision.BFLOAT16).stages([Look(1, 16, (4, 4), 3)]):
-            inputs = stage.example()
-            assert {tensor.dtype for tensor in inputs} == {torch.float32}, stage.name
-            assert all(map(torch.equal, inputs, stage.example())), stage.name
+        for component in small_network(Precision.BFLOAT16).components([Look(1, 16, (4, 4), 3)]):
+            inputs = component.example()
+            assert {tensor.dtype for tensor in inputs} == {torch.float32}, component.name
+            assert all(map(torch.equal, inputs, component.example())), component.name
             with torch.no_grad():
-                assert stage.module(*inputs).dtype == torch.float32, stage.name
+                assert component.module(*inputs).dtype == torch.float32, component.name
 
 
 class _Dtypes(TorchDispatchMode):

@@ -1,4 +1,4 @@
-"""Every way to run a stage, held against eager in float32."""
+"""Every way to run a component, held against eager in float32."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from engines.runtime import Precision
 from engines.runtime.eager import Eager
 from engines.runtime.verify import compared, decibels, verify
-from engines.voodoo3d.stages import Look
-from tests.curves import Curve, Trial, small_network, stage_of
+from engines.voodoo3d.components import Look
+from tests.curves import Curve, Trial, component_of, small_network
 
 pytestmark = pytest.mark.usefixtures("said")
 CPU = torch.device("cpu")
@@ -44,10 +44,10 @@ class TestVerify:
         assert {of for *_, of in told} == {len(found)}
 
     def test_a_precision_without_a_stated_agreement_has_to_be_exact(self) -> None:
-        stage = stage_of(Curve(), agreement={})
-        reference = stage.module(*stage.example())
-        assert compared(stage, Eager(), Precision.FLOAT16, reference).passed
-        assert not compared(stage, Eager(), Precision.FLOAT16, reference + 1e-6).passed
+        component = component_of(Curve(), agreement={})
+        reference = component.module(*component.example())
+        assert compared(component, Eager(), Precision.FLOAT16, reference).passed
+        assert not compared(component, Eager(), Precision.FLOAT16, reference + 1e-6).passed
 
     def test_decibels(self) -> None:
         ramp = torch.linspace(0, 1, 100)
@@ -61,8 +61,8 @@ class TestVerify:
     @pytest.mark.parametrize("precision", [Precision.FLOAT16, Precision.BFLOAT16], ids=lambda p: p.value)
     def test_half_precision_stays_within_what_the_stages_state(self, precision: Precision) -> None:
         look = Look(2, 16, (8, 8), 3)
-        defining = small_network(Precision.FLOAT32).stages([look])
-        for stage, reference in zip(small_network(precision).stages([look]), defining, strict=True):
+        defining = small_network(Precision.FLOAT32).components([look])
+        for component, reference in zip(small_network(precision).components([look]), defining, strict=True):
             with torch.no_grad():
-                verdict = compared(stage, Eager(), precision, reference.module(*reference.example()))
+                verdict = compared(component, Eager(), precision, reference.module(*reference.example()))
             assert verdict.passed, verdict

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from engines.runtime import Run, Runtime, Stage
+from engines.runtime import Component, Run, Runtime
 from pipeline.clock import percentiles
 
 
@@ -92,18 +92,18 @@ class DeviceTimes:
 
 
 class Timed:
-    """A runtime whose stages say when they run."""
+    """A runtime whose components say when they run."""
 
     name: ClassVar[str] = "timed"
 
     def __init__(self, runtime: Runtime, times: DeviceTimes) -> None:
         self.ran_by: dict[str, str] = {}
-        "Stage -> what really runs it, after any falling back."
+        "Component -> what really runs it, after any falling back."
         self._runtime, self._times = runtime, times
 
-    def prepare(self, stage: Stage) -> Run:
-        run = _TimedRun(self._runtime.prepare(stage), stage.name, self._times)
-        self.ran_by[stage.name] = run.by
+    def prepare(self, component: Component) -> Run:
+        run = _TimedRun(self._runtime.prepare(component), component.name, self._times)
+        self.ran_by[component.name] = run.by
         return run
 
 

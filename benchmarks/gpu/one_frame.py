@@ -21,7 +21,7 @@ from display.planar import converted
 from display.quilt import compose
 from display.screen import Screen
 from engines.options import EngineOptions
-from engines.runtime import Run, Runtime, Stage, choose, chosen_precision, graphs
+from engines.runtime import Component, Run, Runtime, choose, chosen_precision, graphs
 from engines.shared_volume import Sampling
 from engines.voodoo3d import checkpoint, synthetic
 from engines.voodoo3d.architecture import Architecture
@@ -91,8 +91,10 @@ class Unfused:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def prepare(self, stage: Stage) -> Run:
-        return self._runtime.prepare(replace(stage, fused=None) if stage.name == "superresolution" else stage)
+    def prepare(self, component: Component) -> Run:
+        return self._runtime.prepare(
+            replace(component, fused=None) if component.name == "superresolution" else component
+        )
 
 
 def one_frame(way: Way, target: Screen, device: torch.device, wanted: argparse.Namespace) -> OneFrame:

@@ -1,4 +1,4 @@
-"""ROME on a GPU: milliseconds of each stage, of drawing 24 views, of a driven frame, and frames a second of 24 views.
+"""ROME on a GPU: milliseconds of each component, of drawing 24 views, of a driven frame, and frames a second of 24 views.
 
     python -m benchmarks.gpu.rome --synthetic-weights
     python -m benchmarks.gpu.rome --small --runtime eager        a small network on the CPU, to see that everything works
@@ -77,13 +77,13 @@ def measured(engine: RomeEngine, frames: int) -> dict[str, Any]:
     avatar = engine.enrol(seen(0))
     states = [engine.drive(avatar, seen(number)) for number in range(INVENTED)]
     engine.render(states[0], cameras)
-    stages = {}
-    for stage in network.stages():
-        if stage.often:
-            stages[stage.name] = milliseconds(network.runtime.prepare(stage), stage.example())
+    components = {}
+    for component in network.components():
+        if component.often:
+            components[component.name] = milliseconds(network.runtime.prepare(component), component.example())
     screens = on_screen(network, states[0], cameras)
     took = {
-        **stages,
+        **components,
         "drawing 24 views": _each(lambda _: rasterised(screens, network.flame.faces, network.arch.image), frames),
         "drive": _each(lambda number: engine.drive(avatar, seen(number)), frames),
         "render": _each(lambda number: engine.render(states[number % INVENTED], cameras), frames),

@@ -22,7 +22,7 @@ from engines.rome.edit import edited
 from engines.rome.enrol import RomeAvatar, enrol
 from engines.rome.network import Rome
 from engines.rome.render import render
-from engines.runtime import Precision, Stage, check, check_precision, choose, chosen_precision
+from engines.runtime import Component, Precision, check, check_precision, choose, chosen_precision
 from engines.weights import Published
 
 
@@ -114,9 +114,9 @@ class RomeEngine:
         """The state's head as it is, with the colours that its views show of it."""
         return exported.mesh(self._network(), state)
 
-    def stages(self, device: torch.device, precision: Precision) -> list[Stage]:
-        """A network of its own on `device`, stage by stage."""
-        return self._made(device, precision).stages()
+    def components(self, device: torch.device, precision: Precision) -> list[Component]:
+        """A network of its own on `device`, component by component."""
+        return self._made(device, precision).components()
 
     def _network(self) -> Rome:
         """The network on the device that this thread works on; made when first wanted, once per device."""

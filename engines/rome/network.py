@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.raster import plain
-from engines.rome import checkpoint, manifests, offsets, stages
+from engines.rome import checkpoint, components, manifests, offsets
 from engines.rome.architecture import DECA_CODES, MOBILE_CODES, TEXTURE, Architecture
 from engines.rome.blocks import standardise
 from engines.rome.embedding import Embedding
@@ -25,7 +25,7 @@ from engines.rome.harmonic import harmonic
 from engines.rome.offsets import Basis
 from engines.rome.regressors import folded
 from engines.rome.visible import rasterised
-from engines.runtime import Run, Runtime, Stage
+from engines.runtime import Component, Run, Runtime
 from engines.runtime.eager import Eager
 
 VIEWS_AT_ONCE = {"cpu": 1, "cuda": 6}
@@ -110,7 +110,7 @@ class Rome(nn.Module):
         return self.flame.template.device
 
     def run_by(self, runtime: Runtime, views_at_once: int | None = None) -> Rome:
-        """Let `runtime` run every stage from now on, each prepared when first wanted; shading with `views_at_once` views,
+        """Let `runtime` run every component from now on, each prepared when first wanted; shading with `views_at_once` views,
         by default as many as suit the device."""
         self.runtime, self._at_once = runtime, views_at_once
         self._runs: dict[object, Run] = {}
@@ -122,38 +122,38 @@ class Rome(nn.Module):
         """Views that are shaded together."""
         return self._at_once or VIEWS_AT_ONCE.get(self.device.type, 1)
 
-    def stages(self) -> list[Stage]:
-        """Every stage that there are weights for, in the order of a frame."""
-        return stages.every(self)
+    def components(self) -> list[Component]:
+        """Every component that there are weights for, in the order of a frame."""
+        return components.every(self)
 
     def prepare(self) -> None:
         """Have the runtime do now what the first frame would wait for."""
-        for stage in (stages.geometry, stages.offsets) if self.linear is None else ():
-            self._run(stage)
+        for component in (components.geometry, components.offsets) if self.linear is None else ():
+            self._run(component)
         if self.deca is not None:
-            self._run(stages.codes)
+            self._run(components.codes)
         if self.mobile is not None:
-            self._run(stages.mobile_codes)
-        self._run(stages.shading)
+            self._run(components.mobile_codes)
+        self._run(components.shading)
 
     def texture(self, image01: Tensor, matte: Tensor) -> Tensor:
         """Aligned portraits [B, 3, S, S] and mattes [B, 1, S, S] in 0..1 -> textures [B, 8, S, S], unbounded."""
-        return self._each(stages.texture, torch.cat((image01, matte), 1))
+        return self._each(components.texture, torch.cat((image01, matte), 1))
 
     def coefficients(self, image01: Tensor) -> Tensor:
         """Aligned portraits [B, 3, S, S] in 0..1 -> the linear model's coefficients [B, 60]."""
-        return self._each(stages.coefficients, image01)
+        return self._each(components.coefficients, image01)
 
     def codes(self, image01_224: Tensor) -> dict[str, Tensor]:
         """Crops about a face's landmarks (crops.py) [B, 3, 224, 224] in 0..1 -> DECA's codes; `cam` is the crop's own."""
         every = dict(
-            zip(DECA_CODES, self._each(stages.codes, image01_224).split([*DECA_CODES.values()], 1), strict=True)
+            zip(DECA_CODES, self._each(components.codes, image01_224).split([*DECA_CODES.values()], 1), strict=True)
         )
         return {name: every[name] for name in ("shape", "exp", "pose", "cam")}
 
     def mobile_codes(self, image01: Tensor) -> dict[str, Tensor]:
         """Whole pictures [B, 3, S, S] in 0..1 -> expression, pose and camera; `cam` is the whole picture's."""
-        found = self._each(stages.mobile_codes, image01)
+        found = self._each(components.mobile_codes, image01)
         return dict(zip(MOBILE_CODES, found.split([*MOBILE_CODES.values()], 1), strict=True))
 
     def posed(self, codes: Codes) -> Posed:
@@ -168,8 +168,8 @@ class Rome(nn.Module):
 
     def dressed(self, T: Tensor, vertices: Tensor) -> Tensor:
         """Posed `vertices` [B, N, 3] with the full model's offsets."""
-        latent = self._each(stages.geometry, offsets.geometry_input(self.flame, T.to(self.device), vertices))
-        left = self._each(stages.offsets, offsets.looked_up(self.flame, latent))
+        latent = self._each(components.geometry, offsets.geometry_input(self.flame, T.to(self.device), vertices))
+        left = self._each(components.offsets, offsets.looked_up(self.flame, latent))
         return offsets.moved(self.flame, vertices, left)
 
     def deform_linear(self, coefficients: Tensor, codes: Codes) -> Tensor:
@@ -204,7 +204,7 @@ class Rome(nn.Module):
 
         In batches of `views_at_once`, the last one filled up with its last view.
         """
-        run, at_once = self._run(stages.shading), self.views_at_once
+        run, at_once = self._run(components.shading), self.views_at_once
         textures = T.to(self.device, torch.float32).expand(len(uv), -1, -1, -1)
         logits = uv.new_empty(len(uv), 4, *uv.shape[2:])
         for part, into in zip(torch.arange(len(uv)).split(at_once), logits.split(at_once), strict=True):
@@ -215,18 +215,18 @@ class Rome(nn.Module):
             into.copy_(run(asked)[: len(into)])
         return logits[:, :3].sigmoid(), logits[:, 3:].sigmoid()
 
-    def _each(self, stage: Callable[[Rome], Stage], given: Tensor) -> Tensor:
-        """A stage that takes one at a time, for every one of [B, ...]."""
-        run = self._run(stage)
+    def _each(self, component: Callable[[Rome], Component], given: Tensor) -> Tensor:
+        """A component that takes one at a time, for every one of [B, ...]."""
+        run = self._run(component)
         return torch.cat([run(one.contiguous()) for one in given.to(self.device, torch.float32).split(1)])
 
-    def _run(self, stage: Callable[[Rome], Stage]) -> Run:
-        """The prepared stage; prepared now if nobody wanted it before."""
-        if stage not in self._runs:
+    def _run(self, component: Callable[[Rome], Component]) -> Run:
+        """The prepared component; prepared now if nobody wanted it before."""
+        if component not in self._runs:
             with self._preparing:
-                if stage not in self._runs:
-                    self._runs[stage] = self.runtime.prepare(stage(self))
-        return self._runs[stage]
+                if component not in self._runs:
+                    self._runs[component] = self.runtime.prepare(component(self))
+        return self._runs[component]
 
 
 def shading_input(texture: Tensor, uv: Tensor, normals: Tensor, alpha: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Runtime: how one network is run on one device. The contract; imports nothing heavy.
 
-`eager` defines correct: torch, operation by operation. `graphs` records a stage once and replays it. `trt` builds it ahead with
-TensorRT. Each agrees with eager within what a stage states, and gives way to the next slower one, aloud, where it cannot run.
+`eager` defines correct: torch, operation by operation. `graphs` records a component once and replays it. `trt` builds it ahead with
+TensorRT. Each agrees with eager within what a component states, and gives way to the next slower one, aloud, where it cannot run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class UnknownRuntime(ValueError):
 
 
 class Precision(Enum):
-    """What networks compute in. Rays, compositing and everything between stages are float32 whatever this is."""
+    """What networks compute in. Rays, compositing and everything between components are float32 whatever this is."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -47,8 +47,8 @@ class Precision(Enum):
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One thing a network does, at the only shapes it is ever asked to do it at."""
+class Component:
+    """What a runtime prepares: a network, or a march or a warp between two, at the only shapes it is ever asked to do it at."""
 
     name: str
     module: nn.Module
@@ -56,7 +56,7 @@ class Stage:
     fused: nn.Module | None = field(default=None, kw_only=True)
     "The same by kernels written for the device, where it has them."
     example: Callable[[], tuple[Tensor, ...]]
-    "Makes inputs on the stage's device: the same every time, of those shapes, in the range they have in use."
+    "Makes inputs on the component's device: the same every time, of those shapes, in the range they have in use."
     network: bool = True
     "Whether torch can export it whole; a march is kernels and loops, which it cannot."
     often: bool = True
@@ -66,7 +66,7 @@ class Stage:
 
 
 class Run(Protocol):
-    """A prepared stage. May be called from any thread, on any stream of its device; never waits for the device.
+    """A prepared component. May be called from any thread, on any stream of its device; never waits for the device.
 
     What it gives is the caller's own: no later call writes to it. With `out` it is written there and nowhere else.
     """
@@ -75,30 +75,30 @@ class Run(Protocol):
     "The runtime that really runs it, after any falling back."
 
     def __call__(self, *inputs: Tensor, out: Tensor | None = None) -> Tensor:
-        """The stage's output, [B, ...] as its module gives it; of the shapes of its example, unless the runtime says otherwise."""
+        """The component's output, [B, ...] as its module gives it; of the shapes of its example, unless the runtime says otherwise."""
         ...
 
 
 class Runtime(Protocol):
-    """What prepares stages for one device."""
+    """What prepares components for one device."""
 
     name: ClassVar[str]
 
-    def prepare(self, stage: Stage) -> Run:
+    def prepare(self, component: Component) -> Run:
         """Everything slow, once: tracing, compiling, recording. Falls back, aloud, rather than raise."""
         ...
 
 
 @runtime_checkable
-class Staged(Protocol):
+class HasComponents(Protocol):
     """An engine whose networks a runtime can run."""
 
-    def stages(self, device: torch.device, precision: Precision) -> Sequence[Stage]:
-        """All of its stages, in the order of a frame."""
+    def components(self, device: torch.device, precision: Precision) -> Sequence[Component]:
+        """All of its components, in the order of a frame."""
         ...
 
     @classmethod
-    def on_trial(cls, small: bool = False) -> Staged:
+    def on_trial(cls, small: bool = False) -> HasComponents:
         """The engine with invented weights, to try runtimes with; `small`: the same code at a fraction of its size."""
         ...
 

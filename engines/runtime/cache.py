@@ -27,7 +27,7 @@ class NotKept(LookupError):
 class Key:
     """All that an engine depends on."""
 
-    stage: str
+    component: str
     gpu: str
     capability: str
     driver: str
@@ -99,7 +99,7 @@ class Cache:
             return Standing.DAMAGED, str(fault)
         if entry.key in wanted:
             return Standing.READY, ""
-        differences = [_differences(entry.key, key) for key in wanted if key.stage == entry.key.stage]
+        differences = [_differences(entry.key, key) for key in wanted if key.component == entry.key.component]
         if not differences:
             return Standing.FOREIGN, "nothing on this machine asks for it"
         fewest = min(differences, key=len)
@@ -143,11 +143,11 @@ class Cache:
         return engine
 
     def _nearest(self, key: Key) -> str:
-        """Why nothing fits: how the likeliest entry of this stage differs."""
-        differences = [_differences(entry.key, key) for entry in self.entries() if entry.key.stage == key.stage]
+        """Why nothing fits: how the likeliest entry of this component differs."""
+        differences = [_differences(entry.key, key) for entry in self.entries() if entry.key.component == key.component]
         if not differences:
-            return f"no engine was built for {key.stage}"
-        return f"the engine built for {key.stage} was for another {', '.join(min(differences, key=len))}"
+            return f"no engine was built for {key.component}"
+        return f"the engine built for {key.component} was for another {', '.join(min(differences, key=len))}"
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Eager: a stage is its module, called. Slow on a GPU, right everywhere: what the other runtimes are held against."""
+"""Eager: a component is its module, called. Slow on a GPU, right everywhere: what the other runtimes are held against."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from engines.runtime import Stage
+from engines.runtime import Component
 
 
 class Eager:
@@ -16,13 +16,13 @@ class Eager:
 
     name: ClassVar[str] = "eager"
 
-    def prepare(self, stage: Stage) -> Called:
-        """`stage` as its module computes it; at any shape, at once."""
-        return Called(stage.module)
+    def prepare(self, component: Component) -> Called:
+        """`component` as its module computes it; at any shape, at once."""
+        return Called(component.module)
 
 
 class Called:
-    """A stage as its module computes it, at any shape."""
+    """A component as its module computes it, at any shape."""
 
     by = "eager"
 

@@ -1,4 +1,4 @@
-"""Graphs: a stage compiled, recorded into a CUDA graph at fixed shapes, and replayed from fixed buffers by one launch.
+"""Graphs: a component compiled, recorded into a CUDA graph at fixed shapes, and replayed from fixed buffers by one launch.
 
 A CPU has no graphs, so there a replay calls what would have been recorded; all else is the same, and can be tested there.
 
@@ -20,13 +20,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from engines.runtime import Run, Stage, say_once
+from engines.runtime import Component, Run, say_once
 from engines.runtime.eager import Called, whole_float32
 
 WARM_UPS = 3
 "Runs before a recording: compiling, choosing algorithms and first allocations must not be recorded."
 COMPILED = frozenset({"lift", "expression"})
-"Stages whose many pointwise steps between convolutions are worth fusing. Super-resolution has kernels that do (Stage.fused), ready"
+"Components whose many pointwise steps between convolutions are worth fusing. Super-resolution has kernels that do (Component.fused), ready"
 "in seconds where compiling takes minutes; which is faster has not been measured: benchmarks.views_per_second --seams does."
 
 _recording = threading.Lock()
@@ -34,35 +34,37 @@ _recording = threading.Lock()
 
 
 class Graphs:
-    """The runtime that records each stage once and replays it."""
+    """The runtime that records each component once and replays it."""
 
     name: ClassVar[str] = "graphs"
 
     def __init__(self, device: torch.device, compiled: Collection[str] = COMPILED) -> None:
-        """`compiled`: names of the stages that torch.compile gets to see."""
+        """`compiled`: names of the components that torch.compile gets to see."""
         self._device, self._compiled = device, compiled
         whole_float32()
         torch.backends.cudnn.benchmark = True  # shapes are fixed, so the quickest algorithm is looked for once
 
-    def prepare(self, stage: Stage) -> Run:
-        """`stage` recorded, the quickest way that works; as its module, where none does or it is not done often."""
-        if not stage.often:
-            return Called(stage.module)
-        channels_last(stage.module)
-        for way, make in self._ways(stage):
+    def prepare(self, component: Component) -> Run:
+        """`component` recorded, the quickest way that works; as its module, where none does or it is not done often."""
+        if not component.often:
+            return Called(component.module)
+        channels_last(component.module)
+        for way, make in self._ways(component):
             try:
-                return Replayed(recorded(make(), stage.example(), self._device), Turn(self._device), way)
+                return Replayed(recorded(make(), component.example(), self._device), Turn(self._device), way)
             except Exception as failure:
-                say_once(f"{stage.name} cannot run on {self._device} by {way}; the next slower way is taken", failure)
-        return Called(stage.module)
+                say_once(
+                    f"{component.name} cannot run on {self._device} by {way}; the next slower way is taken", failure
+                )
+        return Called(component.module)
 
-    def _ways(self, stage: Stage) -> Iterator[tuple[str, Callable[[], Callable[..., Tensor]]]]:
+    def _ways(self, component: Component) -> Iterator[tuple[str, Callable[[], Callable[..., Tensor]]]]:
         """What is worth trying, quickest first, and how to get it."""
-        if stage.network and stage.name in self._compiled:
-            yield "graphs, compiled", lambda: compiled(stage)
-        if stage.fused is not None:
-            yield "graphs, fused", lambda: stage.fused  # type: ignore[return-value]
-        yield self.name, lambda: stage.module
+        if component.network and component.name in self._compiled:
+            yield "graphs, compiled", lambda: compiled(component)
+        if component.fused is not None:
+            yield "graphs, fused", lambda: component.fused  # type: ignore[return-value]
+        yield self.name, lambda: component.module
 
 
 def on(device: str | torch.device, ahead_only: bool = False, built: Path | None = None) -> Graphs:
@@ -78,9 +80,9 @@ def whole(device: str | torch.device) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def compiled(stage: Stage) -> Callable[..., Tensor]:
-    """The stage's exported program through torch.compile. Each program is code of its own, so none evicts another's."""
-    program = torch.export.export(stage.module, stage.example(), strict=True)
+def compiled(component: Component) -> Callable[..., Tensor]:
+    """The component's exported program through torch.compile. Each program is code of its own, so none evicts another's."""
+    program = torch.export.export(component.module, component.example(), strict=True)
     return torch.compile(program.module(), fullgraph=True, dynamic=False)
 
 
@@ -167,7 +169,7 @@ class Turn:
 
 
 class Replayed:
-    """A recording as a stage: see Lifetimes above."""
+    """A recording as a component: see Lifetimes above."""
 
     def __init__(self, recording: Recording, turn: Turn, by: str) -> None:
         self._recording, self._turn, self.by = recording, turn, by

@@ -1,4 +1,4 @@
-"""Networks: what stages of every engine are made of. A network between float32 tensors, and pictures to try one with."""
+"""Networks: what components of every engine are made of. A network between float32 tensors, and pictures to try one with."""
 
 from __future__ import annotations
 

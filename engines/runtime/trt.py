@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from engines.options import EngineOptions
-from engines.runtime import Run, Stage, say_once
+from engines.runtime import Component, Run, say_once
 from engines.runtime.cache import Cache, Entry, Key, NotKept
 from engines.runtime.graphs import Graphs, Recording, Replayed, Turn, whole
 
@@ -43,28 +43,28 @@ class Trt:
         self._device, self._ahead_only, self._cache = device, ahead_only, cache
         self._instead = Graphs(device)
 
-    def prepare(self, stage: Stage) -> Run:
-        """`stage` from its kept engine, which is built first where that is allowed; by graphs otherwise."""
-        if not ahead(stage):
-            return self._instead.prepare(stage)
+    def prepare(self, component: Component) -> Run:
+        """`component` from its kept engine, which is built first where that is allowed; by graphs otherwise."""
+        if not ahead(component):
+            return self._instead.prepare(component)
         try:
-            return Replayed(loaded(self._engine(stage), stage.example()), Turn(self._device), self.name)
+            return Replayed(loaded(self._engine(component), component.example()), Turn(self._device), self.name)
         except NotKept as absence:
-            say_once(f"{absence}, so graphs run {stage.name} on {self._device} instead; build it: {BUILD}")
+            say_once(f"{absence}, so graphs run {component.name} on {self._device} instead; build it: {BUILD}")
         except Exception as failure:
-            say_once(f"TensorRT cannot run {stage.name} on {self._device}, so graphs do instead", failure)
-        return self._instead.prepare(stage)
+            say_once(f"TensorRT cannot run {component.name} on {self._device}, so graphs do instead", failure)
+        return self._instead.prepare(component)
 
-    def _engine(self, stage: Stage) -> bytes:
-        program = exported(stage)
-        key = key_of(stage, program, self._device)
+    def _engine(self, component: Component) -> bytes:
+        program = exported(component)
+        key = key_of(component, program, self._device)
         try:
             return self._cache.read(key)
         except NotKept as absence:
             if self._ahead_only:
                 raise
             say_once(f"{absence}, so it is built for {self._device} now, which takes minutes; build ahead: {BUILD}")
-        engine = built(stage, program, self._device)
+        engine = built(component, program, self._device)
         self._cache.write(key, engine)
         return engine
 
@@ -74,54 +74,54 @@ def on(device: str | torch.device, ahead_only: bool = False, built: Path | None 
     return Trt(whole(device), ahead_only, Cache(built or EngineOptions().built))
 
 
-def ahead(stage: Stage) -> bool:
+def ahead(component: Component) -> bool:
     """Whether an engine is built for it: a network, and one that every frame wants."""
-    return stage.network and stage.often
+    return component.network and component.often
 
 
 @dataclass(frozen=True)
 class Built:
-    """What `build` did for one stage."""
+    """What `build` did for one component."""
 
     entry: Entry
     anew: bool
     "Whether it was built now; False if a whole one for this very machine was kept."
 
 
-def exported(stage: Stage) -> ExportedProgram:
-    """`stage` as torch.export's program, at the shapes of its example. Raises what torch.export raises."""
-    return torch.export.export(stage.module, stage.example(), strict=True)
+def exported(component: Component) -> ExportedProgram:
+    """`component` as torch.export's program, at the shapes of its example. Raises what torch.export raises."""
+    return torch.export.export(component.module, component.example(), strict=True)
 
 
-def build(stage: Stage, device: torch.device, cache: Cache) -> Built:
-    """Have an engine for `stage` on `device` kept. Raises BuildFailed, or what Torch-TensorRT raises."""
-    program = exported(stage)
-    key = key_of(stage, program, device)
+def build(component: Component, device: torch.device, cache: Cache) -> Built:
+    """Have an engine for `component` on `device` kept. Raises BuildFailed, or what Torch-TensorRT raises."""
+    program = exported(component)
+    key = key_of(component, program, device)
     try:
         engine = cache.read(key)
-        loaded(engine, stage.example())
+        loaded(engine, component.example())
         return Built(next(entry for entry in cache.entries() if entry.key == key), anew=False)
     except (NotKept, BuildFailed):  # absent, stale, damaged, or not to TensorRT's liking: all mended by building it
         cache.drop(key)
-    engine = built(stage, program, device)
-    loaded(engine, stage.example())
+    engine = built(component, program, device)
+    loaded(engine, component.example())
     return Built(cache.write(key, engine), anew=True)
 
 
-def built(stage: Stage, program: ExportedProgram, device: torch.device) -> bytes:
-    """The stage as one TensorRT engine. Takes minutes. Raises BuildFailed, or what Torch-TensorRT raises."""
+def built(component: Component, program: ExportedProgram, device: torch.device) -> bytes:
+    """The component as one TensorRT engine. Takes minutes. Raises BuildFailed, or what Torch-TensorRT raises."""
     import torch_tensorrt  # pyright: ignore[reportMissingImports]
 
     with torch.cuda.device(device):
         engine = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
             program,
-            arg_inputs=list(stage.example()),  # pyright: ignore[reportArgumentType]: takes tensors, says otherwise
+            arg_inputs=list(component.example()),  # pyright: ignore[reportArgumentType]: takes tensors, says otherwise
             device=torch_tensorrt.Device(gpu_id=device.index),
             disable_tf32=True,
             attn_bias_is_causal=False,  # of language models, says the default; these look at a whole picture
         )
     if not engine:
-        raise BuildFailed(f"TensorRT built nothing for {stage.name}")
+        raise BuildFailed(f"TensorRT built nothing for {component.name}")
     return bytes(engine)
 
 
@@ -177,37 +177,37 @@ class _Replay:
             raise RuntimeError("TensorRT could not enqueue an engine; its log says why")
 
 
-def keys(stages: Iterable[Stage], device: torch.device) -> list[Key]:
-    """Of all engines that `stages` want on `device`."""
-    return [key_of(stage, exported(stage), device) for stage in stages if ahead(stage)]
+def keys(components: Iterable[Component], device: torch.device) -> list[Key]:
+    """Of all engines that `components` want on `device`."""
+    return [key_of(component, exported(component), device) for component in components if ahead(component)]
 
 
-def key_of(stage: Stage, program: ExportedProgram, device: torch.device) -> Key:
-    """All that an engine for `stage` on `device` depends on."""
+def key_of(component: Component, program: ExportedProgram, device: torch.device) -> Key:
+    """All that an engine for `component` on `device` depends on."""
     import tensorrt  # pyright: ignore[reportMissingImports]
     import torch_tensorrt  # pyright: ignore[reportMissingImports]
 
     major, minor = torch.cuda.get_device_capability(device)
     return Key(
-        stage=stage.name,
+        component=component.name,
         gpu=torch.cuda.get_device_name(device),
         capability=f"{major}.{minor}",
         driver=_driver(),
         tensorrt=tensorrt.__version__,
         torch_tensorrt=torch_tensorrt.__version__,
         torch=torch.__version__,
-        **contents(stage, program),
+        **contents(component, program),
     )
 
 
-def contents(stage: Stage, program: ExportedProgram) -> dict[str, str]:
+def contents(component: Component, program: ExportedProgram) -> dict[str, str]:
     """The parts of a key that are the network's, not the machine's."""
-    precisions = {str(tensor.dtype).removeprefix("torch.") for tensor in stage.module.parameters()}
+    precisions = {str(tensor.dtype).removeprefix("torch.") for tensor in component.module.parameters()}
     return {
         "precision": "+".join(sorted(precisions)),
-        "shapes": " ".join("x".join(map(str, tensor.shape)) for tensor in stage.example()),
+        "shapes": " ".join("x".join(map(str, tensor.shape)) for tensor in component.example()),
         "program": hashlib.sha256(_code(program).encode()).hexdigest(),
-        "weights": weights_of(stage.module),
+        "weights": weights_of(component.module),
     }
 
 

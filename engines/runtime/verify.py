@@ -1,4 +1,4 @@
-"""Verify: hold runtimes against eager in float32, stage by stage, on the machine at hand."""
+"""Verify: hold runtimes against eager in float32, component by component, on the machine at hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from engines.runtime import Precision, Run, Runtime, Stage, Staged, available, choose
+from engines.runtime import Component, HasComponents, Precision, Run, Runtime, available, choose
 from engines.weights import Progress
 
 REPEATS = {"cpu": 1, "cuda": 10}
@@ -21,9 +21,9 @@ DEFINES = ("eager", Precision.FLOAT32)
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one stage of one runtime compares."""
+    """How one component of one runtime compares."""
 
-    stage: str
+    component: str
     runtime: str
     "The one that was asked for."
     by: str
@@ -41,54 +41,54 @@ class Verdict:
 
 
 def verify(
-    engine: Staged,
+    engine: HasComponents,
     device: torch.device,
     runtimes: Sequence[str] | None = None,
     precisions: Sequence[Precision] = (),
     progress: Progress = lambda *_: None,
 ) -> Iterator[Verdict]:
-    """A verdict for each stage, runtime and precision; float32 eager, which defines correct, first and against itself.
+    """A verdict for each component, runtime and precision; float32 eager, which defines correct, first and against itself.
 
-    By default every runtime that the device can have, in every precision that some stage states an agreement for.
+    By default every runtime that the device can have, in every precision that some component states an agreement for.
     """
-    defining = engine.stages(device, Precision.FLOAT32)
-    stated = [each for each in Precision if any(each in stage.agreement for stage in defining)]
+    defining = engine.components(device, Precision.FLOAT32)
+    stated = [each for each in Precision if any(each in component.agreement for component in defining)]
     ways = [
         (name, precision)
         for precision in precisions or stated
         for name in runtimes or reversed(available(device))
         if (name, precision) != DEFINES
     ]
-    often = sum(stage.often for stage in defining)
+    often = sum(component.often for component in defining)
     of = len(defining) + sum(len(defining) if name == "eager" else often for name, _ in ways)
     done, expected = 0, {}
-    for done, stage in enumerate(defining):
-        progress(f"{stage.name} by eager, float32", done, of)
-        verdict, expected[stage.name] = _defined(stage, choose("eager", device))
+    for done, component in enumerate(defining):
+        progress(f"{component.name} by eager, float32", done, of)
+        verdict, expected[component.name] = _defined(component, choose("eager", device))
         yield verdict
     for name, precision in ways:
         runtime = choose(name, device)
-        for stage in engine.stages(device, precision):
-            if name != "eager" and not stage.often:
+        for component in engine.components(device, precision):
+            if name != "eager" and not component.often:
                 continue  # every runtime runs it eagerly
             done += 1
-            progress(f"{stage.name} by {name}, {precision.value}", done, of)
-            yield compared(stage, runtime, precision, expected[stage.name])
+            progress(f"{component.name} by {name}, {precision.value}", done, of)
+            yield compared(component, runtime, precision, expected[component.name])
 
 
-def _defined(stage: Stage, eager: Runtime) -> tuple[Verdict, Tensor]:
+def _defined(component: Component, eager: Runtime) -> tuple[Verdict, Tensor]:
     """The reference itself: what it costs, and that it is finite and the same twice."""
-    reference = eager.prepare(stage)(*stage.example())
-    return compared(stage, eager, Precision.FLOAT32, reference), reference
+    reference = eager.prepare(component)(*component.example())
+    return compared(component, eager, Precision.FLOAT32, reference), reference
 
 
-def compared(stage: Stage, runtime: Runtime, precision: Precision, reference: Tensor) -> Verdict:
-    """`stage` as `runtime` runs it against `reference`, what eager gives for its example in float32, of the same shape."""
-    run, inputs = runtime.prepare(stage), stage.example()
+def compared(component: Component, runtime: Runtime, precision: Precision, reference: Tensor) -> Verdict:
+    """`component` as `runtime` runs it against `reference`, what eager gives for its example in float32, of the same shape."""
+    run, inputs = runtime.prepare(component), component.example()
     result = run(*inputs)
-    least = stage.agreement.get(precision, math.inf)
+    least = component.agreement.get(precision, math.inf)
     return Verdict(
-        stage.name,
+        component.name,
         runtime.name,
         run.by,
         precision,
@@ -111,7 +111,7 @@ def decibels(result: Tensor, reference: Tensor) -> float:
 
 
 def milliseconds(run: Run, inputs: tuple[Tensor, ...]) -> float:
-    """Of one call on `inputs`, of the stage's shapes, from start to end, the device waited for; the first has been made already."""
+    """Of one call on `inputs`, of the component's shapes, from start to end, the device waited for; the first has been made already."""
     device, times = inputs[0].device, []
     for _ in range(REPEATS.get(device.type, 1)):
         _wait(device)

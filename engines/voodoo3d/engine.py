@@ -14,10 +14,10 @@ from display.views import ViewSet
 from engines import noise
 from engines.contract import Abilities, FaceObservation, Footprint, Needs, WeightsMissing
 from engines.options import EngineOptions
-from engines.runtime import Precision, Stage, check, check_precision, choose, chosen_precision
+from engines.runtime import Component, Precision, check, check_precision, choose, chosen_precision
 from engines.shared_volume import Sampling
 from engines.triplane import TriplaneField
-from engines.voodoo3d import checkpoint, stages, synthetic
+from engines.voodoo3d import checkpoint, components, synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.drive import Voodoo3dState, drive
 from engines.voodoo3d.enrol import Samples, Voodoo3dAvatar, enrol
@@ -119,12 +119,12 @@ class Voodoo3d:
         network = self._network()
         return network.field(state.planes.to(network.device))
 
-    def stages(self, device: torch.device, precision: Precision) -> list[Stage]:
-        """A network of its own on `device`, stage by stage, with the drivers' march and both marches of a quilt."""
+    def components(self, device: torch.device, precision: Precision) -> list[Component]:
+        """A network of its own on `device`, component by component, with the drivers' march and both marches of a quilt."""
         network = self._made(device, precision)
         marches = ((1, Sampling.EXACT), (VIEWS_OF_A_QUILT, Sampling.EXACT), (VIEWS_OF_A_QUILT, Sampling.SHARED_VOLUME))
         looks = [looking(network, views, self.samples, sampling) for views, sampling in marches]
-        return [*network.stages(looks), stages.warp(network, Warp(VIEWS_OF_A_QUILT, Resolved.SECOND))]
+        return [*network.components(looks), components.warp(network, Warp(VIEWS_OF_A_QUILT, Resolved.SECOND))]
 
     def _network(self) -> Voodoo3D:
         """The network on the device that this thread works on; made when first wanted, once per device."""

@@ -1,7 +1,7 @@
-"""Network: VOODOO 3D whole, one method per stage, equal to the official `forward` and with none of its waste.
+"""Network: VOODOO 3D whole, one method per component, equal to the official `forward` and with none of its waste.
 
 Ranges are the official ones: networks that read pictures want 0..1 (`*01`), everything else is -1..1 and never clamped.
-Networks run in the dtype they were loaded in; planes, rays and pictures between stages are float32. Who runs them is a
+Networks run in the dtype they were loaded in; planes, rays and pictures between components are float32. Who runs them is a
 runtime's affair (`run_by`): eagerly unless told otherwise, and then every number is the definition's.
 """
 
@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.runtime import Run, Runtime, Stage
+from engines.runtime import Component, Run, Runtime
 from engines.runtime.eager import Eager
 from engines.triplane import Decoder, TriplaneField
-from engines.voodoo3d import checkpoint, stages
+from engines.voodoo3d import checkpoint, components
 from engines.voodoo3d.architecture import COLOURS, PLANE_CHANNELS, Architecture
+from engines.voodoo3d.components import Look
 from engines.voodoo3d.lift import Lift
-from engines.voodoo3d.stages import Look
 from engines.voodoo3d.superres import SuperResolution
 from engines.voodoo3d.transfer import Transfer
 from engines.voodoo3d.warp import Resolved, Warp
@@ -50,7 +50,7 @@ class FieldDecoder(nn.Module):
 
 
 class Voodoo3D(nn.Module):
-    """The four networks of VOODOO 3D (arXiv 2312.04651) and what lies between them, by stages that a runtime runs."""
+    """The four networks of VOODOO 3D (arXiv 2312.04651) and what lies between them, by components that a runtime runs."""
 
     def __init__(self, arch: Architecture = Architecture()) -> None:
         super().__init__()
@@ -84,8 +84,8 @@ class Voodoo3D(nn.Module):
             network = cls(arch)
         network.load_state_dict(tensors, strict=True, assign=True)
         network.requires_grad_(False)  # loading with assign brought new parameters
-        for stage in (network.triplane_encoder, network.exp_transfer, network.superresolution):
-            stage.to(device=device, dtype=dtype)
+        for component in (network.triplane_encoder, network.exp_transfer, network.superresolution):
+            component.to(device=device, dtype=dtype)
         network.decoder.to(device=device, dtype=torch.float32)
         return network
 
@@ -95,7 +95,7 @@ class Voodoo3D(nn.Module):
         return self.decoder.net[0].weight.device  # type: ignore[return-value]
 
     def run_by(self, runtime: Runtime, views_at_once: int | None = None) -> Voodoo3D:
-        """Let `runtime` run every stage from now on, each prepared when first wanted; super-resolution with
+        """Let `runtime` run every component from now on, each prepared when first wanted; super-resolution with
         `views_at_once` pictures, by default as many as suit the device."""
         self.runtime, self._at_once = runtime, views_at_once
         self._runs: dict[object, Run] = {}
@@ -107,22 +107,22 @@ class Voodoo3D(nn.Module):
         """Pictures that are super-resolved together."""
         return self._at_once or VIEWS_AT_ONCE.get(self.device.type, 1)
 
-    def stages(self, looks: Sequence[Look] = ()) -> list[Stage]:
-        """Every stage, in the order of a frame; `looks`: how its marches look."""
-        networks = [stages.lift(self), stages.source_share(self), stages.expression(self)]
-        return [*networks, *(stages.march(self, look) for look in looks), stages.superresolution(self)]
+    def components(self, looks: Sequence[Look] = ()) -> list[Component]:
+        """Every component, in the order of a frame; `looks`: how its marches look."""
+        networks = [components.lift(self), components.source_share(self), components.expression(self)]
+        return [*networks, *(components.march(self, look) for look in looks), components.superresolution(self)]
 
     def prepare(self, looks: Sequence[Look] = ()) -> None:
         """Have the runtime do now what the first frame would wait for."""
-        for stage in (stages.lift, stages.expression, stages.superresolution):
-            self._run(stage)
+        for component in (components.lift, components.expression, components.superresolution):
+            self._run(component)
         for look in looks:
-            self._run(stages.march, look)
+            self._run(components.march, look)
 
     def frontal(self) -> tuple[Tensor, Tensor]:
         """cam2world [1, 4, 4] and intrinsics [1, 3, 3] of the camera that faces the head."""
         if self._frontal is None or self._frontal[0].device != self.device:
-            cam2world, intrinsics = stages.cameras(1)
+            cam2world, intrinsics = components.cameras(1)
             self._frontal = cam2world.to(self.device), intrinsics.to(self.device)
         return self._frontal
 
@@ -133,15 +133,15 @@ class Voodoo3D(nn.Module):
 
     def lift(self, image01: Tensor) -> Tensor:
         """Pictures [B, 3, 512, 512] in 0..1 -> planes [B, 3, 32, 256, 256]."""
-        return self._run(stages.lift)(image01.to(self.device))
+        return self._run(components.lift)(image01.to(self.device))
 
     def source_share(self, source_frontal01: Tensor, planes: Tensor) -> Tensor:
         """All of `transfer` that depends on the source alone: [B, 1024, 32, 32]."""
-        return self._run(stages.source_share)(source_frontal01, planes)
+        return self._run(components.source_share)(source_frontal01, planes)
 
     def expression(self, source_share: Tensor, driver_frontal01: Tensor) -> Tensor:
         """The rest of `transfer`: what the driver's expression adds to the source's planes [B, 3, 32, 256, 256]."""
-        return self._run(stages.expression)(source_share, driver_frontal01)
+        return self._run(components.expression)(source_share, driver_frontal01)
 
     def transfer(self, source_frontal01: Tensor, driver_frontal01: Tensor, planes: Tensor) -> Tensor:
         """The source's `planes` [B, 3, 32, 256, 256] with the driver's expression; pictures [B, 3, 512, 512] in 0..1."""
@@ -165,7 +165,7 @@ class Voodoo3D(nn.Module):
 
     def look(self, look: Look, planes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
         """A march of any kind, from the same tensors as `march`; features [V, channels, R, R] and depth [V, 1, R, R] as it gives them."""
-        seen = self._run_few(stages.march, look)(planes, cam2world, intrinsics)
+        seen = self._run_few(components.march, look)(planes, cam2world, intrinsics)
         return seen[:, :-1], seen[:, -1:]
 
     def superresolve(self, rgb: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class Voodoo3D(nn.Module):
 
         In batches of `views_at_once`, the last one filled up with its last picture.
         """
-        run, at_once, side = self._run(stages.superresolution), self.views_at_once, self.arch.image
+        run, at_once, side = self._run(components.superresolution), self.views_at_once, self.arch.image
         resolved = rgb.new_empty(len(rgb), 3, side, side)
         for some, into in zip(rgb.split(at_once), resolved.split(at_once), strict=True):
             if len(some) == at_once:
@@ -191,7 +191,7 @@ class Voodoo3D(nn.Module):
         between = Warp(len(raw), resolved)
         if not between.needed:
             return sharp
-        return self._run_few(stages.warp, between)(raw, depth, cam2world, intrinsics, sharp)
+        return self._run_few(components.warp, between)(raw, depth, cam2world, intrinsics, sharp)
 
     def source_frontal(self, planes: Tensor, coarse: int = 96, fine: int = 96) -> Tensor:
         """The source as the transfer wants to see it: from the front, super-resolved, [1, 3, 512, 512] in about 0..1."""
@@ -227,17 +227,17 @@ class Voodoo3D(nn.Module):
         )
         return {"image_raw": raw, "image": self.superresolve(raw), "depth": depth, "planes": planes}
 
-    def _run_few(self, stage: Callable[..., Stage], of: Look | Warp) -> Run:
-        """The stage for these shapes, prepared for the first few of its kind."""
+    def _run_few(self, component: Callable[..., Component], of: Look | Warp) -> Run:
+        """The component for these shapes, prepared for the first few of its kind."""
         if of not in self._runs and sum(type(key) is type(of) for key in tuple(self._runs)) >= LOOKS_PREPARED:
-            return Eager().prepare(stage(self, of))
-        return self._run(stage, of)
+            return Eager().prepare(component(self, of))
+        return self._run(component, of)
 
-    def _run(self, stage: Callable[..., Stage], *of: Look | Warp) -> Run:
-        """The prepared stage; prepared now if nobody wanted it before."""
-        key = of[0] if of else stage
+    def _run(self, component: Callable[..., Component], *of: Look | Warp) -> Run:
+        """The prepared component; prepared now if nobody wanted it before."""
+        key = of[0] if of else component
         if key not in self._runs:
             with self._preparing:
                 if key not in self._runs:
-                    self._runs[key] = self.runtime.prepare(stage(self, *of))
+                    self._runs[key] = self.runtime.prepare(component(self, *of))
         return self._runs[key]

@@ -15,10 +15,10 @@ from display.views import ViewSet
 from engines.lens import in_shape
 from engines.shared_volume import Budget, Sampling
 from engines.staging import onto
+from engines.voodoo3d.components import Look
 from engines.voodoo3d.drive import Voodoo3dState
 from engines.voodoo3d.enrol import Samples
 from engines.voodoo3d.network import Voodoo3D
-from engines.voodoo3d.stages import Look
 from engines.voodoo3d.warp import Resolved, picked
 
 _FROM_FRONTAL = np.linalg.inv(optics.orbit(0))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from rich.table import Table
 
-    from engines.runtime import Precision, Staged
+    from engines.runtime import HasComponents, Precision
     from engines.runtime.cache import Key
     from engines.runtime.verify import Verdict
 
@@ -53,7 +53,10 @@ def list_engines(
 
     with _explained():
         wanted = [] if _why_not() else _wanted(engine, precision, synthetic_weights)
-    cache, table = Cache(engine_options().built), _table("stage", "GPU", "TensorRT", "precision", "MiB", "built", "is")
+    cache, table = (
+        Cache(engine_options().built),
+        _table("component", "GPU", "TensorRT", "precision", "MiB", "built", "is"),
+    )
     colours = {Standing.READY: "green", Standing.STALE: "yellow", Standing.FOREIGN: "yellow", Standing.DAMAGED: "red"}
     ready = set()
     for entry in cache.entries():
@@ -61,10 +64,10 @@ def list_engines(
         ready |= {entry.key} if standing is Standing.READY else set()
         key, said = entry.key, f"[{colours[standing]}]{standing.value}[/]{': ' if why else ''}{why}"
         size = f"{entry.size / 2**20:.0f}"
-        table.add_row(key.stage, key.gpu, key.tensorrt, key.precision, size, entry.built[:16], said)
+        table.add_row(key.component, key.gpu, key.tensorrt, key.precision, size, entry.built[:16], said)
     for key in wanted:
         if key not in ready:
-            table.add_row(key.stage, key.gpu, key.tensorrt, key.precision, "", "", "[yellow]not built[/]")
+            table.add_row(key.component, key.gpu, key.tensorrt, key.precision, "", "", "[yellow]not built[/]")
     console = Console(soft_wrap=True)
     for device in _devices():
         console.print(f"{_named(device)} can have: {', '.join(available(device))}")
@@ -93,27 +96,27 @@ def build(
             raise NothingToBuild(lack)
         opened = _opened(engine, synthetic_weights)
         precisions = {device: chosen_precision(precision, device) for device in _devices()}
-    cache, table, failed = Cache(engine_options().built), _table("stage", "GPU", "precision", "outcome"), 0
+    cache, table, failed = Cache(engine_options().built), _table("component", "GPU", "precision", "outcome"), 0
     with _progress() as told:
         todo = [
-            (stage, device)
+            (component, device)
             for device, each in precisions.items()
-            for stage in opened.stages(device, each)
-            if trt.ahead(stage)
+            for component in opened.components(device, each)
+            if trt.ahead(component)
         ]
-        for done, (stage, device) in enumerate(todo):
-            told(f"building {stage.name} for {_named(device)}", done, len(todo))
+        for done, (component, device) in enumerate(todo):
+            told(f"building {component.name} for {_named(device)}", done, len(todo))
             begun = time.monotonic()
             try:
-                made = trt.build(stage, device, cache)
+                made = trt.build(component, device, cache)
                 size = f"{made.entry.size / 2**20:.0f} MiB"
                 outcome = (
                     f"[green]built[/] in {time.monotonic() - begun:.0f} s, {size}" if made.anew else f"kept, {size}"
                 )
-            except Exception as failure:  # whatever a builder raises: the other stages can still be built
+            except Exception as failure:  # whatever a builder raises: the other components can still be built
                 failed += 1
                 outcome = f"[red]failed[/]: {str(failure).splitlines()[0] if str(failure) else type(failure).__name__}"
-            table.add_row(stage.name, _named(device), precisions[device].value, outcome)
+            table.add_row(component.name, _named(device), precisions[device].value, outcome)
     Console().print(table)
     if failed:
         typer.echo(f"telequilt: {failed} could not be built; graphs run those", err=True)
@@ -135,7 +138,7 @@ def verify(
 ) -> None:
     """Hold every way of running a network against the one that defines correct: eager, in float32.
 
-    Runs each stage on each kind of GPU here, or on the processor, and prints how far results lie apart. Without the engine's
+    Runs each component on each kind of GPU here, or on the processor, and prints how far results lie apart. Without the engine's
     weights invented ones are taken, which says as much of a runtime. Ends with 1 if anything disagrees.
     """
     from engines import catalogue
@@ -153,7 +156,9 @@ def verify(
     _conclude([one for device in _devices() for one in _shown(opened, device, names, wanted)])
 
 
-def _shown(opened: Staged, device: torch.device, runtimes: list[str], precisions: list[Precision]) -> list[Verdict]:
+def _shown(
+    opened: HasComponents, device: torch.device, runtimes: list[str], precisions: list[Precision]
+) -> list[Verdict]:
     """A device's verdicts, printed as a table."""
     from rich.console import Console
 
@@ -173,7 +178,7 @@ def _shown(opened: Staged, device: torch.device, runtimes: list[str], precisions
 def _conclude(found: list[Verdict]) -> None:
     wrong = [one for one in found if not one.passed]
     if wrong:
-        names = ", ".join(f"{one.stage} by {one.by} in {one.precision.value}" for one in wrong)
+        names = ", ".join(f"{one.component} by {one.by} in {one.precision.value}" for one in wrong)
         typer.echo(f"telequilt: {len(wrong)} of {len(found)} disagree with eager: {names}", err=True)
     else:
         typer.echo(f"all {len(found)} agree with eager in float32")
@@ -186,7 +191,7 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
     sign = "[green]✓[/]" if verdict.passed else "[red]✗[/]"
     time_taken = f"{verdict.milliseconds:.1f}"
     by = verdict.by.removeprefix(verdict.runtime).removeprefix(", ")
-    return f"  {verdict.stage}", by, level, must, f"{verdict.worst:.1e}", time_taken, sign
+    return f"  {verdict.component}", by, level, must, f"{verdict.worst:.1e}", time_taken, sign
 
 
 class NothingToBuild(RuntimeError):
@@ -229,11 +234,11 @@ def _wanted(engine: str, precision: str, synthetic_weights: bool) -> list[Key]:
     return [
         key
         for device in _devices()
-        for key in trt.keys(opened.stages(device, chosen_precision(precision, device)), device)
+        for key in trt.keys(opened.components(device, chosen_precision(precision, device)), device)
     ]
 
 
-def _opened(engine: str, synthetic_weights: bool) -> Staged:
+def _opened(engine: str, synthetic_weights: bool) -> HasComponents:
     from engines import catalogue
 
     return catalogue.on_trial(engine) if synthetic_weights else catalogue.networks(engine, engine_options())

@@ -1,4 +1,4 @@
-"""Every runtime against eager on a CUDA device, stage by stage, with a small network; nobody waits, and threads share."""
+"""Every runtime against eager on a CUDA device, component by component, with a small network; nobody waits, and threads share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engines.runtime.cache import Cache, Standing
 from engines.runtime.eager import Eager
 from engines.runtime.graphs import Graphs, recorded
 from engines.runtime.verify import compared, decibels
-from engines.voodoo3d import stages, synthetic
+from engines.voodoo3d import components, synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.network import Voodoo3D
@@ -25,7 +25,7 @@ from engines.voodoo3d.network import Voodoo3D
 pytestmark = pytest.mark.gpu
 
 SMALL = Architecture(image=64, thin=16)
-EVERY_FRAME = (stages.lift, stages.expression, stages.superresolution)
+EVERY_FRAME = (components.lift, components.expression, components.superresolution)
 HERE = available("cuda") if torch.cuda.is_available() else list(RUNTIMES)
 with_tensorrt = pytest.mark.skipif("trt" not in HERE, reason="TensorRT is not installed")
 
@@ -52,10 +52,10 @@ def runtime(name: str, device: torch.device) -> Runtime:
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Tensor]:
-    """What eager gives in float32, stage by stage."""
+    """What eager gives in float32, component by component."""
     device = torch.device("cuda", torch.cuda.current_device())
-    found = Voodoo3d.on_trial(small=True).stages(device, Precision.FLOAT32)
-    return {stage.name: choose("eager", device).prepare(stage)(*stage.example()) for stage in found}
+    found = Voodoo3d.on_trial(small=True).components(device, Precision.FLOAT32)
+    return {component.name: choose("eager", device).prepare(component)(*component.example()) for component in found}
 
 
 @pytest.mark.parametrize("precision", list(Precision), ids=lambda precision: precision.value)
@@ -64,8 +64,8 @@ def test_a_runtime_agrees_with_eager(
     device: torch.device, expected: dict[str, Tensor], name: str, precision: Precision
 ) -> None:
     runs = runtime(name, device)
-    stages_of_a_frame = Voodoo3d.on_trial(small=True).stages(device, precision)
-    verdicts = [compared(stage, runs, precision, expected[stage.name]) for stage in stages_of_a_frame]
+    components_of_a_frame = Voodoo3d.on_trial(small=True).components(device, precision)
+    verdicts = [compared(component, runs, precision, expected[component.name]) for component in components_of_a_frame]
     assert not [verdict for verdict in verdicts if not verdict.passed]
 
 
@@ -77,8 +77,8 @@ def test_a_runtime_runs_what_every_frame_wants_itself(device: torch.device, name
 
 
 def test_a_recording_waits_for_nothing(device: torch.device, request: pytest.FixtureRequest) -> None:
-    stage = stages.superresolution(small(device, Precision.FLOAT16))
-    run, inputs = Graphs(device, ()).prepare(stage), stage.example()
+    component = components.superresolution(small(device, Precision.FLOAT16))
+    run, inputs = Graphs(device, ()).prepare(component), component.example()
     assert run.by != "eager"
     out = torch.empty_like(run(*inputs))
     torch.cuda.synchronize()
@@ -87,7 +87,7 @@ def test_a_recording_waits_for_nothing(device: torch.device, request: pytest.Fix
 
 
 def test_a_recording_keeps_what_it_reads(device: torch.device) -> None:
-    """A stage is let go once it is recorded, and its constants must not go with it: their memory would be others' by then."""
+    """A component is let go once it is recorded, and its constants must not go with it: their memory would be others' by then."""
 
     class Picking(nn.Module):
         def __init__(self) -> None:
@@ -106,9 +106,9 @@ def test_a_recording_keeps_what_it_reads(device: torch.device) -> None:
 
 
 def test_a_recording_is_shared_by_threads_on_streams_of_their_own(device: torch.device) -> None:
-    stage = stages.lift(small(device))
-    run, eager = Graphs(device, ()).prepare(stage), Eager().prepare(stage)
-    (example,) = stage.example()
+    component = components.lift(small(device))
+    run, eager = Graphs(device, ()).prepare(component), Eager().prepare(component)
+    (example,) = component.example()
 
     def right(number: int) -> bool:
         with torch.cuda.stream(torch.cuda.Stream(device)):
@@ -125,20 +125,20 @@ def test_a_recording_is_shared_by_threads_on_streams_of_their_own(device: torch.
 
 @with_tensorrt
 def test_an_engine_is_built_once_kept_and_found(device: torch.device, tmp_path: Path) -> None:
-    stage, cache = stages.lift(small(device, Precision.FLOAT16)), Cache(tmp_path / "engines")
-    assert tensorrt.build(stage, device, cache).anew
-    again = tensorrt.build(stage, device, cache)
+    component, cache = components.lift(small(device, Precision.FLOAT16)), Cache(tmp_path / "engines")
+    assert tensorrt.build(component, device, cache).anew
+    again = tensorrt.build(component, device, cache)
     assert not again.anew
-    assert cache.standing(again.entry, tensorrt.keys([stage], device)) == (Standing.READY, "")
-    assert tensorrt.Trt(device, True, cache).prepare(stage).by == "trt"
+    assert cache.standing(again.entry, tensorrt.keys([component], device)) == (Standing.READY, "")
+    assert tensorrt.Trt(device, True, cache).prepare(component).by == "trt"
 
 
 @with_tensorrt
 def test_an_engine_that_was_tampered_with_is_built_anew(device: torch.device, tmp_path: Path) -> None:
-    stage, cache = stages.lift(small(device, Precision.FLOAT16)), Cache(tmp_path / "engines")
-    entry = tensorrt.build(stage, device, cache).entry
+    component, cache = components.lift(small(device, Precision.FLOAT16)), Cache(tmp_path / "engines")
+    entry = tensorrt.build(component, device, cache).entry
     (cache.folder / entry.file).write_bytes(b"no engine")
-    assert tensorrt.build(stage, device, cache).anew
+    assert tensorrt.build(component, device, cache).anew
 
 
 def test_auto_takes_the_best_there_is(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Stages: what the network does, as a runtime takes it: modules from float32 to float32, at the shapes a frame has."""
+"""Components: what the network does, as a runtime takes it: modules from float32 to float32, at the shapes a frame has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from display import optics
 from engines import shared_volume, triplane
 from engines.kernels.presence import available
-from engines.runtime import Precision, Stage, say_once
+from engines.runtime import Component, Precision, say_once
 from engines.runtime.networks import InPrecision, smooth
 from engines.shared_volume import Budget
 from engines.voodoo3d.architecture import PLANE_CHANNELS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from engines.voodoo3d.network import FieldDecoder, Voodoo3D
 
 NETWORK = {Precision.FLOAT32: 80.0, Precision.FLOAT16: 50.0, Precision.BFLOAT16: 30.0}
-"How many decibels below its span a network's output must stay; see runtime.Stage.agreement."
+"How many decibels below its span a network's output must stay; see runtime.Component.agreement."
 MARCHED = {Precision.FLOAT32: 60.0, Precision.FLOAT16: 50.0, Precision.BFLOAT16: 50.0}
 "A march's; its kernels keep planes in half precision where the networks are."
 WARPED = dict.fromkeys(Precision, 60.0)
@@ -41,10 +41,10 @@ class Look:
     channels: int
 
 
-def lift(network: Voodoo3D) -> Stage:
+def lift(network: Voodoo3D) -> Component:
     """Pictures [1, 3, S, S] in 0..1 -> planes [1, 3, 32, S/2, S/2]."""
     shape = 1, 3, network.arch.image, network.arch.image
-    return Stage(
+    return Component(
         "lift",
         InPrecision(network.triplane_encoder),
         lambda: (_picture01(shape, 1).to(network.device),),
@@ -52,10 +52,10 @@ def lift(network: Voodoo3D) -> Stage:
     )
 
 
-def source_share(network: Voodoo3D) -> Stage:
+def source_share(network: Voodoo3D) -> Component:
     """A frontal picture [1, 3, S, S] in 0..1 and planes [1, 3, 32, S/2, S/2] -> [1, 1024, S/16, S/16]; once per portrait."""
     shape = 1, 3, network.arch.image, network.arch.image
-    return Stage(
+    return Component(
         "source share",
         InPrecision(network.exp_transfer, "source_share"),
         lambda: (_picture01(shape, 2).to(network.device), _planes(network)),
@@ -64,12 +64,12 @@ def source_share(network: Voodoo3D) -> Stage:
     )
 
 
-def expression(network: Voodoo3D) -> Stage:
+def expression(network: Voodoo3D) -> Component:
     """A source's share [1, 1024, S/16, S/16] and a driver's frontal picture [1, 3, S, S] in 0..1 -> what to add to the source's
     planes, [1, 3, 32, S/2, S/2]."""
     arch = network.arch
     share, shape = (1, arch.width, arch.tokens, arch.tokens), (1, 3, arch.image, arch.image)
-    return Stage(
+    return Component(
         "expression",
         InPrecision(network.exp_transfer, "residual"),
         lambda: (smooth(share, 4, arch.tokens).to(network.device), _picture01(shape, 5).to(network.device)),
@@ -77,11 +77,11 @@ def expression(network: Voodoo3D) -> Stage:
     )
 
 
-def superresolution(network: Voodoo3D) -> Stage:
+def superresolution(network: Voodoo3D) -> Component:
     """A full batch of pictures [B, 3, S/4, S/4], about -1..1 -> [B, 3, S, S]."""
     shape = network.views_at_once, 3, network.arch.marched, network.arch.marched
     fused = InPrecision(FusedSuperResolution(network.superresolution)) if _kernels_run_on(network.device) else None
-    return Stage(
+    return Component(
         "superresolution",
         InPrecision(network.superresolution),
         lambda: (smooth(shape, 6).to(network.device),),
@@ -90,7 +90,7 @@ def superresolution(network: Voodoo3D) -> Stage:
     )
 
 
-def march(network: Voodoo3D, look: Look) -> Stage:
+def march(network: Voodoo3D, look: Look) -> Component:
     """Planes, cameras [V, 4, 4] and lenses [V, 3, 3] -> features and, last, depth [V, channels + 1, R, R]."""
     half = next(network.triplane_encoder.parameters()).dtype != torch.float32
     kept = torch.float16 if half else torch.float32
@@ -98,7 +98,7 @@ def march(network: Voodoo3D, look: Look) -> Stage:
     def example() -> tuple[Tensor, ...]:
         return _planes(network), *(part.to(network.device) for part in cameras(look.views))
 
-    return Stage(
+    return Component(
         f"{'shared march' if isinstance(look.samples, Budget) else 'march'} of {look.views}",
         Marching(network.decoder, look),
         example,
@@ -108,7 +108,7 @@ def march(network: Voodoo3D, look: Look) -> Stage:
     )
 
 
-def warp(network: Voodoo3D, between: Warp) -> Stage:
+def warp(network: Voodoo3D, between: Warp) -> Component:
     """Marched pictures, depth, cameras, lenses and the super-resolved ones of V views -> all of them [V, 3, S, S]."""
     arch, views = network.arch, between.views
     sharp = len(between.resolved.of(views)), 3, arch.image, arch.image
@@ -122,7 +122,7 @@ def warp(network: Voodoo3D, between: Warp) -> Stage:
         return tuple(part.to(network.device) for part in made)
 
     name = f"warp of {views}, {between.resolved.value}"
-    return Stage(name, Warping(between, network.device), example, network=False, agreement=WARPED)
+    return Component(name, Warping(between, network.device), example, network=False, agreement=WARPED)
 
 
 class Marching(nn.Module):
