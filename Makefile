@@ -28,7 +28,7 @@ golden: $(VENV)/.ready-dev
 
 soak: $(VENV)/.ready-dev
 	$(PY) -m pytest -m soak
-	$(PY) -m benchmarks.endurance
+	$(PY) -m benchmarks.endurance --out build/soak
 
 check: $(VENV)/.ready-dev
 	$(VENV)/bin/ruff format --check .

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import endurance
 from benchmarks.gpu.hot_spots import FRAMES, hot_spots
 from benchmarks.lib.harness import write
 from benchmarks.live import barcode
@@ -73,3 +74,20 @@ def test_what_takes_longest_stands_first_and_is_counted_by_the_frame():
     assert times == sorted(times, reverse=True)
     calls = {spot.name: spot.calls for spot in found["host"]}
     assert (calls["aten::mm"], calls["aten::add"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ({}, []),
+        ({"rss_mib": 690, "threads": 21}, []),
+        ({"rss_mib": 720}, ["rss_mib grew from 647 in minute 2 to 720 in minute 10"]),
+        ({"threads": 27, "handles": 20}, ["threads grew from 19", "handles grew from 11"]),
+    ],
+)
+def test_a_long_call_that_leaks_is_seen(last: dict[str, float], words: list[str]):
+    """Against the second minute: in the first, all is loaded."""
+    usual: dict[str, float] = {"rss_mib": 647, "threads": 19, "handles": 11}
+    rows = [usual | {"minute": 1, "rss_mib": 719}, *(usual | {"minute": minute} for minute in range(2, 10))]
+    found = endurance.grown([*rows, usual | {"minute": 10} | last])
+    assert [said[: len(wanted)] for said, wanted in zip(found, words, strict=True)] == words
