@@ -306,10 +306,11 @@ from display.desktop import Desktop
 from display.monitors import MonitorRefused, for_preview
 from tests.test_window import TILING, quilt
 with Desktop() as desktop, desktop.preview(for_preview(desktop.monitors()), 1.0) as window:
-    window.show(quilt(), TILING)
+    given = quilt()
+    window.show(given, TILING)
     window.step()
     os.kill(int(sys.argv[1]), signal.SIGKILL)
-    feeding = threading.Thread(target=lambda: [(window.show(quilt(n), TILING), time.sleep(0.02)) for n in range(50)])
+    feeding = threading.Thread(target=lambda: [(window.show(given, TILING), time.sleep(0.02)) for _ in range(50)])
     feeding.start()
     try:
         window.run()
