@@ -2,13 +2,13 @@
 
 import * as api from "../shared/api.js";
 import { ConditionSign } from "../shared/condition.js";
-import { cameras, Driver } from "./drivers.js";
+import { cameras, Driver } from "../shared/drivers.js";
 import { showFilms } from "./films.js";
 import { Following } from "../shared/following.js";
 import { keepChannel, suggestedChannel } from "./names.js";
 import { inWords, part, say, whenWarm, withToken } from "../shared/notices.js";
 import { Recorder } from "../shared/recording.js";
-import { Shelf } from "./gallery.js";
+import { Shelf } from "../shared/gallery.js";
 import { Stage } from "../shared/player.js";
 import { clearReport, showReport } from "./report.js";
 import { publish } from "../shared/whip.js";
@@ -22,6 +22,21 @@ const shelf = new Shelf(driver, () => startDriver("camera"), patiently);
 
 /** @type {import("../shared/whip.js").Session|null} */
 let session = null;
+
+/* ---- a call between people ---- */
+
+part("call").addEventListener("click", async () => {
+  const button = part("call");
+  button.disabled = true;
+  say(part("call-problem"), "");
+  try {
+    const made = await whenWarm(api.makeCall, (words) => say(part("call-problem"), words));
+    location.assign(new URL(made.host.link, api.ROOT));
+  } catch (failure) {
+    say(part("call-problem"), inWords(failure));
+    button.disabled = false;
+  }
+});
 
 /* ---- step 1: who drives ---- */
 

@@ -46,9 +46,17 @@ export function hasToken() {
   return recall("session", KEPT_TOKEN) !== null;
 }
 
+/** Where a page has a token of its own, such as a call's. @type {() => string} */
+let ownToken = () => "";
+
+/** From now on this page speaks with the token that `token` gives, where it gives one. @param {() => string} token */
+export function speakWith(token) {
+  ownToken = token;
+}
+
 /** @returns {Record<string, string>} */
 export function authorization() {
-  const token = recall("session", KEPT_TOKEN);
+  const token = ownToken() || recall("session", KEPT_TOKEN);
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
@@ -78,6 +86,13 @@ async function readProblem(answer) {
     retryAfter: wait > 0 ? wait : null,
     ended: body.ended ?? "",
   });
+}
+
+/** @param {string} path @param {string} method @param {unknown} [body] as JSON @returns {Promise<any>} what is answered, if anything */
+export async function tell(path, method, body) {
+  const headers = { "Content-Type": "application/json" };
+  const answer = await ask(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  return answer.status === 204 ? null : answer.json();
 }
 
 /** @param {string} path */
@@ -136,6 +151,15 @@ export async function forget(id) {
   await ask(`api/avatars/${segment(id)}`, { method: "DELETE" });
   remember(madeHere().filter((one) => one !== id));
 }
+
+/** @param {string} name of a call @param {string} [rest] e.g. "/seats" */
+export const callPath = (name, rest = "") => `api/calls/${segment(name)}${rest}`;
+
+/** @param {string} name of a call */
+export const call = (name) => json(callPath(name));
+
+/** @param {{title?: string, approve?: boolean}} [wanted] @returns {Promise<{call: string, host: {link: string}}>} */
+export const makeCall = (wanted = {}) => tell("api/calls", "POST", wanted);
 
 /** @returns {Promise<{name: string, summary: string, failure: string|null}[]>} */
 export const engines = () => json("api/engines");

@@ -12,9 +12,10 @@ const LONGEST_WAIT_MS = 8000;
 
 /**
  * @param {string} path e.g. "whep/my-channel?as=quilt"
+ * @param {import("./whip.js").Means} [means]
  * @returns {Promise<{session: import("./whip.js").Session, stream: MediaStream}>}
  */
-async function receive(path) {
+async function receive(path, means) {
   let stream = new MediaStream();
   const session = await exchange(path, (connection) => {
     stream = new MediaStream();
@@ -22,7 +23,7 @@ async function receive(path) {
     preferH264(video);
     const audio = connection.addTransceiver("audio", { direction: "recvonly" });
     for (const { receiver } of [video, audio]) stream.addTrack(receiver.track);
-  });
+  }, means);
   return { session, stream };
 }
 
@@ -41,14 +42,16 @@ function preferH264(transceiver) {
 export class Playback extends EventTarget {
   #video;
   #path;
+  #means;
   #session = null;
   #round = 0;
   #timer = 0;
   #tries = 0;
 
-  /** @param {HTMLVideoElement} video @param {string} path */
-  constructor(video, path) {
+  /** @param {HTMLVideoElement} video @param {string} path @param {import("./whip.js").Means} [means] */
+  constructor(video, path, means) {
     super();
+    this.#means = means;
     this.#video = video;
     this.#path = path;
     /** @type {"stopped"|"connecting"|"live"|"waiting"|"warming"|"full"|"lost"|"refused"} */
@@ -96,11 +99,13 @@ export class Playback extends EventTarget {
 
   async #try(round) {
     try {
-      const { session, stream } = await receive(this.#path);
+      const { session, stream } = await receive(this.#path, this.#means);
       if (round !== this.#round) return session.abandon();
       this.#session = session;
       this.#video.srcObject = stream;
-      this.#video.play().catch(() => undefined); // a browser that wants a gesture first plays once unmuted by hand
+      this.#video.play().catch((failure) => {
+        if (failure.name === "NotAllowedError") this.dispatchEvent(new Event("hushed")); // the browser wants a gesture first
+      });
       this.#watch(round, performance.now(), -1);
     } catch (failure) {
       if (round !== this.#round) return;

@@ -17,8 +17,7 @@ let learned = null;
 
 /**
  * What a session may need besides its address.
- * @typedef {{headers?: () => Record<string, string>, iceServers?: RTCIceServer[]}} Means headers: who asks, by its token;
- * iceServers: where they are known already
+ * @typedef {{iceServers?: RTCIceServer[]}} Means iceServers: where they are known already
  */
 
 /** @typedef {{connection: RTCPeerConnection, address: string, stop: () => Promise<void>, abandon: () => void}} Session */
@@ -58,18 +57,18 @@ async function limitVideo(connection) {
  * @param {Means} [means]
  * @returns {Promise<Session>}
  */
-export async function exchange(path, prepare, { headers = authorization, iceServers } = {}) {
-  const connection = new RTCPeerConnection({ iceServers: iceServers ?? (await askIceServers(path, headers())) });
+export async function exchange(path, prepare, { iceServers } = {}) {
+  const connection = new RTCPeerConnection({ iceServers: iceServers ?? (await askIceServers(path)) });
   try {
     prepare(connection);
     await connection.setLocalDescription();
     await gathered(connection);
     const answer = await ask(path, {
       method: "POST",
-      headers: { ...headers(), "Content-Type": "application/sdp" },
+      headers: { "Content-Type": "application/sdp" },
       body: connection.localDescription.sdp,
     });
-    const session = sessionOf(connection, answer, headers);
+    const session = sessionOf(connection, answer);
     await connection.setRemoteDescription({ type: "answer", sdp: await answer.text() }).catch((failure) => {
       session.abandon();
       throw failure;
@@ -81,12 +80,12 @@ export async function exchange(path, prepare, { headers = authorization, iceServ
   }
 }
 
-/** @param {RTCPeerConnection} connection @param {Response} answer @param {() => Record<string, string>} headers @returns {Session} */
-function sessionOf(connection, answer, headers) {
+/** @param {RTCPeerConnection} connection @param {Response} answer @returns {Session} */
+function sessionOf(connection, answer) {
   const address = new URL(answer.headers.get("Location") ?? "", answer.url).href;
   const hangUp = async (keepalive) => {
     connection.close();
-    await fetch(address, { method: "DELETE", headers: headers(), keepalive }).catch(() => undefined);
+    await fetch(address, { method: "DELETE", headers: authorization(), keepalive }).catch(() => undefined);
   };
   return {
     connection,
@@ -98,12 +97,12 @@ function sessionOf(connection, answer, headers) {
 
 /**
  * The servers that have to be known before anything is gathered; whoever may post is told them.
- * @param {string} path @param {Record<string, string>} headers @returns {Promise<RTCIceServer[]>}
+ * @param {string} path @returns {Promise<RTCIceServer[]>}
  */
-async function askIceServers(path, headers) {
-  const by = headers.Authorization ?? "";
+async function askIceServers(path) {
+  const by = authorization().Authorization ?? "";
   if (learned?.by !== by || performance.now() - learned.at > SERVERS_KEPT_MS) {
-    const answer = await ask(path, { method: "OPTIONS", headers });
+    const answer = await ask(path, { method: "OPTIONS" });
     learned = { servers: iceServersOf(answer.headers.get("Link") ?? ""), by, at: performance.now() };
   }
   return learned.servers;

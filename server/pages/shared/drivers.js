@@ -1,6 +1,6 @@
 // Media sources: what moves the avatar: a camera, a video file, or the puppet; each as one MediaStream. Knows nothing of publishing.
 
-import { puppetClip } from "../shared/api.js";
+import { puppetClip } from "./api.js";
 
 /** Enough for a snapshot with detail; what is sent is scaled down (whip.js). */
 const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
@@ -36,9 +36,15 @@ function stopTracks(stream) {
 }
 
 /** Cameras by label; empty labels until one was allowed. */
-export async function cameras() {
-  const devices = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
-  return devices.filter((device) => device.kind === "videoinput");
+export const cameras = () => devices("videoinput");
+
+/** As cameras(). */
+export const microphones = () => devices("audioinput");
+
+/** @param {MediaDeviceKind} kind */
+async function devices(kind) {
+  const found = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
+  return found.filter((device) => device.kind === kind);
 }
 
 /** One source of moving face, shown in `video`. Fires "change" when it goes on or off, also by itself. */
@@ -99,14 +105,24 @@ export class Driver extends EventTarget {
     return this.#sound !== null;
   }
 
-  /** Adds the microphone, or takes it away. @param {boolean} wanted */
-  async useVoice(wanted) {
+  /** Adds the microphone, or takes it away. @param {boolean} wanted @param {string} [deviceId] */
+  async useVoice(wanted, deviceId) {
     this.#dropSound();
     const round = this.#soundRound;
     if (!wanted) return;
-    const sound = await capture({ audio: { echoCancellation: true, noiseSuppression: true } });
+    const sound = await capture({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...(deviceId ? { deviceId: { exact: deviceId } } : {}) } });
     if (round === this.#soundRound) this.#sound = sound;
     else stopTracks(sound); // it was switched off, or all was let go, while the browser asked for permission
+  }
+
+  /** The microphone's stream, to measure. */
+  get sound() {
+    return this.#sound;
+  }
+
+  /** Blackens the picture of a camera that stays connected. @param {boolean} seen */
+  letPictureBeSeen(seen) {
+    for (const track of this.#pictures?.getVideoTracks() ?? []) track.enabled = seen;
   }
 
   /** Silences a microphone that stays connected. @param {boolean} heard */
@@ -127,6 +143,12 @@ export class Driver extends EventTarget {
     return new Promise((done, fail) => {
       canvas.toBlob((blob) => (blob ? done(blob) : fail(new DriverUnavailable("The camera gave no picture. Try again."))), "image/jpeg", 0.95);
     });
+  }
+
+  /** Lets go of the camera alone: its light goes out. */
+  stopPictures() {
+    this.#letGoOfPictures();
+    this.dispatchEvent(new Event("change"));
   }
 
   /** Lets go of the camera and the microphone: their lights go out. */

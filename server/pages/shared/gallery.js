@@ -1,8 +1,8 @@
-// Step 2: the avatars on this server, making one from a portrait, and forgetting it.
+// The shelf: the avatars on this server, making one from a portrait, and forgetting it.
 
-import * as api from "../shared/api.js";
-import { agreed } from "../shared/asking.js";
-import { inWords, part, say, withToken } from "../shared/notices.js";
+import * as api from "./api.js";
+import { agreed } from "./asking.js";
+import { inWords, part, say, withToken } from "./notices.js";
 
 const COUNT_FROM = 3;
 const SECOND_MS = 1000;
