@@ -78,6 +78,8 @@ class Voice:
         self.left_out = Tally(structlog.get_logger(__name__), **facts)
         self.muted = False
         "Nothing is passed on."
+        self.told: Callable[[Said, float], None] | None = None
+        "Is shown each packet that is passed on as it comes, and when that was."
         self.hear(receiver, captured)
 
     def hear(self, receiver: Any, captured: Captured = by_arrival) -> None:
@@ -103,6 +105,8 @@ class Voice:
             said = Said(position, data, captured, _level(packet))
             for line in tuple(self._lines.values()):
                 line.put(said, now)
+            if self.told is not None:
+                self.told(said, now)
         return False
 
     @property
@@ -117,10 +121,10 @@ class Voice:
         self.join(delay, track.put)
         return track
 
-    def join(self, delay: Delay, heard: Heard) -> None:
-        """Let `heard` have every packet when the picture of its moment leaves, by `delay`."""
+    def join(self, delay: Delay, heard: Heard, lead: float = 0.0) -> None:
+        """Let `heard` have every packet when the picture of its moment leaves, by `delay`, or `lead` seconds before."""
         if delay not in self._lines:
-            self._lines[delay] = Line(delay, self.left_out)
+            self._lines[delay] = Line(delay, lead, self.left_out)
         self._lines[delay].listeners.add(heard)
 
     def leave(self, delay: Delay, heard: Heard) -> None:
@@ -138,9 +142,9 @@ def _level(packet: Any) -> int | None:
 class Line:
     """A voice line with a clock. Its listeners see one form of the caller."""
 
-    def __init__(self, delay: Delay, left_out: Tally) -> None:
+    def __init__(self, delay: Delay, lead: float, left_out: Tally) -> None:
         self.listeners: set[Heard] = set()
-        self._delay, self._left_out = delay, left_out
+        self._delay, self._lead, self._left_out = delay, lead, left_out
         self._line = VoiceLine()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -158,8 +162,10 @@ class Line:
     def _give(self, now: float) -> None:
         """Give what is ready, and look again when the next is."""
         delay, before = self._delay.at(now, self._line.silent), self._line.late
+        if delay is not None:
+            delay = max(0.0, delay - self._lead)
         for said in self._line.ready(delay, now):
-            self._delay.sound(now - said.captured)
+            self._delay.sound(now + self._lead - said.captured)
             for heard in tuple(self.listeners):
                 heard(said.payload, said.position, said.captured)
         if self._line.late > before:
