@@ -20,10 +20,12 @@ from display.screen import screen
 from server import problems, workers
 from server.calls.conference import Conference, Part
 from server.calls.directory import Calls
+from server.calls.sound import Sound
 from server.calls.tokens import Tokens
 from server.channels.lobby import Lobby
 from server.channels.services import Services, open_services
 from server.displays.attached import Attached
+from server.lag import LoopLag
 from server.media.encode import best_codec
 from server.recordings.archive import Archive
 from server.routes import calls, filming, handover, health, puppet, signalling, uploads
@@ -54,7 +56,7 @@ VIEWER_HEADERS = PAGE_HEADERS | {
     "Content-Security-Policy": CONTENT.replace("connect-src 'self'", f"connect-src 'self' {bridge_wire.ADDRESS}")
 }
 
-PARTS: tuple[Callable[[Conference], Part], ...] = ()
+PARTS: tuple[Callable[[Conference], Part], ...] = (Sound,)
 "What each call has besides its seats (server/calls/conference.py)."
 
 
@@ -68,10 +70,12 @@ def create_app(
     async def running(app: FastAPI) -> AsyncIterator[None]:
         if settings.media_ports is not None:
             patches.bind_within(settings.media_ports)
+        app.state.lag.start()
         warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, services, attached))
         try:
             yield
         finally:
+            app.state.lag.close()
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
             if app.state.calls is not None:
@@ -86,7 +90,7 @@ def create_app(
     # FastAPI's own documentation pages load scripts from a CDN
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.services = app.state.lobby = app.state.calls = app.state.failure = None
-    app.state.settings, app.state.quotas = settings, Quotas()
+    app.state.settings, app.state.quotas, app.state.lag = settings, Quotas(), LoopLag()
     app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None)
     app.add_middleware(Access, settings=settings)
     problems.install(app)

@@ -129,7 +129,11 @@ class StreamReport:
     skipped: dict[str, int]
     "Reason -> pictures not sent to some viewer."
     age: Percentiles
-    "Milliseconds from a picture's arrival to a viewer's sender: decoding, every stage and every queue between them."
+    "Milliseconds from a picture's capture to a viewer's sender: decoding, every stage and every queue between them."
+    voice_delay_ms: float | None
+    "For how long the sound that goes with it is held back."
+    lip_offset_ms: float | None
+    "By how much sound is sent later than the picture of its moment, negative where earlier; None where there is no sound."
 
 
 class Stream:
@@ -208,6 +212,8 @@ class Stream:
             viewers=len(self.viewers),
             skipped=dict(sum((track.waiting.skipped for track in self.viewers), Counter(self._skipped))),
             age=percentiles(age for _, age in self._ages),
+            voice_delay_ms=_ms(self.delay.seconds),
+            lip_offset_ms=_ms(self.delay.offset),
         )
 
     def _fan_out(self, unit: AccessUnit, form: Form) -> None:
@@ -302,6 +308,10 @@ class Presenter:
     def _close_unwatched(self, stream: Stream) -> None:
         if not stream.viewers and not stream.recordings:
             self._streams.pop(stream.screen, None)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1e3 * seconds, 1)
 
 
 def _give(wanting: asyncio.Future[Picture], picture: Picture) -> None:

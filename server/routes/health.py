@@ -21,9 +21,11 @@ from server.calls.events import State as Stage
 from server.channels.condition import State
 from server.channels.lobby import Lobby
 from server.channels.report import ChannelReport
+from server.lag import LoopLag
 from server.problems import Problem
 from server.settings import Settings
 from server.webrtc import patches
+from server.webrtc.mixer import spent
 
 
 def router(settings: Settings) -> APIRouter:
@@ -52,7 +54,7 @@ def router(settings: Settings) -> APIRouter:
     async def metrics(request: Request) -> Response:
         registry = CollectorRegistry()
         state = request.app.state
-        registry.register(_Live(state.lobby, state.calls, str if settings.private else alias))
+        registry.register(_Live(state.lobby, state.calls, state.lag, str if settings.private else alias))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/channels")
@@ -112,8 +114,8 @@ def _reports(lobby: Lobby | None) -> list[ChannelReport]:
 class _Live:
     """Reads the lobby when Prometheus asks; nothing is counted twice."""
 
-    def __init__(self, lobby: Lobby | None, calls: Calls | None, called: Callable[[str], str]) -> None:
-        self._lobby, self._calls, self._called = lobby, calls, called
+    def __init__(self, lobby: Lobby | None, calls: Calls | None, lag: LoopLag, called: Callable[[str], str]) -> None:
+        self._lobby, self._calls, self._lag, self._called = lobby, calls, lag, called
 
     def collect(self) -> Iterator[Metric]:
         reports = [replace(report, name=self._named(report.name)) for report in _reports(self._lobby)]
@@ -132,6 +134,7 @@ class _Live:
         for reason, count in patches.gathering.turn_failures.items():
             turn.add_metric([reason], count)
         yield turn
+        yield from _of_this_process(self._lag)
         yield from _of_devices(self._lobby)
         yield from _of_people(self._calls)
         yield from _of_calls(reports, self._lobby.ended if self._lobby else {})
@@ -168,6 +171,14 @@ def _of_people(calls: Calls | None) -> Iterator[Metric]:
         for quantile, value in asdict(calls.lag()).items():
             lag.add_metric([quantile], value)
     yield lag
+
+
+def _of_this_process(lag: LoopLag) -> Iterator[Metric]:
+    late = GaugeMetricFamily("telequilt_event_loop_lag_ms", "How late its timers are", labels=["quantile"])
+    for quantile, value in asdict(lag.report()).items():
+        late.add_metric([quantile], value)
+    yield late
+    yield CounterMetricFamily("telequilt_mixer_seconds", "Of processor time that mixing sound took", value=spent())
 
 
 def _of_devices(lobby: Lobby | None) -> Iterator[Metric]:
@@ -247,6 +258,10 @@ def _of_streams(reports: list[ChannelReport]) -> Iterator[Metric]:
         "telequilt_sent_age_ms", "Age of the picture when handed to a viewer's sender", labels=[*labels, "quantile"]
     )
     skipped = CounterMetricFamily("telequilt_skipped", "Pictures not sent to a viewer", labels=[*labels, "reason"])
+    held = GaugeMetricFamily("telequilt_voice_delay_ms", "For how long its sound is held back", labels=labels)
+    lips = GaugeMetricFamily(
+        "telequilt_lip_offset_ms", "Sound sent later than the picture of its moment", labels=labels
+    )
     for report in reports:
         for stream in report.streams:
             pictures.add_metric([report.name, stream.form], stream.pictures)
@@ -256,7 +271,10 @@ def _of_streams(reports: list[ChannelReport]) -> Iterator[Metric]:
                 age.add_metric([report.name, stream.form, quantile], value)
             for reason, count in stream.skipped.items():
                 skipped.add_metric([report.name, stream.form, reason], count)
-    yield from (pictures, keyframes, bitrate, age, skipped)
+            for gauge, value in ((held, stream.voice_delay_ms), (lips, stream.lip_offset_ms)):
+                if value is not None:
+                    gauge.add_metric([report.name, stream.form], value)
+    yield from (pictures, keyframes, bitrate, age, skipped, held, lips)
 
 
 def _of_recordings(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterator[Metric]:

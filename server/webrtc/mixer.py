@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from weakref import WeakSet
 
 import av
 import numpy as np
@@ -128,13 +129,23 @@ class Streams:
         return encoder
 
 
+_threads: WeakSet[MixingThread] = WeakSet()
+_finished: list[float] = []
+"Seconds of each that has ended."
+
+
+def spent() -> float:
+    """Seconds of processor time that mixing has taken since the server began."""
+    return sum(_finished) + sum(thread.seconds for thread in _threads)
+
+
 class MixingThread:
     """Mixes every TICK until closed. `put` and the like in the event loop."""
 
-    def __init__(self, deliver: Delivered, **facts: object) -> None:
+    def __init__(self, deliver: Delivered) -> None:
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
-        self._told = Tally(structlog.get_logger(__name__), **facts)
+        self._told = Tally(structlog.get_logger(__name__))
         self._lock = threading.Lock()
         self._came: list[tuple[int, bytes, int]] = []
         self._seats: tuple[int, ...] = ()
@@ -142,6 +153,7 @@ class MixingThread:
         self._closed = threading.Event()
         self.seconds = 0.0
         "Of processor time that it has taken."
+        _threads.add(self)
         self._thread = threading.Thread(target=self._run, name="mixer", daemon=True)
         self._thread.start()
 
@@ -173,6 +185,8 @@ class MixingThread:
                 missed = int((time.monotonic() - due) / TICK)
                 self._told.count(LATE, missed)
                 due, number = due + missed * TICK, number + missed
+        _finished[:] = [sum(_finished) + self.seconds]
+        _threads.discard(self)
 
     def _tick(self, mixer: Mixer, streams: Streams, voices: dict[int, Playout], position: int) -> None:
         with self._lock:

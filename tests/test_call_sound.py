@@ -1,0 +1,160 @@
+"""What is heard in a call: everybody but oneself, from where they sit; and who speaks is told. Over a real server and real peers."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamTrack
+
+from server.calls.sound import Sound
+from server.media.playout import BLOCK
+from server.webrtc import mixer
+from tests.conversing import Call
+from tests.live import Client, Clip, serving, settings_for, until
+
+TONES = (400.0, 900.0, 1500.0)
+HEARD = 1.6
+"Seconds of a listener's stream that are looked at, after its first second."
+
+
+class Tone(MediaStreamTrack):
+    """A microphone that hears a tone."""
+
+    kind = "audio"
+
+    def __init__(self, frequency: float, size: float = 0.2) -> None:
+        super().__init__()
+        self._frequency, self._size, self._at, self._begun = frequency, size, 0, time.monotonic()
+
+    async def recv(self) -> av.AudioFrame:
+        await asyncio.sleep(max(0.0, self._begun + self._at / 48_000 - time.monotonic()))
+        t = (self._at + np.arange(960)) / 48_000
+        wave = np.round(32767 * self._size * np.sin(2 * math.pi * self._frequency * t)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, self._at, Fraction(1, 48_000)
+        self._at += 960
+        return frame
+
+
+class Listener:
+    """Hears one stream of the mix."""
+
+    def __init__(self) -> None:
+        self.packets: list[tuple[bytes, int, float]] = []
+
+    def hear(self, payload: bytes, position: int, captured: float) -> None:
+        self.packets.append((payload, position, captured))
+
+    def level(self, frequency: float) -> np.ndarray:
+        """dB of a tone, left and right."""
+        decoder: Any = av.CodecContext.create("libopus", "r")
+        blocks = [
+            frame.to_ndarray().reshape(-1, 2).astype(float) / 32768
+            for payload, *_ in self.packets
+            for frame in decoder.decode(av.Packet(payload))
+        ]
+        sound = np.concatenate(blocks)[-round(HEARD * 48_000) :]
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))[:, None], axis=0)) ** 2
+        at = round(frequency * len(sound) / 48_000)
+        return 10 * np.log10(spectrum[at - 4 : at + 5].sum(0) + 1e-9)
+
+    async def fill(self) -> None:
+        """Until there is enough to look at."""
+        await until(lambda: len(self.packets) * BLOCK / 48_000 > HEARD + 1.0)
+
+
+@asynccontextmanager
+async def seated(http: httpx.AsyncClient, call: Call, frequencies: tuple[float, ...]):
+    """(their seats, the first one's socket) of members who each sound their tone."""
+    async with AsyncExitStack() as stack:
+        joined = [await call.join(f"M{n}", "member" if n else "host") for n in range(len(frequencies))]
+        for (seat, _), frequency in zip(joined, frequencies, strict=True):
+            headers = {"Authorization": f"Bearer {seat['token']}"}
+            asking = await stack.enter_async_context(httpx.AsyncClient(base_url=http.base_url, headers=headers))
+            client = await stack.enter_async_context(Client(asking))
+            answer = await client.publish(seat["whip"].removeprefix("whip/"), Clip(), Tone(frequency))
+            assert answer.status_code == 201, answer.text
+        yield [seat["seat"] for seat, _ in joined], joined[0][1]
+
+
+@pytest.fixture
+async def served(tmp_path):
+    async with (
+        serving(settings_for(tmp_path, min_free_bytes=0)) as (address, app),
+        httpx.AsyncClient(base_url=address) as http,
+    ):
+        made = await Call.make(http, title="Tea")
+        yield http, app, made
+        await made.close()
+
+
+def sound_of(app: Any, call: Call) -> Sound:
+    (found,) = (part for part in app.state.calls.conferences[call.name].parts if isinstance(part, Sound))
+    return found
+
+
+async def test_each_of_three_hears_the_others_from_where_they_sit_and_not_itself(served):
+    http, app, call = served
+    async with seated(http, call, TONES) as (seats, socket):
+        sound = sound_of(app, call)
+        await until(lambda: len(sound._seats) == 3 and all(one.voice for one in sound._seats.values()))
+        for seat in seats:
+            sound.sent(seat, 0.15)
+        listeners = {seat: Listener() for seat in [*seats, None]}
+        for seat, listener in listeners.items():
+            sound.join(seat, listener.hear)
+        await asyncio.gather(*(listener.fill() for listener in listeners.values()))
+        told = await socket.hears("speaking", seats=seats)
+        assert told["loudest"] in seats
+        metrics = (await http.get("/metrics")).text
+        assert mixer.spent() > 0
+        assert "telequilt_mixer_seconds_total" in metrics
+        assert 'telequilt_event_loop_lag_ms{quantile="p99"}' in metrics
+        for listener in listeners.values():
+            sound.leave(listener.hear)
+        assert sound._thread is None, "nobody hears it, and nothing is mixed"
+        everybody = listeners[None]
+        for side, speaker, tone in zip((1, 0, -1), seats, TONES, strict=True):
+            heard = everybody.level(tone)
+            assert side * (heard[0] - heard[1]) > 5 if side else abs(heard[0] - heard[1]) < 2, "left, middle, right"
+            for listener in seats:
+                difference = listeners[listener].level(tone).max() - heard.max()
+                if listener == speaker:
+                    assert difference < -40
+                else:
+                    assert abs(difference) < 3
+        positions = [position for _, position, _ in everybody.packets]
+        assert all((b - a) % BLOCK == 0 and b > a for a, b in pairwise(positions))
+
+
+async def test_who_is_muted_by_the_host_is_not_heard_and_does_not_speak(served):
+    http, app, call = served
+    async with seated(http, call, TONES) as (seats, socket):
+        sound = sound_of(app, call)
+        await socket.hears("speaking", seats=seats)
+        answer = await call.ask("PATCH", f"/seats/{seats[1]}", muted=True)
+        assert answer.status_code == 200, answer.text
+        await socket.hears("speaking", seats=[seats[0], seats[2]])
+        listener = Listener()
+        for seat in seats:
+            sound.sent(seat, 0.1)
+        sound.join(None, listener.hear)
+        await listener.fill()
+        assert listener.level(TONES[0]).max() - listener.level(TONES[1]).max() > 40
+
+
+async def test_two_are_passed_through_and_nothing_is_mixed(served):
+    http, app, call = served
+    async with seated(http, call, TONES[:2]) as (seats, socket):
+        await socket.hears("speaking", seats=seats)
+        assert sound_of(app, call)._thread is None
