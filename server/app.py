@@ -25,7 +25,6 @@ from server.calls.tokens import Tokens
 from server.channels.lobby import Lobby
 from server.channels.services import Services, open_services
 from server.displays.attached import Attached
-from server.lag import LoopLag
 from server.media.encode import best_codec
 from server.recordings.archive import Archive
 from server.routes import calls, filming, handover, health, puppet, signalling, uploads
@@ -70,12 +69,10 @@ def create_app(
     async def running(app: FastAPI) -> AsyncIterator[None]:
         if settings.media_ports is not None:
             patches.bind_within(settings.media_ports)
-        app.state.lag.start()
         warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, services, attached))
         try:
             yield
         finally:
-            app.state.lag.close()
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
             if app.state.calls is not None:
@@ -90,7 +87,7 @@ def create_app(
     # FastAPI's own documentation pages load scripts from a CDN
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.services = app.state.lobby = app.state.calls = app.state.failure = None
-    app.state.settings, app.state.quotas, app.state.lag = settings, Quotas(), LoopLag()
+    app.state.settings, app.state.quotas = settings, Quotas()
     app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None)
     app.add_middleware(Access, settings=settings)
     problems.install(app)

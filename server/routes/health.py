@@ -21,7 +21,6 @@ from server.calls.events import State as Stage
 from server.channels.condition import State
 from server.channels.lobby import Lobby
 from server.channels.report import ChannelReport
-from server.lag import LoopLag
 from server.problems import Problem
 from server.settings import Settings
 from server.webrtc import patches
@@ -54,7 +53,7 @@ def router(settings: Settings) -> APIRouter:
     async def metrics(request: Request) -> Response:
         registry = CollectorRegistry()
         state = request.app.state
-        registry.register(_Live(state.lobby, state.calls, state.lag, str if settings.private else alias))
+        registry.register(_Live(state.lobby, state.calls, str if settings.private else alias))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/channels")
@@ -114,8 +113,8 @@ def _reports(lobby: Lobby | None) -> list[ChannelReport]:
 class _Live:
     """Reads the lobby when Prometheus asks; nothing is counted twice."""
 
-    def __init__(self, lobby: Lobby | None, calls: Calls | None, lag: LoopLag, called: Callable[[str], str]) -> None:
-        self._lobby, self._calls, self._lag, self._called = lobby, calls, lag, called
+    def __init__(self, lobby: Lobby | None, calls: Calls | None, called: Callable[[str], str]) -> None:
+        self._lobby, self._calls, self._called = lobby, calls, called
 
     def collect(self) -> Iterator[Metric]:
         reports = [replace(report, name=self._named(report.name)) for report in _reports(self._lobby)]
@@ -134,7 +133,6 @@ class _Live:
         for reason, count in patches.gathering.turn_failures.items():
             turn.add_metric([reason], count)
         yield turn
-        yield from _of_this_process(self._lag)
         yield from _of_devices(self._lobby)
         yield from _of_people(self._calls)
         yield from _of_calls(reports, self._lobby.ended if self._lobby else {})
@@ -171,13 +169,6 @@ def _of_people(calls: Calls | None) -> Iterator[Metric]:
         for quantile, value in asdict(calls.lag()).items():
             lag.add_metric([quantile], value)
     yield lag
-
-
-def _of_this_process(lag: LoopLag) -> Iterator[Metric]:
-    late = GaugeMetricFamily("telequilt_event_loop_lag_ms", "How late its timers are", labels=["quantile"])
-    for quantile, value in asdict(lag.report()).items():
-        late.add_metric([quantile], value)
-    yield late
     yield CounterMetricFamily("telequilt_mixer_seconds", "Of processor time that mixing sound took", value=spent())
 
 
