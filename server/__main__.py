@@ -14,7 +14,7 @@ import typer
 
 from display.screen import screen as named
 from engines.runtime import UnknownRuntime
-from server.commands import bridge, distil, engines, fit, restyle, show, terminal, train, weights
+from server.commands import bridge, call, distil, engines, fit, restyle, show, terminal, train, weights
 from server.commands.options import Precision, Runtime, SyntheticWeights, TokenFile, engine_options, token_of
 from server.commands.serve import serve
 
@@ -92,6 +92,10 @@ def render(
 @app.command()
 def puppet(
     channel: Annotated[str, typer.Option(help="Which channel it plays in.")] = "puppet",
+    call: Annotated[
+        str | None, typer.Option(help="A link to a call, in quotes: it sits there instead, moves and speaks.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What it is called in a call.")] = "Puppet",
     server: Annotated[str, typer.Option(help="A running Telequilt.")] = "http://127.0.0.1:8000",
     avatar: Annotated[str, typer.Option(help="Which avatar it drives.")] = "sample",
     token_file: TokenFile = None,
@@ -100,12 +104,18 @@ def puppet(
     """Play a scripted face into a channel: a caller for when there is no camera.
 
     Start `serve` first; then open the address that this prints.
+
+    python -m server puppet --call 'http://.../call/ID#t=...'    a member of a call, which `call make` prints links to
     """
     import asyncio
 
-    from server.commands.puppet import play
+    from server.commands.attendance import Link
+    from server.commands.puppet import join, play
 
     with _explained():
+        if call is not None:
+            asyncio.run(join(Link.read(call), name, avatar, seconds, typer.echo))
+            return
         asyncio.run(
             play(
                 server,
@@ -149,6 +159,7 @@ app.command()(fit.interpolate)
 app.command()(fit.transfer)
 app.command()(distil.distil)
 app.command()(restyle.restyle)
+app.add_typer(call.app, name="call")
 app.add_typer(weights.app, name="weights")
 app.add_typer(engines.app, name="engines")
 app.add_typer(bridge.app, name="bridge")
@@ -209,6 +220,7 @@ def _explained() -> AbstractContextManager[None]:
     from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
     from engines.mesh import MeshingMissing
     from pipeline.devices.planner import PlacementImpossible
+    from server.commands.attendance import LinkUnreadable
     from server.commands.render import OutputRefused
     from server.displays.glass import GlassMissing
     from server.media.clips import ClipUnreadable
@@ -216,7 +228,7 @@ def _explained() -> AbstractContextManager[None]:
     from server.webrtc.client import Refused, Unreachable
 
     return terminal.explained(
-        *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused),
+        *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused, LinkUnreadable),
         *(UnknownScreen, UnknownEngine, WeightsMissing, Refused, Unreachable, FileNotFoundError),
         *(MeshingMissing, CalibrationRejected, GlassMissing, PlacementImpossible, UnknownRuntime),
     )

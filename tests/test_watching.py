@@ -57,7 +57,7 @@ class Wall:
 @asynccontextmanager
 async def watched(address: str, token: str | None = None) -> AsyncIterator[Wall]:
     wall = Wall()
-    wall.task = asyncio.create_task(Watcher(address, "room", token, wall, wall.told.append).run())
+    wall.task = asyncio.create_task(Watcher(address, "room", lambda: token, wall, wall.told.append).run())
     try:
         yield wall
     finally:

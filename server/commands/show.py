@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -66,6 +66,13 @@ Cells = Annotated[
 
 def show(
     channel: Annotated[str | None, typer.Option(help="A live channel to show.")] = None,
+    call: Annotated[
+        str | None, typer.Option(help="A link to a call to watch, in quotes (`call invite --role viewer`).")
+    ] = None,
+    seat: Annotated[
+        int | None, typer.Option(min=1, help="Whom of the call.", show_default="all, or who is longest there")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What whoever is in the call sees that watches.")] = "A display",
     server: Annotated[str, typer.Option(help="The Telequilt in which it is live.")] = "http://127.0.0.1:8000",
     token_file: TokenFile = None,
     file: Annotated[Path | None, typer.Option(help="A quilt image or video to show instead; videos loop.")] = None,
@@ -87,26 +94,31 @@ def show(
     python -m server show --channel puppet            a live hologram; it waits for the caller and comes back after breaks
     python -m server show --file me_qs6x4a1.mp4       a film
     python -m server show --channel puppet --preview  in a window on any monitor
+    python -m server show --call 'http://.../call/ID#t=...'    a call; everybody there sees that it is watched
     """
     from rich.console import Console
 
     from server.commands import watching
+    from server.commands.attendance import Link
     from server.displays import glass
 
     with explained():
         if list_monitors:
             Console().print(glass.table(glass.monitors()))
             return
-        if (channel is None) == (file is None):
-            raise typer.BadParameter("say what to show: either --channel NAME or --file PATH")
+        if sum(one is not None for one in (channel, file, call)) != 1:
+            raise typer.BadParameter("say what to show: --channel NAME, --call LINK or --file PATH")
         wanted = glass.Wanted(calibration, monitor, preview, cells, focus, depth)
         if file is not None:
             shown = watching.tiling_of(file, *watching.size_of(file), tiling, watching.note_of(file))
             run(wanted, shown.aspect, lambda window, stop: watching.play(file, shown, window, stop))
+        elif call is not None:
+            link = Link.read(call)
+            run(wanted, 1.0, lambda window, stop: _until(stop, watching.attend(link, seat, name, window, typer.echo)))
         else:
             assert channel is not None
-            name, token = channel, token_of(token_file)
-            run(wanted, 1.0, lambda window, stop: _watch(server, name, token, window, stop))
+            watcher, token = channel, token_of(token_file)
+            run(wanted, 1.0, lambda window, stop: _watch(server, watcher, token, window, stop))
 
 
 def run(wanted: Any, aspect: float, feed: Callable[[Any, Event], None]) -> None:
@@ -192,12 +204,17 @@ def interruptible() -> Iterator[Asked]:
 
 
 def _watch(server: str, channel: str, token: str | None, window: Any, stop: Event) -> None:
-    """Watch a channel in an event loop of its own until `stop`."""
     from server.commands.watching import Watcher
+
+    _until(stop, Watcher(server, channel, lambda: token, window, typer.echo).run())
+
+
+def _until(stop: Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work`, in an event loop of its own, until `stop`."""
     from server.webrtc.patches import tune_libraries
 
     async def until_stopped() -> None:
-        watching = asyncio.create_task(Watcher(server, channel, token, window, typer.echo).run())
+        watching = asyncio.create_task(work)
         stopped = asyncio.create_task(workers.slow(stop.wait))
         try:
             await asyncio.wait({watching, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -218,6 +235,7 @@ def explained() -> AbstractContextManager[None]:
     from display.desktop import DisplayMissing
     from display.monitors import MonitorRefused
     from display.texture import QuiltTooLarge
+    from server.commands.attendance import LinkUnreadable
     from server.commands.watching import TilingUnknown
     from server.displays.glass import GlassMissing
     from server.media.clips import ClipUnreadable
@@ -225,5 +243,5 @@ def explained() -> AbstractContextManager[None]:
 
     return terminal.explained(
         *(CalibrationRejected, DisplayMissing, MonitorRefused, GlassMissing, QuiltTooLarge),
-        *(ClipUnreadable, Refused, TilingUnknown),
+        *(ClipUnreadable, LinkUnreadable, Refused, TilingUnknown),
     )

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from display.screen import Screen
 from display.tiling import NOTED, Tiling, named
 from pipeline.frame import Frame
+from server.commands.attendance import Link, attending
 from server.displays.glass import Canvas
 from server.media import clips, photo_decoder
 from server.webrtc.client import Refused, Unreachable, fetch, playing
@@ -48,8 +49,16 @@ class Watcher:
     """Watches a channel until it is cancelled: waits for a caller, comes back after one left or the server was away."""
 
     def __init__(
-        self, server: str, channel: str, token: str | None, canvas: Canvas, tell: Callable[[str], None]
+        self,
+        server: str,
+        channel: str,
+        token: Callable[[], str | None],
+        canvas: Canvas,
+        tell: Callable[[str], None],
+        called: str = "",
     ) -> None:
+        """`token`: the one to send now. `called`: the channel, for people."""
+        self._called = called or channel
         self._server = server.partition("#")[0].rstrip("/")  # as `serve` prints it
         self._channel, self._token, self._canvas, self._tell = channel, token, canvas, tell
         self._said = ""
@@ -69,24 +78,24 @@ class Watcher:
                 if refusal.status not in (NOT_LIVE, BUSY):
                     raise
                 failures, wait = 0, SOON
-                self._dark(f"waiting for {self._channel}", f"Waiting: {str(refusal).removesuffix('; ask again')}.")
+                self._dark(f"waiting for {self._called}", f"Waiting: {str(refusal).removesuffix('; ask again')}.")
             await asyncio.sleep(wait)
 
     async def _watch(self) -> None:
         """One session, from its beginning until its pictures end."""
         tiling = await self._tiling()
         url = f"{self._server}/whep/{quote(self._channel)}?as=quilt"
-        async with playing(url, token=self._token) as tracks:
+        async with playing(url, token=self._token()) as tracks:
             self.sessions += 1
             video = tracks["video"]
             assert isinstance(video, LiveVideo)
             await self._pass_on(video, tiling)
-            self._dark(f"waiting for {self._channel}", f"{self._channel} has ended, or its server is gone.")
+            self._dark(f"waiting for {self._called}", f"{self._called} has ended, or its server is gone.")
 
     async def _tiling(self) -> Tiling:
         """How the channel's quilts are tiled; asked anew for each session, since a server may come back as another."""
-        live = await fetch(f"{self._server}/api/channels/{quote(self._channel)}", self._token)
-        screens: list[dict[str, Any]] = await fetch(f"{self._server}/api/screens", self._token)
+        live = await fetch(f"{self._server}/api/channels/{quote(self._channel)}", self._token())
+        screens: list[dict[str, Any]] = await fetch(f"{self._server}/api/screens", self._token())
         used = next(one for one in screens if one["default"])
         facts: dict[str, Any] = {field.name: used[field.name] for field in fields(Screen)}
         facts["yaws_degrees"] = tuple(facts["yaws_degrees"])
@@ -117,7 +126,7 @@ class Watcher:
             tiling = tiling.sized(width, height)
         top = height - tiling.height  # encoders take even sizes: an odd quilt is padded there
         self._canvas.show(np.ascontiguousarray(frame.pixels[top:, : tiling.width]), tiling)
-        self._say(f"Showing {self._channel}: {tiling.columns}x{tiling.rows} views in {tiling.width}x{tiling.height}.")
+        self._say(f"Showing {self._called}: {tiling.columns}x{tiling.rows} views in {tiling.width}x{tiling.height}.")
 
     def _dark(self, title: str, line: str) -> None:
         self._canvas.clear(title)
@@ -127,6 +136,22 @@ class Watcher:
         if line != self._said:
             self._said = line
             self._tell(line)
+
+
+async def attend(link: Link, seat: int | None, name: str, canvas: Canvas, tell: Callable[[str], None]) -> None:
+    """Watch a call, one of its seats or all, sitting there as `name`. Raises Refused or Unreachable; returns at its end."""
+    channel = link.call if seat is None else f"{link.call}.{seat}"
+    async with attending(link, name, tell) as attendance:
+        watcher = Watcher(link.server, channel, lambda: attendance.token, canvas, tell, "the call")
+        watching = asyncio.create_task(watcher.run())
+        try:
+            await asyncio.wait([watching, attendance.over], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()
+            tell(f"The call is over: {attendance.over.result()}.")
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
 
 def tiling_of(path: Path, width: int, height: int, said: str | None = None, note: str = "") -> Tiling:

@@ -22,6 +22,7 @@ from server.channels.condition import State
 from server.channels.lobby import Lobby
 from server.channels.report import ChannelReport
 from server.problems import Problem
+from server.routes.authority import asker
 from server.settings import Settings
 from server.webrtc import patches
 from server.webrtc.mixer import spent
@@ -71,6 +72,9 @@ def router(settings: Settings) -> APIRouter:
         lobby: Lobby | None = request.app.state.lobby
         if lobby is None:
             raise Problem(503, "warming-up", "the server is still warming up; ask again", {"Retry-After": "2"})
+        if channel in request.app.state.calls.conferences:  # what /whep of that name shows to whoever asks
+            who = asker(request, channel)
+            channel = who.conference.source(who.seat)
         return asdict(lobby.report(lobby.live(channel)))
 
     @routes.get("/api/devices")

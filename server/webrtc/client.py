@@ -119,14 +119,20 @@ async def _ending_with(video: LiveVideo, track: MediaStreamTrack) -> AsyncIterat
 
 async def fetch(url: str, token: str | None = None) -> Any:
     """What a GET of `url` answers, out of its JSON. Raises Refused or Unreachable."""
+    return await ask("GET", url, token)
+
+
+async def ask(method: str, url: str, token: str | None = None, body: Any = None) -> Any:
+    """What a request with `body` as its JSON is answered with, out of the answer's; None for an empty one. Raises Refused or
+    Unreachable."""
     async with _http(token) as http:
         try:
-            answer = await http.get(url)
+            answer = await http.request(method, url, json=body)
         except httpx.TransportError as failure:
             raise _unreachable(url, failure) from failure
-    if answer.status_code != 200:
+    if not answer.is_success:
         raise Refused(answer.status_code, _words(answer))
-    return answer.json()
+    return answer.json() if answer.content else None
 
 
 @asynccontextmanager
