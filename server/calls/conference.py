@@ -25,6 +25,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -34,6 +35,7 @@ from server.calls import events as of
 from server.calls import refusals
 from server.calls.events import Effect, Event, Publishing, Refuse
 from server.calls.films import Films
+from server.calls.forms import seat_form, sent_form
 from server.calls.invitations import Invitations
 from server.calls.rules import Call
 from server.calls.talk import Talk
@@ -153,13 +155,17 @@ class Conference:
         self.happen(of.PublishStarted(number))
         return await self.lobby.publish(self.channel(number), sdp, taken.avatar, taken.engine)
 
-    async def view(self, number: int | None, channel: str, sdp: str, screen: Screen) -> Accepted:
-        """Let a seat (None: who runs the server) watch `channel` of this call. Raises Problem."""
+    async def view(
+        self, number: int | None, channel: str, sdp: str, screen: Screen, views: int | None = None
+    ) -> Accepted:
+        """Let a seat (None: who runs the server) watch `channel` of this call, in at most so many views. Raises Problem."""
         if number is not None:
             self._unless(self.rules.check_view(number))
-        accepted = await self.lobby.view(channel, sdp, screen)
+        accepted = await self.lobby.view(channel, sdp, screen, views)
         if number is not None:
             self._views.setdefault(number, {})[accepted.peer.id] = channel
+            if (viewer := self.lobby.live(channel).viewers.get(accepted.peer.id)) is not None:
+                viewer.told = partial(self._tell_form, number, channel)
         return accepted
 
     def source(self, number: int) -> str:
@@ -317,6 +323,12 @@ class Conference:
         if message["t"] == "welcome":
             message = {"t": "welcome", "call": self.name, **message, "ice_servers": self.ice_servers(number)}
         talk.put(message)
+
+    def _tell_form(self, number: int, channel: str, screen: Screen | None) -> None:
+        """What a seat's page is sent from now on of `channel`, as its link carries it; None: nothing but sound."""
+        of_seat = int(channel.partition(".")[2] or 0)
+        told = sent_form(screen, self.rules.tiling) if not of_seat else seat_form(screen) | {"of": of_seat}
+        self._tell(number, {"t": "form", **told})
 
     def _stop_viewing(self, number: int) -> None:
         for peer, name in self._views.pop(number, {}).items():

@@ -7,10 +7,20 @@ from typing import Any
 from display.screen import Screen
 
 
-def seat_form(screen: Screen) -> dict[str, Any]:
-    """Of a seat's own channel, sent as `screen`."""
+def seat_form(screen: Screen | None) -> dict[str, Any]:
+    """Of a seat's own channel, sent as `screen`; None: nothing but sound."""
+    return {"as": "seat", **_tiling(screen)}
+
+
+def sent_form(screen: Screen | None, whole: dict[str, Any]) -> dict[str, Any]:
+    """Of the table, whose form is `whole`, where it is sent as `screen` to one viewer. Places in a view are shares of it, so they stay."""
+    return whole | _tiling(screen)
+
+
+def _tiling(screen: Screen | None) -> dict[str, Any]:
+    if screen is None:
+        return {"columns": 0, "rows": 0, "views": 0, "width": 0, "height": 0}
     return {
-        "as": "seat",
         "columns": screen.columns,
         "rows": screen.rows,
         "views": screen.views,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -18,18 +17,19 @@ from server.channels.closing import PATIENCE, Closing
 from server.channels.condition import Course, Facts
 from server.channels.ladder import WINDOW, Ladder, Seen
 from server.channels.lifecycle import Action, Do, Event, Filming, Lifecycle, Publishing, Viewing
-from server.media.present import Presenter, ViewerTrack
+from server.channels.viewer import Viewer
+from server.media.present import Presenter
 from server.media.rates import CLOCK_RATE, SOUND_CLOCK
 from server.recordings.recording import Recording
 from server.webrtc import offers
-from server.webrtc.audio import Voice, VoiceTrack
+from server.webrtc.audio import Voice
 from server.webrtc.backlog import Limits
 from server.webrtc.capture import CaptureClock
 from server.webrtc.ingest import LONGEST_SIDE, Ingest
 from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
 from server.webrtc.outlet import Outlet, Sparing, prefer_h264
-from server.webrtc.patches import on_keyframe_request, pace, report_captures, tap_reports
+from server.webrtc.patches import forget_sent, hear_back, on_keyframe_request, pace, report_captures, tap_reports
 from server.webrtc.peers import Peer
 
 log = structlog.get_logger(__name__)
@@ -46,16 +46,6 @@ class Successor:
 
     peer: Peer
     ingest: Ingest | None = None
-
-
-@dataclass
-class Viewer:
-    peer: Peer
-    track: ViewerTrack
-    screen: Screen
-    voice: VoiceTrack | None = None
-    shown: bool = True
-    "Pictures are sent to it; sound always."
 
 
 @dataclass(frozen=True)
@@ -240,20 +230,18 @@ class Channel:
                 self.voice.hear(transceiver.receiver, captured)
         return ingest
 
-    def admit(self, peer: Peer, screen: Screen) -> Viewer:
-        """A viewer who is coming. The channel must be live."""
-        viewer = self.viewers[peer.id] = Viewer(peer, ViewerTrack(), screen)
+    def admit(self, peer: Peer, forms: Sequence[Screen | None]) -> Viewer:
+        """A viewer who is coming, and what it may be sent (viewer.py). The channel must be live."""
+        viewer = self.viewers[peer.id] = Viewer(peer, forms, self.presenter)
         self.happen(Event.CAME, peer.id)
         return viewer
 
     def show(self, peer: str, pictures: bool) -> None:
         """Send a viewer pictures, or none for a while; sound goes on. Nothing is rendered for whoever is sent none."""
-        viewer = self.viewers.get(peer)
-        if viewer is None or viewer.shown == pictures:
-            return
-        viewer.shown = pictures
-        if self.life.of(peer) is Viewing.WATCHING:
-            (self._begin_pictures if pictures else self._end_pictures)(viewer)
+        if (viewer := self.viewers.get(peer)) is not None:
+            viewer.hide(not pictures)
+            if pictures and self.session is not None:
+                self.session.repeat(SOON)
 
     async def send(self, viewer: Viewer, offer: Offer) -> None:
         """Apply a viewer's offer, with what it will watch once it is connected."""
@@ -288,7 +276,7 @@ class Channel:
             case Action.WATCH:
                 self._watch(self.viewers[do.viewer])
             case Action.UNWATCH:
-                self._unwatch(self.viewers[do.viewer])
+                self.viewers[do.viewer].unwatch()
             case Action.CLOSE_VIEWER:
                 self._close_viewer(do.viewer)
             case Action.FINISH:
@@ -309,23 +297,9 @@ class Channel:
         self._closing.begin("session", lambda: workers.slow(session.close), after="pictures")
 
     def _watch(self, viewer: Viewer) -> None:
-        if viewer.shown:
-            self._begin_pictures(viewer)
-
-    def _unwatch(self, viewer: Viewer) -> None:
-        if viewer.shown:
-            self._end_pictures(viewer)
-
-    def _begin_pictures(self, viewer: Viewer) -> None:
         assert self.session is not None
-        self.presenter.join(viewer.track, viewer.screen)
-        self.session.watch(viewer.screen)
+        viewer.watch(self.session)
         self.session.repeat(SOON)
-
-    def _end_pictures(self, viewer: Viewer) -> None:
-        assert self.session is not None
-        self.presenter.leave(viewer.track)
-        self.session.unwatch(viewer.screen)
 
     def _close_viewer(self, viewer: str) -> None:
         gone = self.viewers.pop(viewer)
@@ -349,6 +323,8 @@ def _begin_sending(viewer: Viewer, video: RTCRtpTransceiver, ask_keyframe: Calla
     for sending in viewer.peer.connection.getTransceivers():
         report_captures(sending.sender)
     on_keyframe_request(video.sender, ask_keyframe)
+    viewer.forget = partial(forget_sent, video.sender)
+    hear_back(video.sender, viewer.peer.hear, viewer.estimated, viewer.reported)
     pace(video.sender)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -102,19 +103,19 @@ class Entry:
         if peer.connected and not channel.life.over:
             channel.take_over(peer)
 
-    async def viewer(self, channel: Channel, offer: Offer, screen: Screen) -> Accepted:
-        """Let a viewer in. Raises Problem."""
+    async def viewer(self, channel: Channel, offer: Offer, forms: Sequence[Screen | None]) -> Accepted:
+        """Let a viewer in, who may be sent any of `forms` (forms.py). Raises Problem."""
         self._endings.still_there(channel)
         coming = channel.life.viewers(Viewing.COMING)
         if len(coming) >= MOST_COMING:  # an offer costs nothing: those who never connect must not keep others out
             longest = channel.viewers[coming[0]].peer
             await self._endings.leave(channel.name, longest, "a newer viewer took its place")
         peer = self._peer(channel, "viewer")
-        viewer = channel.admit(peer, screen)
+        viewer = channel.admit(peer, forms)
         peer.connection.on("connectionstatechange", partial(self._connected, channel, peer))
         try:
             await channel.send(viewer, offer)
-            answer = await peer.answer(self._gate.form(screen).level)
+            answer = await peer.answer(self._gate.form(viewer.screen).level)
             self._endings.still_there(channel)
         except BaseException:
             channel.happen(Event.LEFT, peer.id)
@@ -128,7 +129,7 @@ class Entry:
         if channel.handed_over is not None:
             raise refusals.handed_over(channel.name, channel.handed_over.host)
         outlet = Outlet(self._settings, lambda reason: self._gone(channel, outlet, "handover", reason))
-        viewer = channel.admit(outlet, screen)
+        viewer = channel.admit(outlet, [screen])
         channel.handover = Handover(urlsplit(url).hostname or "", time.time(), outlet)
         outlet.connection.on("connectionstatechange", partial(self._connected, channel, outlet))
         try:

@@ -9,13 +9,15 @@ from dataclasses import asdict
 import structlog
 
 from display.screen import Screen
+from display.screen import screen as named
 from pipeline.clock import UNKNOWN
 from pipeline.devices.capacity import Load
 from pipeline.executors.health import DeviceReport
 from server.channels.admission import Admission
 from server.channels.channel import Channel
+from server.channels.forms import LEAST_BITS, sent_as
 from server.channels.services import Services
-from server.media.encode import Form, form_for
+from server.media.encode import Form
 from server.problems import Problem
 from server.settings import Settings
 
@@ -86,8 +88,11 @@ class Gate:
 
     def form(self, screen: Screen) -> Form:
         """How `screen` is sent. Raises ValueError where it is larger than H.264 goes."""
-        width, height = screen.quilt_width + screen.quilt_width % 2, screen.quilt_height + screen.quilt_height % 2
-        return form_for(width, height, self._settings.frames_per_second, self._settings.bitrate)
+        whole, bitrate = named(self._settings.screen), self._settings.bitrate
+        if bitrate is not None and screen != whole:
+            share = screen.quilt_width * screen.quilt_height / (whole.quilt_width * whole.quilt_height * screen.every)
+            bitrate = max(LEAST_BITS, round(bitrate * min(1.0, share)))
+        return sent_as(screen, self._settings.frames_per_second, bitrate)
 
     def measure(self) -> None:
         """See what the processor does for all who are live, and give back what is free since somebody has left."""

@@ -17,6 +17,7 @@ from server.channels import refusals
 from server.channels.channel import Channel, Handover
 from server.channels.endings import Endings
 from server.channels.entry import Accepted, Entry
+from server.channels.forms import steps
 from server.channels.gate import Gate
 from server.channels.report import ChannelReport, report_of, shown
 from server.channels.rounds import Rounds
@@ -64,12 +65,13 @@ class Lobby:
             self._endings.end(channel, "whoever asked for it has gone")
             raise
 
-    async def view(self, name: str, sdp: str, screen: Screen) -> Accepted:
-        """Let a viewer in. Raises Problem."""
+    async def view(self, name: str, sdp: str, screen: Screen, views: int | None = None) -> Accepted:
+        """Let a viewer in. `views`: the most that it wants, which says that it finds its way in fewer. Raises Problem."""
         offer = offers.viewing(sdp)
         channel = self.live(name)
-        self._gate.viewer(channel, screen)
-        return await self.whole(self._entry.viewer(channel, offer, screen))
+        forms = steps(screen, views, sound=offer.audio and channel.voice is not None)
+        self._gate.viewer(channel, forms[0] or screen)
+        return await self.whole(self._entry.viewer(channel, offer, forms))
 
     async def hand_over(self, name: str, screen: Screen, url: str, token: str) -> Handover:
         """Publish a channel at another server, by WHIP. Raises Problem."""

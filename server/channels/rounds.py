@@ -62,6 +62,12 @@ class Rounds:
         if self._settings.adapt and channel.adapt(now):
             detail = channel.ladder.report()
             log.info("a channel's detail changes", channel=channel.name, **asdict(detail))
+        for viewer in channel.viewers.values():
+            if self._settings.adapt and viewer.look(now):
+                steps = dict(viewer.link.steps)
+                log.info(
+                    "a viewer's link changes what it is sent", channel=channel.name, step=viewer.link.step, steps=steps
+                )
         if channel.course.update(channel.facts(self._failing(channel)), now):
             told = channel.course.at(now)
             if told.state not in (State.CONNECTING, State.LIVE):

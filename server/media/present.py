@@ -72,9 +72,14 @@ class ViewerTrack(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self) -> None:
+    def __init__(self, came: Callable[[Screen], None] = lambda screen: None) -> None:
+        """`came` is told of the first picture of each form that is about to be sent."""
         super().__init__()
         self.stream: Stream | None = None
+        self.coming: Stream | None = None
+        "The one that takes its place, at its next keyframe."
+        self._told = came
+        self._first = True
         self.waiting = SendQueue()
         self.sent = 0
         self.captured: float | None = None
@@ -83,10 +88,41 @@ class ViewerTrack(MediaStreamTrack):
         self._origin: float | None = None
         self._last_pts = -1
 
-    def put(self, unit: AccessUnit) -> None:
+    def put(self, unit: AccessUnit, stream: Stream) -> None:
+        if stream is self.coming and unit.keyframe:
+            self._change()
+        if stream is not self.stream:
+            return
+        if self._first:
+            self._first = False
+            self._told(stream.screen)
         if self.waiting.offer(unit):
             self.ask_keyframe()
         self._came.set()
+
+    @property
+    def screens(self) -> set[Screen]:
+        """What has to be rendered for it."""
+        return {stream.screen for stream in (self.stream, self.coming) if stream is not None}
+
+    @property
+    def bits(self) -> float:
+        """A second, that it is sent; 0 where that is not known."""
+        return self.stream.bits if self.stream is not None else 0.0
+
+    def rest(self) -> list[Stream]:
+        """Have nothing more, from those that are returned."""
+        streams = [stream for stream in (self.stream, self.coming) if stream is not None]
+        self.stream = self.coming = None
+        self._first = True
+        self.waiting.clear()
+        return streams
+
+    def _change(self) -> None:
+        before, self.stream, self.coming = self.stream, self.coming, None
+        self._first = True
+        if before is not None:
+            before.leave(self)
 
     def ask_keyframe(self) -> None:
         if self.stream is not None:
@@ -139,9 +175,10 @@ class StreamReport:
 class Stream:
     """One encoder and its viewers. `encode` runs in the display thread, all else in the event loop."""
 
-    def __init__(self, screen: Screen, form: Form, codec: str, delay: Delay) -> None:
+    def __init__(self, screen: Screen, form: Form, codec: str, delay: Delay, left: Callable[[Stream], None]) -> None:
         """`form` is that of whole pictures; where they come with less detail, they are sent in a smaller one. `delay`: of the
-        sound that goes with them."""
+        sound that goes with them. `left` hears when somebody has left."""
+        self._left = left
         self.screen, self.form, self._codec = screen, form, codec
         self._sent, self.delay = form, delay
         self.density = 1.0
@@ -171,13 +208,19 @@ class Stream:
             self._encoder.ask_keyframe()
 
     def join(self, track: ViewerTrack) -> None:
-        track.stream = self
+        """Send it to `track`; in place of what that is sent now from the next keyframe on."""
+        if track.stream is None:
+            track.stream = self
+        else:
+            track.coming = self
         self.viewers.add(track)
         self.ask_keyframe()
 
     def leave(self, track: ViewerTrack) -> None:
         self.viewers.discard(track)
         self._skipped += track.waiting.skipped
+        track.waiting.skipped.clear()
+        self._left(self)
 
     def handed_over(self, unit: AccessUnit) -> None:
         """A viewer's sender has taken `unit`."""
@@ -195,10 +238,15 @@ class Stream:
         self.ask_keyframe()
 
     @property
-    def packets(self) -> float:
-        """RTP packets a second that one viewer of it gets; as planned until it has gone on for a while."""
+    def bits(self) -> float:
+        """A second, that one viewer of it gets; as planned until it has gone on for a while."""
         now = self._loop.time()
-        return packets_of((self._rate.bits(now) if self._rate.known(now) else self.form.bitrate) / 8)
+        return self._rate.bits(now) if self._rate.known(now) else self.form.bitrate
+
+    @property
+    def packets(self) -> float:
+        """RTP packets a second that one viewer of it gets."""
+        return packets_of(self.bits / 8)
 
     def report(self) -> StreamReport:
         return StreamReport(
@@ -225,8 +273,8 @@ class Stream:
         if form == self.form:  # a film has one size; the first whole picture after a smaller one is a keyframe
             for put in tuple(self.recordings):  # one may end itself with this very unit
                 put(unit)
-        for track in self.viewers:
-            track.put(unit)
+        for track in tuple(self.viewers):  # one may change over to this very stream
+            track.put(unit, self)
 
 
 class Presenter:
@@ -250,7 +298,9 @@ class Presenter:
     def stream(self, screen: Screen) -> Stream:
         """The stream of `screen`, opened if nobody watches it yet."""
         if screen not in self._streams:
-            self._streams[screen] = Stream(screen, self._form(screen), self._codec, self.delay(screen))
+            self._streams[screen] = Stream(
+                screen, self._form(screen), self._codec, self.delay(screen), self._close_unwatched
+            )
             self._streams[screen].density = self._density
         return self._streams[screen]
 
@@ -268,12 +318,22 @@ class Presenter:
         """Let `track` have what is encoded of `screen` from now on. The session must be told to render that screen."""
         self.stream(screen).join(track)
 
+    def show(self, track: ViewerTrack, screen: Screen) -> None:
+        """Let `track` have `screen` and no other, from the next keyframe on; what it has now goes on until then."""
+        if track.coming is not None and track.coming.screen != screen:
+            given_up, track.coming = track.coming, None
+            given_up.leave(track)
+        if screen not in track.screens:
+            self.join(track, screen)
+
     def leave(self, track: ViewerTrack) -> None:
-        stream, track.stream = track.stream, None
-        assert stream is not None
-        stream.leave(track)
-        track.waiting.clear()
-        self._close_unwatched(stream)
+        """Send it nothing more."""
+        for stream in track.rest():
+            stream.leave(track)
+
+    def bits(self, screen: Screen) -> float:
+        """A second, that `screen` is planned to take."""
+        return float(self._form(screen).bitrate)
 
     def end_recording(self, stream: Stream, put: Callable[[AccessUnit], None]) -> None:
         stream.recordings.discard(put)

@@ -34,7 +34,7 @@ class Place:
                 raise Problem(400, "bad-parameter", f"this seat has another {name}: change it there", parameter=name)
         return await conference.publish(self.seat, claims.epoch if claims is not None else None, sdp)
 
-    async def view(self, sdp: str, screen: Screen, own: bool) -> Accepted:
+    async def view(self, sdp: str, screen: Screen, own: bool, views: int | None = None) -> Accepted:
         """Raises Problem. The call's own channel shows the table, or somebody who is not oneself."""
         conference, claims = self.who.conference, self.who.claims
         if not self.who.grants.view or (claims is not None and not claims.seat):
@@ -42,7 +42,7 @@ class Place:
         if self.seat and self.seat == self.who.seat and not own:
             raise refusals.own_seat()
         channel = conference.channel(self.seat) if self.seat else conference.source(self.who.seat)
-        return await conference.view(claims.seat if claims is not None else None, channel, sdp, screen)
+        return await conference.view(claims.seat if claims is not None else None, channel, sdp, screen, views)
 
 
 def seat_in(request: Request, channel: str) -> Place | None:

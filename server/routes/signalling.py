@@ -56,13 +56,14 @@ def router(settings: Settings) -> APIRouter:
         channel: Channel,
         form: Annotated[Literal["quilt", "view", "table"], Query(alias="as")] = "quilt",
         view: int | None = None,
+        views: Annotated[int | None, Query(ge=1, description="The most that are wanted; fewer come by a narrow link.")] = None,
         own: Annotated[bool, Query(alias="self", description="One's own seat, in a call.")] = False,
     ) -> Response:
         sdp = await _body(request, SDP)
-        shown = _screen(settings, form, view)
+        shown = _screen(settings, form, view, views)
         if place := seat_in(request, channel):
-            return _created(request, await place.view(sdp, shown, own), settings)
-        return _created(request, await lobby_of(request).view(channel, sdp, shown), settings)
+            return _created(request, await place.view(sdp, shown, own, views), settings)
+        return _created(request, await lobby_of(request).view(channel, sdp, shown, views), settings)
 
     @routes.patch("/whip/{channel}/{session}", status_code=204)
     async def trickle_caller(request: Request, channel: Channel, session: str) -> Response:
@@ -108,8 +109,11 @@ def lobby_of(request: Request) -> Lobby:
     return lobby
 
 
-def _screen(settings: Settings, form: str, view: int | None) -> Screen:
+def _screen(settings: Settings, form: str, view: int | None, views: int | None) -> Screen:
     whole = screen(settings.screen)
+    if views is not None and (form == "view" or views > whole.views):
+        detail = f"views=... goes with as=quilt and as=table, up to {whole.views}"
+        raise Problem(400, "bad-parameter", detail, parameter="views")
     if form != "view":
         if view is not None:
             raise Problem(400, "bad-parameter", "view=... goes with as=view", parameter="view")

@@ -25,7 +25,7 @@ import aiortc.rtcrtpreceiver
 import aiortc.rtcrtpsender
 import structlog
 from aiortc import RTCRtpSender
-from aiortc.rtp import RtcpSrPacket, is_rtcp
+from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtcpRrPacket, RtcpSrPacket, is_rtcp, unpack_remb_fci
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from server.tally import Tally
@@ -362,6 +362,43 @@ def pace(sender: RTCRtpSender) -> None:
 def on_keyframe_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
     """Call `ask` at each PLI or FIR. aiortc would tell its own encoder, which is not used for ready packets."""
     sender._send_keyframe = ask  # type: ignore[method-assign]
+
+
+def hear_back(
+    sender: RTCRtpSender,
+    heard: Callable[[], None],
+    estimated: Callable[[float], None],
+    lost: Callable[[float], None],
+) -> None:
+    """Tell what the receiver says of the link: that it `heard` anything, how many bits a second it estimates (REMB,
+    draft-alvestrand-rmcat-remb), and which share 0..1 of the packets it lost since it last told (RFC 3550, 6.4.1). aiortc takes
+    estimates to its own encoder alone."""
+    handle, told = sender._handle_rtcp_packet, harmless(partial(_heard_back, sender, estimated, lost))
+
+    async def both(packet: Any) -> None:
+        heard()
+        told(packet)
+        await handle(packet)
+
+    sender._handle_rtcp_packet = both  # type: ignore[method-assign]
+
+
+def forget_sent(sender: RTCRtpSender) -> None:
+    """Send nothing again of what was sent so far: what follows does without it, and repeats would fill a narrow link."""
+    sender._RTCRtpSender__rtp_history.clear()  # type: ignore[attr-defined]
+
+
+def _heard_back(
+    sender: RTCRtpSender, estimated: Callable[[float], None], lost: Callable[[float], None], packet: Any
+) -> None:
+    if isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP and packet.fci[:4] == b"REMB":
+        bits, sources = unpack_remb_fci(packet.fci)
+        if sender._ssrc in sources:
+            estimated(bits)
+    elif isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+        for report in packet.reports:
+            if report.ssrc == sender._ssrc:
+                lost(report.fraction_lost / 256)
 
 
 def report_captures(sender: RTCRtpSender) -> None:

@@ -99,7 +99,7 @@ class Peer:
         with self._blaming_the_offer():
             await self.connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         for transceiver in self.connection.getTransceivers():
-            patches.tap(transceiver.receiver, self._hear)
+            patches.tap(transceiver.receiver, self.hear)
             ice = patches.ice_of(transceiver)
             patches.watch_consent(ice, partial(self._watch, ice))
 
@@ -155,7 +155,8 @@ class Peer:
             case "closed":
                 self._lost("the client hung up")
 
-    def _hear(self, packet: object = None) -> None:
+    def hear(self, packet: object = None) -> None:
+        """It has given a sign of life."""
         self.heard = time.monotonic()
 
     async def _watch(self, ice: aioice.ice.Connection) -> None:
@@ -164,10 +165,10 @@ class Peer:
         Media counts, since FFmpeg's muxer answers no check once its media flows: it expects servers to be ICE-lite,
         which never check. Counted is only what could be decrypted, so nobody else can keep a dead session alive.
         """
-        self._hear()
+        self.hear()
         while time.monotonic() - self.heard < SILENT_SECONDS:
             await asyncio.sleep(CHECK_SECONDS * random.uniform(0.8, 1.2))
-            await patches.ask_consent(ice, self._hear)
+            await patches.ask_consent(ice, self.hear)
         self._lost(f"nothing was heard for {SILENT_SECONDS:g} s")
 
     def _lost(self, reason: str) -> None:

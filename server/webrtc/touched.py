@@ -62,6 +62,9 @@ TOUCHED = [
         "StunProtocol.__init__.receiver",
     ),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTP_HISTORY_SIZE", "RTCRtpSender._handle_rtcp_packet._send_keyframe"),
+    *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._handle_rtcp_packet._ssrc"),
+    *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._retransmit._RTCRtpSender__rtp_history"),
+    *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtcp_data._handle_rtcp_packet"),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._run_rtp._send_rtp", "RTCRtpSender.setTransport"),
     *_touched(
         "aiortc",

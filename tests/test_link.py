@@ -1,0 +1,114 @@
+"""A viewer's link: down to what it carries within seconds, up by trying with ever more patience; of a simulated link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from display.screen import screen
+from server.channels.forms import sent_as, steps
+from server.channels.link import AFTER_FAILURE, LONGEST, PATIENCE, PROVEN, Link
+
+QUILT = screen("telequilt")
+FORMS = steps(QUILT, 24, sound=True)
+RATES = [float(sent_as(form, 25).bitrate) if form is not None else 0.0 for form in FORMS]
+MEGABIT = 1e6
+
+
+class Wire:
+    """Carries so many bits a second, told by the time; its receiver reports each second, as Chromium does."""
+
+    def __init__(self, carries: Callable[[float], float]) -> None:
+        self.link, self.now, self._carries = Link(RATES), 0.0, carries
+        self.steps: list[tuple[float, int]] = [(0.0, 0)]
+        self.over = 0.0
+        "Seconds in which more was sent than is carried."
+
+    def run(self, seconds: float) -> Wire:
+        until = self.now + seconds
+        while self.now < until:
+            self.now = round(self.now + 0.25, 2)
+            sent, carried = RATES[self.link.step], self._carries(self.now)
+            self.over += 0.25 * (sent > carried)
+            if self.now % 1 == 0 and sent:
+                self.link.estimated(min(sent, carried), self.now)  # it shows congestion, never headroom
+                self.link.reported(max(0.0, 1 - carried / sent), self.now)
+            if self.link.look(sent, self.now):
+                self.steps.append((self.now, self.link.step))
+        return self
+
+
+def test_a_wide_link_gives_up_nothing():
+    assert Wire(lambda now: 100 * MEGABIT).run(600).steps == [(0.0, 0)]
+
+
+@pytest.mark.parametrize("carries", [0.6, 1.0, 2.0, 5.0, 9.0])
+def test_a_narrow_link_is_fitted_within_seconds(carries: float):
+    wire = Wire(lambda now: carries * MEGABIT).run(5)
+    assert RATES[wire.link.step] <= carries * MEGABIT
+    assert len(wire.steps) == 2, "in one step"
+    if carries >= 2:
+        assert RATES[wire.link.step] > 0
+
+
+def test_five_megabits_carry_eight_views():
+    wire = Wire(lambda now: 5 * MEGABIT).run(5)
+    form = FORMS[wire.link.step]
+    assert form is not None
+    assert (form.views, form.tile_width, form.every) == (8, 256, 1)
+
+
+def test_a_hiccup_costs_nothing():
+    wire = Wire(lambda now: (11 if 10 < now <= 11 else 100) * MEGABIT).run(30)
+    assert wire.steps == [(0.0, 0)]
+
+
+def test_more_is_tried_ever_more_rarely():
+    wire = Wire(lambda now: 5 * MEGABIT).run(1800)
+    tries = [now for (now, step), (_, before) in zip(wire.steps[1:], wire.steps, strict=False) if step < before]
+    waits = [b - a for a, b in pairwise(tries)]
+    assert tries[0] == pytest.approx(wire.steps[1][0] + PATIENCE, abs=5)
+    assert waits[0] == pytest.approx(AFTER_FAILURE, abs=10)
+    assert all(b == pytest.approx(min(2 * a, LONGEST), rel=0.2) for a, b in pairwise(waits)), waits
+    assert wire.over < 0.02 * 1800, "hardly ever too much"
+
+
+def test_a_link_that_recovers_gets_everything_back():
+    wire = Wire(lambda now: (2 if now < 20 else 100) * MEGABIT).run(20)
+    assert wire.link.step > 0
+    wire.run((PATIENCE + PROVEN) * len(RATES) + 2 * AFTER_FAILURE)
+    assert wire.link.step == 0
+
+
+def test_after_nothing_but_sound_pictures_are_tried_again():
+    wire = Wire(lambda now: 0.1 * MEGABIT if now < 10 else 100 * MEGABIT).run(9)
+    assert FORMS[wire.link.step] is None
+    wire.run(PATIENCE + 10)
+    assert FORMS[wire.link.step] is not None
+
+
+@given(st.lists(st.floats(0.1, 30), min_size=1, max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_it_never_leaves_its_steps_and_never_flutters(carried: list[float]):
+    wire = Wire(lambda now: carried[min(int(now // 30), len(carried) - 1)] * MEGABIT).run(30 * len(carried))
+    assert all(0 <= step < len(RATES) for _, step in wire.steps)
+    ups = [now for (now, step), (_, before) in zip(wire.steps[1:], wire.steps, strict=False) if step < before]
+    assert all(b - a >= PATIENCE - 1 for a, b in pairwise(ups))
+
+
+@pytest.mark.parametrize("views", [1, 3, 6, 8, 10, 12, 20, 24, None])
+@pytest.mark.parametrize("sound", [True, False])
+def test_every_viewer_has_steps_of_ever_fewer_bits(views: int | None, sound: bool):
+    forms = steps(QUILT, views, sound)
+    first = forms[0]
+    assert first is not None
+    assert first.views == (views or 24), "what it wants is the most it gets"
+    assert (forms[-1] is None) == sound
+    rates = [sent_as(form, 25).bitrate for form in forms if form is not None]
+    assert rates == sorted(set(rates), reverse=True)
+    if views is None:
+        assert {(form.columns, form.rows) for form in forms if form is not None} == {(6, 4)}, "its tiling stays"
