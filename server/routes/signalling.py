@@ -56,7 +56,9 @@ def router(settings: Settings) -> APIRouter:
         channel: Channel,
         form: Annotated[Literal["quilt", "view", "table"], Query(alias="as")] = "quilt",
         view: int | None = None,
-        views: Annotated[int | None, Query(ge=1, description="The most that are wanted; fewer come by a narrow link.")] = None,
+        views: Annotated[
+            int | None, Query(ge=1, description="The most that are wanted; fewer come by a narrow link.")
+        ] = None,
         own: Annotated[bool, Query(alias="self", description="One's own seat, in a call.")] = False,
     ) -> Response:
         sdp = await _body(request, SDP)
