@@ -75,7 +75,7 @@ def test_a_direction_moves_what_it_says_by_what_it_says() -> None:
     from tests.test_rome_engine import face
 
     engine = LinearRomeEngine(INVENTED, small=True)
-    network, avatar = engine._network(), engine.enrol(face())
+    network, avatar = engine._networks.here(), engine.enrol(face())
     assert network.basis is not None
     assert avatar.coefficients is not None
     for direction, part in ((3, network.flame.hair), (52, network.flame.movable - network.flame.hair)):

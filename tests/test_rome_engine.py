@@ -117,7 +117,7 @@ def test_the_head_stands_where_the_portrait_shows_it(engine: RomeEngine, avatar:
 def test_an_embedding_of_another_head_is_not_believed(
     engine: RomeEngine, avatar: RomeAvatar, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
 ) -> None:
-    network = engine._network()
+    network = engine._networks.here()
     faces = network.flame.faces.numpy()
     anywhere = faces[np.random.default_rng(1).integers(0, len(faces), len(embedding.FACE))]
     wrong = Embedding(embedding.FACE, anywhere, np.full((len(anywhere), 3), 1 / 3))
@@ -130,7 +130,7 @@ def test_an_embedding_of_another_head_is_not_believed(
 
 
 def test_the_source_is_aligned_before_it_is_seen(engine: RomeEngine) -> None:
-    network = engine._network()
+    network = engine._networks.here()
     image, matte = enrol.aligned(network, face())
     assert image.shape == (1, 3, 64, 64)
     assert image[..., :3, :].abs().max() == 0  # the published framing is wider than the crop
@@ -181,7 +181,7 @@ class TestDrive:
     @pytest.fixture
     def blind(self, engine: RomeEngine, monkeypatch: pytest.MonkeyPatch) -> RomeEngine:
         """The engine without DECA's encoder, so that landmarks are fitted."""
-        monkeypatch.setitem(engine._network()._modules, "deca", None)
+        monkeypatch.setitem(engine._networks.here()._modules, "deca", None)
         return engine
 
     def test_a_face_at_rest_leaves_the_head_at_rest(self, blind: RomeEngine, avatar: RomeAvatar) -> None:
@@ -192,7 +192,7 @@ class TestDrive:
     def test_a_movement_of_the_mouth_is_fitted_and_eased(self, blind: RomeEngine, avatar: RomeAvatar) -> None:
         moved = np.zeros((478, 3))
         moved[[17, 14, 84, 314, 87, 317]] = [0, -0.6, 0]
-        network, seen = blind._network(), face(3, 10, moved)
+        network, seen = blind._networks.here(), face(3, 10, moved)
         rest, half, whole = (drive.codes_of(network, avatar, seen, presence) for presence in (0.0, 0.5, 1.0))
         assert rest["exp"].abs().max() == 0
         assert whole["exp"].abs().max() > 1e-3
@@ -200,7 +200,7 @@ class TestDrive:
         torch.testing.assert_close(half["pose"], (rest["pose"] + whole["pose"]) / 2)
 
     def test_the_encoder_is_asked_where_there_is_one(self, engine: RomeEngine, avatar: RomeAvatar) -> None:
-        network, seen = engine._network(), face(3)
+        network, seen = engine._networks.here(), face(3)
         found = drive.codes_of(network, avatar, seen, 1.0)
         other = drive.codes_of(network, avatar, face(4), 1.0)  # the same landmarks in another picture
         assert (found["exp"] - other["exp"]).abs().max() > 1e-4
@@ -232,7 +232,7 @@ class TestDrive:
     def test_only_the_full_model_runs_a_network_over_the_texture(
         self, either: RomeEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        network, asked, avatar = either._network(), [], either.enrol(face())
+        network, asked, avatar = either._networks.here(), [], either.enrol(face())
         run = network._run
         monkeypatch.setattr(network, "_run", lambda component: asked.append(component) or run(component))
         either.drive(avatar, face(2))
@@ -252,14 +252,14 @@ class TestRender:
 
     def test_a_camera_to_the_right_sees_the_nose_to_the_left(self, engine: RomeEngine, state: RomeState) -> None:
         resting = replace(state, turn=np.eye(3))
-        screens = render.on_screen(engine._network(), resting, three())
+        screens = render.on_screen(engine._networks.here(), resting, three())
         nose = state.vertices[0, :, 2].argmax()
         across = screens[:, nose, 0]
         assert across[0] > across[1] > across[2]
         assert (screens[:, nose, 2] < screens[:, :, 2].mean(1)).all()
 
     def test_a_head_turned_by_the_caller_is_a_camera_gone_round_it(self, engine: RomeEngine, state: RomeState) -> None:
-        network = engine._network()
+        network = engine._networks.here()
         turned = replace(state, turn=replace(face(1, 17.5)).head_rotation.astype(np.float64))
         by_caller = render.on_screen(network, turned, three())[1]
         by_camera = render.on_screen(network, replace(state, turn=np.eye(3)), three())
@@ -268,7 +268,7 @@ class TestRender:
 
     def test_off_axis_views_are_what_the_display_would_make(self, engine: RomeEngine, state: RomeState) -> None:
         """The display asks parallel engines for off-axis views by lenses of their own: a slide and a narrowing, no more."""
-        orbit, network = three(), engine._network()
+        orbit, network = three(), engine._networks.here()
         matrices = offaxis.homographies(orbit, focus=0.05, parallel=True)
         narrowed = offaxis.reframed(orbit, matrices)
         asked = render.on_screen(network, state, narrowed)
@@ -322,7 +322,7 @@ def shape_of(places: torch.Tensor) -> torch.Tensor:
 
 def test_a_mesh_has_the_heads_topology_and_the_colours_of_its_views(engine: RomeEngine, state: RomeState) -> None:
     found = engine.mesh(state)
-    flame = engine._network().flame
+    flame = engine._networks.here().flame
     assert found.vertices.shape == tuple(state.vertices.shape[1:])
     np.testing.assert_array_equal(found.faces, flame.faces.numpy())
     edges = np.linalg.norm(found.vertices[found.faces[:, 0]] - found.vertices[found.faces[:, 1]], axis=1)
@@ -333,7 +333,7 @@ def test_a_mesh_has_the_heads_topology_and_the_colours_of_its_views(engine: Rome
 
 def test_every_network_can_be_exported_whole(engines: dict[str, RomeEngine]) -> None:
     """As TensorRT and torch.compile want it: no branch, no shape of its own, the same numbers."""
-    for component in (component for component in engines["rome"]._network().components() if component.often):
+    for component in (component for component in engines["rome"]._networks.here().components() if component.often):
         program = torch.export.export(component.module, component.example(), strict=True)
         made, expected = program.module()(*component.example()), component.module(*component.example())
         torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)

@@ -73,14 +73,14 @@ def _parsed() -> argparse.Namespace:
 def measured(engine: RomeEngine, frames: int) -> dict[str, Any]:
     """Of one engine, by its own verbs; medians."""
     engine.warm_up()
-    network, cameras = engine._network(), fan(screen(PRODUCT))
+    network, cameras = engine._networks.here(), fan(screen(PRODUCT))
     avatar = engine.enrol(seen(0))
     states = [engine.drive(avatar, seen(number)) for number in range(INVENTED)]
     engine.render(states[0], cameras)
     components = {}
     for component in network.components():
         if component.often:
-            components[component.name] = milliseconds(network.runtime.prepare(component), component.example())
+            components[component.name] = milliseconds(network.prepared.runtime.prepare(component), component.example())
     screens = on_screen(network, states[0], cameras)
     took = {
         **components,
@@ -90,7 +90,7 @@ def measured(engine: RomeEngine, frames: int) -> dict[str, Any]:
         "frame": _each(lambda number: engine.render(engine.drive(avatar, seen(number)), cameras), frames),
     }
     peak = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
-    about = {"runtime": network.runtime.name, "views_at_once": network.views_at_once, "peak_mib": peak}
+    about = {"runtime": network.prepared.runtime.name, "views_at_once": network.views_at_once, "peak_mib": peak}
     return {"ms": took, "fps": 1e3 / took["frame"], **about}
 
 

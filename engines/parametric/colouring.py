@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from display import optics
 from engines.contract import CROP
-from engines.parametric import raster
+from engines.raster import textured
 
 FACING = (0.2, 0.6)
 "Cosines between a normal and the view at which the picture begins to count, and counts alone."
@@ -47,7 +47,7 @@ def colour(
     matte: np.ndarray,
 ) -> Coloured:
     """Projected from the portrait's camera where that sees them; from the other half of the face, then from neighbours elsewhere."""
-    places = raster.project(posed, cam2world, optics.intrinsics(), CROP, CROP)
+    places = textured.project(posed, cam2world, optics.intrinsics(), CROP, CROP)
     texture = continued(crop, matte)
     share = _seen(posed, places, normals, triangles, cam2world, matte)
     share[mouth] = 0
@@ -102,7 +102,7 @@ def depth_of(places: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """[512, 512] float32 depth of the nearest surface; infinite where there is none."""
     count = len(places)
     owner, depth = np.empty((CROP, CROP), np.int32), np.empty((CROP, CROP), np.float32)
-    raster.draw(
+    textured.draw(
         places, triangles, np.zeros((count, 2), np.float32), np.zeros((count, 4), np.float32), np.ones(count, np.float32),
         np.zeros((2, 2, 3), np.uint8), owner, depth, np.empty((CROP, CROP, 4), np.uint8),
     )  # fmt: skip

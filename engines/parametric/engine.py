@@ -12,12 +12,13 @@ from display.views import ViewSet
 from engines import mesh
 from engines.contract import Abilities, FaceObservation
 from engines.options import EngineOptions
-from engines.parametric import checkpoint, raster, shaping
+from engines.parametric import checkpoint, shaping
 from engines.parametric.drive import ParametricState, drive
 from engines.parametric.enrol import ParametricAvatar, Progress, enrol
 from engines.parametric.head import HeadModel
 from engines.parametric.render import MeshRenderer
 from engines.parametric.sculpture import sculpture
+from engines.raster import textured
 from engines.weights import CheckpointRejected
 
 
@@ -56,7 +57,7 @@ class Parametric:
     def warm_up(self) -> None:
         """Reads the model and compiles the raster, or loads it from numba's cache (seconds the first time on a machine)."""
         assert self.model
-        raster.compile_all()
+        textured.compile_all()
 
     def enrol(self, portrait: FaceObservation, progress: Progress = lambda *_: None) -> ParametricAvatar:
         """The portrait's avatar, some seconds. Raises PortraitRejected."""

@@ -13,10 +13,11 @@ import torch
 
 from display import optics
 from engines.contract import CROP, FaceObservation, PortraitRejected
-from engines.parametric import colouring, outline, points, posing, raster, shaping
+from engines.parametric import colouring, outline, points, posing, shaping
 from engines.parametric.architecture import MILLIMETRES
 from engines.parametric.baking import Baked, bake, displacements
 from engines.parametric.head import HeadModel
+from engines.raster import textured
 
 Progress = Callable[[str, int, int], None]
 "Told (what is being done, steps done, of how many)."
@@ -128,7 +129,7 @@ def _within_lips(shut: np.ndarray, triangles: np.ndarray, marks: np.ndarray, ind
     ring = marks[[indices.index(k) for k in points.LIPS_INNER]]
     low, high = ring.min(0), ring.max(0)
     lens = optics.intrinsics() * np.array([[0.45, 0.45, 1]], np.float32)  # a head in canonical units fills a picture
-    places = raster.project(shut + optics.LOOK_AT, optics.orbit(0), lens, CROP, CROP)
+    places = textured.project(shut + optics.LOOK_AT, optics.orbit(0), lens, CROP, CROP)
     x, y = (np.clip(places[:, k].astype(int), 0, CROP - 1) for k in range(2))
     hidden = places[:, 2] > colouring.depth_of(places, triangles)[y, x] + LIP_DEPTH / MILLIMETRES
     across = (shut[:, 0] > low[0]) & (shut[:, 0] < high[0])

@@ -10,8 +10,8 @@ import torch
 
 from display.optics import Cameras
 from display.views import ViewSet
-from engines.parametric import raster
 from engines.parametric.drive import ParametricState
+from engines.raster import textured
 
 MOST_THREADS = 4
 
@@ -32,8 +32,8 @@ class MeshRenderer:
         def views(start: int) -> None:
             owner, depth = np.empty((height, width), np.int32), np.empty((height, width), np.float32)
             for k in range(start, len(cameras), self.threads):
-                places = raster.project(state.points, cameras.cam2world[k], cameras.intrinsics[k], width, height)
-                raster.draw(
+                places = textured.project(state.points, cameras.cam2world[k], cameras.intrinsics[k], width, height)
+                textured.draw(
                     places,
                     avatar.triangles,
                     coloured.uv,

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from display import optics
-from engines.parametric import extraction, raster, shaping
+from engines.parametric import extraction, shaping
 from engines.parametric.baking import displacements
 from engines.parametric.head import Codes, HeadModel
+from engines.raster import textured
 
 Progress = Callable[[int, int], None]
 "Told (pictures done, of how many)."
@@ -61,7 +62,7 @@ def posed(model: HeadModel, head: Codes, side: int | None = None) -> tuple[np.nd
 def picture(vertices: np.ndarray, triangles: np.ndarray, yaw: float = YAW, side: int = PICTURE) -> np.ndarray:
     """[side, side, 3] uint8 RGB of a head in plaster."""
     world = (vertices * 0.44 + optics.LOOK_AT).astype(np.float32)
-    places = raster.project(world, optics.orbit(yaw, 4), optics.intrinsics(), side, side)
+    places = textured.project(world, optics.orbit(yaw, 4), optics.intrinsics(), side, side)
     count = len(vertices)
     facing = shaping.normals(vertices, triangles)
     light = np.clip(0.22 + 0.85 * facing @ LIGHT, 0.15, 1.1).astype(np.float32)
@@ -69,5 +70,5 @@ def picture(vertices: np.ndarray, triangles: np.ndarray, yaw: float = YAW, side:
     out = np.empty((side, side, 4), np.uint8)
     owner, depth = np.empty((side, side), np.int32), np.empty((side, side), np.float32)
     blank = np.zeros((2, 2, 3), np.uint8)
-    raster.draw(places, triangles, np.zeros((count, 2), np.float32), colours, light, blank, owner, depth, out)
+    textured.draw(places, triangles, np.zeros((count, 2), np.float32), colours, light, blank, owner, depth, out)
     return out[..., :3]

@@ -8,5 +8,6 @@ The rules, which every form keeps (those of PyTorch3D's hard rasteriser, whose p
 - the nearest triangle is shown, of equally near ones that with the lower index.
 Edge functions are float64, so that every form says the same of a sample that lies close to an edge.
 
-`plain` defines it; `bands` is quick on a CPU (numba), engines/kernels/raster.py on a GPU (Triton).
+`plain` defines it; `bands` is quick on a CPU (numba), engines/kernels/raster.py on a GPU (Triton). `textured` draws whole pictures
+instead, by rules of its own.
 """

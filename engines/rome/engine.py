@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,7 +10,8 @@ import torch
 from display.optics import Cameras
 from display.views import ViewSet
 from engines import noise
-from engines.contract import Abilities, FaceObservation, Footprint, Needs, WeightsMissing
+from engines.contract import Abilities, FaceObservation, Footprint
+from engines.loading import EachDevice, check_there
 from engines.mesh import SIDE, Mesh, Progress
 from engines.options import EngineOptions
 from engines.rome import checkpoint, exported, synthetic, visible
@@ -62,13 +61,9 @@ class RomeEngine:
         self.noise = options.synthetic_weights
         self._runtime, self._precision = check(options.runtime), check_precision(options.precision)
         self._options, self._views_at_once, self._small = options, views_at_once, small
-        self._loading: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
-        self._on: dict[torch.device, Rome] = {}
-        missing = [wanted for wanted in self.published if not wanted.place(options.weights).is_file()]
-        if missing and not self.noise:
-            wanted = missing[0]
-            needs = Needs(f"{wanted.file} ({wanted.where})", str(wanted.place(options.weights)), wanted.command)
-            raise WeightsMissing(self.name, needs)
+        self._networks = EachDevice(self._ready)
+        if not self.noise:
+            check_there(self.name, self.published, options.weights)
 
     @classmethod
     def on_trial(cls, small: bool = False) -> RomeEngine:
@@ -78,15 +73,15 @@ class RomeEngine:
     def warm_up(self) -> None:
         """Reads the weights and prepares what every frame needs: minutes, the first time that a GPU's kernels are compiled."""
         visible.compile_all()
-        self._network().prepare()
+        self._networks.here().prepare()
 
     def enrol(self, portrait: FaceObservation) -> RomeAvatar:
         """The portrait's avatar: 0.13 TMAC. Raises PortraitRejected."""
-        return enrol(self._network(), portrait)
+        return enrol(self._networks.here(), portrait)
 
     def drive(self, avatar: RomeAvatar, seen: FaceObservation) -> RomeState:
         """The avatar as `seen` moves it: 0.1 TMAC."""
-        return drive(self._network(), avatar, seen)
+        return drive(self._networks.here(), avatar, seen)
 
     def render(self, state: RomeState, cameras: Cameras) -> ViewSet:
         """The state from each camera: 0.1 TMAC a view."""
@@ -95,11 +90,11 @@ class RomeEngine:
     @property
     def views_at_once(self) -> int:
         """Views of a full batch on the device that this thread works on."""
-        return self._network().views_at_once
+        return self._networks.here().views_at_once
 
     def render_many(self, requests: Sequence[tuple[RomeState, Cameras]]) -> list[ViewSet]:
         """What `render` gives for each (state, cameras); views of all of them fill the same batches."""
-        shown = render(self._network(), requests)
+        shown = render(self._networks.here(), requests)
         if self.noise:
             for views in shown:
                 noise.stamp(views.images)
@@ -108,25 +103,19 @@ class RomeEngine:
     def restyled(self, avatar: RomeAvatar, direction: int, millimetres: float) -> RomeAvatar:
         """The avatar with its hair (directions 0 to 49) or neck and shoulders (50 to 59) moved along one direction of the linear
         model, by so much as the root mean square of their vertices (supplement, figure 8)."""
-        return edited(self._network(), avatar, direction, millimetres)
+        return edited(self._networks.here(), avatar, direction, millimetres)
 
     def mesh(self, state: RomeState, side: int = SIDE, progress: Progress = lambda *_: None) -> Mesh:
         """The state's head as it is, with the colours that its views show of it."""
-        return exported.mesh(self._network(), state)
+        return exported.mesh(self._networks.here(), state)
 
     def components(self, device: torch.device, precision: Precision) -> list[Component]:
         """A network of its own on `device`, component by component."""
         return self._made(device, precision).components()
 
-    def _network(self) -> Rome:
-        """The network on the device that this thread works on; made when first wanted, once per device."""
-        here = _device()
-        if here not in self._on:
-            with self._loading[here]:  # devices do not wait for each other
-                if here not in self._on:
-                    made = self._made(here, chosen_precision(self._precision, here))
-                    self._on[here] = made.run_by(choose(self._runtime, here, self._options.built), self._views_at_once)
-        return self._on[here]
+    def _ready(self, device: torch.device) -> Rome:
+        made = self._made(device, chosen_precision(self._precision, device))
+        return made.run_by(choose(self._runtime, device, self._options.built), self._views_at_once)
 
     def _made(self, device: torch.device, precision: Precision) -> Rome:
         if self.noise:
@@ -135,11 +124,6 @@ class RomeEngine:
         return Rome.from_tensors(
             checkpoint.imported(self._options.weights, self.linear), device=device, dtype=precision.dtype
         )
-
-
-def _device() -> torch.device:
-    """This thread's GPU, or the CPU."""
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 ENGINE = RomeEngine

@@ -7,7 +7,6 @@ affair (`run_by`): eagerly unless told otherwise, and then every number is the d
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.loading import Prepared
 from engines.raster import plain
 from engines.rome import checkpoint, components, manifests, offsets
 from engines.rome.architecture import DECA_CODES, MOBILE_CODES, TEXTURE, Architecture
@@ -112,9 +112,7 @@ class Rome(nn.Module):
     def run_by(self, runtime: Runtime, views_at_once: int | None = None) -> Rome:
         """Let `runtime` run every component from now on, each prepared when first wanted; shading with `views_at_once` views,
         by default as many as suit the device."""
-        self.runtime, self._at_once = runtime, views_at_once
-        self._runs: dict[object, Run] = {}
-        self._preparing = threading.Lock()
+        self.prepared, self._at_once = Prepared(runtime), views_at_once
         return self
 
     @property
@@ -221,12 +219,7 @@ class Rome(nn.Module):
         return torch.cat([run(one.contiguous()) for one in given.to(self.device, torch.float32).split(1)])
 
     def _run(self, component: Callable[[Rome], Component]) -> Run:
-        """The prepared component; prepared now if nobody wanted it before."""
-        if component not in self._runs:
-            with self._preparing:
-                if component not in self._runs:
-                    self._runs[component] = self.runtime.prepare(component(self))
-        return self._runs[component]
+        return self.prepared.run(component, lambda: component(self))
 
 
 def shading_input(texture: Tensor, uv: Tensor, normals: Tensor, alpha: Tensor) -> Tensor:

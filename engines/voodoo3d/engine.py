@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,7 +10,8 @@ import torch
 from display.optics import Cameras
 from display.views import ViewSet
 from engines import noise
-from engines.contract import Abilities, FaceObservation, Footprint, Needs, WeightsMissing
+from engines.contract import Abilities, FaceObservation, Footprint
+from engines.loading import EachDevice, check_there
 from engines.options import EngineOptions
 from engines.runtime import Component, Precision, check, check_precision, choose, chosen_precision
 from engines.shared_volume import Sampling
@@ -68,12 +67,9 @@ class Voodoo3d:
         self._views_at_once = views_at_once
         self.resolved = chosen_views(options.superresolved)
         self._given = network
-        self._loading: defaultdict[torch.device, threading.Lock] = defaultdict(threading.Lock)
-        self._on: dict[torch.device, Voodoo3D] = {} if network is None else {network.device: network}
-        if network is None and not self.noise and not self._place.is_file():
-            wanted = checkpoint.PUBLISHED
-            needs = Needs(f"{wanted.file} ({wanted.where})", str(self._place), wanted.command)
-            raise WeightsMissing(self.name, needs)
+        self._networks = EachDevice(self._ready, None if network is None else {network.device: network})
+        if network is None and not self.noise:
+            check_there(self.name, [checkpoint.PUBLISHED], options.weights)
 
     @classmethod
     def on_trial(cls, small: bool = False) -> Voodoo3d:
@@ -85,16 +81,16 @@ class Voodoo3d:
 
     def warm_up(self) -> None:
         """Reads the weights and prepares what every frame needs: minutes, the first time that a GPU's kernels are compiled."""
-        network = self._network()
+        network = self._networks.here()
         network.prepare([looking(network, 1, self.samples, Sampling.EXACT)])
 
     def enrol(self, portrait: FaceObservation) -> Voodoo3dAvatar:
         """The portrait's avatar: 0.8 TMAC, some 10 s on two CPU cores. Raises PortraitRejected."""
-        return enrol(self._network(), portrait, self.samples)
+        return enrol(self._networks.here(), portrait, self.samples)
 
     def drive(self, avatar: Voodoo3dAvatar, seen: FaceObservation) -> Voodoo3dState:
         """The avatar as `seen` moves it: 0.6 TMAC."""
-        return drive(self._network(), avatar, seen, self.samples)
+        return drive(self._networks.here(), avatar, seen, self.samples)
 
     def render(self, state: Voodoo3dState, cameras: Cameras) -> ViewSet:
         """The state from each camera: 0.2 TMAC a view."""
@@ -104,11 +100,11 @@ class Voodoo3d:
     def views_at_once(self) -> int:
         """Views of a full batch on the device that this thread works on; one where views are warped over from neighbours:
         a batch filled up with part of another frame would cut neighbours apart, which costs more than it gains."""
-        return 1 if self.resolved is not Resolved.EVERY else self._network().views_at_once
+        return 1 if self.resolved is not Resolved.EVERY else self._networks.here().views_at_once
 
     def render_many(self, requests: Sequence[tuple[Voodoo3dState, Cameras]]) -> list[ViewSet]:
         """What `render` gives for each (state, cameras); views of all of them fill the same batches."""
-        shown = render(self._network(), requests, self.samples, self.sampling, self.resolved)
+        shown = render(self._networks.here(), requests, self.samples, self.sampling, self.resolved)
         if self.noise:
             for views in shown:
                 noise.stamp(views.images)
@@ -116,7 +112,7 @@ class Voodoo3d:
 
     def field(self, state: Voodoo3dState) -> TriplaneField:
         """The state's density and colour in space, for a mesh (engines/mesh.py)."""
-        network = self._network()
+        network = self._networks.here()
         return network.field(state.planes.to(network.device))
 
     def components(self, device: torch.device, precision: Precision) -> list[Component]:
@@ -126,16 +122,10 @@ class Voodoo3d:
         looks = [looking(network, views, self.samples, sampling) for views, sampling in marches]
         return [*network.components(looks), components.warp(network, Warp(VIEWS_OF_A_QUILT, Resolved.SECOND))]
 
-    def _network(self) -> Voodoo3D:
-        """The network on the device that this thread works on; made when first wanted, once per device."""
-        here = _device(self._on)
-        if here not in self._on:
-            with self._loading[here]:  # devices do not wait for each other
-                if here not in self._on:
-                    made = self._made(here, chosen_precision(self._precision, here))
-                    at_once = self._views_at_once or pictures_at_once(self.resolved, here)
-                    self._on[here] = made.run_by(choose(self._runtime, here, self._kept), at_once)
-        return self._on[here]
+    def _ready(self, device: torch.device) -> Voodoo3D:
+        made = self._made(device, chosen_precision(self._precision, device))
+        at_once = self._views_at_once or pictures_at_once(self.resolved, device)
+        return made.run_by(choose(self._runtime, device, self._kept), at_once)
 
     def _made(self, device: torch.device, precision: Precision) -> Voodoo3D:
         if self._given is not None:
@@ -148,13 +138,6 @@ class Voodoo3d:
 def pictures_at_once(resolved: Resolved, device: torch.device) -> int | None:
     """How many are super-resolved together on `device` unless somebody says otherwise; None: as many as of any views."""
     return PICTURES_AT_ONCE.get(resolved) if device.type == "cuda" else None
-
-
-def _device(loaded: dict[torch.device, Voodoo3D]) -> torch.device:
-    """This thread's GPU, or the CPU; where the network is only on a CPU (it was given so) that is where it works."""
-    if torch.cuda.is_available() and not (loaded and all(device.type == "cpu" for device in loaded)):
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("cpu")
 
 
 ENGINE = Voodoo3d

@@ -8,7 +8,6 @@ runtime's affair (`run_by`): eagerly unless told otherwise, and then every numbe
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.loading import Prepared
 from engines.runtime import Component, Run, Runtime
 from engines.runtime.eager import Eager
 from engines.triplane import Decoder, TriplaneField
@@ -97,9 +97,7 @@ class Voodoo3D(nn.Module):
     def run_by(self, runtime: Runtime, views_at_once: int | None = None) -> Voodoo3D:
         """Let `runtime` run every component from now on, each prepared when first wanted; super-resolution with
         `views_at_once` pictures, by default as many as suit the device."""
-        self.runtime, self._at_once = runtime, views_at_once
-        self._runs: dict[object, Run] = {}
-        self._preparing = threading.Lock()
+        self.prepared, self._at_once = Prepared(runtime), views_at_once
         return self
 
     @property
@@ -229,15 +227,9 @@ class Voodoo3D(nn.Module):
 
     def _run_few(self, component: Callable[..., Component], of: Look | Warp) -> Run:
         """The component for these shapes, prepared for the first few of its kind."""
-        if of not in self._runs and sum(type(key) is type(of) for key in tuple(self._runs)) >= LOOKS_PREPARED:
+        if not self.prepared.has(of) and self.prepared.count(type(of)) >= LOOKS_PREPARED:
             return Eager().prepare(component(self, of))
         return self._run(component, of)
 
     def _run(self, component: Callable[..., Component], *of: Look | Warp) -> Run:
-        """The prepared component; prepared now if nobody wanted it before."""
-        key = of[0] if of else component
-        if key not in self._runs:
-            with self._preparing:
-                if key not in self._runs:
-                    self._runs[key] = self.runtime.prepare(component(self, *of))
-        return self._runs[key]
+        return self.prepared.run(of[0] if of else component, lambda: component(self, *of))

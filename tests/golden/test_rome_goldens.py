@@ -95,7 +95,7 @@ def network(published: Path, tensors: dict[str, Tensor]) -> Networks:
                 rounded = Rome.from_tensors(tensors, dtype=getattr(torch, precision))
                 for name in ("autoencoder", "mesh_deformer", "mlp_deformer", "unet", "deca"):
                     rounded.get_submodule(name).float()
-                rounded.run_by(rounded.runtime)
+                rounded.run_by(rounded.prepared.runtime)
                 kept[precision] = rounded
         return kept[precision]
 

@@ -61,7 +61,7 @@ def test_march(
     view = torch.from_numpy(inputs.orbit_cam2world(0, 0)).cuda(), torch.from_numpy(inputs.intrinsics()).cuda()
     planes = torch.from_numpy(inputs.planes()).cuda()
     feature, depth = (part.cpu() for part in network.march(planes, *view, 128, *samples))
-    if precision == "float32" and network.runtime.name == "eager":
+    if precision == "float32" and network.prepared.runtime.name == "eager":
         check.assert_close(golden, "frontal_feature", feature)
     else:  # kernels add up in another order, and in half precision planes are rounded
         expected = check.load_golden(golden)["frontal_feature"]

@@ -62,7 +62,7 @@ def _pose(yaw: float, pitch: float) -> np.ndarray:
 
 def of_meshes(vertices: np.ndarray, normals: np.ndarray, triangles: np.ndarray, looks: Looks) -> Tensor:
     """[B, 3, H, H] true maps of meshes [B, V, 3], as `march.picture` lays them out."""
-    from engines.parametric import raster  # needs numba, which a machine that only trains on samples may lack
+    from engines.raster import textured  # needs numba, which a machine that only trains on samples may lack
 
     side, maps = looks.side, np.ones((len(vertices), looks.side, looks.side, 3), np.float32)
     owner, depth = np.empty((side, side), np.int32), np.empty((side, side), np.float32)
@@ -75,7 +75,7 @@ def of_meshes(vertices: np.ndarray, normals: np.ndarray, triangles: np.ndarray, 
         x = side - 1 - lens[0, 2] + lens[0, 0] * seen[:, 0] / ahead
         y = lens[1, 2] - lens[1, 1] * seen[:, 1] / ahead
         places = np.stack([x + 0.5, y + 0.5, ahead], 1).astype(np.float32)  # rays go through whole pixel numbers
-        raster.draw(places, triangles, *plain, blank, owner, depth, out)
+        textured.draw(places, triangles, *plain, blank, owner, depth, out)
         facing = normals[k][triangles].mean(1)
         facing /= np.maximum(np.linalg.norm(facing, axis=-1, keepdims=True), 1e-9)
         maps[k][owner >= 0] = facing[owner[owner >= 0]]

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engines.contract import FaceObservation, Needs, WeightsMissing
+from engines.contract import FaceObservation
+from engines.loading import check_there
 from engines.options import EngineOptions
 from engines.rome import checkpoint, synthetic
 from engines.rome.architecture import Architecture
@@ -69,9 +70,8 @@ class Distillation:
     def __init__(self, out: Path, options: EngineOptions = EngineOptions(), *, small: bool = False) -> None:
         """With the full model's imported weights, or synthetic ones where `options` say so. Raises WeightsMissing."""
         self.out, self._options, self._arch = out, options, synthetic.SMALL if small else Architecture()
-        wanted, place = checkpoint.PUBLISHED, checkpoint.PUBLISHED.place(options.weights)
-        if not options.synthetic_weights and not place.is_file():
-            raise WeightsMissing("rome", Needs(f"{wanted.file} ({wanted.where})", str(place), wanted.command))
+        if not options.synthetic_weights:
+            check_there("rome", [checkpoint.PUBLISHED], options.weights)
         self._samples = Samples(out / "samples")
         self._full: Rome | None = None
         self._photos: list[str] = []

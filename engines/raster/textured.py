@@ -1,7 +1,7 @@
-"""Raster: coloured triangles as one camera sees them, by a depth buffer. Knows no heads.
+"""Textured: whole pictures of coloured, textured triangles as one camera sees them, by a depth buffer. Compiled by numba.
 
-Which triangle a pixel shows is found first, and coloured once. Compiled by numba; a small raster of its own, since the relief
-engine's draws parallel projections, row by row.
+By rules of its own: pixels as display/optics.py counts them, and what turns its back is not drawn. Which triangle a pixel shows is
+found first, and coloured once.
 """
 
 from __future__ import annotations
