@@ -330,3 +330,32 @@ async def test_a_member_is_told_why_it_may_not_let_others_in(call):
     _, hers = await call.join("Ana")
     await hers.say(t="approve", seat=1, yes=True)
     assert (await hers.hears("problem"))["type"].endswith("not-permitted")
+
+
+async def test_nobody_watches_a_call_unseen_and_who_runs_the_server_neither(http, call):
+    for token in (TOKEN, call.host):
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as client:
+            refused = await client.view(call.name)
+            assert (refused.status_code, kind(refused)) == (403, "not-permitted")
+
+
+async def test_who_never_answers_a_goodbye_keeps_no_socket_open(served, call):
+    """A client that opens a socket by hand, says hello, and reads nothing of what follows."""
+    address, app = served
+    ana = await call.sit("Ana", "host")
+    host, port = address.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"GET /api/calls/{call.name}/events HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    said = json.dumps({"t": "hello", "token": ana["token"]}).encode()
+    writer.write(bytes([0x81, 0x80 | 126]) + len(said).to_bytes(2, "big") + bytes(4) + said)  # masked with zeros
+    conference = app.state.calls.conferences[call.name]
+    await until(lambda: conference.sockets == 1)
+    await call.ask("DELETE")
+    await until(lambda: not app.state.calls.conferences)
+    await asyncio.wait_for(reader.read(), 30)  # to its end: the server has closed it
+    writer.close()

@@ -108,7 +108,8 @@ async def test_a_puppet_sits_moves_and_speaks_and_comes_back_when_its_line_is_lo
     assert conference.rules.seats[seat].being == "present"
     heard = app.state.lobby.live(f"{call.name}.{seat}").voice
     assert heard is not None
-    async with Client(http) as viewer:
+    headers = {"Authorization": f"Bearer {(await call.sit('Eve', 'viewer'))['token']}"}
+    async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as viewer:
         assert (await viewer.view(f"{call.name}.{seat}", audio=True)).status_code == 201
         await until(lambda: any(abs(frame.to_ndarray()).max() > 1000 for frame in viewer.sounds), PATIENCE)
     playing.cancel()

@@ -50,6 +50,7 @@ log = structlog.get_logger(__name__)
 
 STALLED_SECONDS = 2.5
 "Without a picture."
+SEAT_GONE = "its seat is gone"
 
 
 @dataclass(frozen=True)
@@ -155,17 +156,16 @@ class Conference:
         self.happen(of.PublishStarted(number))
         return await self.lobby.publish(self.channel(number), sdp, taken.avatar, taken.engine)
 
-    async def view(
-        self, number: int | None, channel: str, sdp: str, screen: Screen, views: int | None = None
-    ) -> Accepted:
-        """Let a seat (None: who runs the server) watch `channel` of this call, in at most so many views. Raises Problem."""
-        if number is not None:
-            self._unless(self.rules.check_view(number))
+    async def view(self, number: int, channel: str, sdp: str, screen: Screen, views: int | None = None) -> Accepted:
+        """Let a seat watch `channel` of this call, in at most so many views. Raises Problem."""
+        self._unless(self.rules.check_view(number))
         accepted = await self.lobby.view(channel, sdp, screen, views)
-        if number is not None:
-            self._views.setdefault(number, {})[accepted.peer.id] = channel
-            if (viewer := self.lobby.live(channel).viewers.get(accepted.peer.id)) is not None:
-                viewer.told = partial(self._tell_form, number, channel)
+        if number not in self.rules.seats:  # it left meanwhile
+            await self.lobby.leave(channel, accepted.peer, SEAT_GONE)
+            raise refusals.problem(refusals.NO_SEAT)
+        self._views.setdefault(number, {})[accepted.peer.id] = channel
+        if (viewer := self.lobby.live(channel).viewers.get(accepted.peer.id)) is not None:
+            viewer.told = partial(self._tell_form, number, channel)
         return accepted
 
     def source(self, number: int) -> str:
@@ -334,7 +334,7 @@ class Conference:
         for peer, name in self._views.pop(number, {}).items():
             channel = self.lobby.channels.get(name)
             if channel is not None and peer in channel.viewers:
-                self.lobby.see_to(self.lobby.leave(name, channel.viewers[peer].peer, "its seat is gone"))
+                self.lobby.see_to(self.lobby.leave(name, channel.viewers[peer].peer, SEAT_GONE))
 
     def _show(self, number: int, pictures: bool) -> None:
         for peer, name in self._views.get(number, {}).items():

@@ -67,6 +67,11 @@ def own_seat() -> Problem:
     return Problem(403, "own-seat", "this is your own seat: nobody watches themselves, unless asked for with ?self=1")
 
 
+def nobody_unseen() -> Problem:
+    detail = "take a seat first, with an invitation: everybody in a call sees who watches"
+    return Problem(403, "not-permitted", detail, grant="view")
+
+
 def not_permitted(grant: str) -> Problem:
     return problem(Refuse("not-permitted", {"grant": grant}))
 

@@ -74,11 +74,11 @@ class Call:
         told = list(self._handlers[type(event)](self, *([seat] if seat is not None else []), event, now))
         return told + list(self._settle(now))
 
-    def snapshot(self) -> dict[str, Any]:
-        """The call as its people are shown it."""
+    def snapshot(self, host: bool) -> dict[str, Any]:
+        """The call as its people are shown it; a host sees who waits, too."""
         return {
             "title": self.title, "state": self.state, "locked": self.locked, "approve": self.approve, "limit": self.limit,
-            "seats": self._rows(everybody=True), "form": self.form_of(0), "wanted": self.wanted, "recording": self._recorded(),
+            "seats": self._rows(everybody=host), "form": self.form_of(0), "wanted": self.wanted, "recording": self._recorded(),
         }  # fmt: skip
 
     def form_of(self, seat: int) -> dict[str, Any]:

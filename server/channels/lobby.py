@@ -221,6 +221,8 @@ class Lobby:
         if self._attached.channel is not None:
             return
         for one in self.channels.values():
-            if one.life.live and one.session is not None and self._attached.wants(one.name):
+            if (
+                one.life.live and not one.held and one.session is not None and self._attached.wants(one.name)
+            ):  # nobody watches a call unseen
                 self._attached.watch(one.name, one.session, one.parallel)
                 return

@@ -106,16 +106,16 @@ def router(settings: Settings) -> APIRouter:
     @routes.get("")
     async def listing(request: Request) -> list[dict[str, Any]]:
         """All of them where only this machine's user can ask; elsewhere their number alone is told, by /metrics."""
-        return [_shown(one) for one in calls_of(request).conferences.values()] if settings.private else []
+        return [_shown(one, True) for one in calls_of(request).conferences.values()] if settings.private else []
 
     @routes.get("/{call}")
     async def state(who: Who) -> dict[str, Any]:
-        return _shown(who.conference)
+        return _shown(who.conference, who.grants.host)
 
     @routes.patch("/{call}")
     async def change(who: Host, asked: CallChange) -> dict[str, Any]:
         who.conference.happen(of.Changed(asked.locked, asked.title, asked.form))
-        return _shown(who.conference)
+        return _shown(who.conference, who.grants.host)
 
     @routes.delete("/{call}", status_code=204)
     async def end(request: Request, who: Host) -> Response:
@@ -248,8 +248,8 @@ def _row(conference: Conference, seat: int) -> dict[str, Any]:
     return found.row(conference.rules.host, seat in conference.rules.speaking)
 
 
-def _shown(conference: Conference) -> dict[str, Any]:
-    return {"call": conference.name, **conference.rules.snapshot()}
+def _shown(conference: Conference, host: bool) -> dict[str, Any]:
+    return {"call": conference.name, **conference.rules.snapshot(host)}
 
 
 def _quotas(request: Request) -> Quotas:

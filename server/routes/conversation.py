@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
+import structlog
 from fastapi import WebSocket
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.websockets import WebSocketDisconnect
@@ -19,7 +19,9 @@ from server.calls.tokens import Claims
 from server.problems import Problem
 from server.routes.authority import address_of, calls_of, known
 
-HELLO_SECONDS = 5.0
+log = structlog.get_logger(__name__)
+
+HELLO_SECONDS, GOODBYE_SECONDS = 5.0, 5.0
 NO_CALL = 4404
 "Close code: no such call, or a token of another."
 CODES = {401: TOKEN, 404: NO_CALL, 409: OVER, 429: TOO_FAST, 503: 1013}
@@ -73,16 +75,28 @@ async def hold(socket: WebSocket, call: str) -> None:
     """From the socket's hello until it is gone."""
     await socket.accept()
     talk = Talk(socket)
-    speaking = asyncio.create_task(talk.speak())
+    speaking, hearing = asyncio.create_task(talk.speak()), asyncio.create_task(_heard(socket, talk, call))
+    try:
+        await asyncio.wait([speaking, hearing], return_when=asyncio.FIRST_COMPLETED)
+        if talk.ending:  # whoever does not take a goodbye goes without
+            await asyncio.wait([speaking], timeout=GOODBYE_SECONDS)
+    finally:
+        for task in (speaking, hearing):
+            task.cancel()
+        for failure in await asyncio.gather(speaking, hearing, return_exceptions=True):
+            if isinstance(failure, Exception):
+                log.error("a call's socket failed", exc_info=failure)
+
+
+async def _heard(socket: WebSocket, talk: Talk, call: str) -> None:
+    """What is said there, until nobody is there any more or the conversation ends."""
     try:
         conference, claims, hello = await _welcomed(socket, talk, call)
         await _converse(conference, claims, hello, talk)
     except Ending as ending:
         talk.end(ending.code, ending.bye)
     except WebSocketDisconnect:
-        speaking.cancel()
-    with suppress(asyncio.CancelledError, TimeoutError):
-        await asyncio.wait_for(speaking, HELLO_SECONDS)  # whoever does not take a goodbye goes without
+        pass
 
 
 async def _welcomed(socket: WebSocket, talk: Talk, call: str) -> tuple[Conference, Claims, Hello]:

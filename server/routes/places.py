@@ -37,12 +37,14 @@ class Place:
     async def view(self, sdp: str, screen: Screen, own: bool, views: int | None = None) -> Accepted:
         """Raises Problem. The call's own channel shows the table, or somebody who is not oneself."""
         conference, claims = self.who.conference, self.who.claims
-        if not self.who.grants.view or (claims is not None and not claims.seat):
+        if claims is None or not claims.seat:
+            raise refusals.nobody_unseen()
+        if not claims.grants.view:
             raise refusals.not_permitted("view")
         if self.seat and self.seat == self.who.seat and not own:
             raise refusals.own_seat()
         channel = conference.channel(self.seat) if self.seat else conference.source(self.who.seat)
-        return await conference.view(claims.seat if claims is not None else None, channel, sdp, screen, views)
+        return await conference.view(claims.seat, channel, sdp, screen, views)
 
 
 def seat_in(request: Request, channel: str) -> Place | None:
