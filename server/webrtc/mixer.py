@@ -129,6 +129,32 @@ class Streams:
         return encoder
 
 
+class Desk:
+    """One call's, without a clock: packets of voices in, a packet for each stream out, TICK after TICK."""
+
+    def __init__(self, told: Tally) -> None:
+        self._told = told
+        self._mixer, self._streams = Mixer(), Streams()
+        self._voices: dict[int, Playout] = {}
+
+    def tick(
+        self, came: Sequence[tuple[int, bytes, int]], seats: Sequence[int], listening: frozenset[Key]
+    ) -> dict[Key, bytes]:
+        """`came`: (seat, packet, position) since the last one. `seats`: who sits there, from left to right."""
+        for seat in self._voices.keys() - set(seats):
+            del self._voices[seat]
+        for seat, payload, at in came:
+            if seat in seats:
+                if seat not in self._voices:
+                    self._voices[seat] = Playout(Decoder(self._told))
+                self._voices[seat].put(payload, at)
+        blocks = {seat: block for seat, voice in self._voices.items() if (block := voice.take()) is not None}
+        mixes = self._mixer.mix(blocks, seats)
+        if not len(mixes.everybody):
+            mixes = Mixes(np.zeros((BLOCK, 2), np.float32), {})
+        return self._streams.encode(mixes, set(listening)) if listening else {}
+
+
 _threads: WeakSet[MixingThread] = WeakSet()
 _finished: list[float] = []
 "Seconds of each that has ended."
@@ -172,11 +198,11 @@ class MixingThread:
         self._closed.set()
 
     def _run(self) -> None:
-        mixer, streams, voices = Mixer(), Streams(), dict[int, Playout]()
+        desk = Desk(self._told)
         due, number = time.monotonic(), 0
         while not self._closed.wait(max(0.0, due - time.monotonic())):
             try:
-                self._tick(mixer, streams, voices, number * BLOCK)
+                self._tick(desk, number * BLOCK)
             except Exception as error:
                 self._told.count(FAILED, error=repr(error))
             self.seconds = time.thread_time()
@@ -188,20 +214,11 @@ class MixingThread:
         _finished[:] = [sum(_finished) + self.seconds]
         _threads.discard(self)
 
-    def _tick(self, mixer: Mixer, streams: Streams, voices: dict[int, Playout], position: int) -> None:
+    def _tick(self, desk: Desk, position: int) -> None:
         with self._lock:
             came, self._came = self._came, []
             seats, listening = self._seats, self._listening
-        for seat in voices.keys() - set(seats):
-            del voices[seat]
-        for seat, payload, at in came:
-            if seat in seats:
-                voices.setdefault(seat, Playout(Decoder(self._told))).put(payload, at)
-        blocks = {seat: block for seat, voice in voices.items() if (block := voice.take()) is not None}
-        mixes = mixer.mix(blocks, seats)
-        if not len(mixes.everybody):
-            mixes = Mixes(np.zeros((BLOCK, 2), np.float32), {})
-        if listening:
-            packets = streams.encode(mixes, set(listening))
+        packets = desk.tick(came, seats, listening)
+        if packets:
             with suppress(RuntimeError):  # the loop may have been closed meanwhile
                 self._loop.call_soon_threadsafe(self._deliver, packets, position)
