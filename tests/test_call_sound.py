@@ -74,17 +74,17 @@ class Listener:
 
 
 @asynccontextmanager
-async def seated(http: httpx.AsyncClient, call: Call, frequencies: tuple[float, ...]):
-    """(their seats, the first one's socket) of members who each sound their tone."""
+async def seated(http: httpx.AsyncClient, call: Call, frequencies: tuple[float, ...], first: str = "host"):
+    """(their bodies, the first one's socket) of members who each sound their tone."""
     async with AsyncExitStack() as stack:
-        joined = [await call.join(f"M{n}", "member" if n else "host") for n in range(len(frequencies))]
+        joined = [await call.join(f"M{n}", "member" if n else first) for n in range(len(frequencies))]
         for (seat, _), frequency in zip(joined, frequencies, strict=True):
             headers = {"Authorization": f"Bearer {seat['token']}"}
             asking = await stack.enter_async_context(httpx.AsyncClient(base_url=http.base_url, headers=headers))
             client = await stack.enter_async_context(Client(asking))
             answer = await client.publish(seat["whip"].removeprefix("whip/"), Clip(), Tone(frequency))
             assert answer.status_code == 201, answer.text
-        yield [seat["seat"] for seat, _ in joined], joined[0][1]
+        yield [seat["seat"] for seat, _ in joined], joined[0][1], joined[0][0]["token"]
 
 
 @pytest.fixture
@@ -105,12 +105,12 @@ def sound_of(app: Any, call: Call) -> Sound:
 
 async def test_each_of_three_hears_the_others_from_where_they_sit_and_not_itself(served):
     http, app, call = served
-    async with seated(http, call, TONES) as (seats, socket):
+    async with seated(http, call, TONES) as (seats, socket, _):
         sound = sound_of(app, call)
         await until(lambda: len(sound._seats) == 3 and all(one.voice for one in sound._seats.values()))
         for seat in seats:
             sound.sent(seat, 0.15)
-        listeners = {seat: Listener() for seat in [*seats, None]}
+        listeners = {seat: Listener() for seat in [*seats, 0]}
         for seat, listener in listeners.items():
             sound.join(seat, listener.hear)
         await asyncio.gather(*(listener.fill() for listener in listeners.values()))
@@ -123,7 +123,7 @@ async def test_each_of_three_hears_the_others_from_where_they_sit_and_not_itself
         for listener in listeners.values():
             sound.leave(listener.hear)
         assert sound._thread is None, "nobody hears it, and nothing is mixed"
-        everybody = listeners[None]
+        everybody = listeners[0]
         for side, speaker, tone in zip((1, 0, -1), seats, TONES, strict=True):
             heard = everybody.level(tone)
             assert side * (heard[0] - heard[1]) > 5 if side else abs(heard[0] - heard[1]) < 2, "left, middle, right"
@@ -139,7 +139,7 @@ async def test_each_of_three_hears_the_others_from_where_they_sit_and_not_itself
 
 async def test_who_is_muted_by_the_host_is_not_heard_and_does_not_speak(served):
     http, app, call = served
-    async with seated(http, call, TONES) as (seats, socket):
+    async with seated(http, call, TONES) as (seats, socket, _):
         sound = sound_of(app, call)
         await socket.hears("speaking", seats=seats)
         answer = await call.ask("PATCH", f"/seats/{seats[1]}", muted=True)
@@ -148,13 +148,29 @@ async def test_who_is_muted_by_the_host_is_not_heard_and_does_not_speak(served):
         listener = Listener()
         for seat in seats:
             sound.sent(seat, 0.1)
-        sound.join(None, listener.hear)
+        sound.join(0, listener.hear)
         await listener.fill()
         assert listener.level(TONES[0]).max() - listener.level(TONES[1]).max() > 40
 
 
-async def test_two_are_passed_through_and_nothing_is_mixed(served):
+async def test_who_watches_the_call_hears_one_as_he_is_and_several_mixed(served):
     http, app, call = served
-    async with seated(http, call, TONES[:2]) as (seats, socket):
+    async with seated(http, call, TONES[:2]) as (seats, socket, token):
         await socket.hears("speaking", seats=seats)
-        assert sound_of(app, call)._thread is None
+        sound = sound_of(app, call)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as viewer:
+            assert (await viewer.view(call.name, audio=True)).status_code == 201
+            await until(lambda: len(viewer.sounds) > 40)
+            assert sound._thread is None, "one other is passed on as he is"
+            async with seated(http, call, TONES[2:], first="member"):
+                await until(lambda: sound._thread is not None)
+                heard = len(viewer.sounds)
+                await until(lambda: len(viewer.sounds) > heard + 120)
+            newest = np.concatenate(
+                [frame.to_ndarray().reshape(-1, 2)[:, 0] for frame in viewer.sounds[heard + 60 : heard + 110]]
+            )
+            spectrum = np.abs(np.fft.rfft(newest * np.hanning(len(newest))))
+            at = [round(tone * len(newest) / 48_000) for tone in TONES]
+            own, other, third = (20 * math.log10(spectrum[one - 4 : one + 5].max() + 1) for one in at)
+            assert min(other, third) - own > 30

@@ -10,6 +10,7 @@ Part, of which an instance is made for each call (app.py lists them). What parts
     reform(form)            the host wishes auto, pair or table
     shown(seat, pictures)   a seat's page is seen by nobody for 5 s, or again: stop and resume what this part sends to it
     source(seat)            the channel that /whep/CALL shows to `seat`; None: not this part's to say
+    hears(seat)             what makes the sound that goes with it; None: that channel's own
     ended                   let go of everything
 
 and what they may tell:
@@ -45,6 +46,7 @@ from server.channels.lifecycle import Viewing
 from server.channels.lobby import Accepted, Lobby
 from server.problems import Problem
 from server.settings import Settings
+from server.webrtc.audio import Listen
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +86,8 @@ class Part:
     def shown(self, seat: int, pictures: bool) -> None: ...
 
     def source(self, seat: int) -> str | None: ...
+
+    def hears(self, seat: int) -> Listen | None: ...
 
     def ended(self) -> None: ...
 
@@ -156,10 +160,19 @@ class Conference:
         self.happen(of.PublishStarted(number))
         return await self.lobby.publish(self.channel(number), sdp, taken.avatar, taken.engine)
 
-    async def view(self, number: int, channel: str, sdp: str, screen: Screen, views: int | None = None) -> Accepted:
-        """Let a seat watch `channel` of this call, in at most so many views. Raises Problem."""
+    async def view(
+        self,
+        number: int,
+        channel: str,
+        sdp: str,
+        screen: Screen,
+        views: int | None = None,
+        listen: Listen | None = None,
+    ) -> Accepted:
+        """Let a seat watch `channel` of this call, in at most so many views, and hear what `listen` gives, or else whom it
+        watches. Raises Problem."""
         self._unless(self.rules.check_view(number))
-        accepted = await self.lobby.view(channel, sdp, screen, views)
+        accepted = await self.lobby.view(channel, sdp, screen, views, listen)
         if number not in self.rules.seats:  # it left meanwhile
             await self.lobby.leave(channel, accepted.peer, SEAT_GONE)
             raise refusals.problem(refusals.NO_SEAT)
@@ -175,6 +188,10 @@ class Conference:
                 return name
         live = [seat for seat in self._there if seat != number]
         return self.channel(live[0]) if live else self.name
+
+    def hears(self, number: int) -> Listen | None:
+        """What makes the sound of /whep/CALL for a seat, 0: who runs the server; None: its channel's own."""
+        return next((listen for part in self.parts if (listen := part.hears(number)) is not None), None)
 
     def change_avatar(self, seat: int, avatar: str) -> None:
         """From its next WHIP session on; one that there is ends."""

@@ -23,7 +23,7 @@ from server.media.present import Presenter
 from server.media.rates import CLOCK_RATE, SOUND_CLOCK
 from server.recordings.recording import Recording
 from server.webrtc import offers
-from server.webrtc.audio import Voice
+from server.webrtc.audio import Listen, Voice
 from server.webrtc.backlog import Limits
 from server.webrtc.capture import CaptureClock
 from server.webrtc.ingest import LONGEST_SIDE, Ingest
@@ -231,9 +231,10 @@ class Channel:
                 self.voice.hear(transceiver.receiver, captured)
         return ingest
 
-    def admit(self, peer: Peer, forms: Sequence[Screen | None]) -> Viewer:
-        """A viewer who is coming, and what it may be sent (viewer.py). The channel must be live."""
+    def admit(self, peer: Peer, forms: Sequence[Screen | None], listen: Listen | None = None) -> Viewer:
+        """A viewer who is coming, what it may be sent (viewer.py), and what it hears, if not the caller. The channel must be live."""
         viewer = self.viewers[peer.id] = Viewer(peer, forms, self.presenter)
+        viewer.listen = listen
         self.happen(Event.CAME, peer.id)
         return viewer
 
@@ -260,8 +261,11 @@ class Channel:
     def _add_tracks(self, viewer: Viewer, sound: bool) -> RTCRtpTransceiver:
         """The video's transceiver."""
         video = viewer.peer.connection.addTransceiver(viewer.track, "sendonly")
-        if sound and self.voice is not None:
-            viewer.voice = self.voice.listen(self.presenter.delay(viewer.screen), lambda: viewer.track.sent > 0)
+        listen = viewer.listen
+        if listen is None and self.voice is not None:
+            listen = partial(self.voice.listen, self.presenter.delay(viewer.screen))
+        if sound and listen is not None:
+            viewer.voice = listen(lambda: viewer.track.sent > 0)
             _prefer_opus(viewer.peer.connection.addTransceiver(viewer.voice, "sendonly"))
         return video
 

@@ -26,6 +26,7 @@ from server.displays.attached import Attached
 from server.media.encode import layout_for
 from server.problems import Problem
 from server.settings import Settings
+from server.webrtc.audio import Listen
 from server.webrtc.backlog import Limits
 from server.webrtc.offers import Offer
 from server.webrtc.outlet import Outlet
@@ -103,15 +104,18 @@ class Entry:
         if peer.connected and not channel.life.over:
             channel.take_over(peer)
 
-    async def viewer(self, channel: Channel, offer: Offer, forms: Sequence[Screen | None]) -> Accepted:
-        """Let a viewer in, who may be sent any of `forms` (forms.py). Raises Problem."""
+    async def viewer(
+        self, channel: Channel, offer: Offer, forms: Sequence[Screen | None], listen: Listen | None = None
+    ) -> Accepted:
+        """Let a viewer in, who may be sent any of `forms` (forms.py), and hears what `listen` gives, or else the caller.
+        Raises Problem."""
         self._endings.still_there(channel)
         coming = channel.life.viewers(Viewing.COMING)
         if len(coming) >= MOST_COMING:  # an offer costs nothing: those who never connect must not keep others out
             longest = channel.viewers[coming[0]].peer
             await self._endings.leave(channel.name, longest, "a newer viewer took its place")
         peer = self._peer(channel, "viewer")
-        viewer = channel.admit(peer, forms)
+        viewer = channel.admit(peer, forms, listen)
         peer.connection.on("connectionstatechange", partial(self._connected, channel, peer))
         try:
             await channel.send(viewer, offer)

@@ -29,6 +29,7 @@ from server.media.present import Presenter
 from server.recordings.archive import Archive, Facts
 from server.settings import Settings
 from server.webrtc import offers
+from server.webrtc.audio import Listen
 from server.webrtc.peers import Peer
 
 T = TypeVar("T")
@@ -65,13 +66,16 @@ class Lobby:
             self._endings.end(channel, "whoever asked for it has gone")
             raise
 
-    async def view(self, name: str, sdp: str, screen: Screen, views: int | None = None) -> Accepted:
-        """Let a viewer in. `views`: the most that it wants, which says that it finds its way in fewer. Raises Problem."""
+    async def view(
+        self, name: str, sdp: str, screen: Screen, views: int | None = None, listen: Listen | None = None
+    ) -> Accepted:
+        """Let a viewer in. `views`: the most that it wants, which says that it finds its way in fewer. It hears what `listen` gives,
+        or else the caller. Raises Problem."""
         offer = offers.viewing(sdp)
         channel = self.live(name)
-        forms = steps(screen, views, sound=offer.audio and channel.voice is not None)
+        forms = steps(screen, views, sound=offer.audio and (channel.voice is not None or listen is not None))
         self._gate.viewer(channel, forms[0] or screen)
-        return await self.whole(self._entry.viewer(channel, offer, forms))
+        return await self.whole(self._entry.viewer(channel, offer, forms, listen))
 
     async def hand_over(self, name: str, screen: Screen, url: str, token: str) -> Handover:
         """Publish a channel at another server, by WHIP. Raises Problem."""

@@ -10,7 +10,7 @@ from display.screen import Screen
 from pipeline.session import Session
 from server.channels.link import Link
 from server.media.present import Presenter, ViewerTrack
-from server.webrtc.audio import VoiceTrack
+from server.webrtc.audio import Listen, VoiceTrack
 from server.webrtc.peers import Peer
 
 ONCE_MORE = 0.7
@@ -27,6 +27,8 @@ class Viewer:
         self.screen = forms[0]
         "Which it asked for."
         self.track = ViewerTrack(self._came)
+        self.listen: Listen | None = None
+        "What makes the sound for it; None: the caller's."
         self.voice: VoiceTrack | None = None
         self.link = Link([presenter.bits(form) if form is not None else 0.0 for form in forms])
         self.forget: Callable[[], None] = lambda: None

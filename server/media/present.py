@@ -349,6 +349,11 @@ class Presenter:
             del self._stills[wanting]
 
     @property
+    def lag(self) -> float | None:
+        """How old pictures are when they leave, of whichever form is watched; None before there were any."""
+        return next((stream.delay.aim for stream in self._streams.values() if stream.delay.aim is not None), None)
+
+    @property
     def watched(self) -> dict[Screen, float]:
         """What is encoded: screen -> RTP packets a second that one viewer of it gets."""
         return {screen: stream.packets for screen, stream in self._streams.items()}

@@ -44,7 +44,8 @@ class Place:
         if self.seat and self.seat == self.who.seat and not own:
             raise refusals.own_seat()
         channel = conference.channel(self.seat) if self.seat else conference.source(self.who.seat)
-        return await conference.view(claims.seat, channel, sdp, screen, views)
+        listen = None if self.seat else conference.hears(self.who.seat)
+        return await conference.view(claims.seat, channel, sdp, screen, views, listen)
 
 
 def seat_in(request: Request, channel: str) -> Place | None:

@@ -31,6 +31,10 @@ LATE = "sound packets left out that came too late, or twice"
 _RATE = SOUND_CLOCK.denominator
 Heard = Callable[[bytes, int, float], None]
 "Takes a packet, where it is in the caller's sound, in samples, and when it was captured."
+Begun = Callable[[], bool]
+"Whether a viewer was sent its first picture."
+Listen = Callable[[Begun], "VoiceTrack"]
+"Makes what one viewer hears, silent until it has begun."
 
 
 class Timeline:
@@ -72,7 +76,8 @@ class Voice:
 
     def __init__(self, receiver: Any, captured: Captured = by_arrival, **facts: Any) -> None:
         """Before the receiver starts: aiortc would decode what nobody needs decoded. `facts` are logged with what goes wrong."""
-        self._lines: dict[Delay, Line] = {}
+        self._lines: dict[tuple[Delay, float], Line] = {}
+        "By the delay, and by how much sooner."
         self._captured = captured
         self._timeline = Timeline()
         self.left_out = Tally(structlog.get_logger(__name__), **facts)
@@ -114,7 +119,7 @@ class Voice:
         """How many hear it, viewers and recordings."""
         return sum(len(line.listeners) for line in self._lines.values())
 
-    def listen(self, delay: Delay, begun: Callable[[], bool] = lambda: True) -> VoiceTrack:
+    def listen(self, delay: Delay, begun: Begun = lambda: True) -> VoiceTrack:
         """For one viewer of the form of `delay`; silent until `begun`: an SFU that aligns sound and picture by what comes
         first of each keeps their distance for good."""
         track = VoiceTrack(begun, lambda: self.leave(delay, track.put))
@@ -123,15 +128,16 @@ class Voice:
 
     def join(self, delay: Delay, heard: Heard, lead: float = 0.0) -> None:
         """Let `heard` have every packet when the picture of its moment leaves, by `delay`, or `lead` seconds before."""
-        if delay not in self._lines:
-            self._lines[delay] = Line(delay, lead, self.left_out)
-        self._lines[delay].listeners.add(heard)
+        key = delay, lead
+        if key not in self._lines:
+            self._lines[key] = Line(delay, lead, self.left_out)
+        self._lines[key].listeners.add(heard)
 
-    def leave(self, delay: Delay, heard: Heard) -> None:
-        if (line := self._lines.get(delay)) is not None:
+    def leave(self, delay: Delay, heard: Heard, lead: float = 0.0) -> None:
+        if (line := self._lines.get((delay, lead))) is not None:
             line.listeners.discard(heard)
             if not line.listeners:
-                self._lines.pop(delay).close()
+                self._lines.pop((delay, lead)).close()
 
 
 def _level(packet: Any) -> int | None:
@@ -183,7 +189,7 @@ class VoiceTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, begun: Callable[[], bool], leave: Callable[[], None]) -> None:
+    def __init__(self, begun: Begun, leave: Callable[[], None]) -> None:
         super().__init__()
         self._begun, self._leave = begun, leave
         self._packets: deque[tuple[bytes, int, float]] = deque(maxlen=WAITING)
