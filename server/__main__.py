@@ -31,29 +31,34 @@ app = typer.Typer(
 app.command()(serve)
 
 
+_Screen = Annotated[
+    str,
+    typer.Option(
+        help="Whose quilt: ours, a Looking Glass by its preset's name, or 'attached': as the one asks that is attached here."
+    ),
+]
+_Fill = Annotated[
+    str | None,
+    typer.Option(
+        help="Repeat views until they fill this grid, e.g. 8x6, for a program that insists on one.",
+        show_default="as many as the screen has",
+    ),
+]
+_Focus = Annotated[
+    float, typer.Option(min=-0.2, max=0.2, help="Moves the head out of the glass or into it, in tile widths.")
+]
+
+
 @app.command()
 def render(
     portrait: Annotated[Path, typer.Option(help="The photo that becomes the avatar.")],
     driver: Annotated[Path, typer.Option(help="The video whose face moves it.")],
     out: Annotated[Path, typer.Option(help="Where to write the film; the tiling is added to its name if missing.")],
     engine: Annotated[str, typer.Option(help="Which engine; `doctor` lists them.")] = "relief",
-    screen: Annotated[
-        str,
-        typer.Option(
-            help="Whose quilt: ours, a Looking Glass by its preset's name, or 'attached': as the one asks that is attached here."
-        ),
-    ] = "telequilt",
+    screen: _Screen = "telequilt",
     view: Annotated[int | None, typer.Option(help="Only this view, as an ordinary 512-pixel video.")] = None,
-    fill: Annotated[
-        str | None,
-        typer.Option(
-            help="Repeat views until they fill this grid, e.g. 8x6, for a program that insists on one.",
-            show_default="as many as the screen has",
-        ),
-    ] = None,
-    focus: Annotated[
-        float, typer.Option(min=-0.2, max=0.2, help="Moves the head out of the glass or into it, in tile widths.")
-    ] = 0.0,
+    fill: _Fill = None,
+    focus: _Focus = 0.0,
     depth: Annotated[float, typer.Option(min=0.1, max=2, help="Less than 1 is flatter, more is deeper.")] = 1.0,
     mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
     synthetic_weights: SyntheticWeights = False,

@@ -91,12 +91,8 @@ def create_app(
     app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None)
     app.add_middleware(Access, settings=settings)
     problems.install(app)
-    app.include_router(signalling.router(settings))
-    app.include_router(calls.router(settings))
-    app.include_router(uploads.router(settings))
-    app.include_router(health.router(settings))
-    app.include_router(filming.router(settings))
-    app.include_router(handover.router(settings))
+    for routes in (signalling, calls, uploads, health, filming, handover):
+        app.include_router(routes.router(settings))
     app.include_router(puppet.router())
     _add_pages(app)
     return app

@@ -184,9 +184,9 @@ class TestWhole:
         vertices = network.deform_linear(network.coefficients(picture(1)), given)
         expected = network.render(T, vertices, given, turns)[0]
         try:
-            several = network.run_by(network.runtime, 3).render(T, vertices, given, turns)[0]
+            several = network.run_by(network.prepared.runtime, 3).render(T, vertices, given, turns)[0]
         finally:
-            network.run_by(network.runtime)
+            network.run_by(network.prepared.runtime)
         torch.testing.assert_close(several, expected, atol=1e-5, rtol=0)
 
     def test_only_what_may_move_leaves_the_head(self, network: Rome) -> None:

@@ -40,16 +40,7 @@ class StripRenderer:
         across, down = width / (CROP * share_x), height / (CROP * share_y)
         avatar = state.avatar
         texture, tx, ty = _texture(avatar, across, down)
-        points = np.empty((len(state.points), 6), np.float32)
-        points[:, 0] = (state.points[:, 0] - CROP / 2) * across + width / 2
-        points[:, 1] = (state.points[:, 1] - CROP / 2) * down + height / 2
-        points[:, 2] = state.points[:, 2] * across
-        points[:, 3] = avatar.mesh.uv[:, 0] * tx
-        points[:, 4] = avatar.mesh.uv[:, 1] * ty
-        points[:, 5] = state.light
-        # the loops below index by these numbers and check nothing: what is not finite would end the process
-        assert np.isfinite(points).all(), "a vertex is not finite"
-        assert np.abs(points).max() < LARGEST_NUMBER, np.abs(points).max()
+        points = _placed(state, width, height, (across, down), (tx, ty))
         axis = ((avatar.axis[0] - CROP / 2) * across + width / 2, avatar.axis[1] * across)
         yaws, wide, middle = cameras.yaws, cameras.intrinsics[:, 0, 0], cameras.intrinsics[:, 0, 2]
         stretch = wide / wide[0]
@@ -80,6 +71,23 @@ class StripRenderer:
         list(self._pool.map(band, itertools.pairwise(bounds)))
         images = torch.from_numpy(out.view(np.uint8).reshape(len(cameras), height, width, 4))
         return ViewSet(images, cameras.first)
+
+
+def _placed(
+    state: ReliefState, width: int, height: int, scale: tuple[float, float], texture: tuple[float, float]
+) -> np.ndarray:
+    """[N, 6] float32: x, y and depth in pixels of a picture, u and v in those of the texture, and light."""
+    points = np.empty((len(state.points), 6), np.float32)
+    points[:, 0] = (state.points[:, 0] - CROP / 2) * scale[0] + width / 2
+    points[:, 1] = (state.points[:, 1] - CROP / 2) * scale[1] + height / 2
+    points[:, 2] = state.points[:, 2] * scale[0]
+    points[:, 3] = state.avatar.mesh.uv[:, 0] * texture[0]
+    points[:, 4] = state.avatar.mesh.uv[:, 1] * texture[1]
+    points[:, 5] = state.light
+    # the loops index by these numbers and check nothing: what is not finite would end the process
+    assert np.isfinite(points).all(), "a vertex is not finite"
+    assert np.abs(points).max() < LARGEST_NUMBER, np.abs(points).max()
+    return points
 
 
 def _lower_edge(avatar: ReliefAvatar, height: int, share: float) -> np.ndarray:

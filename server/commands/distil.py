@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,8 @@ from server.commands import terminal
 from server.commands.options import SyntheticWeights, engine_options
 
 if TYPE_CHECKING:
-    from engines.rome.distillation.run import Nearness, Report
+    from engines.contract import FaceObservation
+    from engines.rome.distillation.run import Distillation, Nearness, Report
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -36,17 +37,10 @@ def distil(
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from engines import catalogue
-    from engines.contract import FaceObservation, PortraitRejected, UnknownEngine, WeightsMissing
-    from pipeline.preprocess.observer import observe_portrait
-    from server.media import portraits
-    from server.media.portraits import PortraitUnreadable
-
-    def observed(path: Path) -> FaceObservation:
-        return observe_portrait(portraits.from_file(path))
+    from engines.contract import UnknownEngine, WeightsMissing
 
     with terminal.explained(UnknownEngine):
         module = catalogue.distillation(engine)
-    passed: list[str] = []
     with (
         terminal.explained(module.TooFewPortraits, WeightsMissing, OSError),
         terminal.progress(MofNCompleteColumn(), TimeRemainingColumn()) as told,
@@ -54,15 +48,32 @@ def distil(
         found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in _pictures(photos)}
         out.mkdir(parents=True, exist_ok=True)
         run = module.Distillation(out, engine_options(synthetic_weights=synthetic_weights))
-        for done, (photo, path) in enumerate(found.items()):
-            told("running the full model", done, len(found))
-            try:
-                if not run.has(photo):
-                    run.add(photo, observed(path))
-            except (PortraitRejected, PortraitUnreadable) as refused:
-                passed.append(f"{path}: {refused}")
-        report = run.finish(steps, lambda photo: observed(found[photo]), told)
+        passed = _looked_at(run, found, told)
+        report = run.finish(steps, lambda photo: _observed(found[photo]), told)
     _tell(report, out, passed)
+
+
+def _looked_at(run: Distillation, found: Mapping[str, Path], told: terminal.Told) -> list[str]:
+    """Have the full model look at each photo, by its hash. Those that it cannot use, and why."""
+    from engines.contract import PortraitRejected
+    from server.media.portraits import PortraitUnreadable
+
+    passed = []
+    for done, (photo, path) in enumerate(found.items()):
+        told("running the full model", done, len(found))
+        try:
+            if not run.has(photo):
+                run.add(photo, _observed(path))
+        except (PortraitRejected, PortraitUnreadable) as refused:
+            passed.append(f"{path}: {refused}")
+    return passed
+
+
+def _observed(path: Path) -> FaceObservation:
+    from pipeline.preprocess.observer import observe_portrait
+    from server.media import portraits
+
+    return observe_portrait(portraits.from_file(path))
 
 
 def _pictures(given: Iterable[Path]) -> list[Path]:

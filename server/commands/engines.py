@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import torch
     from rich.table import Table
 
-    from engines.runtime import HasComponents, Precision
-    from engines.runtime.cache import Key
+    from engines.runtime import Component, HasComponents, Precision
+    from engines.runtime.cache import Cache, Key
     from engines.runtime.verify import Verdict
 
 app = typer.Typer(
@@ -77,6 +77,16 @@ def list_engines(
     console.print(_next(bool(set(wanted) - ready)), highlight=False)
 
 
+def _built(component: Component, device: torch.device, cache: Cache) -> str:
+    """What came of building it, in words. Raises whatever a builder raises."""
+    from engines.runtime import trt
+
+    begun = time.monotonic()
+    made = trt.build(component, device, cache)
+    size = f"{made.entry.size / 2**20:.0f} MiB"
+    return f"[green]built[/] in {time.monotonic() - begun:.0f} s, {size}" if made.anew else f"kept, {size}"
+
+
 @app.command()
 def build(
     engine: Engine = "voodoo3d", precision: InPrecision = "auto", synthetic_weights: SyntheticWeights = False
@@ -106,13 +116,8 @@ def build(
         ]
         for done, (component, device) in enumerate(todo):
             told(f"building {component.name} for {_named(device)}", done, len(todo))
-            begun = time.monotonic()
             try:
-                made = trt.build(component, device, cache)
-                size = f"{made.entry.size / 2**20:.0f} MiB"
-                outcome = (
-                    f"[green]built[/] in {time.monotonic() - begun:.0f} s, {size}" if made.anew else f"kept, {size}"
-                )
+                outcome = _built(component, device, cache)
             except Exception as failure:  # whatever a builder raises: the other components can still be built
                 failed += 1
                 outcome = f"[red]failed[/]: {str(failure).splitlines()[0] if str(failure) else type(failure).__name__}"

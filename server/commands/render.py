@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import av
 import av.error
 from av.container import OutputContainer
+from av.video.stream import VideoStream
 
 from display import offaxis
 from display.optics import Cameras, fan
@@ -184,20 +185,7 @@ def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Ite
         with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             if target.views > 1:
                 container.metadata["comment"] = OFF_AXIS
-            film = container.add_stream("libx264", rate=clip.rate)
-            film.width, film.height = (
-                target.quilt_width + target.quilt_width % 2,
-                target.quilt_height + target.quilt_height % 2,
-            )
-            film.pix_fmt, film.time_base = "yuv420p", TIME_BASE
-            film.codec_context.time_base = TIME_BASE  # else 1/rate, in which two pictures of a phone's clip may be one
-            film.codec_context.options = {
-                "crf": str(PICTURE_QUALITY),
-                "preset": "veryfast",
-                "x264-params": f"chromaloc={CHROMA_IN_THE_MIDDLE}",
-            }
-            # limited, BT.601: what display/colour.py converts to
-            film.codec_context.color_range, film.codec_context.colorspace = 1, 6
+            film = _stream(container, target, clip)
             sound = _copied_sound(container, driver) if clip.has_sound else None
 
             last = -(1 << 62)
@@ -220,6 +208,23 @@ def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Ite
         raise OutputRefused(f"{out} cannot be written: {failure.strerror or failure}") from failure
     finally:
         part.unlink(missing_ok=True)
+
+
+def _stream(container: OutputContainer, target: Screen, clip: clips.ClipFacts) -> VideoStream:
+    """H.264 of the quilt's size, in an encoder's even pixels."""
+    film = container.add_stream("libx264", rate=clip.rate)
+    film.width = target.quilt_width + target.quilt_width % 2
+    film.height = target.quilt_height + target.quilt_height % 2
+    film.pix_fmt, film.time_base = "yuv420p", TIME_BASE
+    film.codec_context.time_base = TIME_BASE  # else 1/rate, in which two pictures of a phone's clip may be one
+    film.codec_context.options = {
+        "crf": str(PICTURE_QUALITY),
+        "preset": "veryfast",
+        "x264-params": f"chromaloc={CHROMA_IN_THE_MIDDLE}",
+    }
+    # limited, BT.601: what display/colour.py converts to
+    film.codec_context.color_range, film.codec_context.colorspace = 1, 6
+    return film
 
 
 def _copied_sound(container: OutputContainer, driver: Path) -> Callable[[], None] | None:

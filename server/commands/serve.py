@@ -25,53 +25,57 @@ from server.settings import Settings, default_data_dir, is_loopback
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from server.displays.glass import Canvas, Wanted
+
+
+_Host = Annotated[
+    str | None,
+    typer.Option(
+        help="Address to listen on. Anything but loopback lets others in and needs a token.", show_default="127.0.0.1"
+    ),
+]
+_Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")]
+_TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file that holds what clients must send as 'Authorization: Bearer ...'; TELEQUILT_TOKEN may hold it too."
+    ),
+]
+_DataDir = Annotated[Path | None, typer.Option(help="Where avatars are kept.", show_default=str(default_data_dir()))]
+_Engine = Annotated[str | None, typer.Option(help="Engine of callers who name none.", show_default="relief")]
+_Placement = Annotated[
+    str | None,
+    typer.Option(
+        help="Which stage runs on which device: cpu, one-gpu, paper, a .json file, or auto; `placement` explains it.",
+        show_default="auto",
+    ),
+]
+_Screen = Annotated[
+    str | None,
+    typer.Option(help="Whose quilt is sent: ours, or a Looking Glass by its preset's name.", show_default="telequilt"),
+]
+_Display = Annotated[
+    bool,
+    typer.Option("--display", help="Show a channel on the Looking Glass attached here.", rich_help_panel=show.DISPLAY),
+]
+_Channel = Annotated[
+    str | None, typer.Option(help="Which channel.", show_default="any that is live", rich_help_panel=show.DISPLAY)
+]
+
 
 def serve(
-    host: Annotated[
-        str | None,
-        typer.Option(
-            help="Address to listen on. Anything but loopback lets others in and needs a token.",
-            show_default="127.0.0.1",
-        ),
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="A file that holds what clients must send as 'Authorization: Bearer ...'; TELEQUILT_TOKEN may hold it too."
-        ),
-    ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where avatars are kept.", show_default=str(default_data_dir()))
-    ] = None,
-    engine: Annotated[str | None, typer.Option(help="Engine of callers who name none.", show_default="relief")] = None,
-    placement: Annotated[
-        str | None,
-        typer.Option(
-            help="Which stage runs on which device: cpu, one-gpu, paper, a .json file, or auto; `placement` explains it.",
-            show_default="auto",
-        ),
-    ] = None,
-    screen: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose quilt is sent: ours, or a Looking Glass by its preset's name.", show_default="telequilt"
-        ),
-    ] = None,
+    host: _Host = None,
+    port: _Port = None,
+    token_file: _TokenFile = None,
+    data_dir: _DataDir = None,
+    engine: _Engine = None,
+    placement: _Placement = None,
+    screen: _Screen = None,
     synthetic_weights: SyntheticWeights = False,
     runtime: Runtime = None,
     precision: Precision = None,
-    display: Annotated[
-        bool,
-        typer.Option(
-            "--display", help="Show a channel on the Looking Glass attached here.", rich_help_panel=show.DISPLAY
-        ),
-    ] = False,
-    channel: Annotated[
-        str | None, typer.Option(help="Which channel.", show_default="any that is live", rich_help_panel=show.DISPLAY)
-    ] = None,
+    display: _Display = False,
+    channel: _Channel = None,
     calibration: show.Calibration = None,
     monitor: show.OnMonitor = None,
     preview: show.AsPreview = False,
@@ -87,28 +91,28 @@ def serve(
     """
     if not display and (channel or calibration or monitor or preview):
         raise typer.BadParameter("--channel, --calibration, --monitor and --preview go with --display")
-    flags = {
-        "host": host,
-        "port": port,
-        "token_file": token_file,
-        "data_dir": data_dir,
-        "engine": engine,
-        "screen": screen,
-    }
-    flags |= {"placement": placement, "runtime": runtime, "precision": precision}
-    flags |= {"synthetic_weights": synthetic_weights or None}
-    settings = settings_of({name: value for name, value in flags.items() if value is not None})
+    given = {"host": host, "port": port, "token_file": token_file, "data_dir": data_dir, "engine": engine}
+    given |= {"screen": screen, "placement": placement, "runtime": runtime, "precision": precision}
+    given |= {"synthetic_weights": synthetic_weights or None}
+    settings = settings_of({name: value for name, value in given.items() if value is not None})
     _check_placement(settings)
     _check_libraries()
     _log_readably()
     typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
-    from server.app import create_app  # heavy: --help should answer at once
+    if display:
+        from server.displays.glass import Wanted
 
-    if not display:
+        _serve_with_display(settings, channel, Wanted(calibration, monitor, preview, cells, focus, depth))
+    else:
+        from server.app import create_app  # heavy: --help should answer at once
+
         _Announcing(create_app(settings), settings).run()
-        return
+
+
+def _serve_with_display(settings: Settings, channel: str | None, wanted: Wanted) -> None:
+    """Serve in a thread, since the display's window has this one."""
+    from server.app import create_app
     from server.displays.attached import Attached
-    from server.displays.glass import Canvas, Wanted
 
     shown = named(settings.screen)
 
@@ -116,7 +120,7 @@ def serve(
         return _Announcing(create_app(settings, attached=Attached(shown, channel, canvas)), settings)
 
     with show.explained():
-        server = show.beside(Wanted(calibration, monitor, preview, cells, focus, depth), shown.aspect, make)
+        server = show.beside(wanted, shown.aspect, make)
     raise typer.Exit(int(not server.started))
 
 

@@ -64,30 +64,32 @@ Cells = Annotated[
 ]
 
 
+_Call = Annotated[str | None, typer.Option(help="A link to a call to watch, in quotes (`call invite --role viewer`).")]
+_Seat = Annotated[
+    int | None, typer.Option(min=1, help="Whom of the call.", show_default="all, or who is longest there")
+]
+_Tiling = Annotated[
+    str | None, typer.Option(help="Columns x rows of the file's quilt, e.g. 6x4.", show_default="as its name says")
+]
+_ListMonitors = Annotated[bool, typer.Option("--list-monitors", help="Print this machine's monitors and end.")]
+
+
 def show(
     channel: Annotated[str | None, typer.Option(help="A live channel to show.")] = None,
-    call: Annotated[
-        str | None, typer.Option(help="A link to a call to watch, in quotes (`call invite --role viewer`).")
-    ] = None,
-    seat: Annotated[
-        int | None, typer.Option(min=1, help="Whom of the call.", show_default="all, or who is longest there")
-    ] = None,
+    call: _Call = None,
+    seat: _Seat = None,
     name: Annotated[str, typer.Option(help="What whoever is in the call sees that watches.")] = "A display",
     server: Annotated[str, typer.Option(help="The Telequilt in which it is live.")] = "http://127.0.0.1:8000",
     token_file: TokenFile = None,
     file: Annotated[Path | None, typer.Option(help="A quilt image or video to show instead; videos loop.")] = None,
-    tiling: Annotated[
-        str | None, typer.Option(help="Columns x rows of the file's quilt, e.g. 6x4.", show_default="as its name says")
-    ] = None,
+    tiling: _Tiling = None,
     calibration: Calibration = None,
     monitor: OnMonitor = None,
     preview: AsPreview = False,
     focus: Focus = 0.0,
     depth: Depth = 1.0,
     cells: Cells = CellTable.BRIDGE,
-    list_monitors: Annotated[
-        bool, typer.Option("--list-monitors", help="Print this machine's monitors and end.")
-    ] = False,
+    list_monitors: _ListMonitors = False,
 ) -> None:
     """Show a live channel, or a quilt file, on a Looking Glass attached to this machine.
 

@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from server.commands.terminal import Told
 
 
+_Procedural = Annotated[int | None, typer.Option(min=2, help="Heads by formula instead, this many: needs no package.")]
+_Data = Annotated[Path | None, typer.Option(help="A folder of heads instead, one .npz each (docs/parametric.md).")]
+_Convert = Annotated[Path | None, typer.Option(help="NPHM's training data, to be converted into --data first.")]
+_IdentityMinutes = Annotated[float, typer.Option(min=0.0, help="For who somebody is: of one core, or of a GPU.")]
+_Adversary = Annotated[
+    bool, typer.Option(help="With rendered normal maps and a discriminator, as the thesis: slow without a GPU.")
+]
+_Folder = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keeps the run's state and curves; the same again goes on where it was.", show_default="none is kept"
+    ),
+]
+
+
 def train(
     out: Annotated[Path, typer.Option(help="Where to write the head model: a .safetensors file.")],
     engine: Annotated[str, typer.Option(help="The engine it is for; parametric alone can be trained.")] = "parametric",
     people: Annotated[int, typer.Option(min=2, help="How many made-up people with Anny's heads.")] = 1024,
-    procedural: Annotated[
-        int | None, typer.Option(min=2, help="Heads by formula instead, this many: needs no package.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="A folder of heads instead, one .npz each (docs/parametric.md).")
-    ] = None,
-    convert: Annotated[
-        Path | None, typer.Option(help="NPHM's training data, to be converted into --data first.")
-    ] = None,
-    identity_minutes: Annotated[
-        float, typer.Option(min=0.0, help="For who somebody is: of one core, or of a GPU.")
-    ] = 14.0,
+    procedural: _Procedural = None,
+    data: _Data = None,
+    convert: _Convert = None,
+    identity_minutes: _IdentityMinutes = 14.0,
     expression_minutes: Annotated[float, typer.Option(min=0.0, help="For what a face does, likewise.")] = 6.0,
-    adversary: Annotated[
-        bool, typer.Option(help="With rendered normal maps and a discriminator, as the thesis: slow without a GPU.")
-    ] = False,
+    adversary: _Adversary = False,
     full: Annotated[bool, typer.Option(help="The thesis' sizes: for a GPU.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            help="Keeps the run's state and curves; the same again goes on where it was.", show_default="none is kept"
-        ),
-    ] = None,
+    folder: _Folder = None,
     seed: Annotated[int, typer.Option(help="Of people, samples and networks.")] = 0,
 ) -> None:
     """Train a parametric head model; twenty minutes on one CPU core give a small one. Ctrl-C and the same command go on.

@@ -14,27 +14,31 @@ from server.commands.terminal import explained, progress
 app = typer.Typer(no_args_is_help=True, help="Published weights, for the engines that want some.")
 
 
+_Flame = Annotated[
+    Path | None,
+    typer.Option(
+        help="For rome: a FLAME model, with the data folders of ROME and DECA beside it (docs/rome.md lists them)."
+    ),
+]
+_Embedding = Annotated[
+    Path | None,
+    typer.Option(
+        help="For rome: mediapipe_landmark_embedding.npz or DECA's landmark_embedding.npy.",
+        show_default="DECA's where it lies beside the FLAME model",
+    ),
+]
+
+
 @app.command("import")
 def import_weights(
     file: Annotated[Path, typer.Argument(help="The checkpoint as it was published, for instance voodoo3d.pth.")],
     engine: Annotated[
         str | None, typer.Option(help="Which engine it is for.", show_default="by the file's name")
     ] = None,
-    flame: Annotated[
-        Path | None,
-        typer.Option(
-            help="For rome: a FLAME model, with the data folders of ROME and DECA beside it (docs/rome.md lists them)."
-        ),
-    ] = None,
+    flame: _Flame = None,
     deca: Annotated[Path | None, typer.Option(help="For rome: deca_model.tar, which reads faces for it.")] = None,
     linear: Annotated[Path | None, typer.Option(help="For rome: linear_hair.pth, and so rome-linear too.")] = None,
-    embedding: Annotated[
-        Path | None,
-        typer.Option(
-            help="For rome: mediapipe_landmark_embedding.npz or DECA's landmark_embedding.npy.",
-            show_default="DECA's where it lies beside the FLAME model",
-        ),
-    ] = None,
+    embedding: _Embedding = None,
 ) -> None:
     """Check a published checkpoint, keep what is used of it, and make its engine ready.
 
