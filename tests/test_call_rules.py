@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from server.calls import effects as do
 from server.calls import events as of
 from server.calls.events import ROLES, Being, Publishing, State
 from server.calls.rules import (
@@ -74,9 +75,9 @@ class Witness:
         self.given: list[int] = []
         self.gone: set[int] = set()
         self.recording = self.table = False
-        self.log: list[tuple[float, of.Event, list[of.Effect]]] = []
+        self.log: list[tuple[float, of.Event, list[do.Effect]]] = []
 
-    def on(self, event: of.Event, later: float = 0.0) -> list[of.Effect]:
+    def on(self, event: of.Event, later: float = 0.0) -> list[do.Effect]:
         self.now += later
         before = self.call.state
         effects = self.call.on(event, self.now)
@@ -88,28 +89,28 @@ class Witness:
         self._hold()
         return effects
 
-    def _see(self, effect: of.Effect) -> None:
+    def _see(self, effect: do.Effect) -> None:
         seat = getattr(effect, "seat", None)
         match effect:
-            case of.Take(number):
+            case do.Take(number):
                 assert number not in self.given
                 self.given.append(number)
-            case of.Tell() | of.Renew() | of.Show() | of.Mute():
+            case do.Tell() | do.Renew() | do.Show() | do.Mute():
                 assert seat not in self.gone
-            case of.Forget(number):
+            case do.Forget(number):
                 assert number not in self.gone
                 self.gone.add(number)
-            case of.StartRecording():
+            case do.StartRecording():
                 assert not self.recording
-                assert self.call.missing() == [] or self.call.state is State.ENDED
+                assert self.call.agreement.missing() == [] or self.call.state is State.ENDED
                 self.recording = True
-            case of.StopRecording():
+            case do.StopRecording():
                 assert self.recording
                 self.recording = False
-            case of.MakeTable():
+            case do.MakeTable():
                 assert not self.table
                 self.table = True
-            case of.DropTable():
+            case do.DropTable():
                 assert self.table
                 self.table = False
 
@@ -165,7 +166,7 @@ def test_the_laws_hold_whatever_happens_ten_thousand_times(opening, story, appro
 
 
 def seated(witness: Witness, role: str = "member", name: str = "Ana", **more: Any) -> int:
-    took = [one for one in witness.on(of.Seated(name, ROLES[role], **more)) if isinstance(one, of.Take)]
+    took = [one for one in witness.on(of.Seated(name, ROLES[role], **more)) if isinstance(one, do.Take)]
     return took[0].seat
 
 
@@ -175,11 +176,11 @@ def present(witness: Witness, role: str = "member", **more: Any) -> int:
     return seat
 
 
-def told(effects: list[of.Effect], seat: int | None = None) -> list[dict[str, Any]]:
-    return [one.message for one in effects if isinstance(one, of.Tell) and seat in (None, one.seat)]
+def told(effects: list[do.Effect], seat: int | None = None) -> list[dict[str, Any]]:
+    return [one.message for one in effects if isinstance(one, do.Tell) and seat in (None, one.seat)]
 
 
-def publishes(witness: Witness, seat: int) -> list[of.Effect]:
+def publishes(witness: Witness, seat: int) -> list[do.Effect]:
     return witness.on(of.PublishStarted(seat)) + witness.on(of.MediaLive(seat))
 
 
@@ -201,7 +202,7 @@ def test_a_seat_is_joined_lost_and_taken_up_again_with_its_number():
     effects = call.on(of.Connected(ana, 2, 1, resume=True), AWAY_SECONDS - 1)
     assert being(call, ana) is Being.PRESENT
     assert call.call.seats[ana].epoch == 2
-    assert of.Renew(ana) in effects
+    assert do.Renew(ana) in effects
 
 
 @pytest.mark.parametrize(("drop", "still"), [("socket", Being.PRESENT), ("media", Being.PRESENT), ("both", Being.AWAY)])
@@ -250,22 +251,22 @@ def test_who_is_denied_is_told_and_does_not_come_back():
     bo = seated(call)
     call.on(of.Connected(bo, 7, 1))
     effects = call.on(of.Denied(bo))
-    assert of.Close(bo, 7, GRANT, {"t": "bye", "why": "denied", "again": "never"}) in effects
+    assert do.Close(bo, 7, GRANT, {"t": "bye", "why": "denied", "again": "never"}) in effects
 
 
 def test_the_newer_window_wins_and_the_older_never_fights():
     call = Witness()
     ana = present(call)
     effects = call.on(of.Connected(ana, 2, 1))
-    assert of.Close(ana, ana * 100, REPLACED, {"t": "bye", "why": "replaced", "again": "never"}) in effects
+    assert do.Close(ana, ana * 100, REPLACED, {"t": "bye", "why": "replaced", "again": "never"}) in effects
     assert call.call.seats[ana].epoch == 2
     by_itself = call.on(of.Connected(ana, 3, 1, resume=True))
-    assert by_itself == [of.Close(ana, 3, REPLACED, {"t": "bye", "why": "replaced", "again": "never"})]
+    assert by_itself == [do.Close(ana, 3, REPLACED, {"t": "bye", "why": "replaced", "again": "never"})]
     refusal = call.call.check_publish(ana, 1)
     assert refusal is not None
     assert refusal.kind == "seat-replaced"
     by_hand = call.on(of.Connected(ana, 4, 1))
-    assert [one.socket for one in by_hand if isinstance(one, of.Close)] == [2]
+    assert [one.socket for one in by_hand if isinstance(one, do.Close)] == [2]
 
 
 def test_the_host_passes_on_and_comes_back():
@@ -303,9 +304,9 @@ def test_the_end_is_told_to_everybody_and_is_the_last_thing():
     ana, bo = present(call, "host"), present(call)
     effects = call.on(of.Ended("the host has ended it"))
     bye = {"t": "bye", "why": "the host has ended it", "again": "never"}
-    assert [one for one in effects if isinstance(one, of.Close)] == [
-        of.Close(ana, ana * 100, OVER, bye),
-        of.Close(bo, bo * 100, OVER, bye),
+    assert [one for one in effects if isinstance(one, do.Close)] == [
+        do.Close(ana, ana * 100, OVER, bye),
+        do.Close(bo, bo * 100, OVER, bye),
     ]
     assert call.on(of.Tick(), 1000) == []
 
@@ -313,10 +314,10 @@ def test_the_end_is_told_to_everybody_and_is_the_last_thing():
 def test_a_host_mutes_and_never_unmutes():
     call = Witness()
     ana = present(call)
-    assert of.Mute(ana, True) in call.on(of.Set(ana, muted=True, by_host=True))
+    assert do.Mute(ana, True) in call.on(of.Set(ana, muted=True, by_host=True))
     assert call.on(of.Set(ana, muted=False, by_host=True)) == []
     effects = call.on(of.Set(ana, muted=False))
-    assert of.Mute(ana, False) in effects
+    assert do.Mute(ana, False) in effects
     assert told(effects, ana) == [{"t": "seat", "seat": ana, "muted": False, "by": "self"}]
 
 
@@ -324,22 +325,22 @@ def test_a_recording_begins_when_the_last_one_agrees_and_ends_when_one_takes_it_
     call = Witness()
     ana, bo = present(call, "host"), present(call, name="Bo")
     refused = call.on(of.RecordingAsked(ana))
-    assert refused[-1] == of.Refuse("not-everybody-agrees", {"missing": [bo]})
+    assert refused[-1] == do.Refuse("not-everybody-agrees", {"missing": [bo]})
     assert {"t": "asking", "what": "recording", "by": ana} in told(refused, bo)
-    assert of.StartRecording() in call.on(of.Agreed(bo, True))
-    assert call.on(of.RecordingAsked(ana)) == [of.Refuse("already-recording")]
+    assert do.StartRecording() in call.on(of.Agreed(bo, True))
+    assert call.on(of.RecordingAsked(ana)) == [do.Refuse("already-recording")]
     newcomer = call.on(of.Seated("Cy", ROLES["member"]))
-    assert newcomer == [of.Refuse("not-everybody-agrees", {"recording": True})]
+    assert newcomer == [do.Refuse("not-everybody-agrees", {"recording": True})]
     cy = present(call, agrees=True)
-    assert of.StopRecording("Ana does not agree") in call.on(of.Agreed(cy, False))
-    assert call.on(of.RecordingAsked(ana))[-1] == of.Refuse("not-everybody-agrees", {"missing": [bo, cy]})
+    assert do.StopRecording("Ana does not agree") in call.on(of.Agreed(cy, False))
+    assert call.on(of.RecordingAsked(ana))[-1] == do.Refuse("not-everybody-agrees", {"missing": [bo, cy]})
 
 
 def test_one_who_leaves_does_not_hold_up_a_recording():
     call = Witness()
     ana, bo = present(call, "host"), present(call)
     call.on(of.RecordingAsked(ana))
-    assert of.StartRecording() in call.on(of.Left(bo))
+    assert do.StartRecording() in call.on(of.Left(bo))
 
 
 def test_a_recorder_sees_only_what_everybody_agrees_to():
@@ -351,7 +352,7 @@ def test_a_recorder_sees_only_what_everybody_agrees_to():
     call.on(of.RecordingAsked(ana))
     assert call.call.check_view(recorder) is None
     call.on(of.ViewStarted(recorder))
-    assert of.StopViewing(recorder) in call.on(of.Agreed(ana, False))
+    assert do.StopViewing(recorder) in call.on(of.Agreed(ana, False))
 
 
 @pytest.mark.parametrize(("event", "kind"), [(of.Changed(locked=True), "call-locked"), (None, "call-full")])
@@ -361,7 +362,7 @@ def test_nobody_new_comes_into_a_locked_or_full_call_and_who_is_there_may_come_b
     if event is not None:
         call.on(event)
     (refusal,) = call.on(of.Seated("Dee", ROLES["member"]))
-    assert isinstance(refusal, of.Refuse)
+    assert isinstance(refusal, do.Refuse)
     assert refusal.kind == kind
     call.on(of.Disconnected(seats[0], seats[0] * 100))
     call.on(of.Connected(seats[0], 9, 1, resume=True), 10)
@@ -374,7 +375,7 @@ def test_viewers_have_a_limit_of_their_own():
         present(call)
     assert seated(call, "viewer")
     assert seated(call, "viewer")
-    assert call.on(of.Seated("Eve", ROLES["viewer"])) == [of.Refuse("call-full", {"limit": 2})]
+    assert call.on(of.Seated("Eve", ROLES["viewer"])) == [do.Refuse("call-full", {"limit": 2})]
 
 
 def test_three_have_a_table_and_two_a_pair():
@@ -383,8 +384,8 @@ def test_three_have_a_table_and_two_a_pair():
     present(call)
     assert not call.call.table
     cy = seated(call)
-    assert of.MakeTable() in call.on(of.Connected(cy, 9, 1))
-    assert of.DropTable() in call.on(of.Left(cy))
+    assert do.MakeTable() in call.on(of.Connected(cy, 9, 1))
+    assert do.DropTable() in call.on(of.Left(cy))
 
 
 def test_a_form_is_told_to_each_as_it_is_for_them():
@@ -417,11 +418,11 @@ def test_a_plain_seat_is_held_while_its_token_lasts():
 def test_tokens_are_renewed_at_half_their_life_and_pictures_stop_where_nobody_looks():
     call = Witness()
     ana = present(call)
-    assert call.on(of.Tick(), RENEW_SECONDS) == [of.Renew(ana)]
+    assert call.on(of.Tick(), RENEW_SECONDS) == [do.Renew(ana)]
     call.on(of.Watching(ana, False))
     assert call.on(of.Tick(), HIDDEN_SECONDS - 0.1) == []
-    assert call.on(of.Tick(), 0.2) == [of.Show(ana, False)]
-    assert call.on(of.Watching(ana, True)) == [of.Show(ana, True)]
+    assert call.on(of.Tick(), 0.2) == [do.Show(ana, False)]
+    assert call.on(of.Watching(ana, True)) == [do.Show(ana, True)]
 
 
 def test_messages_of_a_story_come_in_order():
@@ -430,6 +431,6 @@ def test_messages_of_a_story_come_in_order():
     heard: dict[int, list[str]] = defaultdict(list)
     for event in (of.PublishStarted(bo), of.MediaLive(bo), of.MediaStalled(bo), of.MediaLive(bo), of.MediaLost(bo)):
         for effect in call.on(event):
-            if isinstance(effect, of.Tell):
+            if isinstance(effect, do.Tell):
                 heard[effect.seat].append(effect.message["publishing"])
     assert heard[ana] == heard[bo] == ["connecting", "live", "stalled", "live", "none"]

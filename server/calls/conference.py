@@ -32,9 +32,11 @@ from typing import Any
 import structlog
 
 from display.screen import Screen
+from server.calls import effects as do
 from server.calls import events as of
 from server.calls import refusals
-from server.calls.events import Effect, Event, Publishing, Refuse
+from server.calls.effects import Effect, Refuse
+from server.calls.events import Event, Publishing
 from server.calls.films import Films
 from server.calls.forms import seat_form, sent_form
 from server.calls.invitations import Invitations
@@ -298,33 +300,33 @@ class Conference:
 
     def _carry_out(self, effect: Effect) -> Problem | None:
         match effect:
-            case of.Tell(number, message):
+            case do.Tell(number, message):
                 self._tell(number, message)
-            case of.Renew(number):
+            case do.Renew(number):
                 token, expires = self.token_of(number)
                 self._tell(number, {"t": "token", "token": token, "expires": expires})
-            case of.Close(_, socket, code, bye):
+            case do.Close(_, socket, code, bye):
                 if (talk := self._talks.pop(socket, None)) is not None:
                     talk.end(code, bye)
-            case of.StopViewing(number):
+            case do.StopViewing(number):
                 self._stop_viewing(number)
-            case of.Forget(number):
+            case do.Forget(number):
                 self._forget(number)
-            case of.Mute(number, muted):
+            case do.Mute(number, muted):
                 self._mute(number, muted)
                 self._tell_parts(lambda part: part.muted(number, muted))
-            case of.Show(number, pictures):
+            case do.Show(number, pictures):
                 self._show(number, pictures)
                 self._tell_parts(lambda part: part.shown(number, pictures))
-            case of.StartRecording():
+            case do.StartRecording():
                 self.films.begin(self._there.values())
-            case of.StopRecording(why):
+            case do.StopRecording(why):
                 self.films.end(why)
-            case of.MakeTable():
+            case do.MakeTable():
                 self._tell_parts(lambda part: part.make_table())
-            case of.DropTable():
+            case do.DropTable():
                 self._tell_parts(lambda part: part.drop_table())
-            case of.Reform(form):
+            case do.Reform(form):
                 self._tell_parts(lambda part: part.reform(form))
             case Refuse():
                 return refusals.problem(effect)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.calls.events import Refuse
+from server.calls.effects import Refuse
 from server.problems import Problem
 
 NO_SEAT = Refuse("no-such-seat")

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
+from server.calls import effects as do
 from server.calls import events as of
-from server.calls.events import Being, Effect, Event, Publishing, Refuse, State, Tell
-from server.calls.seats import Seat
+from server.calls.agreement import Agreement
+from server.calls.effects import Effect, Refuse, Tell
+from server.calls.events import Being, Event, Publishing, State
+from server.calls.seats import Seat, Seats
 
 EMPTY_SECONDS, CLOSING_SECONDS = 300.0, 20.0
 "How long a call waits for its first member, and for one to come back after the last."
@@ -22,8 +25,6 @@ RENEW_SECONDS = 300.0
 "Half a seat token's life."
 HIDDEN_SECONDS = 5.0
 "A page that nobody sees is sent no pictures after so long."
-ASKING_SECONDS = 60.0
-"Within which everybody has to agree to a recording."
 TABLE_FROM = 3
 "Members from whom on a call with the form `auto` has a table."
 MOST_NUMBERS = 9999
@@ -42,22 +43,27 @@ class Call:
         self.wanted, self.tiling = form, dict(tiling or {"as": "seat"})
         self.state, self.deadline = State.EMPTY, now + EMPTY_SECONDS
         self.locked = self.table = False
-        self.host = 0
-        "The seat that leads; 0: none."
-        self.seats: dict[int, Seat] = {}
-        "Those that are not gone, by number."
-        self.speaking: tuple[int, ...] = ()
-        self.loudest: int | None = None
-        self.recording: float | None = None
-        "Since when."
-        self.asking: int | None = None
-        "Who wants to record; 0: who runs the server. None: nobody asks."
-        self.asked_at = 0.0
+        self.seats = Seats()
+        self.agreement = Agreement(self.seats)
         self.why = ""
         "It has ended."
         self.strained = False
         "Something is given up for lack of capacity."
         self.rejoins = self._numbers = 0
+
+    @property
+    def host(self) -> int:
+        """The seat that leads; 0: none."""
+        return self.seats.host
+
+    @property
+    def speaking(self) -> tuple[int, ...]:
+        return self.seats.speaking
+
+    @property
+    def recording(self) -> float | None:
+        """Since when."""
+        return self.agreement.since
 
     @property
     def next(self) -> int:
@@ -78,7 +84,7 @@ class Call:
         """The call as its people are shown it; a host sees who waits, too."""
         return {
             "title": self.title, "state": self.state, "locked": self.locked, "approve": self.approve, "limit": self.limit,
-            "seats": self._rows(everybody=host), "form": self.form_of(0), "wanted": self.wanted, "recording": self._recorded(),
+            "seats": self.seats.rows(everybody=host), "form": self.form_of(0), "wanted": self.wanted, "recording": self.agreement.told(),
         }  # fmt: skip
 
     def form_of(self, seat: int) -> dict[str, Any]:
@@ -87,10 +93,6 @@ class Call:
         if self.tiling.get("as") != "seat":
             return dict(self.tiling)
         return self.tiling | {"of": others[0] if others else None, "seats": others}
-
-    def missing(self) -> list[int]:
-        """Whose yes a recording lacks."""
-        return [one.number for one in self.seats.values() if one.member and one.here and not one.agreed]
 
     def check_publish(self, number: int, epoch: int | None) -> Refuse | None:
         """Why `number` may not publish now with a token of `epoch` (None: with the server's own)."""
@@ -113,7 +115,7 @@ class Call:
         if not seat.grants.view or seat.being is Being.WAITING:
             return Refuse("not-permitted", {"grant": "view"})
         if seat.grants.role == "recorder" and self.recording is None:
-            return Refuse("not-everybody-agrees", {"missing": self.missing()})
+            return Refuse("not-everybody-agrees", {"missing": self.agreement.missing()})
         return None
 
     # Coming ---------------------------------------------------------------------------------------------------------------
@@ -128,8 +130,8 @@ class Call:
         seat.held_until = now + event.lasts if event.lasts else 0.0
         self.seats[seat.number] = seat
         self._become(seat, Being.WAITING if waits else Being.JOINING, now)
-        yield of.Take(seat.number)
-        yield from self._announce(seat)
+        yield do.Take(seat.number)
+        yield from self.seats.announce(seat)
 
     def _no_seat(self, event: of.Seated) -> Refuse | None:
         if self.locked:
@@ -147,7 +149,7 @@ class Call:
             return
         self._become(seat, Being.JOINING, now)
         yield from self._welcome(seat)
-        yield from self._announce(seat)
+        yield from self.seats.announce(seat)
         yield from self._being_of(seat, now)
 
     def _denied(self, seat: Seat, event: of.Denied, now: float) -> Iterator[Effect]:
@@ -156,17 +158,17 @@ class Call:
 
     def _connected(self, seat: Seat, event: of.Connected, now: float) -> Iterator[Effect]:
         if event.resume and event.epoch < seat.epoch and seat.socket:  # replaced, and not a person's wish: no ping-pong
-            yield of.Close(seat.number, event.socket, REPLACED, _bye("replaced", "never"))
+            yield do.Close(seat.number, event.socket, REPLACED, _bye("replaced", "never"))
             return
         if seat.socket:
-            yield of.Close(seat.number, seat.socket, REPLACED, _bye("replaced", "never"))
+            yield do.Close(seat.number, seat.socket, REPLACED, _bye("replaced", "never"))
         if seat.socket or seat.being is Being.AWAY:
             seat.epoch += 1
             self.rejoins += 1
         seat.socket, seat.visible, seat.hidden_since = event.socket, True, now
         seat.renew_at = now + RENEW_SECONDS
         yield from self._welcome(seat)
-        yield of.Renew(seat.number)
+        yield do.Renew(seat.number)
         yield from self._shows(seat)
         yield from self._being_of(seat, now)
 
@@ -174,13 +176,14 @@ class Call:
         if not seat.socket:
             return
         waits = seat.being is Being.WAITING
-        rows = [self._row(seat)] if waits else self._rows(everybody=seat.grants.host)
+        rows = [self.seats.row(seat)] if waits else self.seats.rows(everybody=seat.grants.host)
         told = {"t": "welcome", "seat": seat.number, "seats": rows, "title": self.title, "locked": self.locked}
         yield Tell(
-            seat.number, told | {"form": self.form_of(seat.number), "recording": None if waits else self._recorded()}
+            seat.number,
+            told | {"form": self.form_of(seat.number), "recording": None if waits else self.agreement.told()},
         )
-        if self.asking is not None and not waits and seat.member and not seat.agreed:
-            yield Tell(seat.number, {"t": "asking", "what": "recording", "by": self.asking})
+        if not waits:
+            yield from self.agreement.remind(seat)
 
     def _disconnected(self, seat: Seat, event: of.Disconnected, now: float) -> Iterator[Effect]:
         if seat.socket == event.socket:
@@ -209,7 +212,7 @@ class Call:
 
     def _publishes(self, seat: Seat, how: Publishing, now: float) -> Iterator[Effect]:
         seat.publishing = how
-        yield from self._tell_of(seat, publishing=how)
+        yield from self.seats.tell_of(seat, publishing=how)
         yield from self._being_of(seat, now)
 
     def _view_started(self, seat: Seat, event: of.ViewStarted, now: float) -> Iterator[Effect]:
@@ -229,7 +232,7 @@ class Call:
         elif not seat.up and before is Being.PRESENT:
             self._become(seat, Being.AWAY, now)
         if seat.being is not before:
-            yield from self._tell_of(seat, state=seat.being)
+            yield from self.seats.tell_of(seat, state=seat.being)
 
     # What seats say -------------------------------------------------------------------------------------------------------
 
@@ -242,9 +245,9 @@ class Call:
         if event.muted is not None and event.muted != seat.muted and not (event.by_host and not event.muted):
             seat.muted, seat.muted_by = event.muted, "host" if event.by_host else "self"
             told |= {"muted": event.muted, "by": seat.muted_by}
-            yield of.Mute(seat.number, event.muted)
+            yield do.Mute(seat.number, event.muted)
         if told:
-            yield from self._tell_of(seat, **told)
+            yield from self.seats.tell_of(seat, **told)
 
     def _watching(self, seat: Seat, event: of.Watching, now: float) -> Iterator[Effect]:
         if seat.visible and not event.visible:
@@ -256,15 +259,15 @@ class Call:
     def _shows(self, seat: Seat) -> Iterator[Effect]:
         if not seat.shown:
             seat.shown = True
-            yield of.Show(seat.number, True)
+            yield do.Show(seat.number, True)
 
     def _spoke(self, event: of.Spoke, now: float) -> Iterator[Effect]:
         seats = tuple(one for one in event.seats if one in self.seats)
         loudest = event.loudest if event.loudest in self.seats else None
-        if (seats, loudest) == (self.speaking, self.loudest):
+        if (seats, loudest) == (self.seats.speaking, self.seats.loudest):
             return
-        self.speaking, self.loudest = seats, loudest
-        yield from self._tell_all({"t": "speaking", "seats": list(seats), "loudest": loudest})
+        self.seats.speaking, self.seats.loudest = seats, loudest
+        yield from self.seats.tell_all({"t": "speaking", "seats": list(seats), "loudest": loudest})
 
     def _looked(self, seat: Seat, event: of.LookedFrom, now: float) -> Iterator[Effect]:
         if seat.socket and seat.inside:
@@ -273,49 +276,13 @@ class Call:
     # Recording ------------------------------------------------------------------------------------------------------------
 
     def _recording_asked(self, event: of.RecordingAsked, now: float) -> Iterator[Effect]:
-        if self.recording is not None:
-            yield Refuse("already-recording")
-            return
-        asker = self.seats.get(event.by)
-        if asker is not None:
-            asker.agreed = True
-        if missing := self.missing():
-            if self.asking is None:
-                self.asking, self.asked_at = event.by, now
-                for number in missing:
-                    yield from self._tell(self.seats[number], {"t": "asking", "what": "recording", "by": event.by})
-            yield Refuse("not-everybody-agrees", {"missing": missing})
-            return
-        yield from self._begin_recording(now)
+        yield from self.agreement.ask(event.by, now)
 
     def _agreed(self, seat: Seat, event: of.Agreed, now: float) -> Iterator[Effect]:
-        seat.agreed = event.yes
-        if event.yes and self.asking is not None and not self.missing():
-            yield from self._begin_recording(now)
-        elif not event.yes and seat.member:
-            yield from self._end_recording(f"{seat.name} does not agree")
-
-    def _begin_recording(self, now: float) -> Iterator[Effect]:
-        self.recording, self.asking = now, None
-        yield of.StartRecording()
-        yield from self._tell_all({"t": "recording", "since": now})
-
-    def _end_recording(self, why: str) -> Iterator[Effect]:
-        """Or the asking for one. Each is asked anew, each time."""
-        if self.recording is None and self.asking is None:
-            return
-        if self.recording is not None:
-            yield of.StopRecording(why)
-        self.recording = self.asking = None
-        for seat in self.seats.values():
-            seat.agreed = False
-        yield from self._tell_all({"t": "recording", "since": None, "why": why})
-        for seat in list(self.seats.values()):
-            if seat.grants.role == "recorder" and seat.views:
-                yield of.StopViewing(seat.number)
+        yield from self.agreement.say(seat, event.yes, now)
 
     def _recording_ended(self, event: of.RecordingEnded, now: float) -> Iterator[Effect]:
-        yield from self._end_recording(event.why)
+        yield from self.agreement.end(event.why)
 
     # Going ----------------------------------------------------------------------------------------------------------------
 
@@ -330,18 +297,17 @@ class Call:
         del self.seats[seat.number]
         seat.being = Being.GONE
         if seat.socket:
-            yield of.Close(seat.number, seat.socket, code, _bye(why, "rejoin" if why in _COME_BACK else "never"))
-        yield of.StopPublishing(seat.number)
-        yield of.StopViewing(seat.number)
-        yield of.Forget(seat.number)
-        for one in self._listeners():
+            yield do.Close(seat.number, seat.socket, code, _bye(why, "rejoin" if why in _COME_BACK else "never"))
+        yield do.StopPublishing(seat.number)
+        yield do.StopViewing(seat.number)
+        yield do.Forget(seat.number)
+        for one in self.seats.listeners():
             if not waited or one.grants.host:
                 yield Tell(one.number, {"t": "gone", "seat": seat.number, "why": why})
         if seat.number in self.speaking:
             left = tuple(one for one in self.speaking if one != seat.number)
-            yield from self._spoke(of.Spoke(left, self.loudest if self.loudest in left else None), now)
-        if self.asking is not None and not self.missing():
-            yield from self._begin_recording(now)
+            yield from self._spoke(of.Spoke(left, self.seats.loudest if self.seats.loudest in left else None), now)
+        yield from self.agreement.look(now)
 
     # The call -------------------------------------------------------------------------------------------------------------
 
@@ -353,25 +319,27 @@ class Call:
                 told[name] = value
         if event.form is not None and event.form != self.wanted:
             self.wanted = event.form
-            yield of.Reform(event.form)
+            yield do.Reform(event.form)
         if told:
-            yield from self._tell_all({"t": "call", **told})
+            yield from self.seats.tell_all({"t": "call", **told})
 
     def _formed(self, event: of.Formed, now: float) -> Iterator[Effect]:
         self.tiling = dict(event.tiling)
-        for one in self._listeners():
+        for one in self.seats.listeners():
             yield Tell(one.number, {"t": "form", **self.form_of(one.number)})
 
     def _capacity_lost(self, event: of.CapacityLost, now: float) -> Iterator[Effect]:
         self.strained = True
-        yield from self._tell_all(
+        yield from self.seats.tell_all(
             {"t": "problem", "type": "urn:telequilt:problem:capacity-lost", "detail": event.detail}
         )
 
     def _capacity_back(self, event: of.CapacityBack, now: float) -> Iterator[Effect]:
         if self.strained:
             self.strained = False
-            yield from self._tell_all({"t": "problem", "type": "urn:telequilt:problem:capacity-back", "detail": ""})
+            yield from self.seats.tell_all(
+                {"t": "problem", "type": "urn:telequilt:problem:capacity-back", "detail": ""}
+            )
 
     def _ended(self, event: of.Ended, now: float) -> Iterator[Effect]:
         yield from self._end(event.why)
@@ -379,19 +347,19 @@ class Call:
     def _end(self, why: str) -> Iterator[Effect]:
         """Last of all: nothing follows any more."""
         if self.recording is not None:
-            yield of.StopRecording(why)
+            yield do.StopRecording(why)
         if self.table:
-            yield of.DropTable()
+            yield do.DropTable()
         for seat in self.seats.values():
             if seat.socket:
-                yield of.Close(seat.number, seat.socket, OVER, _bye(why, "never"))
-            yield of.StopPublishing(seat.number)
-            yield of.StopViewing(seat.number)
-            yield of.Forget(seat.number)
+                yield do.Close(seat.number, seat.socket, OVER, _bye(why, "never"))
+            yield do.StopPublishing(seat.number)
+            yield do.StopViewing(seat.number)
+            yield do.Forget(seat.number)
         self.seats.clear()
         self.why = why
-        self.recording = self.asking = None
-        self.host, self.table = 0, False
+        self.agreement.since = self.agreement.asking = None
+        self.seats.host, self.table = 0, False
         self.state = State.ENDED
 
     def _tick(self, event: of.Tick, now: float) -> Iterator[Effect]:
@@ -401,12 +369,11 @@ class Call:
                 continue
             if seat.renew_at is not None and now >= seat.renew_at:
                 seat.renew_at = now + RENEW_SECONDS
-                yield of.Renew(seat.number)
+                yield do.Renew(seat.number)
             if seat.shown and not seat.visible and now - seat.hidden_since >= HIDDEN_SECONDS:
                 seat.shown = False
-                yield of.Show(seat.number, False)
-        if self.asking is not None and now - self.asked_at >= ASKING_SECONDS:
-            yield from self._end_recording("not everybody has answered")
+                yield do.Show(seat.number, False)
+        yield from self.agreement.look(now)
 
     def _settle(self, now: float) -> Iterator[Effect]:
         """What belongs to the call as a whole, after whatever happened."""
@@ -424,16 +391,16 @@ class Call:
         table = self.wanted == "table" or (self.wanted == "auto" and here >= TABLE_FROM)
         if table != self.table:
             self.table = table
-            yield of.MakeTable() if table else of.DropTable()
+            yield do.MakeTable() if table else do.DropTable()
 
     def _pass_on(self) -> Iterator[Effect]:
         """Somebody leads whose grant allows it, the longest present one, if anybody may."""
         if self.host in self.seats:
             return
         able = [one for one in self.seats.values() if one.grants.host and one.being is Being.PRESENT]
-        self.host = min(able, key=lambda one: one.since).number if able else 0
+        self.seats.host = min(able, key=lambda one: one.since).number if able else 0
         if self.host:
-            yield from self._tell_of(self.seats[self.host], role="host")
+            yield from self.seats.tell_of(self.seats[self.host], role="host")
 
     def _become(self, seat: Seat, being: Being, now: float) -> None:
         seat.being, seat.since = being, now
@@ -442,40 +409,6 @@ class Call:
             seat.deadline = None if being is Being.PRESENT else seat.held_until
         else:
             seat.deadline = now + seconds[being] if being in seconds else None
-
-    # Telling --------------------------------------------------------------------------------------------------------------
-
-    def _listeners(self) -> list[Seat]:
-        """Seats inside with a socket."""
-        return [one for one in self.seats.values() if one.socket and one.inside]
-
-    def _tell(self, seat: Seat, message: dict[str, Any]) -> Iterator[Effect]:
-        if seat.socket:
-            yield Tell(seat.number, message)
-
-    def _tell_all(self, message: dict[str, Any]) -> Iterator[Effect]:
-        for one in self._listeners():
-            yield Tell(one.number, message)
-
-    def _announce(self, seat: Seat) -> Iterator[Effect]:
-        """A new one, to everybody else; who waits, to those who can let it in."""
-        for one in self._listeners():
-            if one is not seat and (seat.inside or one.grants.host):
-                yield Tell(one.number, {"t": "seat", **self._row(seat)})
-
-    def _tell_of(self, seat: Seat, **changed: Any) -> Iterator[Effect]:
-        for one in self._listeners():
-            if seat.inside or one.grants.host or one is seat:
-                yield Tell(one.number, {"t": "seat", "seat": seat.number, **changed})
-
-    def _row(self, seat: Seat) -> dict[str, Any]:
-        return seat.row(self.host, seat.number in self.speaking)
-
-    def _rows(self, everybody: bool) -> list[dict[str, Any]]:
-        return [self._row(one) for one in self.seats.values() if everybody or one.inside]
-
-    def _recorded(self) -> dict[str, Any] | None:
-        return None if self.recording is None else {"since": self.recording}
 
     _handlers: ClassVar[dict[type, Callable[..., Iterator[Effect]]]] = {
         of.Seated: _seated, of.Approved: _approved, of.Denied: _denied, of.Connected: _connected,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from server.calls.effects import Effect, Tell
 from server.calls.events import Being, Grants, Publishing
 
 
@@ -72,3 +74,45 @@ class Seat:
         }
         told |= {"muted": self.muted, "camera": self.camera, "speaking": speaking}
         return told | ({"by": self.muted_by} if self.muted else {}) | ({"plain": True} if self.plain else {})
+
+
+class Seats(dict[int, Seat]):
+    """Those that are not gone, by number; and what they are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.host = 0
+        "The one that leads; 0: none."
+        self.speaking: tuple[int, ...] = ()
+        self.loudest: int | None = None
+
+    def listeners(self) -> list[Seat]:
+        """Those inside with a socket."""
+        return [one for one in self.values() if one.socket and one.inside]
+
+    def tell(self, seat: Seat, message: dict[str, Any]) -> Iterator[Effect]:
+        if seat.socket:
+            yield Tell(seat.number, message)
+
+    def tell_all(self, message: dict[str, Any]) -> Iterator[Effect]:
+        for one in self.listeners():
+            yield Tell(one.number, message)
+
+    def tell_of(self, seat: Seat, **changed: Any) -> Iterator[Effect]:
+        """What changed of `seat`, to everybody; of one who waits, to those who can let it in."""
+        for one in self.listeners():
+            if seat.inside or one.grants.host or one is seat:
+                yield Tell(one.number, {"t": "seat", "seat": seat.number, **changed})
+
+    def announce(self, seat: Seat) -> Iterator[Effect]:
+        """A new one, to everybody else; who waits, to those who can let it in."""
+        for one in self.listeners():
+            if one is not seat and (seat.inside or one.grants.host):
+                yield Tell(one.number, {"t": "seat", **self.row(seat)})
+
+    def row(self, seat: Seat) -> dict[str, Any]:
+        return seat.row(self.host, seat.number in self.speaking)
+
+    def rows(self, everybody: bool) -> list[dict[str, Any]]:
+        """Of all inside, or `everybody` who waits as well."""
+        return [self.row(one) for one in self.values() if everybody or one.inside]

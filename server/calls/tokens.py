@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ LEAST_KEY = 32
 "Bytes."
 SEAT_SECONDS, PLAIN_SECONDS = 600.0, 86_400.0
 "A seat token's life: of a page, which gets fresh ones, and of a client that has only this one."
+NONE = Grants(view=False)
 REQUIRED = ("exp", "iat", "sub", "aud", "jti")
 
 
@@ -78,7 +79,10 @@ class Tokens:
 
     def _signed(self, call: str, subject: str, jti: str, grants: Grants, name: str, expires: float) -> str:
         claims = {"iss": ISSUER, "aud": call, "sub": subject, "jti": jti, "iat": int(time.time()), "exp": int(expires)}
-        return jwt.encode(claims | {"name": name, "grants": asdict(grants)}, self._kept(), ALGORITHM)
+        told = {
+            "grants": {grant: allowed for grant, allowed in asdict(grants).items() if allowed}
+        }  # links are to be short
+        return jwt.encode(claims | told | ({"name": name} if name else {}), self._kept(), ALGORITHM)
 
     def _kept(self) -> bytes:
         if self._key is None:
@@ -90,7 +94,7 @@ def _claims(found: dict[str, Any]) -> Claims:
     kind, _, rest = found["sub"].partition(":")
     if not isinstance(found["grants"], dict):
         raise ValueError("grants is no object")
-    grants = Grants(**{name: bool(value) for name, value in found["grants"].items()})
+    grants = replace(NONE, **{name: bool(value) for name, value in found["grants"].items()})
     common: dict[str, Any] = {"call": str(found["aud"]), "grants": grants, "expires": float(found["exp"])}
     common |= {"name": str(found.get("name", ""))}
     if kind == "invite" and rest:

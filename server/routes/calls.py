@@ -245,7 +245,7 @@ def _row(conference: Conference, seat: int) -> dict[str, Any]:
     found = conference.rules.seats.get(seat)
     if found is None:  # denied, just now
         return {"seat": seat, "state": of.Being.GONE}
-    return found.row(conference.rules.host, seat in conference.rules.speaking)
+    return conference.rules.seats.row(found)
 
 
 def _shown(conference: Conference, host: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from display.screen import screen
 from server import workers
 from server.calls import events as of
 from server.calls import refusals as calls
-from server.calls.events import Refuse
+from server.calls.effects import Refuse
 from server.channels import filming
 from server.problems import Problem
 from server.recordings.archive import Archive
@@ -65,7 +65,7 @@ def router(settings: Settings) -> APIRouter:
     async def still(request: Request, channel: ChannelName) -> Response:
         whole, lobby = screen(settings.screen), lobby_of(request)
         if (who := _conference(request, channel.partition(".")[0])) and who.conference.rules.recording is None:
-            raise calls.problem(Refuse("not-everybody-agrees", {"missing": who.conference.rules.missing()}))
+            raise calls.problem(Refuse("not-everybody-agrees", {"missing": who.conference.rules.agreement.missing()}))
         live = lobby.live(channel)
         data = await filming.still(lobby, live, whole)
         name = f"{channel}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{whole.file_suffix}.png"
@@ -112,8 +112,8 @@ def _recorded(who: Authority) -> dict[str, Any]:
     since = {"since": rules.recording} if rules.recording is not None else None
     return {
         "recording": since,
-        "asking": rules.asking,
-        "missing": rules.missing(),
+        "asking": rules.agreement.asking,
+        "missing": rules.agreement.missing(),
         "recorded": who.conference.films.names,
     }
 
@@ -127,7 +127,7 @@ def _record(who: Authority) -> dict[str, Any]:
 
 def _stop(who: Authority) -> dict[str, Any]:
     """By whoever may record, or by a member who takes its yes back."""
-    if who.conference.rules.recording is None and who.conference.rules.asking is None:
+    if who.conference.rules.recording is None and who.conference.rules.agreement.asking is None:
         raise Problem(404, "not-recording", "nobody records this call; POST here asks everybody for a recording")
     if who.grants.record:
         who.conference.happen(of.RecordingEnded(ASKED))
