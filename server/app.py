@@ -21,6 +21,7 @@ from server import problems, workers
 from server.calls.conference import Conference, Part
 from server.calls.directory import Calls
 from server.calls.sound import Sound
+from server.calls.table import TablePart
 from server.calls.tokens import Tokens
 from server.channels.lobby import Lobby
 from server.channels.services import Services, open_services
@@ -55,7 +56,7 @@ VIEWER_HEADERS = PAGE_HEADERS | {
     "Content-Security-Policy": CONTENT.replace("connect-src 'self'", f"connect-src 'self' {bridge_wire.ADDRESS}")
 }
 
-PARTS: tuple[Callable[[Conference], Part], ...] = (Sound,)
+PARTS: tuple[Callable[[Conference], Part], ...] = (Sound, TablePart)
 "What each call has besides its seats (server/calls/conference.py)."
 
 

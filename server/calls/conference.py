@@ -9,6 +9,8 @@ Part, of which an instance is made for each call (app.py lists them). What parts
     make_table, drop_table  the rules want a table, or none; what is really sent is told by conference.happen(Formed(tiling))
     reform(form)            the host wishes auto, pair or table
     shown(seat, pictures)   a seat's page is seen by nobody for 5 s, or again: stop and resume what this part sends to it
+    sent(seat, age)         a table's picture leaves in which a seat is so many seconds old
+    screen(channel, single) what is sent of a channel of its own, all views or one; None: it is not this part's
     source(seat)            the channel that /whep/CALL shows to `seat`; None: not this part's to say
     hears(seat)             what makes the sound that goes with it; None: that channel's own
     ended                   let go of everything
@@ -24,7 +26,7 @@ and what they may tell:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,6 +34,7 @@ from typing import Any
 import structlog
 
 from display.screen import Screen
+from display.screen import screen as named
 from server.calls import effects as do
 from server.calls import events as of
 from server.calls import refusals
@@ -87,9 +90,13 @@ class Part:
 
     def shown(self, seat: int, pictures: bool) -> None: ...
 
+    def sent(self, seat: int, age: float) -> None: ...
+
     def source(self, seat: int) -> str | None: ...
 
     def hears(self, seat: int) -> Listen | None: ...
+
+    def screen(self, channel: str, single: bool) -> Screen | None: ...
 
     def ended(self) -> None: ...
 
@@ -152,6 +159,10 @@ class Conference:
         seconds = PLAIN_SECONDS if seat.plain else SEAT_SECONDS
         return self.tokens.seat(self.name, number, seat.epoch, seat.grants, seat.name, seconds)
 
+    def seats_form(self) -> dict[str, Any]:
+        """The form of what is sent of one seat."""
+        return seat_form(named(self.settings.screen))
+
     def ice_servers(self, seat: int) -> list[dict[str, Any]]:
         return self._ice_servers(self.channel(seat))
 
@@ -183,6 +194,12 @@ class Conference:
             viewer.told = partial(self._tell_form, number, channel)
         return accepted
 
+    def screen(self, channel: str, screen: Screen) -> Screen:
+        """What is sent of `channel` to whoever asks for `screen`."""
+        for part in self.parts:
+            screen = part.screen(channel, screen.views == 1) or screen
+        return screen
+
     def source(self, number: int) -> str:
         """The channel that /whep/CALL shows to a seat: the table, or else whoever has been live longest."""
         for part in self.parts:
@@ -199,6 +216,11 @@ class Conference:
         """From its next WHIP session on; one that there is ends."""
         self.taken[seat] = replace(self.taken[seat], avatar=avatar)
         self.lobby.drop(self.channel(seat), "its avatar is another one")
+
+    def sent(self, ages: Mapping[int, float]) -> None:
+        """A table's picture leaves in which seats are so old, in seconds."""
+        for seat, age in ages.items():
+            self._tell_parts(partial(_sent, seat, age))
 
     def look(self, seat: int, **look: float) -> None:
         """Where a member's head is: x, y, z in mm, seen 0..1, at on the server's clock."""
@@ -384,6 +406,10 @@ class Conference:
     def _unless(self, refusal: Refuse | None) -> None:
         if refusal is not None:
             raise refusals.problem(refusal)
+
+
+def _sent(seat: int, age: float, part: Part) -> None:
+    part.sent(seat, age)
 
 
 def _now() -> float:

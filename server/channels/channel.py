@@ -13,6 +13,7 @@ from aiortc import RTCRtpTransceiver
 
 from display.screen import Screen
 from pipeline.session import Session
+from pipeline.table import Table
 from server import workers
 from server.channels.closing import PATIENCE, Closing
 from server.channels.condition import Course, Facts
@@ -72,7 +73,9 @@ class Channel:
         self.life = Lifecycle()
         self.parallel = False
         "Its views are parallel projections; known once the session is made."
-        self.session: Session | None = None
+        self.session: Session | Table | None = None
+        self.gathered = False
+        "It shows what other channels make: it has no caller, and nothing is rendered for it."
         self.held = False
         "It outlives its caller, who may come back: whoever held it ends it."
         self.caller: Peer | None = None
@@ -135,6 +138,8 @@ class Channel:
     def facts(self, failing: str) -> Facts:
         """What is known of how it goes; `failing`: which of its devices do."""
         assert self.session is not None
+        if self.gathered:
+            return Facts(connected=True, arrived=time.monotonic(), decoded=time.monotonic(), lost={}, presence=1.0)
         reception = self.ingest.report() if self.ingest is not None else None
         return Facts(
             connected=self.caller is not None and self.caller.connected,

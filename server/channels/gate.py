@@ -56,7 +56,7 @@ class Gate:
 
     def check_room(self, engine: str) -> int:
         """The rung of the ladder at which one more caller of `engine` fits. Raises Problem 503 where none does."""
-        made = [one.ladder for one in self._channels.values()]
+        made = [one.ladder for one in self._callers]
         slowed = [one.made for one in made] if any(one.rung and not one.shared for one in made) else []
         return self._admission.check(self._loads, slowed, engine, self._reports(engine))
 
@@ -66,7 +66,7 @@ class Gate:
 
     def make_room(self, rung: int) -> None:
         """Send all who have more detail down to `rung`."""
-        self._share({one: max(rung, one.ladder.rung) for one in self._channels.values()})
+        self._share({one: max(rung, one.ladder.rung) for one in self._callers})
 
     def _share(self, rungs: Mapping[Channel, int]) -> None:
         for one, rung in rungs.items():
@@ -74,7 +74,7 @@ class Gate:
                 log.info(
                     "what fits is shared out",
                     channel=one.name,
-                    callers=len(self._channels),
+                    callers=len(self._callers),
                     **asdict(one.ladder.report()),
                 )
 
@@ -96,12 +96,12 @@ class Gate:
 
     def measure(self) -> None:
         """See what the processor does for all who are live, and give back what is free since somebody has left."""
-        loads, fewer = self._loads, len(self._channels) < self._served
-        self._served = len(self._channels)
-        if not any(one.ladder.rung for one in self._channels.values()):  # what a caller costs is known of all detail
+        loads, fewer = self._loads, len(self._callers) < self._served
+        self._served = len(self._callers)
+        if not any(one.ladder.rung for one in self._callers):  # what a caller costs is known of all detail
             self._admission.look(loads)
         elif fewer:
-            self._share(dict.fromkeys(self._channels.values(), self._admission.shared(loads)))
+            self._share(dict.fromkeys(self._callers, self._admission.shared(loads)))
 
     @property
     def utilisation(self) -> dict[str, float]:
@@ -112,10 +112,15 @@ class Gate:
         return self._services.places.reports(engine)
 
     @property
+    def _callers(self) -> list[Channel]:
+        """Those for whom something is rendered."""
+        return [one for one in self._channels.values() if not one.gathered]
+
+    @property
     def _loads(self) -> list[Load]:
         return [
             Load(one.engine, one.session.cost(), one.session.fps(), one.filmed)
             if one.session is not None
             else Load(one.engine, UNKNOWN)
-            for one in self._channels.values()
+            for one in self._callers
         ] + [Load(engine, UNKNOWN) for name, engine in self.held.items() if name not in self._channels]

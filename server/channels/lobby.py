@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from display.colour import Layout
 from display.screen import Screen
 from pipeline.executors.deployments import Deployment
+from pipeline.stages import Picture
+from pipeline.table import Table
 from server.channels import refusals
 from server.channels.channel import Channel, Handover
 from server.channels.endings import Endings
 from server.channels.entry import Accepted, Entry
 from server.channels.forms import steps
 from server.channels.gate import Gate
+from server.channels.lifecycle import Event
 from server.channels.report import ChannelReport, report_of, shown
 from server.channels.rounds import Rounds
 from server.channels.services import Services
 from server.channels.tasks import Tasks
 from server.displays.attached import Attached
-from server.media.encode import Form
+from server.media.encode import Form, layout_for
 from server.media.present import Presenter
 from server.recordings.archive import Archive, Facts
 from server.settings import Settings
@@ -76,6 +80,16 @@ class Lobby:
         forms = steps(screen, views, sound=offer.audio and (channel.voice is not None or listen is not None))
         self._gate.viewer(channel, forms[0] or screen)
         return await self.whole(self._entry.viewer(channel, offer, forms, listen))
+
+    def gather(self, name: str, make: Callable[[Callable[[Picture], None], Layout], Table]) -> Channel:
+        """A channel that shows what others make: `make` is given where its pictures go, and in which layout they are taken."""
+        channel = Channel(name, "", "", Presenter(self.form, self._codec), lambda channel, live: None)
+        channel.gathered = channel.parallel = True
+        channel.session = make(channel.presenter.present, layout_for(self._codec))
+        self.channels[name] = channel
+        for event in (Event.MADE, Event.ANSWERED):
+            channel.happen(event)
+        return channel
 
     async def hand_over(self, name: str, screen: Screen, url: str, token: str) -> Handover:
         """Publish a channel at another server, by WHIP. Raises Problem."""

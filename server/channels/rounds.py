@@ -59,7 +59,7 @@ class Rounds:
 
     def _look_after(self, channel: Channel, now: float) -> None:
         assert channel.session is not None
-        if self._settings.adapt and channel.adapt(now):
+        if self._settings.adapt and not channel.gathered and channel.adapt(now):
             detail = channel.ladder.report()
             log.info("a channel's detail changes", channel=channel.name, **asdict(detail))
         for viewer in channel.viewers.values():

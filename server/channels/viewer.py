@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from display.screen import Screen
 from pipeline.session import Session
+from pipeline.table import Table
 from server.channels.link import Link
 from server.media.present import Presenter, ViewerTrack
 from server.webrtc.audio import Listen, VoiceTrack
@@ -36,12 +37,12 @@ class Viewer:
         self.told: Callable[[Screen | None], None] = lambda screen: None
         "Hears what is sent from now on, whenever that changes; None: no picture."
         self._presenter = presenter
-        self._session: Session | None = None
+        self._session: Session | Table | None = None
         self._hidden = False
         self._narrow = False
         self._rendered: set[Screen] = set()
 
-    def watch(self, session: Session) -> None:
+    def watch(self, session: Session | Table) -> None:
         """Have what it asked for rendered and sent, from now on."""
         self._session = session
         self._show()

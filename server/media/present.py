@@ -285,12 +285,15 @@ class Presenter:
         self._streams: dict[Screen, Stream] = {}
         self._delays: dict[Screen, Delay] = {}
         self._density = 1.0
+        self._taps: dict[Screen, tuple[Callable[[Picture], None], ...]] = {}
         self._stills: dict[asyncio.Future[Picture], Screen] = {}
 
     def present(self, picture: Picture) -> None:
         for wanting, screen in tuple(self._stills.items()):
             if screen == picture.screen:
                 wanting.get_loop().call_soon_threadsafe(_give, wanting, picture)
+        for take in tuple(self._taps.get(picture.screen, ())):
+            take(picture)
         stream = self._streams.get(picture.screen)
         if stream is not None:  # the last viewer may have left while this was rendered
             stream.encode(picture)
@@ -338,6 +341,13 @@ class Presenter:
     def end_recording(self, stream: Stream, put: Callable[[AccessUnit], None]) -> None:
         stream.recordings.discard(put)
         self._close_unwatched(stream)
+
+    def tap(self, screen: Screen, take: Callable[[Picture], None]) -> None:
+        """Hand every picture of `screen`, as it is before encoding, to `take`, in the display thread."""
+        self._taps[screen] = (*self._taps.get(screen, ()), take)
+
+    def untap(self, screen: Screen, take: Callable[[Picture], None]) -> None:
+        self._taps[screen] = tuple(one for one in self._taps[screen] if one != take)
 
     async def still(self, screen: Screen) -> Picture:
         """The next picture of `screen`, as it was before encoding. The session must be told to render that screen."""

@@ -45,7 +45,7 @@ class Place:
             raise refusals.own_seat()
         channel = conference.channel(self.seat) if self.seat else conference.source(self.who.seat)
         listen = None if self.seat else conference.hears(self.who.seat)
-        return await conference.view(claims.seat, channel, sdp, screen, views, listen)
+        return await conference.view(claims.seat, channel, sdp, conference.screen(channel, screen), views, listen)
 
 
 def seat_in(request: Request, channel: str) -> Place | None:
