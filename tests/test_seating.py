@@ -147,7 +147,7 @@ def test_it_is_as_quick_as_the_fastest_and_never_quicker_than_it_may(rates: list
 def test_who_stalls_stays_dimmed_and_comes_back():
     mosaic = Mosaic(RATE, Layout.I420)
     seating = sit(mosaic, [1, 2])
-    mosaic.compose(0.0)
+    picture, ages = mosaic.compose(0.0)
     for now in np.arange(0.04, 3.0, 0.04):
         mosaic.offer(2, shown(seating.seat(seating.places[1]), 2, float(now)), float(now))
         picture, ages = mosaic.compose(float(now))

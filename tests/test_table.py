@@ -31,7 +31,7 @@ async def test_three_sit_at_one_table_and_one_video_shows_them_all(served, http)
     async with AsyncExitStack() as there:
         members = [await there.enter_async_context(publishing(http, seat)) for seat, _ in joined]
         numbers = [seat["seat"] for seat, _ in joined]
-        await joined[0][1].hears("form", **{"as": "table", "width": 864})
+        await joined[0][1].hears("form", 20.0, **{"as": "table", "width": 864})
         viewer = await there.enter_async_context(watching(http, joined[0][0]["token"], call.name, **{"as": "table"}))
         seating = seated(numbers)
         size = seating.screen().quilt_width, seating.screen().quilt_height
@@ -70,10 +70,10 @@ async def test_a_table_is_given_up_when_a_pair_is_wished_for(served, http):  # n
     call = await Call.make(http, title="Tea", form="table")
     (ana, hers), (bo, _) = await call.join("Ana", "host"), await call.join("Bo")
     async with publishing(http, ana), publishing(http, bo):
-        await hers.hears("form", **{"as": "table"})
+        await hers.hears("form", 20.0, **{"as": "table"})
         await until(lambda: call.name in app.state.lobby.channels)
         assert (await call.ask("PATCH", form="pair")).status_code == 200
-        await hers.hears("form", **{"as": "seat"})
+        await hers.hears("form", 20.0, **{"as": "seat"})
         await until(lambda: call.name not in app.state.lobby.channels)
         async with watching(http, ana["token"], call.name) as sees:
             assert {one.width for one in await sees.seen(2)} == {1536}, "the other one, whole"

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from display.colour import Layout
 from display.screen import Screen
 from pipeline.executors.deployments import Deployment
+from pipeline.session import Session
 from pipeline.stages import Picture
 from pipeline.table import Table
 from server.channels import refusals
@@ -239,8 +240,8 @@ class Lobby:
         if self._attached.channel is not None:
             return
         for one in self.channels.values():
-            if (
-                one.life.live and not one.held and one.session is not None and self._attached.wants(one.name)
-            ):  # nobody watches a call unseen
+            if one.held or not one.life.live or not isinstance(one.session, Session):
+                continue  # nobody watches a call unseen
+            if self._attached.wants(one.name):
                 self._attached.watch(one.name, one.session, one.parallel)
                 return
