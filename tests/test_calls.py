@@ -12,6 +12,7 @@ import httpx
 import pytest
 from aiortc.mediastreams import AudioStreamTrack
 
+from server.calls import rules
 from server.calls.rules import AWAY_SECONDS
 from tests.conversing import Call, Socket
 from tests.live import GONE_SECONDS, Client, Clip, serving, settings_for, until
@@ -254,7 +255,8 @@ async def test_nobody_is_recorded_without_everybodys_yes(served, call):
         assert len(list(container.decode(video=0))) == facts["frames"] > 3
 
 
-async def test_a_page_that_nobody_sees_is_sent_no_pictures_and_gets_them_back(served, call):
+async def test_a_page_that_nobody_sees_is_sent_no_pictures_and_gets_them_back(served, call, monkeypatch):
+    monkeypatch.setattr(rules, "HIDDEN_SECONDS", 0.5)
     http, app = served
     ana, hers = await call.join("Ana", "host")
     bo, _ = await call.join("Bo")
@@ -306,3 +308,16 @@ async def test_monitors_count_calls_and_seats_and_learn_no_names(served, call):
         assert "Ana" not in told
         assert (await http.get("/api/channels")).json()[0]["name"] == f"{call.name}.1"
         assert [one["call"] for one in (await http.get("/api/calls")).json()] == [call.name]
+
+
+async def test_what_is_given_up_for_lack_of_capacity_is_told_and_what_comes_back_too(served, call):
+    http, app = served
+    ana, hers = await call.join("Ana", "host")
+    async with publishing(http, ana):
+        await hers.hears("seat", seat=ana["seat"], publishing="live")
+        channel = app.state.lobby.live(f"{call.name}.1")
+        channel.slowed = "this server is busy"
+        lost = await hers.hears("problem", type="urn:telequilt:problem:capacity-lost")
+        assert "less detail: this server is busy" in lost["detail"]
+        channel.slowed = ""
+        await hers.hears("problem", type="urn:telequilt:problem:capacity-back")

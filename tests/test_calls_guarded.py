@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import os
 import stat
@@ -13,11 +14,13 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from PIL import Image
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from server.calls.events import ROLES
 from server.calls.tokens import Claims, TokenExpired, TokenInvalid, Tokens
+from server.routes import conversation
 from tests.conversing import Call, Socket
 from tests.live import Client, serving, settings_for, until
 
@@ -226,6 +229,15 @@ async def test_whoever_joins_may_bring_an_avatar_and_nobody_else_may(http, call)
     async with httpx.AsyncClient(base_url=http.base_url, headers={"Authorization": f"Bearer {ana['token']}"}) as hers:
         for path in ("/api/avatars", "/api/avatars/sample", "/api/screens"):
             assert (await hers.get(path)).status_code == 200
+        photo = io.BytesIO()
+        Image.new("RGB", (400, 400), "grey").save(photo, "JPEG")
+        sent = await hers.post(
+            "/api/avatars", files={"portrait": photo.getvalue()}, data={"consent": "me", "name": "Ana"}
+        )
+        assert sent.status_code == 201, sent.text
+        worn = await call.ask("PATCH", "/seats/1", ana["token"], avatar=sent.json()["id"])
+        assert worn.status_code == 200
+        assert (await hers.delete(f"/api/avatars/{sent.json()['id']}")).status_code == 204
         for path in ("/api/channels", "/api/devices", "/metrics", "/api/recordings"):
             assert (await hers.get(path)).status_code == 401
     await call.ask("DELETE")
@@ -240,7 +252,8 @@ async def test_calls_and_joins_are_limited(http, call):
     assert joined == [403] * 20 + [429]
 
 
-async def test_a_socket_of_another_origin_or_without_a_token_learns_nothing(served, call, tmp_path):
+async def test_a_socket_of_another_origin_or_without_a_token_learns_nothing(served, call, tmp_path, monkeypatch):
+    monkeypatch.setattr(conversation, "HELLO_SECONDS", 0.5)
     address, _ = served
     silent = await Socket.open(address, call.name)
     assert await silent.closed() == 4401

@@ -25,9 +25,18 @@ from tests.test_watching import Wall
 PATIENCE = 40.0
 
 
-@pytest.fixture
-async def served(tmp_path):
-    async with serving(settings_for(tmp_path)) as (address, app), httpx.AsyncClient(base_url=address) as http:
+TOKEN = "s3cret-of-the-house"
+
+
+@pytest.fixture(params=[False], ids=["loopback"])
+async def served(request, tmp_path):
+    """On this machine alone or, if a test asks for it, shared with others, who need tokens."""
+    more = {"host": "0.0.0.0", "token": TOKEN} if request.param else {}
+    headers = {"Authorization": f"Bearer {TOKEN}"} if request.param else {}
+    async with (
+        serving(settings_for(tmp_path, **more)) as (address, app),
+        httpx.AsyncClient(base_url=address, headers=headers) as http,
+    ):
         yield http, app
 
 
@@ -73,6 +82,7 @@ async def test_ffmpeg_sits_in_a_call_by_its_media_alone_and_any_player_watches(s
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.parametrize("served", [False, True], ids=["loopback", "shared"], indirect=True)
 async def test_show_watches_a_call_and_everybody_sees_that_it_does(served, call):
     http, _ = served
     ana, hers = await call.join("Ana", "host")
