@@ -36,6 +36,8 @@ let talk = null;
 let publication = null;
 let muted = false;
 let seen = true;
+/** Whether this page was loaded anew and takes up how its seat was left. */
+let adopting = false;
 let looking = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 let bannerTimer = 0;
 
@@ -120,9 +122,9 @@ async function join() {
 
 /** @param {import("./kept.js").Kept} kept the seat of a page that was loaded anew, or whose browser was killed */
 async function comeBack(kept) {
+  adopting = true;
   sit(kept.token, true);
   await green.open(publishes()).catch(() => undefined);
-  muted = !green.driver.hasVoice;
   send();
 }
 
@@ -162,7 +164,9 @@ function welcomed(message) {
   if (room.own?.state === "waiting") return show("waiting");
   show("call");
   showTitle(room.title);
-  talk?.say({ t: "set", muted, camera: seen });
+  if (adopting) [muted, seen] = [room.own?.muted ?? true, room.own?.camera ?? true];
+  else talk?.say({ t: "set", muted, camera: seen });
+  adopting = false;
   send();
 }
 
@@ -388,7 +392,10 @@ green.addEventListener("change", () => {
   send();
   draw();
 });
-document.addEventListener("visibilitychange", () => talk?.say({ t: "watching", visible: !document.hidden }));
+document.addEventListener("visibilitychange", () => {
+  talk?.say({ t: "watching", visible: !document.hidden });
+  draw();
+});
 for (const [who, event] of [[window, "online"], [navigator.connection, "change"]]) {
   who?.addEventListener?.(event, () => {
     talk?.hurry();

@@ -15,12 +15,19 @@ export function screenOf({ columns, rows, views, width, height }) {
   return { columns, rows, quilt_width: width, quilt_height: height, aspect: width / columns / (height / rows), yaws_degrees: yaws };
 }
 
+/** Whether a picture of this size may be tiled so: its sides may be fewer pixels, in the same proportion. */
+const fits = ({ width, height }, across, down) => Math.abs(across / down / (width / height) - 1) < 0.02;
+
+const same = (form, other) => other !== null && ["columns", "rows", "views", "width", "height"].every((side) => form[side] === other[side]);
+
 /** Fires "state" when its playback's changes, and "hushed" where the browser wants a gesture before it plays sound. */
 export class Place extends EventTarget {
   #playback = null;
   #hologram;
   #video;
-  #form = "";
+  /** The form that is drawn, and the one that is coming. */
+  #form = null;
+  #coming = null;
   #seat = null;
   #painted = false;
 
@@ -39,6 +46,7 @@ export class Place extends EventTarget {
       <p class="plate">${MUTED}<span class="name"></span><small>AI avatar</small></p>`;
     this.#video = this.root.querySelector("video");
     this.#video.muted = this.silent = silent;
+    this.#video.addEventListener("resize", () => this.#reform());
     this.#hologram = new Hologram({ video: this.#video, canvas: this.root.querySelector("canvas"), slider, surface });
   }
 
@@ -53,18 +61,14 @@ export class Place extends EventTarget {
   /** @param {import("./room.js").Seat} seat @param {any} form @param {boolean} speaking */
   show(seat, form, speaking) {
     this.#seat = seat;
-    const wanted = JSON.stringify(form);
-    if (form?.columns && wanted !== this.#form) {
-      this.#form = wanted;
-      const screen = screenOf(form);
-      this.#hologram.setScreen(screen);
-      this.root.style.setProperty("--aspect", String(screen.aspect));
-    }
+    this.#coming = form;
+    this.#reform();
     this.root.dataset.seat = String(seat.seat);
     this.root.dataset.speaking = String(speaking && !seat.muted);
     this.root.dataset.muted = String(seat.muted);
     this.root.querySelector(".name").textContent = seat.name;
     this.root.querySelector("canvas").setAttribute("aria-label", `AI avatar of ${seat.name}`);
+    if (this.#playback) this.#playback.resting = this.#rests;
     const plays = ["live", "stalled"].includes(seat.publishing) && seat.state !== "away";
     if (plays && !this.#playback) this.#play();
     if (seat.publishing === "none" && this.#playback) this.rest();
@@ -103,9 +107,25 @@ export class Place extends EventTarget {
     this.#hologram.look = look;
   }
 
+  /** No picture is to be expected just now: nobody would see it, or the link does not carry it. */
+  get #rests() {
+    return document.hidden || this.#coming?.columns === 0;
+  }
+
+  /** A tiling that was told counts from the first picture on that has its shape. */
+  #reform() {
+    const [form, { videoWidth, videoHeight }] = [this.#coming, this.#video];
+    if (!form?.columns || (videoWidth && !fits(form, videoWidth, videoHeight)) || same(form, this.#form)) return;
+    this.#form = form;
+    const screen = screenOf(form);
+    this.#hologram.setScreen(screen);
+    this.root.style.setProperty("--aspect", String(screen.aspect));
+  }
+
   #play() {
     const playback = new Playback(this.#video, this.path, { iceServers: this.iceServers });
     this.#playback = playback;
+    playback.resting = this.#rests;
     playback.addEventListener("state", () => playback === this.#playback && this.#changed());
     playback.addEventListener("hushed", () => {
       this.#video.muted = true;
@@ -126,7 +146,7 @@ export class Place extends EventTarget {
 
   #veil() {
     if (!this.#seat) return;
-    const said = ofSeat(this.#seat, this.state);
+    const said = ofSeat(this.#seat, this.state, this.#coming?.columns === 0);
     this.root.dataset.state = said ? "veiled" : "live";
     this.root.dataset.busy = String(Boolean(said?.busy));
     this.root.dataset.painted = String(this.#painted);

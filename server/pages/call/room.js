@@ -9,6 +9,9 @@
 /** Why somebody is gone, after the name. @type {Record<string, string>} */
 const GONE = { left: "left", removed: "was taken out by the host", lost: "did not come back", denied: "was not let in", unanswered: "was not let in" };
 
+/** Why a recording ended that needs no explanation. */
+const MEANT = "asked to";
+
 const publishes = ({ role }) => role === "host" || role === "member";
 
 export class Room {
@@ -19,8 +22,10 @@ export class Room {
     this.seats = new Map();
     this.title = "";
     this.locked = false;
-    /** How pictures are sent. @type {any} */
+    /** How pictures are sent, where nothing else is told of one of them. @type {any} */
     this.form = null;
+    /** How each seat is sent to this page, as its link carries it. @type {Map<number, any>} */
+    this.forms = new Map();
     /** Since when, on the server's clock. @type {number|null} */
     this.recording = null;
     /** Who wants a recording: a seat, 0 for who runs the server; null: nobody. @type {number|null} */
@@ -54,6 +59,11 @@ export class Room {
   /** Who waits to be let in. @returns {Seat[]} */
   get waiting() {
     return this.#listed((one) => one.state === "waiting" && one.seat !== this.me);
+  }
+
+  /** @param {number} seat how it is sent to this page @returns {any} */
+  formOf(seat) {
+    return this.forms.get(seat) ?? this.form;
   }
 
   nameOf(number) {
@@ -115,7 +125,8 @@ export class Room {
   }
 
   #formed({ t, n, ...form }) {
-    this.form = form;
+    if (form.as === "seat" && form.of) this.forms.set(form.of, form);
+    else this.form = form;
   }
 
   #asked({ by }) {
@@ -128,7 +139,8 @@ export class Room {
     this.recording = since;
     this.asking = null;
     if (since !== null) return ["This call is being recorded."];
-    return ended ? [`There is no recording${why ? `: ${why}` : ""}.`] : [];
+    if (!ended) return [];
+    return [why && why !== MEANT ? `There is no recording: ${why}.` : "The recording has ended."];
   }
 
   #problem({ type, detail }) {

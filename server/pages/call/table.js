@@ -39,7 +39,7 @@ export class Table extends EventTarget {
     }
     for (const seat of others) {
       if (!this.#places.has(seat.seat)) this.#add(seat.seat);
-      this.#places.get(seat.seat).show(seat, form, this.#speaks(seat.seat));
+      this.#places.get(seat.seat).show(seat, this.#room.formOf(seat.seat), this.#speaks(seat.seat));
     }
     const own = this.#room.own;
     if (own) this.#self?.show(own, form, false);
@@ -87,6 +87,9 @@ export class Table extends EventTarget {
   /** @param {number} seat */
   #add(seat) {
     const place = this.#made(`whep/${this.#call}.${seat}`, false);
+    place.addEventListener("state", () => {
+      if (place.state !== "live") this.#room.forms.delete(seat); // the next session begins with the whole form again
+    });
     place.addEventListener("hushed", () => this.dispatchEvent(new Event("hushed")));
     this.#places.set(seat, place);
     part("places").append(place.root);

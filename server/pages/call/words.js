@@ -50,15 +50,17 @@ const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[
  * What stands on somebody's place instead of a hologram, or over the last one; null where nothing has to be said.
  * @param {import("./room.js").Seat} seat
  * @param {string} playback its state on this page (whep.js)
+ * @param {boolean} [heardOnly] the link to this page carries no picture
  * @returns {{title: string, text: string, busy: boolean}|null}
  */
-export function ofSeat(seat, playback) {
+export function ofSeat(seat, playback, heardOnly = false) {
   const { name } = seat;
   if (seat.state === "away") return { title: `${name} is coming back`, text: "The connection to them was lost.", busy: true };
   if (seat.state === "joining") return { title: `${name} is coming in`, text: "", busy: true };
   if (!seat.camera) return { title: `${name}’s camera is off`, text: "", busy: false };
   if (seat.publishing === "none") return { title: `${name} is here`, text: "There is no picture yet.", busy: false };
   if (seat.publishing === "stalled") return { title: `${name}’s line is bad`, text: "This is the last picture.", busy: true };
+  if (heardOnly) return { title: "Your line is bad", text: `You hear ${name}. The picture comes back once the line carries it.`, busy: false };
   if (playback === "live") return null;
   if (playback === "lost") return { title: "Your line is bad", text: `Getting ${name} back.`, busy: true };
   if (playback === "full") return { title: "The server is full", text: `It cannot send ${name} to you just now. Trying again.`, busy: true };

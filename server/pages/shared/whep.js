@@ -56,6 +56,8 @@ export class Playback extends EventTarget {
     this.#path = path;
     /** @type {"stopped"|"connecting"|"live"|"waiting"|"warming"|"full"|"lost"|"refused"} */
     this.state = "stopped";
+    /** Whether no picture is to be expected, so that none is no loss. */
+    this.resting = false;
     /** @type {Problem|null} why the last try failed */
     this.problem = null;
   }
@@ -143,14 +145,14 @@ export class Playback extends EventTarget {
       this.problem = null;
       this.#become("live");
     }
-    const quiet = frames === counted ? now - since : 0;
+    const quiet = frames === counted && !this.resting ? now - since : 0;
     const broken = ["failed", "closed"].includes(this.connection?.connectionState ?? "closed");
     if (broken || quiet > (frames > 0 ? STALL_MS : FIRST_PICTURE_MS)) {
       this.#drop();
       if (this.state === "live") this.#become("lost");
       return this.#again(null);
     }
-    this.#timer = setTimeout(() => void this.#watch(round, frames === counted ? since : now, frames), LOOK_EVERY_MS);
+    this.#timer = setTimeout(() => void this.#watch(round, frames === counted && !this.resting ? since : now, frames), LOOK_EVERY_MS);
   }
 }
 

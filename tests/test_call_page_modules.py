@@ -1,0 +1,265 @@
+"""The pure modules of the call's page, in node: what a page makes of the server's messages, which words it has, how it lays out,
+and how its socket comes back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAGES = Path(__file__).parents[1] / "server" / "pages"
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs node: apt-get install nodejs")
+
+
+def node(module: str, script: str, **given: Any) -> Any:
+    """What `script`, which sees `given` and what the page's `module` exports, returns."""
+    names = ", ".join(given)
+    whole = f"""
+import * as it from {json.dumps((PAGES / module).as_uri())};
+const {{ {names} }} = {json.dumps(given)};
+console.log(JSON.stringify(await (async () => {{ {script} }})()));
+"""
+    done = subprocess.run(["node", "--input-type=module", "-e", whole], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def seat(number: int, name: str, **more: Any) -> dict[str, Any]:
+    row = {"seat": number, "name": name, "role": "member", "state": "present", "publishing": "live", "muted": False}
+    return row | {"camera": True, "speaking": False} | more
+
+
+WELCOME = {"t": "welcome", "n": 1, "seat": 2, "title": "Tea", "locked": False, "recording": None}
+WELCOME |= {"form": {"as": "seat", "columns": 6, "rows": 4, "views": 24, "width": 1536, "height": 1024}}
+SEATS = [seat(1, "Bo", role="host"), seat(2, "Ana")]
+HEARD = """
+const room = new it.Room();
+const said = messages.map((message) => room.hear(message));
+const seats = (list) => list.map((one) => one.seat);
+return { said, me: room.me, hosting: room.hosting, others: seats(room.others), watchers: seats(room.watchers),
+         waiting: seats(room.waiting), form: room.form, of: room.formOf(1), recording: room.recording, asking: room.asking,
+         locked: room.locked, strained: room.strained, own: room.own, speaking: [...room.speaking] };
+"""
+
+
+def heard(*messages: dict[str, Any]) -> dict[str, Any]:
+    return node("call/room.js", HEARD, messages=[WELCOME | {"seats": SEATS}, *messages])
+
+
+def test_who_comes_and_goes_is_told_once_and_kept():
+    room = heard(
+        {"t": "seat", **seat(3, "Cy", state="joining", publishing="none")},
+        {"t": "seat", "seat": 3, "state": "present", "publishing": "live"},
+        {"t": "seat", **seat(4, "Di", role="viewer")},
+        {"t": "seat", **seat(5, "Ed", state="waiting")},
+        {"t": "seat", "seat": 1, "state": "away"},
+        {"t": "seat", "seat": 1, "state": "present"},
+        {"t": "gone", "seat": 3, "why": "removed"},
+        {"t": "gone", "seat": 5, "why": "denied"},
+    )
+    words = [said for one in room["said"] for said in one]
+    assert words == [
+        "Cy joins.",
+        "Di watches.",
+        "Ed asks to come in.",
+        "Bo is away.",
+        "Bo is back.",
+        "Cy was taken out by the host.",
+    ]
+    assert (room["me"], room["others"], room["watchers"], room["waiting"]) == (2, [1], [4], [])
+    assert not room["hosting"]
+
+
+def test_who_speaks_is_shown_and_not_said():
+    room = heard({"t": "speaking", "seats": [1], "loudest": 1})
+    assert room["speaking"] == [1]
+    assert room["said"][-1] == []
+
+
+def test_a_welcome_after_a_lost_line_tells_what_has_changed_meanwhile():
+    room = heard(WELCOME | {"seats": [seat(2, "Ana", muted=True, by="self"), seat(6, "Flo")]})
+    assert room["said"] == [[], ["Flo is here.", "Bo has left."]]
+    assert room["own"]["muted"]
+
+
+def test_a_mute_by_the_host_is_told_to_whom_it_concerns_alone():
+    mine = heard({"t": "seat", "seat": 2, "muted": True, "by": "host"}, {"t": "seat", "seat": 2, "muted": False})
+    assert mine["said"][1:] == [["The host has muted you."], []]
+    assert "by" not in mine["own"]
+    assert heard({"t": "seat", "seat": 1, "muted": True, "by": "host"})["said"][-1] == []
+
+
+def test_a_recording_is_told_at_each_step():
+    room = heard({"t": "asking", "what": "recording", "by": 1}, {"t": "recording", "since": 12.5})
+    assert room["said"][1:] == [["Bo wants to record this call."], ["This call is being recorded."]]
+    assert (room["recording"], room["asking"]) == (12.5, None)
+    ended = heard({"t": "recording", "since": 1}, {"t": "recording", "since": None, "why": "Bo does not agree"})
+    assert ended["said"][-1] == ["There is no recording: Bo does not agree."]
+    assert heard({"t": "recording", "since": 1}, {"t": "recording", "since": None, "why": "asked to"})["said"][-1] == [
+        "The recording has ended."
+    ]
+
+
+def test_how_one_seat_is_sent_to_this_page_is_its_own():
+    narrow = {"as": "seat", "of": 1, "columns": 4, "rows": 2, "views": 8, "width": 768, "height": 384}
+    room = heard({"t": "form", **narrow})
+    assert (room["of"], room["form"]) == (narrow, WELCOME["form"])
+
+
+def test_lack_of_room_is_told_and_taken_back():
+    lost = {"t": "problem", "type": "urn:telequilt:problem:capacity-lost", "detail": "fewer views"}
+    assert heard(lost)["strained"] == "fewer views"
+    assert heard(lost, lost | {"type": "urn:telequilt:problem:capacity-back", "detail": ""})["strained"] == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "playback", "title"),
+    [
+        ({}, "live", None),
+        ({"state": "away"}, "live", "Bo is coming back"),
+        ({"state": "joining", "publishing": "none"}, "stopped", "Bo is coming in"),
+        ({"camera": False}, "live", "Bo’s camera is off"),
+        ({"publishing": "none"}, "stopped", "Bo is here"),
+        ({"publishing": "stalled"}, "live", "Bo’s line is bad"),
+        ({}, "lost", "Your line is bad"),
+        ({}, "full", "The server is full"),
+        ({}, "refused", "Bo cannot be shown"),
+        ({}, "connecting", "Connecting to Bo"),
+    ],
+)
+def test_every_state_of_a_seat_has_words(more, playback, title):
+    said = node("call/words.js", "return it.ofSeat(one, playback);", one=seat(1, "Bo", **more), playback=playback)
+    assert (said and said["title"]) == title
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "title", "action"),
+    [
+        (1000, "left", "You have left the call", "again"),
+        (4409, "replaced", "You are in this call in another window", "back"),
+        (4409, None, "You are in this call in another window", "back"),
+        (4403, "removed", "The host has taken you out", "home"),
+        (4403, "denied", "You were not let in", "home"),
+        (4403, "unanswered", "Nobody let you in", "again"),
+        (4403, "lost", "You were away for too long", "again"),
+        (4404, None, "There is no such call", "home"),
+        (4401, None, "Your place has expired", "again"),
+        (4410, "the host has ended it", "The call has ended", "home"),
+        (4410, None, "The call has ended", "home"),
+    ],
+)
+def test_every_way_out_has_words_and_says_what_to_do(code, why, title, action):
+    bye = {"why": why} if why else None
+    said = node("call/words.js", "return it.out(code, bye);", code=code, bye=bye)
+    assert (said["title"], said["action"]) == (title, action)
+
+
+def test_every_refusal_of_the_server_has_words():
+    refusals = (PAGES.parents[1] / "docs" / "calls.md").read_text().split("## Refusals")[1].split("## ")[0]
+    table = {kind for kind in refusals.split("`")[1::2] if "-" in kind and kind.islower()}
+    shown_elsewhere = {
+        "bad-parameter",
+        "not-permitted",
+        "consent-missing",
+        "own-seat",
+        "no-such-invitation",
+        "not-live",
+    }
+    shown_elsewhere |= {"seat-replaced", "not-everybody-agrees", "already-recording", "too-many-calls"}
+    kinds = sorted(kind for kind in table if kind not in shown_elsewhere and not kind.startswith("retry"))
+    titles = node("call/words.js", "return kinds.map((kind) => it.notIn({ kind }).title);", kinds=kinds)
+    unknown = [kind for kind, title in zip(kinds, titles, strict=True) if title == "You cannot join just now"]
+    assert len(kinds) > 8
+    assert unknown == []
+
+
+def test_an_invitation_says_what_it_is_good_for():
+    said = node(
+        "call/words.js",
+        "const now = new Date(2026, 10, 27, 12); return [3600, 86400, 604800].map((s) => it.goodFor(1, now / 1000 + s, now))"
+        ".concat(it.goodFor(7, now / 1000 + 60, now));",
+    )
+    assert said[0].startswith("Lets in one person, until today")
+    assert "until tomorrow" in said[1]
+    assert "2026" in said[2]
+    assert said[3].startswith("Lets in 7 people")
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "height", "columns"),
+    [(1, 1200, 700, 1), (2, 1200, 700, 2), (2, 380, 700, 1), (3, 1200, 400, 3), (4, 1000, 1000, 2), (7, 1400, 700, 4)],
+)
+def test_places_are_as_large_as_they_fit(count, width, height, columns):
+    found = node("call/layout.js", "return it.largest(count, width, height);", count=count, width=width, height=height)
+    rows = -(-count // columns)
+    assert found["columns"] == columns
+    assert found["side"] * columns + 14 * (columns - 1) <= width
+    assert found["side"] * rows + 14 * (rows - 1) <= height
+
+
+SOCKETS = """
+const sockets = [];
+class Fake { constructor() { this.said = []; this.readyState = 1; sockets.push(this); }
+  send(words) { this.said.push(JSON.parse(words)); } close() { this.readyState = 3; } }
+const talk = new it.Talk("ws://x", "first", () => new Fake());
+const states = [], overs = [], wait = (ms) => new Promise((done) => setTimeout(done, ms));
+talk.addEventListener("state", () => states.push(talk.state));
+talk.addEventListener("over", (event) => overs.push(event.detail));
+const tell = (message) => sockets.at(-1).onmessage({ data: JSON.stringify(message) });
+talk.start(false); sockets[0].onopen();
+tell({ t: "welcome" }); tell({ t: "token", token: "second" });
+"""
+
+
+def test_a_socket_that_is_lost_comes_back_by_itself_with_the_newest_token():
+    found = node(
+        "call/talk.js",
+        SOCKETS
+        + """sockets[0].onclose({ code: 1006 }); await wait(600); sockets[1].onopen(); tell({ t: "welcome" });
+        talk.say({ t: "set" }); talk.stop();
+        return { hellos: sockets.map((one) => one.said[0]), states, count: sockets.length, last: sockets[1].said.at(-1), overs };""",
+    )
+    assert found["hellos"] == [
+        {"t": "hello", "token": "first", "resume": False},
+        {"t": "hello", "token": "second", "resume": True},
+    ]
+    assert found["states"] == ["on", "lost", "on", "over"]
+    assert found["last"] == {"t": "set"}
+    assert found["overs"] == []
+
+
+@pytest.mark.parametrize("code", [1000, 4400, 4401, 4403, 4404, 4409, 4410])
+def test_a_socket_that_was_told_to_stay_away_does(code):
+    found = node(
+        "call/talk.js",
+        SOCKETS
+        + """tell({ t: "bye", why: "replaced", again: "never" }); sockets[0].onclose({ code }); talk.hurry(); await wait(700);
+        return { count: sockets.length, states, overs };""",
+        code=code,
+    )
+    assert found["count"] == 1
+    assert found["states"][-1] == "over"
+    assert (found["overs"][0]["code"], found["overs"][0]["bye"]["why"]) == (code, "replaced")
+
+
+def test_a_network_that_is_back_is_not_waited_for():
+    found = node(
+        "call/talk.js",
+        SOCKETS
+        + """for (let index = 0; index < 6; index += 1) { sockets.at(-1).onclose({ code: 1006 }); talk.hurry(); }
+        const hurried = sockets.length; talk.stop(); await wait(300);
+        return { hurried, after: sockets.length, pauses: [0, 1, 2, 5, 20].map(it.pause) };""",
+    )
+    assert found["hurried"] == found["after"] == 7
+    assert found["pauses"] == [250, 500, 1000, 5000, 5000]
+
+
+def test_a_level_is_empty_in_silence_and_full_at_full_scale():
+    found = node("call/level.js", "return [0, 1e-3, 0.03, 1].map(it.fullness);")
+    assert found[0] == 0
+    assert found[-1] == 1
+    assert found == sorted(found)
