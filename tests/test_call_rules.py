@@ -434,3 +434,12 @@ def test_messages_of_a_story_come_in_order():
             if isinstance(effect, do.Tell):
                 heard[effect.seat].append(effect.message["publishing"])
     assert heard[ana] == heard[bo] == ["connecting", "live", "stalled", "live", "none"]
+
+
+def test_a_session_that_was_announced_before_the_loss_of_the_one_before_was_seen_is_live_all_the_same():
+    call = Witness()
+    ana, bo = present(call, "host"), present(call)
+    publishes(call, bo)
+    call.on(of.PublishStarted(bo))  # of a page that was loaded anew
+    call.on(of.MediaLost(bo))
+    assert told(call.on(of.MediaLive(bo)), ana)[-1]["publishing"] == "live"

@@ -197,9 +197,12 @@ class Call:
             yield from self._publishes(seat, Publishing.CONNECTING, now)
 
     def _media_live(self, seat: Seat, event: of.MediaLive, now: float) -> Iterator[Effect]:
-        if seat.publishing not in (Publishing.NONE, Publishing.LIVE):
-            seat.media = True
-            yield from self._publishes(seat, Publishing.LIVE, now)
+        """Also after none: a session that takes the place of a lost one may be announced before that one's loss is seen."""
+        unasked = self.recording is not None and not seat.agreed
+        if seat.publishing is Publishing.LIVE or not seat.inside or (seat.publishing is Publishing.NONE and unasked):
+            return
+        seat.media = True
+        yield from self._publishes(seat, Publishing.LIVE, now)
 
     def _media_stalled(self, seat: Seat, event: of.MediaStalled, now: float) -> Iterator[Effect]:
         if seat.publishing is Publishing.LIVE:

@@ -5,8 +5,6 @@ import { Playback } from "../shared/whep.js";
 import { ofSeat } from "./words.js";
 
 const FAN_DEGREES = 35;
-/** Louder than this, of 1, is speaking, where the server does not say who speaks. */
-const SPEAKING_LEVEL = 0.02;
 const MUTED = '<svg class="muted" viewBox="0 0 24 24" aria-hidden="true"><rect x="9" y="3.5" width="6" height="11" rx="3"/><path d="M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3M4 4l16 16"/></svg>';
 
 /** @param {any} form as the server tells it @returns {import("../shared/tiling.js").Screen} */
@@ -93,13 +91,6 @@ export class Place extends EventTarget {
   async sound() {
     this.#video.muted = this.silent;
     await this.#video.play().catch(() => undefined);
-  }
-
-  /** Whether its voice is heard on this page just now. */
-  get loud() {
-    const receiver = this.#playback?.connection?.getReceivers().find((one) => one.track.kind === "audio");
-    const [source] = receiver?.getSynchronizationSources?.() ?? [];
-    return (source?.audioLevel ?? 0) > SPEAKING_LEVEL;
   }
 
   /** Where the viewer's head steers, if it does. @param {Hologram["look"]} look */

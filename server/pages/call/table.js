@@ -4,10 +4,6 @@ import { part } from "../shared/notices.js";
 import { largest } from "./layout.js";
 import { Place } from "./place.js";
 
-const LISTEN_EVERY_MS = 200;
-/** Who stopped speaking keeps the ring for so long. */
-const RING_MS = 700;
-
 /** Fires "hushed" where the browser wants a tap before it plays sound. */
 export class Table extends EventTarget {
   /** @type {RTCIceServer[]} */
@@ -18,8 +14,6 @@ export class Table extends EventTarget {
   #places = new Map();
   #self = null;
   #look = null;
-  /** When each was last heard here. @type {Map<number, number>} */
-  #heard = new Map();
 
   /** @param {import("./room.js").Room} room @param {string} call */
   constructor(room, call) {
@@ -27,7 +21,6 @@ export class Table extends EventTarget {
     this.#room = room;
     this.#call = call;
     new ResizeObserver(() => this.#arrange()).observe(part("places"));
-    setInterval(() => this.#listen(), LISTEN_EVERY_MS);
   }
 
   draw() {
@@ -39,7 +32,7 @@ export class Table extends EventTarget {
     }
     for (const seat of others) {
       if (!this.#places.has(seat.seat)) this.#add(seat.seat);
-      this.#places.get(seat.seat).show(seat, this.#room.formOf(seat.seat), this.#speaks(seat.seat));
+      this.#places.get(seat.seat).show(seat, this.#room.formOf(seat.seat), this.#room.speaking.has(seat.seat));
     }
     const own = this.#room.own;
     if (own) this.#self?.show(own, form, false);
@@ -100,18 +93,6 @@ export class Table extends EventTarget {
     const place = new Place({ slider: part("angle"), surface: part("table"), path, iceServers: this.iceServers, silent });
     place.look = this.#look;
     return place;
-  }
-
-  #speaks(seat) {
-    return this.#room.speaking.has(seat) || performance.now() - (this.#heard.get(seat) ?? -Infinity) < RING_MS;
-  }
-
-  #listen() {
-    for (const [seat, place] of this.#places) {
-      if (place.loud) this.#heard.set(seat, performance.now());
-      const speaking = this.#speaks(seat) && !this.#room.seats.get(seat)?.muted;
-      if (place.root.dataset.speaking !== String(speaking)) place.root.dataset.speaking = String(speaking);
-    }
   }
 
   #arrange() {
