@@ -73,7 +73,7 @@ class SometimesThere(StillObserver):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimpleNamespace]:
-    settings = settings_for(tmp_path_factory.mktemp("data"), undecoded_seconds=2.0, still_seconds=3.0)
+    settings = settings_for(tmp_path_factory.mktemp("data"), undecoded_seconds=2.0)
     with pytest.MonkeyPatch.context() as quicker:
         quicker.setattr(condition, "FIRST_PICTURE", 1.5)
         quicker.setattr(condition, "NO_FACE_AFTER", 0.5)
@@ -120,9 +120,9 @@ async def test_who_comes_while_the_source_stands_still_sees_its_last_picture(htt
         await caller.publish("room", Paused())
         await told(http, "still")
         assert (await viewer.view(form=form)).status_code == 201
-        await viewer.seen(1, seconds=2.5)
+        await viewer.seen(1)
         assert (await http.post(f"{CHANNEL}/still")).status_code == 200
-        await viewer.seen(3, seconds=4)
+        await viewer.seen(3)
         assert 'telequilt_condition{channel="room",condition="still"} 1.0' in (await http.get("/metrics")).text
 
 
@@ -138,19 +138,22 @@ async def test_what_stands_still_costs_little_and_nothing_where_nobody_watches(h
         assert (await streams(http))["telequilt"]["pictures"] <= 6, "two a second"
 
 
-async def test_a_caller_who_stands_still_for_long_leaves_the_place_to_others(http):
-    async with Client(http) as caller:
+async def test_a_caller_who_stands_still_for_long_leaves_the_place_to_others(tmp_path):
+    async with (
+        serving(settings_for(tmp_path, still_seconds=3.0)) as (base, _),
+        httpx.AsyncClient(base_url=base, timeout=30) as http,
+        Client(http) as caller,
+        Client(http) as again,
+    ):
         await caller.publish("room", Paused())
         await told(http, "still")
         await until(lambda: caller.connection.connectionState == "closed")
         refused = await http.get(CHANNEL)
         assert problem(refused, 404, "not-live")["ended"] == "no new picture came for 3 s"
-        again = Client(http)
         await again.publish("room", Clip())
         await told(http, "live")
         await again.hang_up()
         assert "ended" not in (await http.get(CHANNEL)).json(), "that one was asked to"
-        await again.close()
 
 
 @pytest.mark.parametrize(("track", "why"), [(Silent, "no picture has come"), (Spoilt, "(cannot be decoded|keyframe)")])

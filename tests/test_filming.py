@@ -153,13 +153,14 @@ async def test_the_callers_voice_is_in_the_film(http, tmp_path):
     async with Client(http) as caller:
         await caller.publish("room", Clip(), Tone())
         await http.post(RECORDING)
-        await recorded_for(http, 2.0)
+        await recorded_for(http, 3.0)
         name = (await http.delete(RECORDING)).json()["name"]
         await caller.hang_up()
     film = content(await fetched(http, name, tmp_path / "film.mp4"))
     assert film.tracks == ["h264", "opus"]
     assert film.sounds[0] == pytest.approx(0, abs=0.3)
-    assert film.sounds[-1] == pytest.approx(film.times[-1], abs=0.5)
+    # a clock that is wrong by a factor of two is 1.5 seconds off; pictures may be late where others use this machine
+    assert film.sounds[-1] == pytest.approx(film.times[-1], abs=1.2)
     with av.open(str(tmp_path / "film.mp4")) as file:
         heard = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])[9600:48_000]
     spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))

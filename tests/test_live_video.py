@@ -129,7 +129,7 @@ async def test_a_lost_packet_that_is_sent_again_costs_no_picture(tmp_path):
 
 async def test_frames_carry_the_arrival_of_their_pictures(tmp_path, monkeypatch):
     """Decoding takes its time, which a frame's age must show."""
-    took = 0.06
+    took = 0.15
     decode = live_video._Decoder.decode
 
     def slowly(*given: Any) -> Any:
@@ -147,9 +147,9 @@ async def test_frames_carry_the_arrival_of_their_pictures(tmp_path, monkeypatch)
             offer(frame)
 
         taking._offer = noting
-        await until(lambda: len(ages) > 40)
+        await until(lambda: len(ages) > 10)
+        await until(lambda: TOO_SLOW in taking.report().lost)  # 25 pictures a second come, six can be decoded
         assert min(ages) >= took
-        assert taking.report().lost[TOO_SLOW] > 0, "25 pictures a second came, 16 can be decoded"
         assert lobby.channels["room"].session.report().age.p50 >= 1e3 * took
 
 
@@ -182,7 +182,7 @@ async def test_who_sends_more_than_can_be_decoded_is_told_to_send_less(tmp_path,
             return most is not None and sender._RTCRtpSender__encoder.target_bitrate <= max(most, 250_000)
 
         await until(follows)
-        assert taking.report().lost[TOO_SLOW] > 0
+        await until(lambda: TOO_SLOW in taking.report().lost)
 
 
 async def test_a_decoder_that_never_ends_keeps_nobody(tmp_path, monkeypatch):
