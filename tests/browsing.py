@@ -152,7 +152,7 @@ def served(
 def start(page: Page, channel: str) -> None:
     """Begin a call from the caller's page."""
     page.get_by_role("textbox", name="Channel").fill(channel)
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
 
 
 def go_live(page: Page, channel: str) -> None:

@@ -257,5 +257,5 @@ def test_the_callers_page_says_that_every_place_is_taken(tmp_path: Path):
         )
         expect(problem).to_contain_text("Try again when somebody has left.")
         expect(problem).to_be_in_viewport()
-        expect(late.get_by_role("button", name="Start")).to_be_enabled()
+        expect(late.get_by_role("button", name="Start", exact=True)).to_be_enabled()
         expect(page.locator("#stage")).to_have_attribute("data-state", "live")

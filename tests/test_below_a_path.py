@@ -91,7 +91,7 @@ def test_our_pages_call_and_watch_through_the_proxy(camera: Browser, painted: tu
         assert viewer.url == f"{proxy.address}/view/below"
         expect(viewer.get_by_text("Live", exact=True).first).to_be_visible(timeout=PLENTY)
         page.get_by_role("button", name="Stop").click()
-        expect(page.get_by_role("button", name="Start")).to_be_enabled(timeout=PLENTY)
+        expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=PLENTY)
         assert proxy.deleted >= 1
         assert not painted[1].state.lobby.channels
         visit.context.close()

@@ -85,7 +85,7 @@ def test_a_call_from_first_visit_to_hanging_up(browser: Browser, real: tuple[str
     assert before.mean() > 10, "there is something to be seen"
 
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
     assert page.evaluate("captured.map((track) => track.readyState)") == ["ended"] * 2, (
         "camera and microphone are let go"
     )
@@ -114,7 +114,7 @@ def test_without_a_camera_a_video_file_drives(browser: Browser, real: tuple[str,
     expect(page.locator("#mirror")).to_have_attribute("data-on", "true")
     go_live(page, "from-a-file")
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
     alone.close()
 
 
@@ -147,7 +147,7 @@ def test_refusals_are_shown_where_they_arise(browser: Browser, real: tuple[str, 
     refusal = page.get_by_role("region", name="Who they see").get_by_role("alert")
     expect(refusal).to_contain_text("not an image")
 
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("region", name="Go live").get_by_role("alert")).to_contain_text("Choose an avatar")
     page.get_by_role("radio", name="Grace Hopper").check()
     start(page, "with spaces")

@@ -83,7 +83,7 @@ def test_a_call_that_the_server_ends_tells_the_caller_why(browser: Browser, pain
     overdue = lobby._endings.overdue
     lobby._rounds._going.get_loop().call_soon_threadsafe(overdue, channel, "no new picture came for 600 s")
     expect(page.locator("#start-problem")).to_contain_text("The server ended the call: no new picture came for 600 s.")
-    expect(page.get_by_role("button", name="Start")).to_be_enabled()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
     visit.context.close()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,13 +51,26 @@ def blind(filmed: Browser) -> Iterator[Browser]:
     browser.close()
 
 
-def slowed(browser: Browser, size: ViewportSize) -> tuple[Visit, Page]:
-    """A page on a slow machine, whose puppet is long in coming."""
-    visit = Visit(browser, LATE_PUPPET)
+@pytest.fixture
+def visiting() -> Iterator[Callable[..., Visit]]:
+    """Makes visits, which end with the test: a call that went on would take the next one's place."""
+    made: list[Visit] = []
+
+    def visit(browser: Browser, script: str = "") -> Visit:
+        made.append(Visit(browser, script))
+        return made[-1]
+
+    yield visit
+    for one in made:
+        one.context.close()
+
+
+def slowed(visit: Visit, size: ViewportSize) -> Page:
+    """A page on a slow machine."""
     page = visit.context.new_page()
     page.set_viewport_size(size)
     visit.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": THROTTLED})
-    return visit, page
+    return page
 
 
 def assert_it_goes_live(page: Page, waiting_for: str) -> None:
@@ -74,32 +87,30 @@ def assert_it_goes_live(page: Page, waiting_for: str) -> None:
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_a_newcomer_without_a_camera_who_starts_at_once_waits_for_the_puppet(
-    blind: Browser, painted: tuple[str, FastAPI], size: ViewportSize
+    visiting: Callable[..., Visit], blind: Browser, painted: tuple[str, FastAPI], size: ViewportSize
 ) -> None:
-    visit, page = slowed(blind, size)
+    page = slowed(visiting(blind, LATE_PUPPET), size)
     page.goto(painted[0], wait_until="commit")
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     assert_it_goes_live(page, "Waiting for the puppet…")
-    visit.context.close()
 
 
 def test_who_chooses_the_puppet_and_starts_before_it_is_dressed_waits_for_it(
-    blind: Browser, painted: tuple[str, FastAPI]
+    visiting: Callable[..., Visit], blind: Browser, painted: tuple[str, FastAPI]
 ) -> None:
     """Then it was dressed twice, and the second one's start said that nothing drives the avatar."""
-    visit, page = slowed(blind, DESKTOP)
+    page = slowed(visiting(blind, LATE_PUPPET), DESKTOP)
     page.goto(painted[0])
     page.get_by_role("radio", name="Camera").check(force=True)
     page.get_by_role("radio", name="Puppet").check(force=True)
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     assert_it_goes_live(page, "Waiting for the puppet…")
-    visit.context.close()
 
 
 def test_a_video_that_is_being_opened_is_waited_for(
-    blind: Browser, painted: tuple[str, FastAPI], tmp_path: Path
+    visiting: Callable[..., Visit], blind: Browser, painted: tuple[str, FastAPI], tmp_path: Path
 ) -> None:
-    visit = Visit(
+    visit = visiting(
         blind,
         "HTMLMediaElement.prototype.play = ((play) => async function () {"
         " if (this.id === 'driver-video') await new Promise((done) => setTimeout(done, 1000));"
@@ -108,20 +119,20 @@ def test_a_video_that_is_being_opened_is_waited_for(
     page = visit.open(painted[0])
     page.get_by_role("radio", name="Video file").check(force=True)
     page.get_by_label("Choose a video").set_input_files(write_film(tmp_path / "me.mp4", "libx264", "mp4", "yuv420p"))
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     assert_it_goes_live(page, "Waiting for the video…")
-    visit.context.close()
 
 
-def test_a_camera_that_is_being_allowed_is_waited_for(filmed: Browser, painted: tuple[str, FastAPI]) -> None:
-    visit = Visit(filmed, LATE_CAMERA)
+def test_a_camera_that_is_being_allowed_is_waited_for(
+    visiting: Callable[..., Visit], filmed: Browser, painted: tuple[str, FastAPI]
+) -> None:
+    visit = visiting(filmed, LATE_CAMERA)
     page = visit.open(painted[0])
     page.get_by_role("button", name="Turn on camera").click()
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator("#start")).to_have_text("Waiting for the camera…")
     page.evaluate("allow()")
     assert_it_goes_live_now(page)
-    visit.context.close()
 
 
 def assert_it_goes_live_now(page: Page) -> None:
@@ -129,24 +140,26 @@ def assert_it_goes_live_now(page: Page) -> None:
     expect(page.locator("#start-problem")).to_be_hidden()
 
 
-def test_what_is_chosen_instead_meanwhile_is_what_drives(filmed: Browser, painted: tuple[str, FastAPI]) -> None:
-    visit = Visit(filmed, LATE_CAMERA)
+def test_what_is_chosen_instead_meanwhile_is_what_drives(
+    visiting: Callable[..., Visit], filmed: Browser, painted: tuple[str, FastAPI]
+) -> None:
+    visit = visiting(filmed, LATE_CAMERA)
     page = visit.open(painted[0])
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator("#start")).to_have_text("Waiting for the camera…")
     page.get_by_role("radio", name="Puppet").check(force=True)
     page.evaluate("allow()")
     assert_it_goes_live_now(page)
     expect(page.locator("#mirror")).to_have_attribute("data-kind", "puppet")
-    visit.context.close()
 
 
-def test_words_that_nothing_drives_go_once_something_does(blind: Browser, painted: tuple[str, FastAPI]) -> None:
-    page = Visit(blind).open(painted[0])
+def test_words_that_nothing_drives_go_once_something_does(
+    visiting: Callable[..., Visit], blind: Browser, painted: tuple[str, FastAPI]
+) -> None:
+    page = visiting(blind).open(painted[0])
     page.get_by_role("radio", name="Video file").check(force=True)
-    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator("#start-problem")).to_contain_text("Nothing drives the avatar yet")
     page.get_by_role("radio", name="Puppet").check(force=True)
     expect(page.locator("#mirror")).to_have_attribute("data-on", "true")
     expect(page.locator("#start-problem")).to_be_hidden()
-    page.context.close()
