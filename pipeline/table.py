@@ -34,7 +34,7 @@ class Table:
         present: Callable[[Picture], None],
         layout: Layout,
         wanted: Callable[[bool], None] = lambda watched: None,
-        sent: Callable[[dict[int, float]], None] = lambda ages: None,
+        sent: Callable[[dict[int, float]], object] = lambda ages: None,
         rate: float = 25.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:

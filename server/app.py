@@ -20,6 +20,7 @@ from display.screen import screen
 from server import problems, workers
 from server.calls.conference import Conference, Part
 from server.calls.directory import Calls
+from server.calls.looking import Looking
 from server.calls.sound import Sound
 from server.calls.table import TablePart
 from server.calls.tokens import Tokens
@@ -56,7 +57,7 @@ VIEWER_HEADERS = PAGE_HEADERS | {
     "Content-Security-Policy": CONTENT.replace("connect-src 'self'", f"connect-src 'self' {bridge_wire.ADDRESS}")
 }
 
-PARTS: tuple[Callable[[Conference], Part], ...] = (Sound, TablePart)
+PARTS: tuple[Callable[[Conference], Part], ...] = (Sound, TablePart, Looking)
 "What each call has besides its seats (server/calls/conference.py)."
 
 

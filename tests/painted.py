@@ -67,4 +67,5 @@ def still_face(number: int = 0) -> FaceObservation:
         confidence=1.0,
         crop=np.full((CROP, CROP, 3), 128, np.uint8),
         matte=np.ones((CROP, CROP), np.float32),
+        place=np.array([12, -34, 567], np.float32),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 
 import pytest
@@ -77,4 +78,17 @@ async def test_a_table_is_given_up_when_a_pair_is_wished_for(served, http):  # n
         await until(lambda: call.name not in app.state.lobby.channels)
         async with watching(http, ana["token"], call.name) as sees:
             assert {one.width for one in await sees.seen(2)} == {1536}, "the other one, whole"
+    await call.close()
+
+
+async def test_a_member_is_told_where_its_own_head_is_and_nobody_else_is(served, http):  # noqa: F811
+    call = await Call.make(http, title="Tea")
+    (ana, hers), (_, his) = await call.join("Ana", "host"), await call.join("Bo")
+    async with publishing(http, ana):
+        await hers.hears("seat", seat=ana["seat"], publishing="live")
+        told = await hers.hears("look")
+        assert (told["x"], told["y"], told["z"]) == (12.0, -34.0, 567.0)
+        assert told["seen"] == 1.0
+        assert time.monotonic() - 30 < told["at"] <= time.monotonic()
+        assert not any(message["t"] == "look" for message in his.told)
     await call.close()

@@ -12,6 +12,7 @@ import structlog
 from aiortc import RTCRtpTransceiver
 
 from display.screen import Screen
+from engines.contract import FaceObservation
 from pipeline.session import Session
 from pipeline.table import Table
 from server import workers
@@ -74,6 +75,8 @@ class Channel:
         self.parallel = False
         "Its views are parallel projections; known once the session is made."
         self.session: Session | Table | None = None
+        self.looked: Callable[[FaceObservation, float], None] | None = None
+        "Hears of each observation of the caller's face, and when it was captured, in the event loop."
         self.gathered = False
         "It shows what other channels make: it has no caller, and nothing is rendered for it."
         self.held = False
@@ -184,7 +187,7 @@ class Channel:
 
     def succeed(self, peer: Peer, offer: Offer, limits: Limits, broke: Callable[[str], None]) -> None:
         """As receive(), of a caller who will take the place of the one there once `peer` is connected."""
-        assert self.session is not None
+        assert isinstance(self.session, Session)
         self.give_up("it came again")
         self.successor = Successor(peer, self._taken(peer, offer, self.session, limits, broke))
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from display.screen import Screen
+from engines.contract import FaceObservation
 from pipeline.session import Session
 from server import workers
 from server.channels import refusals
@@ -177,9 +178,15 @@ class Entry:
         def gone(reason: str) -> None:
             loop.call_soon_threadsafe(self._endings.broken, channel, reason)
 
+        def looked(seen: FaceObservation, captured: float) -> None:
+            if channel.looked is not None:
+                loop.call_soon_threadsafe(channel.looked, seen, captured)
+
         composed = partial(self._attached.take, channel.name) if self._attached is not None else None
         marked, layout, present = self._settings.mark, layout_for(self._codec), channel.presenter.present
-        session = self._services.session(channel.engine, channel.avatar, present, marked, layout, composed, gone)
+        session = self._services.session(
+            channel.engine, channel.avatar, present, marked, layout, composed, gone, looked
+        )
         return session, self._services.engine(channel.engine).abilities.parallel
 
     def _peer(self, channel: Channel, role: str) -> Peer:

@@ -60,8 +60,9 @@ class Services:
         layout: Layout = Layout.I420,
         composed: Callable[[Screen, Quilt], None] | None = None,
         gone: Callable[[str], None] = lambda reason: None,
+        looked: Callable[[FaceObservation, float], None] | None = None,
     ) -> Session:
-        """A running session, which tells `gone` why no frame can be finished any more.
+        """A running session, which tells `gone` why no frame can be finished any more, and `looked` of each observation.
 
         Raises UnknownEngine, WeightsMissing, UnknownAvatar, PlacementImpossible.
         """
@@ -79,6 +80,7 @@ class Services:
             marked=marked,
             layout=layout,
             composed=composed,
+            looked=looked,
             gone=gone,
         )
 

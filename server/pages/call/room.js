@@ -24,6 +24,8 @@ export class Room {
     this.locked = false;
     /** How pictures are sent, where nothing else is told of one of them. @type {any} */
     this.form = null;
+    /** Of the one video that shows everybody, while there is one (seats.js). @type {import("../shared/seats.js").TableForm|null} */
+    this.table = null;
     /** How each seat is sent to this page, as its link carries it. @type {Map<number, any>} */
     this.forms = new Map();
     /** Since when, on the server's clock. @type {number|null} */
@@ -90,7 +92,8 @@ export class Room {
     const before = this.seats;
     this.seats = new Map(seats.map((row) => [row.seat, row]));
     this.speaking = new Set(seats.filter((row) => row.speaking).map((row) => row.seat));
-    Object.assign(this, { title, locked, form, recording, asking: null });
+    const table = form?.as === "table" ? form : null;
+    Object.assign(this, { title, locked, table, form: table ? this.form : form, recording, asking: null });
     if (first) return [];
     const came = [...this.seats.values()].filter((row) => !before.has(row.seat) && row.seat !== seat).map((row) => `${row.name} is here.`);
     const left = [...before.values()].filter((row) => !this.seats.has(row.seat)).map((row) => `${row.name} has left.`);
@@ -125,8 +128,9 @@ export class Room {
   }
 
   #formed({ t, n, ...form }) {
-    if (form.as === "seat" && form.of) this.forms.set(form.of, form);
-    else this.form = form;
+    if (form.as === "table") this.table = form;
+    else if (form.of && !form.seats) this.forms.set(form.of, form); // by its own link; the others are told to everybody
+    else Object.assign(this, { form, table: null });
   }
 
   #asked({ by }) {

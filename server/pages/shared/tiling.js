@@ -2,7 +2,8 @@
 
 /**
  * @typedef {{columns: number, rows: number, quilt_width: number, quilt_height: number, aspect: number,
- *            yaws_degrees: number[]}} Screen as GET /api/channels/{channel} gives it
+ *            yaws_degrees: number[], cut?: {left: number, top: number, width: number, height: number}}} Screen as
+ *            GET /api/channels/{channel} gives it; cut: the part of each tile that is shown, in shares of it (seats.js)
  */
 
 /**
@@ -10,6 +11,8 @@
  *            parallel: boolean}} Tiling of a quilt as it is rendered; fan: radians from the first to the last of the
  *            cameras, which orbit at even steps; parallel: they project in parallel
  */
+
+const WHOLE = { left: 0, top: 0, width: 1, height: 1 };
 
 /** @param {Screen} screen @param {boolean} parallel as the channel says @returns {Tiling} */
 export function tilingOf({ columns, rows, quilt_width: width, quilt_height: height, aspect, yaws_degrees: yaws }, parallel) {
@@ -31,11 +34,12 @@ export function tileOf(screen, view) {
   const [across, down] = [even(screen.quilt_width), even(screen.quilt_height)];
   const column = view % screen.columns;
   const rowFromBottom = Math.floor(view / screen.columns);
+  const { cut = WHOLE } = screen;
   return {
-    left: (column * width) / across,
-    top: (down - (rowFromBottom + 1) * height) / down,
-    width: width / across,
-    height: height / down,
+    left: ((column + cut.left) * width) / across,
+    top: (down - (rowFromBottom + 1 - cut.top) * height) / down,
+    width: (cut.width * width) / across,
+    height: (cut.height * height) / down,
   };
 }
 
