@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from display import optics
 from engines.contract import CROP
-from engines.raster import textured
+from engines.raster import fan, textured
 
 FACING = (0.2, 0.6)
 "Cosines between a normal and the view at which the picture begins to count, and counts alone."
@@ -34,6 +35,11 @@ class Coloured:
     "[N, 4] float32: RGB 0..255 and the share of the picture, 0..1."
     texture: np.ndarray
     "[512, 512, 3] uint8: the person, and its own colours continued around it."
+
+    @cached_property
+    def words(self) -> np.ndarray:
+        """[512, 512] uint32: the texture, as fan.draw takes it."""
+        return fan.words(self.texture)
 
 
 def colour(

@@ -18,7 +18,7 @@ from engines.parametric.enrol import ParametricAvatar, Progress, enrol
 from engines.parametric.head import HeadModel
 from engines.parametric.render import MeshRenderer
 from engines.parametric.sculpture import sculpture
-from engines.raster import textured
+from engines.raster import fan, textured
 from engines.weights import CheckpointRejected
 
 
@@ -58,6 +58,7 @@ class Parametric:
         """Reads the model and compiles the raster, or loads it from numba's cache (seconds the first time on a machine)."""
         assert self.model
         textured.compile_all()
+        fan.compile_all()
 
     def enrol(self, portrait: FaceObservation, progress: Progress = lambda *_: None) -> ParametricAvatar:
         """The portrait's avatar, some seconds. Raises PortraitRejected."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from engines.parametric import colouring, outline, points, posing, shaping
 from engines.parametric.architecture import MILLIMETRES
 from engines.parametric.baking import Baked, bake, displacements
 from engines.parametric.head import HeadModel
-from engines.raster import textured
+from engines.raster import fan, textured
 
 Progress = Callable[[str, int, int], None]
 "Told (what is being done, steps done, of how many)."
@@ -32,6 +33,8 @@ PIVOT = (0.0, -0.30, 0.0)
 "Canonical place that the head turns about."
 LIP_DEPTH, LIP_HEIGHT, MOUTH_DEPTH = 2.5, 28.0, 70.0
 "Millimetres behind what the front shows where the mouth's inside begins; of its height about the lips; and of its depth."
+ROW = 0.02
+"Canonical height of a row of triangles: three pixels of a tile."
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,17 @@ class ParametricAvatar:
     "Crop pixels by which the portrait's landmarks are missed, root mean square."
     z_id: np.ndarray
     "[Z] who it is."
+
+    @cached_property
+    def look(self) -> np.ndarray:
+        """[N, 8] float32, as fan.draw takes it."""
+        return fan.look(self.coloured.uv, self.coloured.colours, self.light)
+
+    @cached_property
+    def drawn(self) -> np.ndarray:
+        """[T, 3] int32: the triangles row by row, so that those drawn one after another are near each other in the pictures."""
+        middle = self.vertices[self.triangles].mean(1)
+        return np.ascontiguousarray(self.triangles[np.lexsort((middle[:, 0], np.round(middle[:, 1] / ROW)))], np.int32)
 
     def to_world(self, places: np.ndarray) -> np.ndarray:
         """[N, 3] float32 world, of canonical `places` [N, 3], at rest."""

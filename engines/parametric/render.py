@@ -11,7 +11,7 @@ import torch
 from display.optics import Cameras
 from display.views import ViewSet
 from engines.parametric.drive import ParametricState
-from engines.raster import textured
+from engines.raster import fan
 
 MOST_THREADS = 4
 
@@ -25,25 +25,15 @@ class MeshRenderer:
 
     def __call__(self, state: ParametricState, cameras: Cameras) -> ViewSet:
         """[V, H, W, 4] views, in perspective, from wherever the cameras stand."""
-        width, height = cameras.width, cameras.height
-        out = np.empty((len(cameras), height, width, 4), np.uint8)
-        avatar, coloured = state.avatar, state.avatar.coloured
+        out = np.empty((len(cameras), cameras.height, cameras.width), np.uint32)
+        avatar, each = state.avatar, min(-(-len(cameras) // self.threads), fan.LANES)
+        texture = avatar.coloured.words
 
-        def views(start: int) -> None:
-            owner, depth = np.empty((height, width), np.int32), np.empty((height, width), np.float32)
-            for k in range(start, len(cameras), self.threads):
-                places = textured.project(state.points, cameras.cam2world[k], cameras.intrinsics[k], width, height)
-                textured.draw(
-                    places,
-                    avatar.triangles,
-                    coloured.uv,
-                    coloured.colours,
-                    avatar.light,
-                    coloured.texture,
-                    owner,
-                    depth,
-                    out[k],
-                )
+        def views(first: int) -> None:
+            some = slice(first, first + each)
+            of = cameras.cam2world[some], cameras.intrinsics[some]
+            fan.draw(state.points, *of, avatar.drawn, avatar.look, texture, out[some])
 
-        list(self._pool.map(views, range(self.threads)))
-        return ViewSet(torch.from_numpy(out), cameras.first)
+        list(self._pool.map(views, range(0, len(cameras), each)))
+        images = out.view(np.uint8).reshape(len(cameras), cameras.height, cameras.width, 4)
+        return ViewSet(torch.from_numpy(images), cameras.first)

@@ -9,5 +9,5 @@ The rules, which every form keeps (those of PyTorch3D's hard rasteriser, whose p
 Edge functions are float64, so that every form says the same of a sample that lies close to an edge.
 
 `plain` defines it; `bands` is quick on a CPU (numba), engines/kernels/raster.py on a GPU (Triton). `textured` draws whole pictures
-instead, by rules of its own.
+instead, by rules of its own; `fan` those of sixteen cameras at once.
 """
