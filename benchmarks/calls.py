@@ -66,12 +66,8 @@ def main() -> None:
         runs.append([_mixing(members, wanted.seconds) for members in wanted.members])
     middle = [sorted(repeated, key=lambda run: run.cores)[len(repeated) // 2] for repeated in zip(*runs, strict=True)]
     per_packet = statistics.median(forwarded)
-    rows: list[list[object]] = [["one packet passed on", "", f"{per_packet:.0f}", "", ""]]
-    rows += [
-        [f"mixed for {one.members}", f"{one.cores:.3f}", f"{one.us_per_packet:.0f}", f"{one.us_per_tick:.0f}",
-         f"{one.encoded_per_tick:.1f}"]
-        for one in middle
-    ]  # fmt: skip
+    rows = [_row(one) for one in middle]
+    rows.insert(0, ["one packet passed on", "", f"{per_packet:.0f}", "", ""])
     headings = ["sound", "cores", "us a packet", "us a tick of 20 ms", "encoded a tick"]
     show(
         "processor time of sound in a call",
@@ -81,6 +77,11 @@ def main() -> None:
     )
     facts = {"limit_cores": LIMIT_CORES, "forwarded_us_per_packet": {"median": per_packet, "runs": forwarded}}
     print(write("calls", facts | {"mixed": {"median": middle, "runs": runs}}, wanted.out))
+
+
+def _row(one: Mixed) -> list[str]:
+    name, encoded = f"mixed for {one.members}", f"{one.encoded_per_tick:.1f}"
+    return [name, f"{one.cores:.3f}", f"{one.us_per_packet:.0f}", f"{one.us_per_tick:.0f}", encoded]
 
 
 # ---- mixed ----

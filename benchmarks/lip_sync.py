@@ -36,6 +36,7 @@ from rich.table import Table
 from benchmarks.glass_to_glass import Camera, film, witnessed_server
 from benchmarks.lib.harness import RESULTS, write
 from benchmarks.live import barcode, chirp
+from benchmarks.live.lossy import Links, without_candidates
 from benchmarks.live.offsets import MEDIAN, SLEWING, Aged, ages, gaps, offsets, steady, summary
 from server.webrtc import patches
 from server.webrtc.client import PictureTrack, playing, publishing
@@ -167,8 +168,10 @@ def _reports_apart(viewer: Viewer, camera: Camera, microphone: Microphone) -> fl
     return round(1e3 * phase, 2)
 
 
-def call_in_chromium(port: int, pictures: list[np.ndarray], seconds: float, control: float) -> dict[str, Any]:
-    """The same call with both ends in one page, after the control within it."""
+def call_in_chromium(
+    port: int, pictures: list[np.ndarray], seconds: float, control: float, links: Links | None = None
+) -> dict[str, Any]:
+    """The same call with both ends in one page, after the control within it; the viewer behind one of `links`, if there are any."""
     from playwright.sync_api import sync_playwright
 
     script = Path(__file__).with_name("live") / "lip_peers.js"
@@ -193,6 +196,8 @@ def call_in_chromium(port: int, pictures: list[np.ndarray], seconds: float, cont
         )
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
+        if links is not None:
+            page.route("**/whep/lips?*", partial(_through, links))
         saw = page.evaluate(measure, wants)
         browser.close()
     times, found, facts = _of_page(saw, saw["call"])
@@ -201,9 +206,24 @@ def call_in_chromium(port: int, pictures: list[np.ndarray], seconds: float, cont
         _, alone, _ = _of_page(saw, saw["control"])
         bias = float(np.median(alone))
     heard = next((one for one in saw["statistics"] if one["kind"] == "audio"), {})
-    names = ("concealedSamples", "totalSamplesReceived", "silentConcealedSamples", "jitterBufferDelay")
+    names = (
+        "concealedSamples",
+        "totalSamplesReceived",
+        "silentConcealedSamples",
+        "fecPacketsReceived",
+        "packetsReceived",
+    )
     facts |= {"control_ms": round(bias, 1), "audio": {name: heard.get(name) for name in names}}
     return facts | {"server_report": saw["report"], "at_s": times, "offsets_ms": found - bias}
+
+
+def _through(links: Links, route: Any) -> None:
+    """A WHEP exchange whose media go through a link of its own."""
+    if route.request.method != "POST":
+        route.continue_()
+        return
+    answer = route.fetch(post_data=without_candidates(route.request.post_data))
+    route.fulfill(response=answer, body=links.through(answer.text()))
 
 
 def _sound(folder: Path) -> Path:
@@ -264,6 +284,8 @@ def main(
     ] = 60.0,
     peers: Annotated[Peers, typer.Option(help="Who calls and who views.")] = Peers.AIORTC,
     stand_in: Annotated[bool, typer.Option(help="An engine that costs nothing, for times that are scripted.")] = False,
+    loss: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the viewer's datagrams that get lost.")] = 0.0,
+    jitter: Annotated[float, typer.Option(min=0, max=0.2, help="Seconds by which the others are late, at most.")] = 0.0,
     ages: Annotated[str, typer.Option(help="How old pictures are: 0:40,20:170 is 40 ms, and 170 from 20 s on.")] = "",
     screen: Annotated[str, typer.Option(help="Whose quilt.")] = "telequilt",
     port: Annotated[int, typer.Option(help="Where the server listens meanwhile.")] = 8767,
@@ -276,9 +298,13 @@ def main(
     console = Console()
     with console.status("drawing what the camera sees"):
         pictures = [frame.pixels for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
+    lossy = loss > 0 or jitter > 0
+    if lossy and peers is not Peers.CHROMIUM:
+        raise typer.BadParameter("--loss and --jitter go with --peers chromium, which conceals and corrects")
+    links = Links(loss, jitter, from_server=True) if lossy else None
     measure = {
         Peers.AIORTC: lambda: asyncio.run(call(port, pictures, seconds)),
-        Peers.CHROMIUM: partial(call_in_chromium, port, pictures, seconds, CONTROL_SECONDS),
+        Peers.CHROMIUM: partial(call_in_chromium, port, pictures, seconds, CONTROL_SECONDS, links),
     }[peers]
     runs: dict[str, dict[str, Any]] = {}
     for name, more in {**({"at once": ["--at-once"]} if before else {}), "held back": []}.items():
@@ -291,8 +317,12 @@ def main(
         rounded = {key: [round(float(one), 2) for one in run[key]] for key in ("at_s", "offsets_ms")}
         runs[name] = summary(run["at_s"], run["offsets_ms"]) | run | rounded
     console.print(_table(runs, peers))
-    scripted = "_scripted" if ages else ""
-    path = write(f"lip_sync_{peers}{scripted}", {"seconds": seconds, "ages": ages, "runs": runs}, out)
+    name = f"lip_sync_{peers}{'_scripted' if ages else ''}{'_lossy' if lossy else ''}"
+    facts = {"seconds": seconds, "ages": ages, "loss": loss, "jitter_s": jitter, "runs": runs}
+    if links is not None:
+        links.close()
+        facts["datagrams"] = [{"carried": one.carried, "lost": one.lost} for one in links.links]
+    path = write(name, facts, out)
     _picture(runs, ages, path.with_suffix(".png"))
     console.print(f"{path}\n{path.with_suffix('.png')}")
 

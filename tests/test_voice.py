@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiortc.rtp import RtcpReceiverInfo, RtcpRrPacket
 
 from server.media.delay import Delay
 from server.webrtc.audio import EMPTY, LATE, NOT_OPUS, Timeline, Voice
@@ -88,7 +89,7 @@ def packet(number: int, level: int | None = None) -> Any:
 
 
 def voice() -> Voice:
-    return Voice(SimpleNamespace(_RTCRtpReceiver__codecs={}))
+    return Voice(SimpleNamespace(_RTCRtpReceiver__codecs={}, _send_rtcp=None))
 
 
 def seen(age: float) -> Delay:
@@ -153,3 +154,25 @@ async def test_sound_begins_with_the_first_picture():
     assert track.captured == pytest.approx(time.monotonic(), abs=5)
     track.stop()
     assert talk.listeners == 0
+
+
+async def test_the_worst_of_the_viewers_links_is_told_to_the_caller():
+    sent: list[Any] = []
+
+    async def send(packet: Any) -> None:
+        sent.append(packet)
+
+    receiver = SimpleNamespace(_RTCRtpReceiver__codecs={}, _send_rtcp=send)
+    talk, delay = Voice(receiver), seen(0.0)
+    good, bad = talk.listen(delay), talk.listen(delay)
+    for _ in range(30):
+        good.reported(0.0)
+        bad.reported(0.1)
+    report = RtcpReceiverInfo(1, fraction_lost=5, packets_lost=0, highest_sequence=0, jitter=0, lsr=0, dlsr=0)
+    await receiver._send_rtcp(RtcpRrPacket(ssrc=2, reports=[report]))
+    assert sent[0].reports[0].fraction_lost == pytest.approx(25.6, abs=1)
+    bad.stop()
+    assert talk.lost == 0
+    report.fraction_lost = 200
+    await receiver._send_rtcp(RtcpRrPacket(ssrc=2, reports=[report]))
+    assert sent[1].reports[0].fraction_lost == 200, "its own link is worse"

@@ -335,6 +335,8 @@ def _told(clock: CaptureClock, kind: str, rate: int, source: int, sent: float, r
 def _begin_sending(viewer: Viewer, video: RTCRtpTransceiver, ask_keyframe: Callable[[], None]) -> None:
     for sending in viewer.peer.connection.getTransceivers():
         report_captures(sending.sender)
+        if viewer.voice is not None and sending.sender.track is viewer.voice:
+            hear_back(sending.sender, viewer.peer.hear, lambda bits: None, viewer.voice.reported)
     on_keyframe_request(video.sender, ask_keyframe)
     viewer.forget = partial(forget_sent, video.sender)
     hear_back(video.sender, viewer.peer.hear, viewer.estimated, viewer.reported)

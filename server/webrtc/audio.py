@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import av
 import structlog
@@ -26,6 +27,8 @@ JUMP_SECONDS = 2.0
 "A timestamp that runs ahead of the clock by more was set anew: no sender is silent into the future."
 RESTART = 16
 "So many packets in a row from before the newest are no late ones: the sender counts anew."
+FOLLOWED = 0.3
+"Of each share that a viewer reports as lost: they come about once a second, of few packets."
 EMPTY, NOT_OPUS = "empty sound packets left out", "sound packets that are not Opus left out"
 LATE = "sound packets left out that came too late, or twice"
 _RATE = SOUND_CLOCK.denominator
@@ -81,6 +84,7 @@ class Voice:
         self._captured = captured
         self._timeline = Timeline()
         self.left_out = Tally(structlog.get_logger(__name__), **facts)
+        self._tracks: WeakSet[VoiceTrack] = WeakSet()
         self.muted = False
         "Nothing is passed on."
         self.told: Callable[[Said, float], None] | None = None
@@ -90,6 +94,7 @@ class Voice:
     def hear(self, receiver: Any, captured: Captured = by_arrival) -> None:
         """Pass on what comes there too: of a caller who comes back by another connection. Before the receiver starts."""
         patches.take_packets(receiver, partial(self._taken, captured))
+        patches.tell_loss(receiver, lambda: self.lost)
 
     def taken(self, packet: Any, data: bytes, codec: Any) -> bool:
         """Take in one RTP packet of the first receiver; no keyframe is to be asked for, ever."""
@@ -119,10 +124,16 @@ class Voice:
         """How many hear it, viewers and recordings."""
         return sum(len(line.listeners) for line in self._lines.values())
 
+    @property
+    def lost(self) -> float:
+        """Share of packets, 0..1, that the worst of its viewers' links has lost lately."""
+        return max((track.lost for track in self._tracks), default=0.0)
+
     def listen(self, delay: Delay, begun: Begun = lambda: True) -> VoiceTrack:
         """For one viewer of the form of `delay`; silent until `begun`: an SFU that aligns sound and picture by what comes
         first of each keeps their distance for good."""
         track = VoiceTrack(begun, lambda: self.leave(delay, track.put))
+        self._tracks.add(track)
         self.join(delay, track.put)
         return track
 
@@ -196,6 +207,12 @@ class VoiceTrack(MediaStreamTrack):
         self._came = asyncio.Event()
         self.captured: float | None = None
         "When what `recv` gave last was captured, seconds of time.monotonic()."
+        self.lost = 0.0
+        "Share of its packets that its viewer has reported as lost, lately."
+
+    def reported(self, lost: float) -> None:
+        """Its viewer says which share of its packets was lost since it last said so."""
+        self.lost += (lost - self.lost) * FOLLOWED
 
     def put(self, payload: bytes, position: int, captured: float) -> None:
         """Hear one Opus packet, `position` samples of 1/48000 s into the call; the oldest of WAITING makes room."""
@@ -214,5 +231,6 @@ class VoiceTrack(MediaStreamTrack):
         return packet
 
     def stop(self) -> None:
+        self.lost = 0.0
         self._leave()
         super().stop()

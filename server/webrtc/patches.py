@@ -286,6 +286,20 @@ def tap_reports(receiver: Any, reported: Callable[[int, float, int], None]) -> N
     receiver._handle_rtcp_packet = both
 
 
+def tell_loss(receiver: Any, least: Callable[[], float]) -> None:
+    """Tell the sender that at least the share `least()` of its packets was lost: senders correct errors only of links that
+    report some, and its packets go on to links of others. Before the receiver starts."""
+    send, least = receiver._send_rtcp, harmless(least)
+
+    async def telling(packet: Any) -> None:
+        if isinstance(packet, RtcpRrPacket):
+            for report in packet.reports:
+                report.fraction_lost = max(report.fraction_lost, min(255, round(256 * (least() or 0.0))))
+        await send(packet)
+
+    receiver._send_rtcp = telling
+
+
 def harmless(taken: Callable[..., Any]) -> Callable[..., Any]:
     """`taken`, but what it raises is counted and told, not raised: aiortc's receive loop would go no further with a packet."""
 

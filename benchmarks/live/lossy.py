@@ -1,0 +1,79 @@
+"""Lossy: a link in user space, on loopback, that loses and delays datagrams on their way to one end; kernels of CI have no netem."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import threading
+from concurrent.futures import Future
+from typing import Any
+
+_CANDIDATE = r"(?m)^(a=candidate:\S+ 1 udp \d+ )(\d+\.\d+\.\d+\.\d+) (\d+)( typ host[^\r\n]*)"
+
+
+def without_candidates(sdp: str) -> str:
+    """An offer whose sender is to be met at the link's end alone: nobody is at port 9."""
+    return re.sub(r"(?mi)^(a=candidate:\S+ 1 udp \d+ )\S+ \d+ typ host", r"\g<1>127.0.0.1 9 typ host", sdp)
+
+
+class Link(asyncio.DatagramProtocol):
+    """Between a server at `far` and whoever sends here first."""
+
+    def __init__(self, far: tuple[str, int], loss: float, jitter: float, from_server: bool) -> None:
+        """`loss`: share of datagrams; `jitter`: seconds, evenly spread. `from_server`: which way they are lost."""
+        self._far, self._loss, self._jitter, self._from_server = far, loss, jitter, from_server
+        self._near: Any = None
+        self._chance = random.Random(1)
+        self.carried = self.lost = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        back = addr == self._far
+        self._near = self._near if back else addr
+        to = self._near if back else self._far
+        media = 127 < data[0] < 192 and not 191 < data[1] < 224  # RTP (RFC 7983), and not RTCP (RFC 5761)
+        if to is None:
+            return
+        if back != self._from_server or not media:
+            self._transport.sendto(data, to)
+        elif self._chance.random() < self._loss:
+            self.lost += 1
+        else:
+            self.carried += 1
+            asyncio.get_running_loop().call_later(self._chance.uniform(0, self._jitter), self._send, data, to)
+
+    def _send(self, data: bytes, to: Any) -> None:
+        if not self._transport.is_closing():
+            self._transport.sendto(data, to)
+
+
+class Links:
+    """Links in a thread of their own, beside whatever the benchmark waits for."""
+
+    def __init__(self, loss: float, jitter: float, from_server: bool) -> None:
+        self._how = (loss, jitter, from_server)
+        self._loop = asyncio.new_event_loop()
+        self.links: list[Link] = []
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lossy links", daemon=True)
+        self._thread.start()
+
+    def through(self, answer: str) -> str:
+        """A server's answer whose candidates are a new link's end."""
+        found = re.findall(_CANDIDATE, answer)
+        far = next((host, int(port)) for _, host, port, _ in found)
+        made: Future[tuple[str, int]] = asyncio.run_coroutine_threadsafe(self._open(far), self._loop)
+        host, port = made.result(10)
+        return re.sub(_CANDIDATE, rf"\g<1>{host} {port}\g<4>", answer)
+
+    async def _open(self, far: tuple[str, int]) -> tuple[str, int]:
+        link = Link(far, *self._how)
+        transport, _ = await self._loop.create_datagram_endpoint(lambda: link, local_addr=(far[0], 0))
+        self.links.append(link)
+        return transport.get_extra_info("sockname")[:2]
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
