@@ -43,7 +43,7 @@ from server.webrtc.client import PictureTrack, playing, publishing
 from server.webrtc.live_video import LiveVideo
 
 PUPPET_FRAMES = 200
-CONTROL_SECONDS = 12.0
+CONTROL_SECONDS = 8.0
 RATE = 25.0
 
 

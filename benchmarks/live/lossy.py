@@ -66,7 +66,8 @@ class Links:
         far = next((host, int(port)) for _, host, port, _ in found)
         made: Future[tuple[str, int]] = asyncio.run_coroutine_threadsafe(self._open(far), self._loop)
         host, port = made.result(10)
-        return re.sub(_CANDIDATE, rf"\g<1>{host} {port}\g<4>", answer)
+        through = re.sub(_CANDIDATE, rf"\g<1>{host} {port}\g<4>", answer)
+        return re.sub(rf"(?m)^a=candidate:(?!\S+ 1 udp \d+ {re.escape(host)} {port} )[^\r\n]*\r?\n", "", through)
 
     async def _open(self, far: tuple[str, int]) -> tuple[str, int]:
         link = Link(far, *self._how)
