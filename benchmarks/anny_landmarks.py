@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from display import optics
-from engines.parametric import raster
 from engines.parametric.train import anny, family
 from engines.parametric.train.family import Family
+from engines.raster import textured
 from pipeline.preprocess.facemesh import FaceDetector, LandmarkModel, region_of
 
 SIDE = 640
@@ -66,13 +66,13 @@ def _seen(heads: Family, average: np.ndarray, people: int) -> np.ndarray:
 def _picture(heads: Family, vertices: np.ndarray, yaw: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """RGB, projected vertices, and which triangle each pixel shows."""
     points = (vertices * WORLD + optics.LOOK_AT).astype(np.float32)
-    places = raster.project(points, optics.orbit(yaw), optics.intrinsics(), SIDE, SIDE)
+    places = textured.project(points, optics.orbit(yaw), optics.intrinsics(), SIDE, SIDE)
     facing = family.normals(vertices, heads.triangles)
     light = np.clip(0.25 + 0.75 * facing @ np.array([0.25, 0.35, 0.9]), 0.15, 1.1).astype(np.float32)
     owner, depth = np.empty((SIDE, SIDE), np.int32), np.empty((SIDE, SIDE), np.float32)
     out, blank = np.empty((SIDE, SIDE, 4), np.uint8), np.zeros((2, 2, 3), np.uint8)
     uv = np.zeros((len(vertices), 2), np.float32)
-    raster.draw(places, heads.triangles, uv, _painted(heads, vertices), light, blank, owner, depth, out)
+    textured.draw(places, heads.triangles, uv, _painted(heads, vertices), light, blank, owner, depth, out)
     shown = out[..., :3].copy()
     shown[owner < 0] = 120
     return shown, places, owner

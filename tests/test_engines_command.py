@@ -42,8 +42,8 @@ class TestList:
         assert "python -m server engines verify --small" in said
 
     def test_each_entry_says_what_it_is_worth(self, cache: Cache) -> None:
-        cache.write(replace(KEY, stage="lift"), b"whole")
-        broken = cache.write(replace(KEY, stage="expression"), b"whole")
+        cache.write(replace(KEY, component="lift"), b"whole")
+        broken = cache.write(replace(KEY, component="expression"), b"whole")
         (cache.folder / broken.file).write_bytes(b"")
         code, said = run("list")
         assert code == 0
@@ -79,8 +79,8 @@ class TestVerify:
     def test_the_real_networks_small(self) -> None:
         code, said = run("verify", "--small", "--runtime", "eager", "--precision", "bfloat16")
         assert code == 0, said
-        for stage in ("lift", "expression", "march of 24", "shared march of 24", "superresolution"):
-            assert stage in said
+        for component in ("lift", "expression", "march of 24", "shared march of 24", "superresolution"):
+            assert component in said
         assert "exactly" in said  # eager against itself
 
     def test_missing_weights_are_invented_aloud(self, monkeypatch: pytest.MonkeyPatch) -> None:

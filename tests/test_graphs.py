@@ -1,4 +1,4 @@
-"""Recorded stages, as far as a processor shows them: fixed buffers, turns, falling back aloud. The rest is in tests/gpu."""
+"""Recorded components, as far as a processor shows them: fixed buffers, turns, falling back aloud. The rest is in tests/gpu."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engines.runtime.eager import Called, Eager
 from engines.runtime.graphs import Graphs, Recording, Replayed, Turn, recorded
-from tests.curves import Branching, Curve, stage_of
+from tests.curves import Branching, Curve, component_of
 
 pytestmark = pytest.mark.usefixtures("said")
 CPU = torch.device("cpu")
@@ -25,13 +25,13 @@ class TestGraphs:
     """What holds of a recording whatever replays it; on a processor a replay calls what a GPU would have recorded."""
 
     def test_gives_what_eager_gives(self) -> None:
-        stage, given = stage_of(Curve()), torch.tensor([1.0, 2.0, 3.0])
-        run = _graphs().prepare(stage)
+        component, given = component_of(Curve()), torch.tensor([1.0, 2.0, 3.0])
+        run = _graphs().prepare(component)
         assert run.by == "graphs"
-        assert torch.equal(run(given), Eager().prepare(stage)(given))
+        assert torch.equal(run(given), Eager().prepare(component)(given))
 
     def test_a_result_is_the_callers_own(self) -> None:
-        run = _graphs().prepare(stage_of(Curve()))
+        run = _graphs().prepare(component_of(Curve()))
         first = run(torch.ones(3))
         kept = first.clone()
         second = run(torch.zeros(3))
@@ -41,7 +41,7 @@ class TestGraphs:
         assert torch.equal(run(torch.ones(3)), kept)
 
     def test_out_is_written_and_given_back(self) -> None:
-        run, out = _graphs().prepare(stage_of(Curve())), torch.full((5, 3), -1.0)
+        run, out = _graphs().prepare(component_of(Curve())), torch.full((5, 3), -1.0)
         assert run(torch.ones(3), out=out[2]).data_ptr() == out[2].data_ptr()
         assert torch.equal(out[2], run(torch.ones(3)))
         assert (out[[0, 1, 3, 4]] == -1).all()
@@ -65,7 +65,7 @@ class TestGraphs:
     @pytest.mark.parametrize("shape", [(2,), (1, 3), (4, 3)])
     def test_another_shape_is_our_mistake(self, shape: tuple[int, ...]) -> None:
         with pytest.raises(AssertionError):
-            _graphs().prepare(stage_of(Curve()))(torch.ones(shape))
+            _graphs().prepare(component_of(Curve()))(torch.ones(shape))
 
     def test_callers_take_turns(self) -> None:
         """Several threads in one recording; without turns each would find another's numbers in the buffers."""
@@ -98,23 +98,25 @@ class TestGraphs:
         assert torch.equal(run(torch.ones(1)), torch.zeros(1))
 
     def test_what_cannot_be_compiled_is_recorded_as_it_is_aloud(self, said: pytest.LogCaptureFixture) -> None:
-        run = _graphs("curve").prepare(stage_of(Branching()))
+        run = _graphs("curve").prepare(component_of(Branching()))
         assert run.by == "graphs"
         assert "curve cannot run on cpu by graphs, compiled; the next slower way is taken" in said.text
 
     def test_what_cannot_be_recorded_runs_eagerly_aloud(self, said: pytest.LogCaptureFixture) -> None:
-        run = _graphs().prepare(stage_of(Curve(), example=lambda: (torch.ones(2),)))  # cannot be multiplied by three
+        run = _graphs().prepare(
+            component_of(Curve(), example=lambda: (torch.ones(2),))
+        )  # cannot be multiplied by three
         assert run.by == "eager"
         assert "curve cannot run on cpu by graphs; the next slower way is taken" in said.text
         assert torch.equal(run(torch.ones(3)), Curve()(torch.ones(3)))
 
     def test_what_is_done_once_a_portrait_is_not_recorded(self) -> None:
-        run = _graphs().prepare(stage_of(Curve(), often=False))
+        run = _graphs().prepare(component_of(Curve(), often=False))
         assert isinstance(run, Called)
         assert run(torch.ones(4, 3)).shape == (4, 3)
 
     def test_kernels_come_before_plain_torch_and_their_failure_is_aloud(self, said: pytest.LogCaptureFixture) -> None:
-        assert _graphs().prepare(stage_of(Curve(), fused=Curve())).by == "graphs, fused"
-        broken = stage_of(Curve(), fused=nn.Linear(7, 7))
+        assert _graphs().prepare(component_of(Curve(), fused=Curve())).by == "graphs, fused"
+        broken = component_of(Curve(), fused=nn.Linear(7, 7))
         assert _graphs().prepare(broken).by == "graphs"
         assert "by graphs, fused; the next slower way" in said.text

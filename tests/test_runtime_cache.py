@@ -13,7 +13,7 @@ import pytest
 from engines.runtime.cache import Cache, Key, NotKept, Standing
 
 KEY = Key(
-    stage="lift",
+    component="lift",
     gpu="NVIDIA H200",
     capability="9.0",
     driver="580.1",
@@ -50,7 +50,7 @@ def test_others_may_not_look_into_the_folder(cache: Cache) -> None:
     assert cache.folder.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("part", [part.name for part in fields(Key) if part.name != "stage"])
+@pytest.mark.parametrize("part", [part.name for part in fields(Key) if part.name != "component"])
 def test_whatever_differs_it_is_not_the_engine_and_is_named(cache: Cache, part: str) -> None:
     cache.write(KEY, ENGINE)
     with pytest.raises(NotKept, match=rf"built for lift was for another {part}$"):
@@ -61,7 +61,7 @@ def test_whatever_differs_it_is_not_the_engine_and_is_named(cache: Cache, part: 
 def test_another_stage_was_never_built(cache: Cache) -> None:
     cache.write(KEY, ENGINE)
     with pytest.raises(NotKept, match="no engine was built for expression"):
-        cache.read(replace(KEY, stage="expression"))
+        cache.read(replace(KEY, component="expression"))
 
 
 def test_an_empty_folder_is_no_error(cache: Cache) -> None:
@@ -142,7 +142,7 @@ class TestWriting:
         assert sorted(cache.folder.iterdir()) == before
 
     def test_what_is_dropped_is_gone_and_nothing_else(self, cache: Cache) -> None:
-        other = replace(KEY, stage="expression")
+        other = replace(KEY, component="expression")
         cache.write(KEY, ENGINE)
         cache.write(other, ENGINE)
         cache.drop(KEY)
@@ -151,12 +151,12 @@ class TestWriting:
         assert len(list(cache.folder.glob("*.engine"))) == 1
 
     def test_several_processes_at_once_lose_and_mix_nothing(self, cache: Cache) -> None:
-        shared, context = replace(KEY, stage="shared"), multiprocessing.get_context("spawn")
+        shared, context = replace(KEY, component="shared"), multiprocessing.get_context("spawn")
         writers = [context.Process(target=_write_often, args=(cache.folder, shared, n)) for n in range(3)]
         for writer in writers:
             writer.start()
         while any(writer.is_alive() for writer in writers):
-            for key in (shared, *(replace(KEY, stage=f"own {n}") for n in range(3))):
+            for key in (shared, *(replace(KEY, component=f"own {n}") for n in range(3))):
                 try:
                     engine = cache.read(key)
                 except NotKept:  # not there yet, or just being replaced
@@ -164,7 +164,7 @@ class TestWriting:
                 assert len(set(engine)) == 1
                 assert len(engine) == 100_000
         assert [writer.exitcode for writer in writers] == [0, 0, 0]
-        assert {entry.key.stage for entry in cache.entries()} == {"shared", "own 0", "own 1", "own 2"}
+        assert {entry.key.component for entry in cache.entries()} == {"shared", "own 0", "own 1", "own 2"}
         assert len(list(cache.folder.glob("*.engine"))) == 4
         assert not list(cache.folder.glob(".*.[0-9]*"))
 
@@ -173,8 +173,8 @@ def _write_often(folder: Path, shared: Key, number: int) -> None:
     cache = Cache(folder)
     for turn in range(20):
         cache.write(shared, bytes([10 * number + turn % 10]) * 100_000)
-        cache.write(replace(shared, stage=f"own {number}"), bytes([number]) * 100_000)
-    assert cache.read(replace(shared, stage=f"own {number}"))[0] == number
+        cache.write(replace(shared, component=f"own {number}"), bytes([number]) * 100_000)
+    assert cache.read(replace(shared, component=f"own {number}"))[0] == number
 
 
 class TestStanding:

@@ -95,7 +95,7 @@ class _Blank(Blank):
 
 
 @dataclass(frozen=True)
-class WitnessedStudio(Services):
+class WitnessedServices(Services):
     def session(self, engine: str, avatar: str, present: Callable[[Picture], None], *how: Any, **more: Any) -> Session:
         witness = _Witness(self.observer(self.engine(engine).wants))
 
@@ -109,12 +109,12 @@ class WitnessedStudio(Services):
 
 def _open(settings: Settings) -> Services:
     real = open_services(settings)
-    return WitnessedStudio(real.avatars, real.places)
+    return WitnessedServices(real.avatars, real.deployments)
 
 
 def _open_blank(settings: Settings) -> Services:
     real, blank = open_services(settings), _Blank()
-    return WitnessedStudio(real.avatars, real.places, lambda name: blank, lambda wants: blank)
+    return WitnessedServices(real.avatars, real.deployments, lambda name: blank, lambda wants: blank)
 
 
 def main(

@@ -36,7 +36,7 @@ def working_on(device: str) -> Iterator[None]:
 
 
 class Fence:
-    """A point in the work of GPUs."""
+    """A point in the work of GPUs: a set of CUDA events."""
 
     def __init__(self, events: Sequence[torch.cuda.Event]) -> None:
         self._events = events

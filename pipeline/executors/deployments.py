@@ -37,21 +37,21 @@ class Deployments:
         self._placing = threading.Lock()
         "Held while GPUs are looked at. Who only reads does not wait for that: dictionaries are read whole."
         self._of: dict[str, Deployment] = {}
-        self._places: dict[Placement, Deployment] = {}
+        self._deployed: dict[Placement, Deployment] = {}
 
     def of(self, engine: AnyEngine) -> Deployment:
         """Raises UnknownPlacement or PlacementImpossible, again each time: memory may be free later."""
         with self._placing:
             if engine.name not in self._of:
                 placement = self._plan(engine).placement
-                if placement not in self._places:
-                    self._places[placement] = Deployment(placement, self._start(placement))
-                self._of[engine.name] = self._places[placement]
+                if placement not in self._deployed:
+                    self._deployed[placement] = Deployment(placement, self._start(placement))
+                self._of[engine.name] = self._deployed[placement]
             return self._of[engine.name]
 
     def all(self) -> list[Deployment]:
         """Those in use. Never waits."""
-        return list(self._places.values())
+        return list(self._deployed.values())
 
     def reports(self, engine: str) -> list[DeviceReport]:
         """How the devices of the engine of that name are doing; none before it was wanted. Never waits."""

@@ -109,7 +109,7 @@ class Gate:
         return self._admission.utilisation(self._loads)
 
     def _reports(self, engine: str) -> list[DeviceReport]:
-        return self._services.places.reports(engine)
+        return self._services.deployments.reports(engine)
 
     @property
     def _callers(self) -> list[Channel]:

@@ -197,9 +197,9 @@ class Lobby:
         self._gate.check_devices(engine)
 
     @property
-    def places(self) -> list[Deployment]:
+    def deployments(self) -> list[Deployment]:
         """Where engines run."""
-        return self._services.places.all()
+        return self._services.deployments.all()
 
     @property
     def utilisation(self) -> dict[str, float]:

@@ -38,7 +38,7 @@ class Services:
     """Everything here may be called from any thread, and most of it takes its time: never from the event loop."""
 
     avatars: Avatars
-    places: Deployments
+    deployments: Deployments
     engine: Callable[[str], AnyEngine] = catalogue.load
     observer: Callable[[frozenset[str]], Observing] = Observer
     "Makes a caller's observer, given what the engine wants."
@@ -47,7 +47,7 @@ class Services:
     def warm_up(self, engine: str) -> None:
         """Do once what would make the first caller wait: compile kernels, enrol the sample."""
         loaded = self.engine(engine)
-        self.places.warm_up(loaded)
+        self.deployments.warm_up(loaded)
         planar.warm_up()
         self._enrolled(SAMPLE, loaded)
 
@@ -67,7 +67,7 @@ class Services:
         Raises UnknownEngine, WeightsMissing, UnknownAvatar, PlacementImpossible.
         """
         loaded = self.engine(engine)
-        place = self.places.of(loaded)
+        place = self.deployments.of(loaded)
         enrolled = self._enrolled(avatar, loaded)
         observer = self.observer(loaded.wants)
         return Session(
@@ -106,11 +106,11 @@ class Services:
         self.avatars.get(avatar)
 
     def close(self) -> None:
-        self.places.close()
+        self.deployments.close()
 
     def _enrolled(self, avatar: str, engine: AnyEngine) -> Any:
         """The avatar, enrolled on the GPU that drives it, where there is one: another may have no memory for that."""
-        with working_on(self.places.of(engine).placement.drive):
+        with working_on(self.deployments.of(engine).placement.drive):
             return self.avatars.ready(avatar, engine)
 
 

@@ -32,7 +32,7 @@ class GlassMissing(RuntimeError):
 
 
 class Canvas(Protocol):
-    """What quilts are shown on: display.window.Window. From any thread, and without waiting."""
+    """A frame sink: what quilts are shown on, display.window.Window. From any thread, and without waiting."""
 
     def show(self, pixels: np.ndarray | torch.Tensor, tiling: Tiling) -> None: ...
 

@@ -173,7 +173,7 @@ class StreamReport:
 
 
 class Stream:
-    """One encoder and its viewers. `encode` runs in the display thread, all else in the event loop."""
+    """One encoder and its viewers. `encode` runs in the thread that encodes, all else in the event loop."""
 
     def __init__(self, screen: Screen, form: Form, codec: str, delay: Delay, left: Callable[[Stream], None]) -> None:
         """`form` is that of whole pictures; where they come with less detail, they are sent in a smaller one. `delay`: of the
@@ -278,7 +278,7 @@ class Stream:
 
 
 class Presenter:
-    """The streams of one channel. `present` runs in the display thread, all else in the event loop."""
+    """The streams of one channel. `present` runs in the thread that encodes, all else in the event loop."""
 
     def __init__(self, form: Callable[[Screen], Form], codec: str) -> None:
         self._form, self._codec = form, codec

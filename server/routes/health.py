@@ -80,9 +80,9 @@ def router(settings: Settings) -> APIRouter:
     @routes.get("/api/devices")
     async def devices(request: Request) -> dict[str, Any]:
         lobby: Lobby | None = request.app.state.lobby
-        places = lobby.places if lobby is not None else []
+        deployments = lobby.deployments if lobby is not None else []
         return {
-            "places": [asdict(one.placement) | {"devices": one.executor.devices()} for one in places],
+            "places": [asdict(one.placement) | {"devices": one.executor.devices()} for one in deployments],
             "utilisation": lobby.utilisation if lobby is not None else {},
         }
 
@@ -139,7 +139,7 @@ class _Live:
         yield turn
         yield from _of_devices(self._lobby)
         yield from _of_people(self._calls)
-        yield from _of_calls(reports, self._lobby.ended if self._lobby else {})
+        yield from _of_channels(reports, self._lobby.ended if self._lobby else {})
         yield from _of_sessions(reports)
         yield from _of_streams(reports)
         yield from _of_recordings(reports, self._lobby.archive.ended if self._lobby else {})
@@ -180,7 +180,7 @@ def _of_devices(lobby: Lobby | None) -> Iterator[Metric]:
     labels = ["placement", "device"]
     up = GaugeMetricFamily("telequilt_device_up", "1 while the device answers", labels=labels)
     drops = CounterMetricFamily("telequilt_device_drops", "How often it was given no more work", labels=labels)
-    for place in lobby.places if lobby is not None else []:
+    for place in lobby.deployments if lobby is not None else []:
         for device in place.executor.devices():
             up.add_metric([place.placement.name, device.device], float(device.up))
             drops.add_metric([place.placement.name, device.device], device.drops)
@@ -190,7 +190,7 @@ def _of_devices(lobby: Lobby | None) -> Iterator[Metric]:
     yield from (up, drops, taken)
 
 
-def _of_calls(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterator[Metric]:
+def _of_channels(reports: list[ChannelReport], ended: Mapping[str, int]) -> Iterator[Metric]:
     labels = ["channel", "condition"]
     condition = GaugeMetricFamily("telequilt_condition", "1 for how the channel goes now", labels=labels)
     lasted = GaugeMetricFamily("telequilt_condition_seconds", "For how long it has gone so", labels=["channel"])

@@ -1,4 +1,4 @@
-// The caller's page: puts the three steps together, and runs the call.
+// The caller's page: puts the three steps together, and runs the channel.
 
 import * as api from "../shared/api.js";
 import { ConditionSign } from "../shared/condition.js";

@@ -1,4 +1,4 @@
-// What the server says of the call that is on air, as figures and bars on the caller's page.
+// What the server says of the channel that is on air, as figures and bars on the caller's page.
 
 import { part } from "../shared/notices.js";
 import { showTimings } from "./timings.js";

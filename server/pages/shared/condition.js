@@ -1,4 +1,4 @@
-// Condition: what the server says of how a call goes, as words on the glass. Live needs none.
+// Condition: what the server says of how a channel goes, as words on the glass. Live needs none.
 
 /** @typedef {{state: string, why: string, seconds: number}} Condition */
 
