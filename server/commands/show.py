@@ -89,6 +89,7 @@ def show(
     focus: Focus = 0.0,
     depth: Depth = 1.0,
     cells: Cells = CellTable.BRIDGE,
+    mute: Annotated[bool, typer.Option("--mute", help="Without the channel's sound.")] = False,
     list_monitors: _ListMonitors = False,
 ) -> None:
     """Show a live channel, or a quilt file, on a Looking Glass attached to this machine.
@@ -116,11 +117,11 @@ def show(
             run(wanted, shown.aspect, lambda window, stop: watching.play(file, shown, window, stop))
         elif call is not None:
             link = Link.read(call)
-            run(wanted, 1.0, lambda window, stop: _until(stop, watching.attend(link, seat, name, window, typer.echo)))
+            run(wanted, 1.0, lambda window, stop: _attend(link, seat, name, mute, window, stop))
         else:
             assert channel is not None
             watcher, token = channel, token_of(token_file)
-            run(wanted, 1.0, lambda window, stop: _watch(server, watcher, token, window, stop))
+            run(wanted, 1.0, lambda window, stop: _watch(server, watcher, token, mute, window, stop))
 
 
 def run(wanted: Any, aspect: float, feed: Callable[[Any, Event], None]) -> None:
@@ -205,10 +206,20 @@ def interruptible() -> Iterator[Asked]:
             signal.signal(number, handler)
 
 
-def _watch(server: str, channel: str, token: str | None, window: Any, stop: Event) -> None:
+def _watch(server: str, channel: str, token: str | None, mute: bool, window: Any, stop: Event) -> None:
+    from server.commands.speaker import audible
     from server.commands.watching import Watcher
 
-    _until(stop, Watcher(server, channel, lambda: token, window, typer.echo).run())
+    with audible(mute, typer.echo) as speaker:
+        _until(stop, Watcher(server, channel, lambda: token, window, typer.echo, speaker=speaker).run())
+
+
+def _attend(link: Any, seat: int | None, name: str, mute: bool, window: Any, stop: Event) -> None:
+    from server.commands.speaker import audible
+    from server.commands.watching import attend
+
+    with audible(mute, typer.echo) as speaker:
+        _until(stop, attend(link, seat, name, window, typer.echo, speaker))
 
 
 def _until(stop: Event, work: Coroutine[Any, Any, None]) -> None:

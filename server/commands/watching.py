@@ -20,6 +20,7 @@ from display.screen import Screen
 from display.tiling import NOTED, Tiling, named
 from pipeline.frame import Frame
 from server.commands.attendance import Link, attending
+from server.commands.speaker import Speaker
 from server.displays.glass import Canvas
 from server.media import clips, photo_decoder
 from server.webrtc.client import Refused, Unreachable, fetch, playing
@@ -56,12 +57,13 @@ class Watcher:
         canvas: Canvas,
         tell: Callable[[str], None],
         called: str = "",
+        speaker: Speaker | None = None,
     ) -> None:
-        """`token`: the one to send now. `called`: the channel, for people."""
+        """`token`: the one to send now. `called`: the channel, for people. Without a `speaker` it is mute."""
         self._called = called or channel
         self._server = server.partition("#")[0].rstrip("/")  # as `serve` prints it
         self._channel, self._token, self._canvas, self._tell = channel, token, canvas, tell
-        self._said = ""
+        self._said, self._speaker = "", speaker
         self.sessions = 0
 
     async def run(self) -> None:
@@ -85,7 +87,9 @@ class Watcher:
         """One session, from its beginning until its pictures end."""
         tiling = await self._tiling()
         url = f"{self._server}/whep/{quote(self._channel)}?as=quilt"
-        async with playing(url, token=self._token()) as tracks:
+        opened = self._speaker.opened if self._speaker is not None else lambda kind, receiver: None
+        kinds = ("video", "audio") if self._speaker is not None else ("video",)
+        async with playing(url, *kinds, token=self._token(), opened=opened) as tracks:
             self.sessions += 1
             video = tracks["video"]
             assert isinstance(video, LiveVideo)
@@ -138,11 +142,18 @@ class Watcher:
             self._tell(line)
 
 
-async def attend(link: Link, seat: int | None, name: str, canvas: Canvas, tell: Callable[[str], None]) -> None:
+async def attend(
+    link: Link,
+    seat: int | None,
+    name: str,
+    canvas: Canvas,
+    tell: Callable[[str], None],
+    speaker: Speaker | None = None,
+) -> None:
     """Watch a call, one of its seats or all, sitting there as `name`. Raises Refused or Unreachable; returns at its end."""
     channel = link.call if seat is None else f"{link.call}.{seat}"
     async with attending(link, name, tell) as attendance:
-        watcher = Watcher(link.server, channel, lambda: attendance.token, canvas, tell, "the call")
+        watcher = Watcher(link.server, channel, lambda: attendance.token, canvas, tell, "the call", speaker)
         watching = asyncio.create_task(watcher.run())
         try:
             await asyncio.wait([watching, attendance.over], return_when=asyncio.FIRST_COMPLETED)
