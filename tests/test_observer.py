@@ -13,6 +13,7 @@ from pipeline.frame import Frame
 from pipeline.preprocess import suitability, tracker
 from pipeline.preprocess.canonical import CANONICAL
 from pipeline.preprocess.expression import Opening
+from pipeline.preprocess.facemesh import tiles
 from pipeline.preprocess.landmarks import to_array, to_array_plainly
 from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.puppet import scripted
@@ -221,6 +222,21 @@ def test_a_lost_face_eases_to_rest_and_is_taken_up_again(observer, photo, empty)
     assert lost[0].confidence == 0.0
     np.testing.assert_array_equal(lost[-1].shape, there[-1].shape)
     assert back[7].presence == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("size", "height"), [((640, 480), 26), ((1280, 720), 38)])
+def test_a_caller_far_from_the_camera_is_found_soon_and_then_followed(observer, photo, size, height):
+    width, tall = size
+    whole = tracker.FaceMeshTracker().search(photo)[0].points[:, 1]
+    scale = height / (photo.shape[1] * float(whole.max() - whole.min()))
+    far = on_canvas(size, (photo, scale, int(0.7 * width), int(0.6 * tall)))
+    in_tiles = len(tiles(width, tall))
+    seen = watch(observer, far, 0.0, in_tiles + 10)
+    assert seen[0].presence == 0.0, "a look at the whole does not find it"
+    assert seen[-1].confidence > 0.9
+    first = next(number for number, one in enumerate(seen) if one.confidence > 0)
+    assert first <= in_tiles
+    assert all(one.confidence > 0.9 for one in seen[first:])
 
 
 @pytest.mark.golden

