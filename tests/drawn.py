@@ -67,14 +67,17 @@ def expect_wrong(page: Page, words: str) -> None:
     assert page.evaluate("drawn") == before
 
 
-def frozen(page: Page) -> tuple[np.ndarray, np.ndarray]:
-    """The newest quilt as the browser decoded it [H, W, 4], and the panel's picture [480, 640, 3]; both uint8. Draws no more."""
+def frozen(page: Page, tiling: Tiling = TILING) -> tuple[np.ndarray, np.ndarray]:
+    """The newest quilt, of that `tiling`, as the browser decoded it [H, W, 4], and the panel's picture [480, 640, 3]; both uint8.
+
+    Draws no more.
+    """
     page.evaluate("document.querySelector('video').play()")
     page.evaluate("kept = null, keeps = true")
     page.wait_for_function("() => kept !== null")
     page.evaluate("document.querySelector('video').pause()")
     page.wait_for_timeout(500)
     panel, quilt, (width, height) = page.evaluate(KEPT)
-    assert (width, height) == (TILING.width, TILING.height)
+    assert (width, height) == (tiling.width, tiling.height)
     drawn = np.frombuffer(base64.b64decode(panel), np.uint8).reshape(480, 640, 4)[::-1, :, :3]
     return np.frombuffer(base64.b64decode(quilt), np.uint8).reshape(height, width, 4), drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import server
 from server import workers
+from tests.live import serving, settings_for
 
 SERVER = Path(server.__file__).parent
 
@@ -65,3 +67,8 @@ async def test_work_that_nobody_waits_for_is_done_and_its_failure_is_told(capsys
             break
         await asyncio.sleep(0.05)
     assert "work that nobody waits for failed" in said
+
+
+async def test_a_warm_server_is_not_looked_through_for_garbage(tmp_path: Path):
+    async with serving(settings_for(tmp_path)):
+        assert gc.get_freeze_count() > 50_000

@@ -188,11 +188,12 @@ export class LookingGlass {
     this.#stale = false;
   }
 
-  /** The pixels of the canvas become those of the panel, which may be many; the shader gets its numbers. */
-  #aim(tiling, calibration) {
-    if (this.#aimed?.tiling === tiling && this.#aimed.calibration === calibration) return;
-    this.#interlacer.aim(tiling, calibration);
-    this.#aimed = { tiling, calibration };
+  /** The pixels of the canvas become those of the panel, which may be many; the shader gets its numbers, for tiles as large as they are. */
+  #aim(tiling, calibration, { width, height }) {
+    const aimed = this.#aimed;
+    if (aimed?.tiling === tiling && aimed.calibration === calibration && aimed.width === width && aimed.height === height) return;
+    this.#interlacer.aim({ ...tiling, width, height }, calibration);
+    this.#aimed = { tiling, calibration, width, height };
     this.#stale = true;
   }
 
@@ -205,7 +206,7 @@ export class LookingGlass {
     const found = faults(calibration, measure(this.#canvas, this.#dots));
     const { tiling, state, video } = this.#stage;
     if (found.length || !tiling) return found;
-    this.#aim(tiling, calibration);
+    this.#aim(tiling, calibration, made(tiling, video));
     const trouble = this.#interlacer.trouble(tiling, calibration);
     if (trouble) return [{ what: trouble, mend: "" }];
     const expected = [even(tiling.width), even(tiling.height)];
@@ -225,10 +226,16 @@ export class LookingGlass {
 }
 
 /** Whether it is the announced quilt, or the same tiling with smaller tiles while the server is too busy for whole ones. */
-function arrivesAs({ width, height, columns, rows }, { videoWidth: across, videoHeight: down }) {
-  if (across === even(width) && down === even(height)) return true;
-  return across < width && down <= height && across % columns === 0 && down % rows === 0;
-}
+const arrivesAs = (tiling, video) => whole(tiling, video) || smaller(tiling, video);
+
+const whole = ({ width, height }, { videoWidth: across, videoHeight: down }) => across === even(width) && down === even(height);
+
+const smaller = ({ width, height, columns, rows }, { videoWidth: across, videoHeight: down }) =>
+  across > 0 && across < width && down <= height && across % columns === 0 && down % rows === 0;
+
+/** How large the quilt is that arrives. */
+const made = (tiling, video) =>
+  smaller(tiling, video) && !whole(tiling, video) ? { width: video.videoWidth, height: video.videoHeight } : { width: tiling.width, height: tiling.height };
 
 /** What Bridge on this PC tells. @returns {Promise<{displays: import("./bridge.js").Display[], problem: string}>} */
 async function askBridge() {
