@@ -133,6 +133,42 @@ def test_nothing_that_is_seen_breaks_it(engine: AnyEngine, avatar: Any, portrait
     assert after.images[..., :3].float().std() > 1, "and the next frame is as ever"
 
 
+def saying(portrait: FaceObservation, mouth: float) -> FaceObservation:
+    """Its person with the mouth so far open, 0..1: jaw, lips, and a dark hole in the picture."""
+    from pipeline.puppet import scripted
+
+    assert portrait.crop is not None
+    crop, seen = portrait.crop.copy(), scripted(portrait, mouth=mouth)
+    (left, top), right = seen.landmarks[78, :2].astype(int), int(seen.landmarks[308, 0])
+    crop[top : top + int(60 * mouth), left:right] = 10
+    return replace(seen, crop=crop, matte=portrait.matte)
+
+
+def test_where_the_portrait_shows_no_mouth_none_opens(
+    engine: AnyEngine, avatar: Any, portrait: FaceObservation
+) -> None:
+    cameras = fan(Screen("one", 1, 1, 128, 128, 1.0, fan_yaws(1)))
+    at_rest, opened = (seen_by(engine, saying(portrait, mouth)) for mouth in (0.0, 1.0))
+
+    lips = saying(portrait, 1.0).landmarks[[78, 308, 13, 14], :2] * 128 / CROP
+    (left, top), (right, bottom) = lips.min(axis=0).astype(int), lips.max(axis=0).astype(int)
+
+    def opening(one: Any) -> tuple[float, float]:
+        """By how much all changes, and by how much it becomes darker where a mouth would be open."""
+        shut, wide = (
+            engine.render(engine.drive(one, seen), cameras).images[..., :3].float() for seen in (at_rest, opened)
+        )
+        return float((shut - wide).abs().mean()), float((shut - wide)[:, top:bottom, left:right].mean())
+
+    moves, hole = opening(avatar)
+    assert moves > 0, "else nothing was asked"
+    masked = replace(portrait, mouth_seen=False)
+    # parametric shapes a whole head for each portrait: what it would keep of this one is put into the one that there is
+    there = replace(avatar, mouth_seen=False) if engine.name == "parametric" else engine.enrol(masked)
+    _, covered = opening(there)
+    assert covered <= max(0.0, hole / 2)
+
+
 @pytest.mark.parametrize("case", ["all points in one", "points anywhere", "not a number"])
 def test_a_portrait_of_no_face_is_refused_in_words_or_becomes_an_avatar(
     engine: AnyEngine, portrait: FaceObservation, case: str

@@ -17,6 +17,8 @@ LARGEST = 4.0
 TURN_FREE, TURN_MOST = np.radians([32.0, 32.0, 35.0]), np.radians([58.0, 42.0, 50.0])
 "Yaw, pitch and roll are followed one to one up to the first angle and never beyond the second."
 CHEEKS = (234, 454)
+UNDER_NOSE = 2
+"MediaPipe's point where the nose meets the upper lip."
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def coefficients(avatar: ParametricAvatar, seen: FaceObservation) -> np.ndarray:
     shape, rest = (np.clip(np.nan_to_num(part), -FURTHEST, FURTHEST) for part in (seen.shape, seen.neutral))
     width = float(np.linalg.norm(rest[CHEEKS[0]] - rest[CHEEKS[1]]))
     offsets = (shape[chosen] - rest[chosen]) * (avatar.width / max(width, 1.0))
+    if not avatar.mouth_seen:  # nothing says what lies under a mask, so nothing below the nose moves
+        offsets[rest[chosen, 1] < rest[UNDER_NOSE, 1]] = 0.0
     found = avatar.baked.from_landmarks @ offsets.ravel().astype(np.float32)
     return LARGEST * np.tanh(found / LARGEST)
 

@@ -67,6 +67,8 @@ class ParametricAvatar:
     "Crop pixels by which the portrait's landmarks are missed, root mean square."
     z_id: np.ndarray
     "[Z] who it is."
+    mouth_seen: bool = True
+    "Whether the portrait shows a mouth, which may then open."
 
     @cached_property
     def look(self) -> np.ndarray:
@@ -124,6 +126,7 @@ def enrol(
         shift=posed.shift,
         off=posed.off,
         z_id=z[0].numpy(),
+        mouth_seen=portrait.mouth_seen,
     )
 
 

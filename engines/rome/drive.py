@@ -57,9 +57,13 @@ def drive(network: Rome, avatar: RomeAvatar, seen: FaceObservation) -> RomeState
 
 
 def codes_of(network: Rome, avatar: RomeAvatar, seen: FaceObservation, presence: float) -> Codes:
-    """Shape of the avatar, expression and jaw of the driver, `presence` of the way from rest."""
+    """Shape of the avatar, expression and jaw of the driver, `presence` of the way from rest; at rest where no mouth may open."""
     shape = avatar.shape.to(network.device)
-    if presence == 0 or not (np.isfinite(seen.landmarks).all() and np.isfinite(seen.shape).all()):
+    if (
+        presence == 0
+        or not avatar.mouth_seen
+        or not (np.isfinite(seen.landmarks).all() and np.isfinite(seen.shape).all())
+    ):
         rest = np.concatenate((np.zeros(EXPRESSION + 3), fit.REST_JAW))[None].astype(np.float32)
         return _codes(shape, onto(rest, network.device))
     if network.mobile is not None and seen.crop is not None:

@@ -54,6 +54,8 @@ class RomeAvatar:
     embedding: Embedding
     rig: fit.Rig
     "Of the landmarks' places on this head, moved by expressions."
+    mouth_seen: bool = True
+    "Whether the portrait shows a mouth. FLAME's expressions move all of a face, so without one there is none."
 
 
 def enrol(network: Rome, portrait: FaceObservation) -> RomeAvatar:
@@ -76,6 +78,7 @@ def enrol(network: Rome, portrait: FaceObservation) -> RomeAvatar:
         _stand(rig, head, portrait.head_rotation),
         places,
         rig,
+        portrait.mouth_seen,
     )
 
 

@@ -29,7 +29,7 @@ def drive(network: Voodoo3D, avatar: Voodoo3dAvatar, seen: FaceObservation, samp
     presence = float(np.clip(np.nan_to_num(seen.presence), 0.0, 1.0))
     known = seen.posed
     pose = eased(rolled(seen.pose, seen.roll), presence) if known else optics.orbit(0)
-    if presence == 0 or seen.crop is None:
+    if presence == 0 or seen.crop is None or not avatar.mouth_seen:
         return Voodoo3dState(avatar.planes, pose)
     driver01 = network.driver_frontal(network.lift(picture01(seen, network)), samples.coarse, samples.fine)
     expression = network.expression(avatar.source_share.to(network.device), driver01)

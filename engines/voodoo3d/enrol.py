@@ -35,6 +35,8 @@ class Voodoo3dAvatar:
     "[1, 3, 32, 256, 256]."
     source_share: Tensor
     "[1, 1024, 32, 32]: what the portrait's frontal view and planes add to the transfer's patch embedding."
+    mouth_seen: bool = True
+    "Whether the portrait shows a mouth. An expression moves the whole face at once, so without one there is none."
 
 
 def enrol(network: Voodoo3D, portrait: FaceObservation, samples: Samples) -> Voodoo3dAvatar:
@@ -43,7 +45,7 @@ def enrol(network: Voodoo3D, portrait: FaceObservation, samples: Samples) -> Voo
         raise PortraitRejected("no_picture", "this portrait was kept without its picture; upload it again")
     planes = network.lift(picture01(portrait, network))
     frontal01 = network.source_frontal(planes, samples.coarse, samples.fine)
-    return Voodoo3dAvatar(planes, network.source_share(frontal01, planes))
+    return Voodoo3dAvatar(planes, network.source_share(frontal01, planes), portrait.mouth_seen)
 
 
 def picture01(seen: FaceObservation, network: Voodoo3D) -> Tensor:
