@@ -60,9 +60,9 @@ async function opened(where) {
 }
 
 async function press(page, words) {
-  const named = (words) => [...document.querySelectorAll("button")].find((one) => one.innerText.trim().startsWith(words) && !one.disabled);
+  const named = (words) => [...document.querySelectorAll("button")].find((one) => one.innerText.trim() === words && !one.disabled);
   await page.waitForFunction(named, {}, words);
   await page.evaluate((words) => {
-    [...document.querySelectorAll("button")].find((one) => one.innerText.trim().startsWith(words)).click();
+    [...document.querySelectorAll("button")].find((one) => one.innerText.trim() === words).click();
   }, words);
 }
