@@ -24,11 +24,12 @@ from engines.voodoo3d import synthetic
 from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
+from pipeline.executors import health
 from pipeline.frame import Frame
 from pipeline.puppet import Puppet
 from server.channels.services import Services, open_services
 from server.settings import Settings
-from tests.live import Client, serving, settings_for
+from tests.live import Client, serving, settings_for, until
 
 
 class PuppetCamera(MediaStreamTrack):
@@ -61,14 +62,16 @@ async def called(tmp_path: Path, engine: AnyEngine, pictures: int, seconds: floa
     settings = settings_for(tmp_path, engine=engine.name)
     async with (
         serving(settings, services) as (base, _app),
-        httpx.AsyncClient(base_url=base, timeout=60) as http,
+        httpx.AsyncClient(base_url=base, timeout=300) as http,
         Client(http) as caller,
         Client(http) as viewer,
     ):
         assert (await caller.publish("room", PuppetCamera(frames), engine=engine.name)).status_code == 201
         assert (await viewer.view()).status_code == 201
-        seen = [picture.to_ndarray(format="rgb24") for picture in await viewer.seen(pictures, seconds)]
-    last = seen[-1].astype(int)
+        # a call that the server ends sends no picture any more
+        await until(lambda: len(viewer.pictures) >= pictures or viewer.connection.connectionState == "closed", seconds)
+        assert len(viewer.pictures) >= pictures, (await http.get("/api/channels/room")).text
+        last = viewer.pictures[pictures - 1].to_ndarray(format="rgb24").astype(int)
     assert last.shape == (1024, 1536, 3)
     return last.reshape(4, 256, 6, 256, 3).transpose(0, 2, 1, 3, 4).reshape(24, 256, 256, 3)
 
@@ -112,9 +115,12 @@ WHOLE: dict[str, Callable[[], AnyEngine]] = {
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.usefixtures("one_thread")
-async def test_the_full_size_network_on_the_same_way(tmp_path: Path, name: str) -> None:
-    """A quilt takes minutes without a GPU."""
-    assert_a_hologram_of_noise(await called(tmp_path, WHOLE[name](), pictures=2, seconds=1500))
+async def test_the_full_size_network_on_the_same_way(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quilt takes minutes without a GPU, and ten times as long where others use the machine: no device hangs by that."""
+    monkeypatch.setattr(health, "FIRST_PATIENCE", 3000.0)
+    assert_a_hologram_of_noise(await called(tmp_path, WHOLE[name](), pictures=1, seconds=3000))
