@@ -57,6 +57,17 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
 """
 "A script for `Visit`."
 
+AS_IT_IS = """
+if (window.MediaDevices) {  // not on about:blank
+  const given = MediaDevices.prototype.getUserMedia;
+  const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  MediaDevices.prototype.getUserMedia = function (wanted) {
+    return given.call(this, wanted.audio ? { ...wanted, audio: { ...wanted.audio, ...raw } } : wanted);
+  };
+}
+"""
+"A script for `Visit`: a tone is noise to what makes voices clear."
+
 
 def chromium() -> str:
     """Where the distribution's Chromium is. Without one the test is skipped, or fails where a browser is required."""

@@ -17,21 +17,11 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import FLAGS, PLENTY, Visit, browsing, chromium, painted_server, write_calm
+from tests.browsing import AS_IT_IS, FLAGS, PLENTY, Visit, browsing, chromium, painted_server, write_calm
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 expect.set_options(timeout=PLENTY)
 painted = pytest.fixture(scope="module")(painted_server)
-AS_IT_IS = """
-if (window.MediaDevices) {  // not on about:blank
-  const given = MediaDevices.prototype.getUserMedia;
-  const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-  MediaDevices.prototype.getUserMedia = function (wanted) {
-    return given.call(this, wanted.audio ? { ...wanted, audio: { ...wanted.audio, ...raw } } : wanted);
-  };
-}
-"""
-"A script for `Visit`: a tone is noise to what makes voices clear."
 CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 
 
@@ -150,6 +140,22 @@ def test_two_people_see_and_hear_each_other_and_not_themselves(browser: Browser,
     expect(ana.get_by_role("heading", name="You have left the call")).to_be_focused()
     expect(bo.get_by_text("You are alone here")).to_be_visible()
     expect(bo.locator("#said")).to_have_text("Ana left.")
+
+
+def test_three_sit_at_a_table_that_comes_as_one_video(browser: Browser, call: Called) -> None:
+    bo = inside(join(Visit(browser).open(call.link), "Bo"))
+    asked: list[str] = []
+    bo.on("request", lambda request: asked.append(request.url) if "/whep/" in request.url else None)
+    others = [inside(join(Visit(browser).open(call.invited()), name)) for name in ("Ana", "Cy")]
+    expect(bo.locator("video.everybody")).to_be_attached()
+    upright = re.compile(r"--aspect: 0\.75")
+    expect(bo.locator(".place", has_text="Ana")).to_have_attribute("style", upright)
+    expect(bo.locator(".place", has_text="Cy")).to_have_attribute("style", upright)
+    assert [place.get_attribute("data-painted") for place in bo.locator(".place").all()] == ["true", "true"]
+    assert any(f"/whep/{call.name}?as=table" in url for url in asked)
+    others[1].get_by_role("button", name="Leave").click()
+    expect(bo.locator("video.everybody")).not_to_be_attached()
+    sees(bo, "Ana")
 
 
 def test_a_second_window_takes_the_seat_and_the_first_waits_for_a_person(browser: Browser, call: Called) -> None:

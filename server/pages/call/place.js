@@ -1,8 +1,12 @@
-// A place: one of the others at the table: the hologram, the name, and what is to be said where there is none.
+// A place: one of the others at the table: the hologram, the name, and what is to be said where there is none. What it shows comes by
+// a video of its own, or is cut out of the one that shows everybody.
 
 import { Hologram } from "../shared/hologram.js";
+import { isShown, screenOfSeat } from "../shared/seats.js";
 import { Playback } from "../shared/whep.js";
 import { ofSeat } from "./words.js";
+
+/** @typedef {{video: HTMLVideoElement, state: string, form: import("../shared/seats.js").TableForm}} Everybody in one video */
 
 const FAN_DEGREES = 35;
 const MUTED = '<svg class="muted" viewBox="0 0 24 24" aria-hidden="true"><rect x="9" y="3.5" width="6" height="11" rx="3"/><path d="M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3M4 4l16 16"/></svg>';
@@ -16,18 +20,20 @@ export function screenOf({ columns, rows, views, width, height }) {
 /** Whether a picture of this size may be tiled so: its sides may be fewer pixels, in the same proportion. */
 const fits = ({ width, height }, across, down) => Math.abs(across / down / (width / height) - 1) < 0.02;
 
-const same = (form, other) => other !== null && ["columns", "rows", "views", "width", "height"].every((side) => form[side] === other[side]);
+const same = (form, other) => JSON.stringify(form) === JSON.stringify(other);
 
 /** Fires "state" when its playback's changes, and "hushed" where the browser wants a gesture before it plays sound. */
 export class Place extends EventTarget {
   #playback = null;
   #hologram;
   #video;
-  /** The form that is drawn, and the one that is coming. */
+  /** How it is tiled that is drawn, and how that will be which is coming. */
   #form = null;
   #coming = null;
   #seat = null;
   #painted = false;
+  /** @type {Everybody|null} */
+  #everybody = null;
 
   /**
    * @param {{slider: HTMLInputElement, surface: HTMLElement, path: string, iceServers: RTCIceServer[], silent?: boolean}} means
@@ -52,34 +58,48 @@ export class Place extends EventTarget {
     return this.#hologram;
   }
 
+  /** Of the playback that is shown. */
   get state() {
-    return this.#playback?.state ?? "stopped";
+    return this.#everybody?.state ?? this.#playback?.state ?? "stopped";
   }
 
-  /** @param {import("./room.js").Seat} seat @param {any} form @param {boolean} speaking */
-  show(seat, form, speaking) {
+  /** @param {import("./room.js").Seat} seat @param {any} form of its own video @param {boolean} speaking @param {Everybody|null} everybody */
+  show(seat, form, speaking, everybody) {
     this.#seat = seat;
     this.#coming = form;
-    this.#reform();
+    this.#everybody = everybody;
     this.root.dataset.seat = String(seat.seat);
     this.root.dataset.speaking = String(speaking && !seat.muted);
     this.root.dataset.muted = String(seat.muted);
     this.root.querySelector(".name").textContent = seat.name;
     this.root.querySelector("canvas").setAttribute("aria-label", `AI avatar of ${seat.name}`);
+    if (everybody) this.#stop();
+    else this.#follow(seat);
+    this.#hologram.watch(everybody?.video ?? this.#video);
+    this.#reform();
+    if (this.state === "live") this.#begin();
+    this.#veil();
+  }
+
+  /** By a video of its own. @param {import("./room.js").Seat} seat */
+  #follow(seat) {
     if (this.#playback) this.#playback.resting = this.#rests;
     const plays = ["live", "stalled"].includes(seat.publishing) && seat.state !== "away";
     if (plays && !this.#playback) this.#play();
     if (seat.publishing === "none" && this.#playback) this.rest();
-    this.#veil();
   }
 
   /** No more is fetched; the last picture stays. */
   rest() {
+    this.#hologram.stop();
+    this.#stop();
+    this.#veil();
+  }
+
+  #stop() {
     const playback = this.#playback;
     this.#playback = null;
-    this.#hologram.stop();
     playback?.stop();
-    this.#veil();
   }
 
   remove() {
@@ -88,9 +108,9 @@ export class Place extends EventTarget {
   }
 
   /** Plays the sound: called from a tap, which browsers want first. */
-  async sound() {
+  sound() {
     this.#video.muted = this.silent;
-    await this.#video.play().catch(() => undefined);
+    void this.#video.play().catch(() => undefined);
   }
 
   /** Where the viewer's head steers, if it does. @param {Hologram["look"]} look */
@@ -105,12 +125,29 @@ export class Place extends EventTarget {
 
   /** A tiling that was told counts from the first picture on that has its shape. */
   #reform() {
-    const [form, { videoWidth, videoHeight }] = [this.#coming, this.#video];
-    if (!form?.columns || (videoWidth && !fits(form, videoWidth, videoHeight)) || same(form, this.#form)) return;
-    this.#form = form;
-    const screen = screenOf(form);
+    const [{ videoWidth, videoHeight }, everybody] = [this.#video, this.#everybody];
+    if (everybody) return isShown(everybody.form, everybody.video) && this.#tile(screenOfSeat(everybody.form, this.#seat.seat));
+    const form = this.#coming;
+    if (form?.columns && (!videoWidth || fits(form, videoWidth, videoHeight))) this.#tile(screenOf(form));
+  }
+
+  /** @param {import("../shared/tiling.js").Screen|null} screen */
+  #tile(screen) {
+    if (!screen || same(screen, this.#form)) return;
+    this.#form = screen;
     this.#hologram.setScreen(screen);
     this.root.style.setProperty("--aspect", String(screen.aspect));
+    this.dispatchEvent(new Event("shape"));
+  }
+
+  /** Width through height. */
+  get aspect() {
+    return this.#form?.aspect ?? 1;
+  }
+
+  #begin() {
+    this.#painted = true;
+    this.#hologram.start();
   }
 
   #play() {
@@ -127,17 +164,14 @@ export class Place extends EventTarget {
   }
 
   #changed() {
-    if (this.state === "live") {
-      this.#painted = true;
-      this.#hologram.start();
-    }
+    if (this.state === "live") this.#begin();
     this.#veil();
     this.dispatchEvent(new Event("state"));
   }
 
   #veil() {
     if (!this.#seat) return;
-    const said = ofSeat(this.#seat, this.state, this.#coming?.columns === 0);
+    const said = ofSeat(this.#seat, this.state, (this.#everybody?.form ?? this.#coming)?.columns === 0);
     this.root.dataset.state = said ? "veiled" : "live";
     this.root.dataset.busy = String(Boolean(said?.busy));
     this.root.dataset.painted = String(this.#painted);

@@ -1,8 +1,55 @@
 // The table: a place for each of the others, as large as they fit; and oneself, small, as a mirror or as the others see one.
 
 import { part } from "../shared/notices.js";
+import { Playback } from "../shared/whep.js";
 import { largest } from "./layout.js";
 import { Place } from "./place.js";
+
+/** The one video that shows everybody at the table, and the sound of all of them. Fires "state" and "hushed". */
+class Everybody extends EventTarget {
+  video = Object.assign(document.createElement("video"), { playsInline: true, className: "everybody", tabIndex: -1 });
+  /** Whether it has been seen: before, each comes by a video of its own. */
+  shown = false;
+  #playback;
+
+  /** @param {string} call @param {RTCIceServer[]} iceServers */
+  constructor(call, iceServers) {
+    super();
+    this.video.setAttribute("aria-hidden", "true");
+    part("table").append(this.video);
+    this.#playback = new Playback(this.video, `whep/${call}?as=table`, { iceServers });
+    this.#playback.addEventListener("state", () => {
+      this.shown ||= this.state === "live";
+      this.dispatchEvent(new Event("state"));
+    });
+    this.#playback.addEventListener("hushed", () => {
+      this.video.muted = true;
+      void this.video.play().catch(() => undefined);
+      this.dispatchEvent(new Event("hushed"));
+    });
+    this.video.addEventListener("resize", () => this.dispatchEvent(new Event("state")));
+    this.#playback.start();
+  }
+
+  get state() {
+    return this.#playback.state;
+  }
+
+  /** @param {boolean} resting whether no picture is to be expected */
+  set resting(resting) {
+    this.#playback.resting = resting;
+  }
+
+  sound() {
+    this.video.muted = false;
+    void this.video.play().catch(() => undefined);
+  }
+
+  stop() {
+    this.#playback.stop();
+    this.video.remove();
+  }
+}
 
 /** Fires "hushed" where the browser wants a tap before it plays sound. */
 export class Table extends EventTarget {
@@ -13,6 +60,8 @@ export class Table extends EventTarget {
   /** @type {Map<number, Place>} */
   #places = new Map();
   #self = null;
+  /** @type {Everybody|null} */
+  #everybody = null;
   #look = null;
 
   /** @param {import("./room.js").Room} room @param {string} call */
@@ -24,19 +73,40 @@ export class Table extends EventTarget {
   }
 
   draw() {
-    const { others, form } = this.#room;
+    this.#gather();
+    const { others, own, form } = this.#room;
     for (const [seat, place] of this.#places) {
       if (others.some((one) => one.seat === seat)) continue;
       place.remove();
       this.#places.delete(seat);
     }
+    const shown = this.#shown;
     for (const seat of others) {
       if (!this.#places.has(seat.seat)) this.#add(seat.seat);
-      this.#places.get(seat.seat).show(seat, this.#room.formOf(seat.seat), this.#room.speaking.has(seat.seat));
+      this.#places.get(seat.seat).show(seat, this.#room.formOf(seat.seat), this.#room.speaking.has(seat.seat), shown);
     }
-    const own = this.#room.own;
-    if (own) this.#self?.show(own, form, false);
+    if (own) this.#self?.show(own, form, false, shown);
     this.#arrange();
+  }
+
+  /** Fetches the one video of everybody while there is one. */
+  #gather() {
+    const { table } = this.#room;
+    if (!table) {
+      this.#everybody?.stop();
+      this.#everybody = null;
+    } else if (!this.#everybody) {
+      this.#everybody = new Everybody(this.#call, this.iceServers);
+      this.#everybody.addEventListener("state", () => this.draw());
+      this.#everybody.addEventListener("hushed", () => this.dispatchEvent(new Event("hushed")));
+    }
+    if (this.#everybody) this.#everybody.resting = document.hidden || table?.views === 0;
+  }
+
+  /** @returns {import("./place.js").Everybody|null} once it was seen */
+  get #shown() {
+    if (!this.#everybody?.shown || !this.#room.table) return null;
+    return { video: this.#everybody.video, state: this.#everybody.state, form: this.#room.table };
   }
 
   /** @param {((now: number) => any)|null} look */
@@ -47,7 +117,8 @@ export class Table extends EventTarget {
 
   /** After a tap. */
   sound() {
-    for (const place of this.#places.values()) void place.sound();
+    this.#everybody?.sound();
+    for (const place of this.#places.values()) place.sound();
   }
 
   /** @param {KeyboardEvent} event */
@@ -69,6 +140,8 @@ export class Table extends EventTarget {
 
   clear() {
     this.showSelf(false);
+    this.#everybody?.stop();
+    this.#everybody = null;
     for (const place of this.#places.values()) place.remove();
     this.#places.clear();
   }
@@ -84,6 +157,7 @@ export class Table extends EventTarget {
       if (place.state !== "live") this.#room.forms.delete(seat); // the next session begins with the whole form again
     });
     place.addEventListener("hushed", () => this.dispatchEvent(new Event("hushed")));
+    place.addEventListener("shape", () => this.#arrange());
     this.#places.set(seat, place);
     part("places").append(place.root);
   }
@@ -98,7 +172,8 @@ export class Table extends EventTarget {
   #arrange() {
     const list = part("places");
     const { clientWidth, clientHeight } = list;
-    const { columns, side } = largest(this.#places.size, clientWidth, clientHeight);
+    const [first] = this.#places.values();
+    const { columns, side } = largest(this.#places.size, clientWidth, clientHeight, first?.aspect ?? 1);
     list.style.setProperty("--columns", String(columns));
     list.style.setProperty("--side", `${side}px`);
   }

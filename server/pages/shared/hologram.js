@@ -46,6 +46,14 @@ export class Hologram {
     new ResizeObserver(() => this.#fit()).observe(canvas);
   }
 
+  /** Shows what is in this video from now on. @param {HTMLVideoElement} video */
+  watch(video) {
+    if (video === this.#video) return;
+    this.#video = video;
+    this.#frames = new FreshFrames(video);
+    this.#painted = null;
+  }
+
   /** Whether the quilts of `screen` can be shown here. @param {import("./tiling.js").Screen} screen */
   canShow(screen) {
     return this.#painter.canShow(screen);
