@@ -1,8 +1,8 @@
 // Firefox on our pages: a call by camera or puppet, and what its viewer's page says. Tells each step as a line of JSON; ends the
 // call when its standard input ends.
 //
-//     node foreign_firefox.mjs MODULES ADDRESS camera|puppet
-
+//     node foreign_firefox.mjs MODULES ADDRESS camera|puppet     a channel from the start page
+//     node foreign_firefox.mjs MODULES LINK call                 a member of a call
 import { createRequire } from "node:module";
 
 const [modules, address, driver] = process.argv.slice(2);
@@ -23,6 +23,34 @@ const browser = await puppeteer.launch({
   },
 });
 try {
+  await (driver === "call" ? sitDown() : goLive());
+} finally {
+  await browser.close();
+}
+
+async function sitDown() {
+  const page = await opened(address);
+  await page.waitForFunction(() => document.querySelector("#mirror").dataset.on === "true" && document.querySelector("#driver-video").videoWidth > 0);
+  await page.evaluate(() => {
+    document.querySelector("#name").value = "Fox";
+    document.querySelector("#agree").click();
+  });
+  await press(page, "Join the call");
+  await page.waitForFunction(() => document.body.dataset.at === "call");
+  tell({ step: "seated" });
+  const settled = () => {
+    const place = document.querySelector(".place");
+    return place && (place.dataset.state === "live" || /H\.264/.test(place.innerText));
+  };
+  await page.waitForFunction(settled);
+  tell({ step: "sees", words: await page.evaluate(() => document.querySelector(".place").innerText) });
+  await hungUp;
+  await press(page, "Leave");
+  await page.waitForFunction(() => document.body.dataset.at === "over");
+  tell({ step: "left" });
+}
+
+async function goLive() {
   const page = await opened(address);
   await page.waitForFunction(() => document.querySelector("input[name=driver]:checked"));
   await page.evaluate((value) => document.querySelector(`input[name=driver][value=${value}]`).click(), driver);
@@ -47,8 +75,6 @@ try {
   await press(page, "Stop");
   await page.waitForFunction(() => document.querySelector("#air").dataset.on === "false");
   tell({ step: "off air" });
-} finally {
-  await browser.close();
 }
 
 async function opened(where) {

@@ -10,9 +10,10 @@ import subprocess
 from pathlib import Path
 from typing import Any, NoReturn
 
+import httpx
 import pytest
 
-from tests.live import running, serving, settings_for, until
+from tests.live import Client, running, serving, settings_for, until
 
 VERSION = "24.43.1"
 "Of puppeteer-core, which speaks WebDriver BiDi; Playwright wants a Firefox of its own."
@@ -84,3 +85,28 @@ async def test_firefox_calls_and_says_why_it_cannot_watch(tmp_path, firefox, mod
             process.stdin.close()
             await step(process, "off air")
             await until(lambda: not app.state.lobby.channels, PATIENCE)
+
+
+@pytest.mark.browser
+async def test_firefox_sits_in_a_call(tmp_path, firefox, modules):
+    pipe, script = asyncio.subprocess.PIPE, Path(__file__).with_name("foreign_firefox.mjs")
+    environment = os.environ | {"FIREFOX": firefox, "HOME": str(tmp_path)}
+    async with serving(settings_for(tmp_path / "data")) as (base, app), httpx.AsyncClient(base_url=base) as http:
+        made = (await http.post("/api/calls", json={})).json()
+        host = {"Authorization": f"Bearer {made['host']['token']}"}
+        plain = {"name": "Cam", "consent": True, "plain": True}
+        seat = (await http.post(f"/api/calls/{made['call']}/seats", json=plain, headers=host)).json()
+        http.headers["Authorization"] = f"Bearer {seat['token']}"
+        async with Client(http) as camera:
+            assert (await camera.publish(f"{made['call']}.1")).status_code == 201
+            command = ("node", str(script), str(modules), f"{base}/{made['host']['link']}", "call")
+            async with running(*command, stdin=pipe, stdout=pipe, env=environment) as process:
+                await step(process, "seated")
+                rules = app.state.calls.conferences[made["call"]].rules
+                await until(lambda: rules.seats[2].publishing == "live", PATIENCE)
+                words = (await step(process, "sees"))["words"]
+                assert "Cam" in words
+                assert process.stdin is not None
+                process.stdin.close()
+                await step(process, "left")
+                await until(lambda: 2 not in rules.seats, PATIENCE)
