@@ -8,10 +8,10 @@ PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constrai
 
 help:
 	@echo "make run         start the server; ends with the address to open"
-	@echo "make test        run the test suite, on all cores (ten minutes at most on two; a headless Chromium is used where there is one)"
+	@echo "make test        run the test suite on all cores (ten minutes at most on two; headless browsers are used where there are some)"
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
 	@echo "make golden      full-size networks and official shaders against golden outputs, where ../shared is at hand"
-	@echo "make soak        a hundred callers who come and go, one ten-minute call, the full network in a call"
+	@echo "make soak        crowds who come and go, full-size networks in a call, one ten-minute call (half an hour on two free cores)"
 	@echo "make doctor      what this machine has and lacks, with the command that mends it"
 	@echo "make benchmarks  measure stage times and glass-to-glass latency on this machine"
 	@echo "make clean       remove the virtual environment and caches"
@@ -27,7 +27,7 @@ golden: $(VENV)/.ready-dev
 	$(PY) -m pytest -m golden
 
 soak: $(VENV)/.ready-dev
-	$(PY) -m pytest -m soak
+	$(PY) -m pytest -m soak -v
 	$(PY) -m benchmarks.endurance --out build/soak
 
 check: $(VENV)/.ready-dev
