@@ -74,6 +74,15 @@ async def test_sound_is_as_old_as_the_picture_when_it_leaves(call):
     assert delay.offset == pytest.approx(0.0, abs=0.06)
 
 
+async def test_sound_goes_on_following_where_a_viewer_is_sent_another_form_for_a_while(call):
+    channel, _, viewer = call
+    await until(lambda: len(viewer.pictures) > 5)
+    (screen,) = channel.presenter.watched
+    delay, another = channel.presenter.delay(screen), channel.presenter.delay(screen.only(3))
+    await until(lambda: another.seconds is not None)
+    assert another.seconds == pytest.approx(delay.seconds, abs=0.1)
+
+
 async def test_reports_say_when_things_were_captured_and_the_round_trip_is_known(call):
     channel, _, viewer = call
     (one,) = channel.viewers.values()

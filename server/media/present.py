@@ -175,10 +175,18 @@ class StreamReport:
 class Stream:
     """One encoder and its viewers. `encode` runs in the thread that encodes, all else in the event loop."""
 
-    def __init__(self, screen: Screen, form: Form, codec: str, delay: Delay, left: Callable[[Stream], None]) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        form: Form,
+        codec: str,
+        delay: Delay,
+        sent: Callable[[Stream, float], None],
+        left: Callable[[Stream], None],
+    ) -> None:
         """`form` is that of whole pictures; where they come with less detail, they are sent in a smaller one. `delay`: of the
-        sound that goes with them. `left` hears when somebody has left."""
-        self._left = left
+        sound that goes with them. `sent` hears how old, in seconds, a picture is that leaves; `left`, when somebody has left."""
+        self._sent_one, self._left = sent, left
         self.screen, self.form, self._codec = screen, form, codec
         self._sent, self.delay = form, delay
         self.density = 1.0
@@ -267,7 +275,7 @@ class Stream:
     def _fan_out(self, unit: AccessUnit, form: Form) -> None:
         self._sent = form
         self._rate.add(self._loop.time(), len(unit.data))
-        self.delay.picture(self._loop.time() - unit.captured)
+        self._sent_one(self, self._loop.time() - unit.captured)
         self._pictures += 1
         self._keyframes += unit.keyframe
         if form == self.form:  # a film has one size; the first whole picture after a smaller one is a keyframe
@@ -302,14 +310,20 @@ class Presenter:
         """The stream of `screen`, opened if nobody watches it yet."""
         if screen not in self._streams:
             self._streams[screen] = Stream(
-                screen, self._form(screen), self._codec, self.delay(screen), self._close_unwatched
+                screen, self._form(screen), self._codec, self.delay(screen), self._sent_one, self._close_unwatched
             )
             self._streams[screen].density = self._density
         return self._streams[screen]
 
     def delay(self, screen: Screen) -> Delay:
-        """Of the sound that goes with `screen`; remembered while nobody watches."""
+        """Of the sound that goes with `screen`. While that is not sent it follows what is, since whoever asked for it may be sent
+        less for a while; remembered while nobody watches."""
         return self._delays.setdefault(screen, Delay())
+
+    def _sent_one(self, stream: Stream, age: float) -> None:
+        for screen, delay in self._delays.items():
+            if delay is stream.delay or screen not in self._streams:
+                delay.picture(age)
 
     def code(self, density: float) -> None:
         """Code every pixel with such a share of its bits, from the next picture on."""
