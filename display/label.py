@@ -47,6 +47,15 @@ _GLYPHS: dict[str, tuple[float, list[_Stroke]]] = {
     "v": (0.60, [[(0.0, 0.36), (0.25, 1.0), (0.50, 0.36)]]),
     "t": (0.46, [[(0.16, 0.08), (0.16, 0.82), *_arc(0.32, 0.82, 0.16, 0.17, 180, 80)], [(0.0, 0.36), (0.34, 0.36)]]),
     "r": (0.42, [[(0.0, 0.36), (0.0, 1.0)], _arc(0.24, 0.60, 0.24, 0.24, 180, 295)]),
+    "L": (0.62, [[(0.06, 0.0), (0.06, 1.0), (0.54, 1.0)]]),
+    "i": (0.22, [[(0.06, 0.36), (0.06, 1.0)], [(0.06, 0.08), (0.06, 0.10)]]),
+    "e": (0.62, [[(0.02, 0.66), (0.50, 0.66)], _arc(0.25, 0.68, 0.25, 0.32, 360, 50)]),
+    "p": (0.64, [[(0.0, 0.36), (0.0, 1.2)], _arc(0.25, 0.68, 0.25, 0.32, 0, 360)]),
+    "c": (0.56, [_arc(0.25, 0.68, 0.25, 0.32, 315, 45)]),
+    "u": (
+        0.62,
+        [[(0.0, 0.36), (0.0, 0.74), *_arc(0.25, 0.74, 0.25, 0.26, 180, 0), (0.50, 0.36)], [(0.50, 0.36), (0.50, 1.0)]],
+    ),
     " ": (0.34, []),
 }
 TEXT = "AI avatar"
@@ -70,20 +79,20 @@ class Mark:
         under[...] = (under * self.keep >> 8) + self.add
 
 
-def coverage(capital: float, squeeze: float = 1.0) -> np.ndarray:
-    """[h, w] float 0..1: how much of each pixel the letters of TEXT cover.
+def coverage(capital: float, squeeze: float = 1.0, text: str = TEXT) -> np.ndarray:
+    """[h, w] float 0..1: how much of each pixel the letters of `text` cover.
 
     `capital` is the height of a capital letter in pixels; `squeeze` the width of a pixel over its height once shown.
     """
     weight = max(0.14, 1.15 / capital)
     margin = 0.5 * weight + 1 / capital
-    advance = sum(_GLYPHS[letter][0] + LETTER_GAP for letter in TEXT)
+    advance = sum(_GLYPHS[letter][0] + LETTER_GAP for letter in text)
     rows = np.arange(math.ceil((1 + 2 * margin) * capital)) + 0.5
     columns = np.arange(math.ceil((advance + 2 * margin) * capital / squeeze)) + 0.5
     x, y = np.meshgrid(columns * squeeze / capital - margin, rows / capital - margin)
     nearest = np.full(x.shape, np.inf)
     pen = 0.0
-    for letter in TEXT:
+    for letter in text:
         width, strokes = _GLYPHS[letter]
         for stroke in strokes:
             for begin, end in pairwise(stroke):
@@ -99,12 +108,12 @@ def _distance(x: np.ndarray, y: np.ndarray, begin: tuple[float, float], end: tup
 
 
 @lru_cache(maxsize=64)
-def mark(screen: Screen, device: str = "cpu") -> Mark:
+def mark(screen: Screen, device: str = "cpu", text: str = TEXT) -> Mark:
     """The mark for each tile of `screen`: bottom left, on a darkened plate."""
     height, width = screen.tile_height, screen.tile_width
     squeeze = screen.aspect * height / width
     left = min(math.ceil(SAFE_SHARE * height / squeeze), width - 1)
-    letters = _fitting(max(HEIGHT_SHARE * height, SMALLEST_CAPITAL), squeeze, height, width - left)
+    letters = _fitting(text, max(HEIGHT_SHARE * height, SMALLEST_CAPITAL), squeeze, height, width - left)
     plate = PLATE_OPACITY * _rounded(letters.shape, squeeze)
     light = OPACITY * letters
     keep = (1 - plate) * (1 - light)
@@ -112,11 +121,11 @@ def mark(screen: Screen, device: str = "cpu") -> Mark:
     return Mark(left, max(top, 0), _column(keep * 256, device), _column(light * 255, device))
 
 
-def _fitting(capital: float, squeeze: float, height: int, width: int) -> np.ndarray:
+def _fitting(text: str, capital: float, squeeze: float, height: int, width: int) -> np.ndarray:
     """[h, w] 0..1: the letters and their margin, smaller where there is no room, and cut where there is none at all."""
     while True:
         pad_y, pad_x = round(0.38 * capital), round(0.5 * capital / squeeze)
-        letters = np.pad(coverage(capital, squeeze), ((pad_y, pad_y), (pad_x, pad_x)))
+        letters = np.pad(coverage(capital, squeeze, text), ((pad_y, pad_y), (pad_x, pad_x)))
         if (len(letters) <= height and letters.shape[1] <= width) or capital < SHORTEST_CAPITAL:
             return letters[:height, :width]
         capital *= 0.9

@@ -15,10 +15,12 @@ from engines.options import EngineOptions
 from engines.runtime import HasComponents
 from engines.weights import CheckpointRejected, Progress, Published
 
-DEFAULT = "relief"
+DEFAULT, LIVE = "relief", "live"
+"What shows a portrait where nothing is said, and what shows whoever has none."
 
 _WHERE = {
     "relief": "engines.relief.engine",
+    "live": "engines.relief.live",
     "parametric": "engines.parametric.engine",
     "voodoo3d": "engines.voodoo3d.engine",
     "rome": "engines.rome.engine",

@@ -138,6 +138,8 @@ class Abilities:
     "It can tell density and colour in space, from which a mesh is taken: it is a HasVolume (engines/mesh.py)."
     mesh: bool = False
     "It can give its driven head as a mesh: it is a HasMesh (engines/mesh.py)."
+    mark: str = "AI avatar"
+    "What every view says it is (display/label.py knows its letters)."
     footprint: Footprint | None = None
     "What it asks of GPUs; None where it works on the processor."
 

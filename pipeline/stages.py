@@ -111,7 +111,7 @@ class Stages:
             views, tiled = rendered[subset.source], job.detail.tiled(screen)
             if subset.source != screen:
                 views = picked(views, subset.views, tiled.tile_width, tiled.tile_height)
-            its_mark = mark(tiled, str(views[0].images.device)) if self.marked else None
+            its_mark = mark(tiled, str(views[0].images.device), self.engine.abilities.mark) if self.marked else None
             # converted where the views are, so that 1.5 bytes a pixel are copied and not 4
             if self.composed is None:
                 yuv = planar.composed(views, tiled, its_mark, self.layout)

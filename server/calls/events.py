@@ -75,6 +75,8 @@ class Seated:
     agrees: bool = False
     "To being recorded."
     muted: bool = False
+    live: bool = False
+    "Shown as the camera's own picture, not as an avatar."
 
 
 @dataclass(frozen=True)

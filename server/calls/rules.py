@@ -126,7 +126,9 @@ class Call:
             return
         self._numbers += 1
         waits = self.approve and not event.grants.host and not event.lasts
-        seat = Seat(self._numbers, event.name, event.grants, now, muted=event.muted, agreed=event.agrees)
+        seat = Seat(
+            self._numbers, event.name, event.grants, now, muted=event.muted, agreed=event.agrees, live=event.live
+        )
         seat.held_until = now + event.lasts if event.lasts else 0.0
         self.seats[seat.number] = seat
         self._become(seat, Being.WAITING if waits else Being.JOINING, now)

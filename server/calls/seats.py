@@ -34,6 +34,8 @@ class Seat:
     camera: bool = True
     agreed: bool = False
     "To being recorded, now or from the next one on."
+    live: bool = False
+    "Shown as the camera's own picture."
     visible: bool = True
     hidden_since: float = 0.0
     shown: bool = True
@@ -72,7 +74,7 @@ class Seat:
             "state": self.being,
             "publishing": self.publishing,
         }
-        told |= {"muted": self.muted, "camera": self.camera, "speaking": speaking}
+        told |= {"muted": self.muted, "camera": self.camera, "speaking": speaking, "live": self.live}
         return told | ({"by": self.muted_by} if self.muted else {}) | ({"plain": True} if self.plain else {})
 
 

@@ -11,6 +11,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from engines.catalogue import LIVE
 from pipeline.avatars import SAMPLE
 from server import workers
 from server.calls import events as of
@@ -75,7 +76,8 @@ class NewInvitation(_Asked):
 class NewSeat(_Asked):
     name: Name | None = None
     "Who; the invitation's if it has one."
-    avatar: str = Field(default=SAMPLE, max_length=80)
+    avatar: str | None = Field(default=None, max_length=80)
+    "Without one, and without an engine, one's live picture is shown."
     engine: str | None = Field(default=None, max_length=40)
     consent: bool = False
     recording: bool = False
@@ -183,16 +185,16 @@ async def _seated(request: Request, settings: Settings, who: Authority, asked: N
         raise Problem(400, "bad-parameter", "say who comes: a name of 1 to 40 characters", parameter="name")
     if grants.publish and not asked.consent:
         raise refusals.consent_missing()
-    engine = asked.engine or settings.engine
+    avatar, engine = asked.avatar or SAMPLE, asked.engine or (settings.engine if asked.avatar else LIVE)
     if grants.publish:
-        await workers.slow(request.app.state.services.check, asked.avatar, engine)
+        await workers.slow(request.app.state.services.check, avatar, engine)
         if conference.ended:
             raise refusals.call_ended()
         if claims is not None:
             conference.invitations.check(claims.invitation)  # somebody else may have used it meanwhile
     lasts = PLAIN_SECONDS if asked.plain else 0.0
-    seated = of.Seated(name, grants, lasts, agrees=asked.recording, muted=asked.muted)
-    seat = conference.seat(seated, asked.avatar, engine)
+    seated = of.Seated(name, grants, lasts, agrees=asked.recording, muted=asked.muted, live=engine == LIVE)
+    seat = conference.seat(seated, avatar, engine)
     if claims is not None and not asked.plain:
         conference.invitations.use(claims.invitation)
     return seat

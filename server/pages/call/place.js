@@ -72,7 +72,9 @@ export class Place extends EventTarget {
     this.root.dataset.speaking = String(speaking && !seat.muted);
     this.root.dataset.muted = String(seat.muted);
     this.root.querySelector(".name").textContent = seat.name;
-    this.root.querySelector("canvas").setAttribute("aria-label", `AI avatar of ${seat.name}`);
+    const what = seat.live ? "Live picture" : "AI avatar";
+    this.root.querySelector("small").textContent = what;
+    this.root.querySelector("canvas").setAttribute("aria-label", `${what} of ${seat.name}`);
     if (everybody) this.#stop();
     else this.#follow(seat);
     this.#hologram.watch(everybody?.video ?? this.#video);
