@@ -105,7 +105,7 @@ def _silhouette(landmarks: np.ndarray, width: float) -> np.ndarray:
     top, chin = landmarks[10, 1] + pad, landmarks[152, 1] + pad
     middle = float(landmarks[CHEEKS, 0].mean()) + pad
     head = int(middle), int((top + chin) / 2 - 0.10 * width)
-    cv2.ellipse(alpha, head, (int(0.62 * width), int(0.62 * (chin - top) + 0.16 * width)), 0, 0, 360, 1.0, -1)
+    cv2.ellipse(alpha, head, (int(0.62 * width), int(0.62 * (chin - top) + 0.16 * width)), 0, 0, 360, (1.0,), -1)
     neck, shoulder, end = chin - 0.1 * width, chin + 0.42 * width, texture.SIDE - pad
     body = [
         (middle - 0.36 * width, neck), (middle + 0.36 * width, neck), (middle + 0.40 * width, shoulder - 0.1 * width),
