@@ -59,7 +59,7 @@ def test_a_device_that_is_never_opened_is_silent_after_a_while(bench: Callable[.
     clock.now += OPENING_PATIENCE - 1
     assert not frame.ended.wait(0.3)
     clock.now += 2
-    assert frame.ended.wait(5)
+    assert frame.ended.wait(10)
     failure = frame.told[0]
     assert failure is not None
     assert isinstance(failure.error, DeviceGone)

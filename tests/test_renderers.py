@@ -54,7 +54,7 @@ def test_who_does_not_answer_is_dropped_and_a_late_answer_is_not_counted(bench):
     assert stuck.wait(10)
     assert not frame.ended.wait(0.3), "until the deadline everybody waits"
     clock.now += 0.6
-    assert frame.ended.wait(1.0), "within a second its views were rendered elsewhere"
+    assert frame.ended.wait(10), "its views were rendered elsewhere"
     assert frame.whole
     assert all(four.finished(number=number).whole for number in range(2, 6))
     (report,) = [one for one in four.executor.devices() if not one.up]

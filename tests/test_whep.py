@@ -164,7 +164,7 @@ async def test_viewers_are_let_go_when_the_caller_leaves(http):
         await viewer.view()
         await viewer.seen(3)
         await caller.hang_up()
-        await until(lambda: viewer.connection.connectionState == "closed", seconds=5)
+        await until(lambda: viewer.connection.connectionState == "closed")
         problem(await viewer.hang_up(), 404, "no-such-session")
 
 
