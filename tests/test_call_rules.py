@@ -336,6 +336,19 @@ def test_a_recording_begins_when_the_last_one_agrees_and_ends_when_one_takes_it_
     assert call.on(of.RecordingAsked(ana))[-1] == do.Refuse("not-everybody-agrees", {"missing": [bo, cy]})
 
 
+def test_who_comes_in_while_a_recording_begins_is_asked_before_it_is_seen():
+    call = Witness()
+    ana, late = present(call, "host"), seated(call)
+    assert do.StartRecording() in call.on(of.RecordingAsked(ana))
+    assert {"t": "asking", "what": "recording", "by": ana} in told(call.on(of.Connected(late, 9, 1)), late)
+    assert publishes(call, late) == []
+    refusal = call.call.check_publish(late, 1)
+    assert refusal is not None
+    assert refusal.kind == "not-everybody-agrees"
+    call.on(of.Agreed(late, True))
+    assert publishes(call, late)
+
+
 def test_one_who_leaves_does_not_hold_up_a_recording():
     call = Witness()
     ana, bo = present(call, "host"), present(call)

@@ -10,12 +10,14 @@ from typing import Any
 import av
 import httpx
 import pytest
+from aiortc import RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
 from server.calls import rules
+from server.calls.directory import LOOK_EVERY
 from server.calls.rules import AWAY_SECONDS
 from tests.conversing import Call, Socket
-from tests.live import GONE_SECONDS, Client, Clip, serving, settings_for, until
+from tests.live import GONE_SECONDS, SDP, Client, Clip, serving, settings_for, until
 
 SOON = 3.0
 "Seconds within which a seat is back, once its member is."
@@ -134,6 +136,25 @@ async def test_a_seat_is_taken_up_again_with_its_number_and_its_session_and_its_
                 await until(lambda: len(sees.pictures) > shown + 5)
                 assert asyncio.get_running_loop().time() - began < SOON * 4, "on a machine however busy"
                 assert app.state.lobby.live(name).session is session
+
+
+async def test_who_comes_back_slowly_is_connecting_and_then_live(served, call):
+    http, _ = served
+    ana, hers = await call.join("Ana", "host")
+    async with publishing(http, ana) as first:
+        await hers.hears("seat", seat=ana["seat"], publishing="live")
+        assert (await first.hang_up()).status_code == 200
+    await hers.hears("seat", seat=ana["seat"], publishing="none")
+    hers.told.clear()
+    async with peer(http, ana["token"]) as again:
+        again.connection.addTransceiver(Clip(), "sendonly")
+        await again.connection.setLocalDescription()
+        offer = again.connection.localDescription.sdp
+        answer = await again.http.post(f"/whip/{call.name}.1", content=offer, headers=SDP)
+        await asyncio.sleep(4 * LOOK_EVERY)
+        await again.connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
+        await hers.hears("seat", seat=ana["seat"], publishing="live")
+    assert [one["publishing"] for one in hers.told if "publishing" in one][:2] == ["connecting", "live"]
 
 
 async def test_a_new_session_takes_the_place_of_the_old_one_once_it_stands(served, call):

@@ -7,6 +7,7 @@ from typing import Any
 
 from server.calls import effects as do
 from server.calls.effects import Effect, Refuse
+from server.calls.events import Publishing
 from server.calls.seats import Seat, Seats
 
 ASKING_SECONDS = 60.0
@@ -22,11 +23,14 @@ class Agreement:
         "A recording goes on."
         self.asking: int | None = None
         "Who wants one; 0: who runs the server. None: nobody asks."
-        self._asked_at = 0.0
+        self._by, self._asked_at = 0, 0.0
 
     def missing(self) -> list[int]:
         """Whose yes is lacking."""
-        return [one.number for one in self._seats.values() if one.member and one.here and not one.agreed]
+        there = [
+            one for one in self._seats.values() if one.member and (one.here or one.publishing is not Publishing.NONE)
+        ]
+        return [one.number for one in there if not one.agreed]
 
     def told(self) -> dict[str, Any] | None:
         return None if self.since is None else {"since": self.since}
@@ -36,6 +40,7 @@ class Agreement:
         if self.since is not None:
             yield Refuse("already-recording")
             return
+        self._by = self._by if self.asking is not None else by
         if (asker := self._seats.get(by)) is not None:
             asker.agreed = True
         missing = self.missing()
@@ -49,9 +54,9 @@ class Agreement:
         yield Refuse("not-everybody-agrees", {"missing": missing})
 
     def remind(self, seat: Seat) -> Iterator[Effect]:
-        """Ask one who has not answered."""
-        if self.asking is not None and seat.member and not seat.agreed:
-            yield from self._seats.tell(seat, {"t": "asking", "what": "recording", "by": self.asking})
+        """Ask one who has not answered; also one who came in while a recording had begun."""
+        if (self.asking is not None or self.since is not None) and seat.member and not seat.agreed:
+            yield from self._seats.tell(seat, {"t": "asking", "what": "recording", "by": self._by})
 
     def say(self, seat: Seat, yes: bool, now: float) -> Iterator[Effect]:
         seat.agreed = yes

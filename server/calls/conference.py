@@ -269,7 +269,8 @@ class Conference:
             return  # its session is being made
         self._see_channel(number, channel)
         if channel is None or channel.caller is None:
-            self.happen(of.MediaLost(number))
+            if channel is None or channel.successor is None:  # one who is coming back is connecting
+                self.happen(of.MediaLost(number))
         elif channel.caller.connected:
             reception = channel.ingest.report() if channel.ingest is not None else None
             decoded = reception.last_decoded if reception is not None else None

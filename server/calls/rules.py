@@ -195,7 +195,7 @@ class Call:
     # Media ----------------------------------------------------------------------------------------------------------------
 
     def _publish_started(self, seat: Seat, event: of.PublishStarted, now: float) -> Iterator[Effect]:
-        if seat.publishing is Publishing.NONE and seat.inside:
+        if seat.publishing is Publishing.NONE and seat.inside and self.check_publish(seat.number, None) is None:
             yield from self._publishes(seat, Publishing.CONNECTING, now)
 
     def _media_live(self, seat: Seat, event: of.MediaLive, now: float) -> Iterator[Effect]:
