@@ -7,12 +7,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.media.mixing import LIMIT, LOUDEST, Mixer, limited, loudness, pan
 from server.media.playout import BLOCK, CONCEALED, Playout
 from server.media.speaking import EVERY, HOLD, Speakers, Speaking, level
+from server.tally import Tally
+from server.webrtc.mixer import Decoder, Desk, Encoder
 
 SECONDS = 1.0
 TONES = {1: 300.0, 2: 500.0, 3: 700.0, 4: 1100.0, 5: 1300.0, 6: 1700.0, 7: 1900.0, 8: 2300.0}
@@ -254,3 +257,34 @@ def test_levels_are_those_of_rfc_6464():
     assert level(np.ones(960, np.float32)) == 0
     assert level(np.full(960, 0.1, np.float32)) == pytest.approx(20)
     assert loudness(np.full(960, 0.1, np.float32)) == pytest.approx(0.1)
+
+
+# ---- the desk ----
+
+
+def test_whoever_is_silent_shares_one_encoder():
+    """Eight listen, three of them speak: four encodes a tick, not eight."""
+    seats, desk = list(range(1, 9)), Desk(Tally(structlog.get_logger(__name__)))
+    coded = {seat: Encoder() for seat in (1, 2, 3)}
+    counts = []
+    for number in range(20):
+        at = slice(number * BLOCK, (number + 1) * BLOCK)
+        came = [
+            (seat, encoder.encode(np.stack([tone(seat)[at]] * 2, 1)), number * BLOCK) for seat, encoder in coded.items()
+        ]
+        packets = desk.tick(came, seats, frozenset(seats))
+        counts.append(len(packets))
+    assert counts[:1] == [1], "nobody is heard in the first tick"
+    assert counts[5:] == [4] * 15
+    assert set(packets) == {None, 1, 2, 3}
+
+
+def test_a_lost_packet_is_concealed_by_the_codec_itself():
+    encoder, decoder = Encoder(), Decoder(Tally(structlog.get_logger(__name__)))
+    voice = tone(1, 0.3)
+    for number in range(20):
+        at = slice(number * BLOCK, (number + 1) * BLOCK)
+        heard = decoder.decode(encoder.encode(np.stack([voice[at]] * 2, 1)))
+    assert decoder.conceal().shape == (BLOCK,)
+    assert loudness(heard) > 0.1
+    assert decoder.decode(b"\xff\xff\xff").shape == (BLOCK,), "what cannot be decoded is silence"
