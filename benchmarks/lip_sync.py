@@ -113,11 +113,12 @@ class Viewer:
 
 async def call(port: int, pictures: list[np.ndarray], seconds: float) -> dict[str, Any]:
     """One call between aiortc's peers, from the viewer's first picture on."""
-    camera, microphone, viewer = Camera(pictures), Microphone(), Viewer()
+    camera = PictureTrack(Camera(pictures).take, RATE)
+    microphone, viewer = Microphone(), Viewer()
     base = f"http://127.0.0.1:{port}"
     carried = lambda source, rtp, arrived: rtp / 90_000  # noqa: E731
     async with (
-        publishing(f"{base}/whip/lips?avatar=sample", PictureTrack(camera.take, RATE), microphone),
+        publishing(f"{base}/whip/lips?avatar=sample", camera, microphone),
         playing(f"{base}/whep/lips?as=quilt", "video", "audio", captured=carried, opened=viewer.opened) as tracks,
     ):
         watching = asyncio.create_task(viewer.watch(tracks["video"]))
@@ -127,7 +128,7 @@ async def call(port: int, pictures: list[np.ndarray], seconds: float) -> dict[st
         watching.cancel()
     at, _, numbers = (np.array(one) for one in zip(*viewer.pictures, strict=True))
     heard, _, told = (np.array(one) for one in zip(*viewer.sounds, strict=True))
-    seen = Aged(at, at - np.array([camera.captured[int(number)] for number in numbers]))
+    seen = Aged(at, at - camera.begun - numbers / RATE)  # when each was due: a busy machine draws it later
     # a packet's middle is heard half a packet after its begin
     half = chirp.BLOCK / chirp.RATE / 2
     said = ages(heard + half, told, microphone.begun)
@@ -145,12 +146,12 @@ def _middle(aged: Aged) -> float:
     return round(1e3 * float(np.median(aged.age)), 1)
 
 
-def _reports_apart(viewer: Viewer, camera: Camera, microphone: Microphone) -> float | None:
+def _reports_apart(viewer: Viewer, camera: PictureTrack, microphone: Microphone) -> float | None:
     """Milliseconds by which the wall clocks of sound and picture differ in reports about one capture: what each says its capture
     was, by the RTP time that carried it."""
     said = {}
     known = {
-        "video": [(rtp, camera.captured[number]) for _, rtp, number in viewer.pictures],
+        "video": [(rtp, camera.begun + number / RATE) for _, rtp, number in viewer.pictures],
         "audio": [(rtp, told) for _, rtp, told in viewer.sounds],
     }
     for kind, pairs in known.items():

@@ -47,12 +47,12 @@ class PictureTrack(VideoStreamTrack):
     def __init__(self, picture: Callable[[int], np.ndarray], rate: float) -> None:
         super().__init__()
         self._picture, self._rate = picture, rate
-        self._number, self._begun = 0, time.monotonic()
+        self._number, self.begun = 0, time.monotonic()
         self.captured: float | None = None
         "When the newest picture was to be taken, seconds of time.monotonic()."
 
     async def recv(self) -> av.VideoFrame:
-        self.captured = self._begun + self._number / self._rate
+        self.captured = self.begun + self._number / self._rate
         await asyncio.sleep(max(0.0, self.captured - time.monotonic()))
         pixels = await workers.live(self._picture, self._number)
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
