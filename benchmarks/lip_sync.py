@@ -45,6 +45,8 @@ from server.webrtc.live_video import LiveVideo
 PUPPET_FRAMES = 200
 CONTROL_SECONDS = 8.0
 RATE = 25.0
+LOOK_AHEAD = 312 / 48_000
+"Seconds by which libopus's packets say what was before the time that they carry (OPUS_GET_LOOKAHEAD at 48 kHz)."
 
 
 class Peers(StrEnum):
@@ -164,7 +166,7 @@ def _reports_apart(viewer: Viewer, camera: PictureTrack, microphone: Microphone)
         if not differences:
             return None
         said[kind] = np.array(differences)
-    middle = chirp.BLOCK / chirp.RATE / 2
+    middle = chirp.BLOCK / chirp.RATE / 2 - LOOK_AHEAD
     phase = float(np.median((said["audio"] + middle - np.median(said["video"]) - microphone.begun + 0.5) % 1.0)) - 0.5
     return round(1e3 * phase, 2)
 

@@ -266,7 +266,7 @@ def test_whoever_is_silent_shares_one_encoder():
     """Eight listen, three of them speak: four encodes a tick, not eight."""
     seats, desk = list(range(1, 9)), Desk(Tally(structlog.get_logger(__name__)))
     coded = {seat: Encoder() for seat in (1, 2, 3)}
-    counts = []
+    counts, packets = [], {}
     for number in range(20):
         at = slice(number * BLOCK, (number + 1) * BLOCK)
         came = [
@@ -281,7 +281,7 @@ def test_whoever_is_silent_shares_one_encoder():
 
 def test_a_lost_packet_is_concealed_by_the_codec_itself():
     encoder, decoder = Encoder(), Decoder(Tally(structlog.get_logger(__name__)))
-    voice = tone(1, 0.3)
+    voice, heard = tone(1, 0.3), np.zeros(0)
     for number in range(20):
         at = slice(number * BLOCK, (number + 1) * BLOCK)
         heard = decoder.decode(encoder.encode(np.stack([voice[at]] * 2, 1)))
