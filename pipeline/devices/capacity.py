@@ -17,6 +17,8 @@ ENOUGH_FRAMES = 25
 "Watched frames until a caller's cost is believed: kernels compile and caches fill with the first ones."
 PROCESSOR = "the processor"
 "All CPU threads together, which share its cores."
+WITHOUT_VIEWS = 0.16
+"Of a whole quilt's work what is done however few views are rendered: finding the face, moving the avatar (relief, two cores)."
 REMEMBERED = 25
 "Costs of an engine's callers whose median is what the next one is expected to cost."
 MOST_OVERHEAD = 4.0
@@ -36,6 +38,8 @@ class Load:
     "Frames a second that it has now."
     whole: bool = False
     "All its detail is made, whatever else has to go."
+    views: int = 0
+    "Those that are rendered of it at most, where a form with fewer is kept; 0: all of a quilt."
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,17 @@ class Capacity:
     def _of(self, load: Load) -> Cost:
         """What this caller costs now; where too little of it is watched to know, what is usual."""
         usual = self._usual(load.engine)
-        known = load.cost.frames >= ENOUGH_FRAMES and load.cost.views >= usual.views
-        return load.cost if known else usual
+        most = min(load.views or usual.views, usual.views)
+        known = load.cost.frames >= ENOUGH_FRAMES and load.cost.views >= most
+        return load.cost if known else _with(usual, most)
+
+
+def _with(usual: Cost, views: int) -> Cost:
+    """What fewer views would cost of what `usual` does."""
+    if views >= usual.views:
+        return usual
+    share = WITHOUT_VIEWS + (1 - WITHOUT_VIEWS) * views / usual.views
+    return Cost({device: share * seconds for device, seconds in usual.busy.items()}, views, usual.frames)
 
 
 def _is_thread(device: str) -> bool:

@@ -185,6 +185,8 @@ class Conference:
         """Let a seat watch `channel` of this call, in at most so many views, and hear what `listen` gives, or else whom it
         watches. Raises Problem."""
         self._unless(self.rules.check_view(number))
+        if views is None and screen.views > 1 and self.rules.seats[number].socket:  # whose page is told the form
+            views = self._fitting(channel, screen)
         accepted = await self.lobby.view(channel, sdp, screen, views, listen)
         if number not in self.rules.seats:  # it left meanwhile
             await self.lobby.leave(channel, accepted.peer, SEAT_GONE)
@@ -193,6 +195,12 @@ class Conference:
         if (viewer := self.lobby.live(channel).viewers.get(accepted.peer.id)) is not None:
             viewer.told = partial(self._tell_form, number, channel)
         return accepted
+
+    def _fitting(self, channel: str, screen: Screen) -> int:
+        """In how many views this machine can show seats, one by one, to each other. A table has as many as it has."""
+        if channel == self.name:
+            return screen.views
+        return self.lobby.keep([self.channel(seat) for seat in self._there]) or screen.views
 
     def screen(self, channel: str, screen: Screen) -> Screen:
         """What is sent of `channel` to whoever asks for `screen`."""

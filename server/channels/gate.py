@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import structlog
@@ -23,6 +23,9 @@ from server.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+KEPT = (0, 12, 8)
+"Views that may be kept for a call's seats, from all of them down."
+
 
 class Gate:
     """Event loop only."""
@@ -32,6 +35,8 @@ class Gate:
         self._admission = Admission(settings)
         self._served = 0
         "Channels at the last look."
+        self._views: dict[str, int] = {}
+        "Channel -> views that are rendered of it at most."
         self.turned_away: dict[str, int] = {"callers": 0, "viewers": 0}
         self.held: dict[str, str] = {}
         "Channel -> engine: what was promised room, whether or not somebody is live there."
@@ -116,11 +121,28 @@ class Gate:
         """Those for whom something is rendered."""
         return [one for one in self._channels.values() if not one.gathered]
 
+    def keep(self, names: Sequence[str]) -> int:
+        """The most views with which these channels, and all others, fit with all their detail, which is kept for them; the fewest
+        where they do not fit at all. 0: all of a quilt's."""
+        for views in KEPT:
+            self._views |= dict.fromkeys(names, views)
+            if self._admission.shared(self._loads) == 0:
+                break
+        return self._views[names[0]] if names else 0
+
+    def forget(self, name: str) -> None:
+        """Nothing is kept for it any more."""
+        self._views.pop(name, None)
+
     @property
     def _loads(self) -> list[Load]:
         return [
-            Load(one.engine, one.session.cost(), one.session.fps(), one.filmed)
+            Load(one.engine, one.session.cost(), one.session.fps(), one.filmed, self._views.get(one.name, 0))
             if one.session is not None
-            else Load(one.engine, UNKNOWN)
+            else Load(one.engine, UNKNOWN, views=self._views.get(one.name, 0))
             for one in self._callers
-        ] + [Load(engine, UNKNOWN) for name, engine in self.held.items() if name not in self._channels]
+        ] + [
+            Load(engine, UNKNOWN, views=self._views.get(name, 0))
+            for name, engine in self.held.items()
+            if name not in self._channels
+        ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -106,8 +106,13 @@ class Lobby:
         self._gate.caller(engine)
         self._gate.held[name] = engine
 
+    def keep(self, names: Sequence[str]) -> int:
+        """How many views of these channels fit here, 0 for all; so many are reckoned with from now on."""
+        return self._gate.keep(names)
+
     def release(self, name: str) -> None:
         """Hold it no more; it is over."""
+        self._gate.forget(name)
         self._gate.held.pop(name, None)
         self.drop(name, "its seat is gone")
 
