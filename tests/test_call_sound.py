@@ -153,24 +153,49 @@ async def test_who_is_muted_by_the_host_is_not_heard_and_does_not_speak(served):
         assert listener.level(TONES[0]).max() - listener.level(TONES[1]).max() > 40
 
 
+def tones(sounds: list[Any]) -> list[float]:
+    """dB of each of TONES in decoded stereo."""
+    sound = np.concatenate([frame.to_ndarray().reshape(-1, 2)[:, 0] for frame in sounds])
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    at = [round(tone * len(sound) / 48_000) for tone in TONES]
+    return [20 * math.log10(spectrum[one - 4 : one + 5].max() + 1) for one in at]
+
+
+@asynccontextmanager
+async def watching(http: httpx.AsyncClient, call: Call, token: str):
+    """Somebody who watches and hears the call."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as viewer:
+        assert (await viewer.view(call.name, audio=True)).status_code == 201
+        yield viewer
+
+
+async def test_at_a_table_one_hears_the_others_as_old_as_they_are_in_its_picture(served):
+    http, app, call = served
+    async with seated(http, call, TONES) as (seats, socket, token):
+        await socket.hears("form", **{"as": "table"})
+        async with watching(http, call, token) as viewer:
+            await until(lambda: len(viewer.pictures) > 5 and len(viewer.sounds) > 120, 40)
+            own, *others = tones(viewer.sounds[-50:])
+            assert min(others) - own > 30
+            there = sound_of(app, call)._seats
+            assert all(time.monotonic() - there[seat].at_table < 5 for seat in seats), (
+                "the table tells how old they are"
+            )
+            assert all(there[seat].delay.seconds > 0 for seat in seats)
+
+
 async def test_who_watches_the_call_hears_one_as_he_is_and_several_mixed(served):
     http, app, call = served
     async with seated(http, call, TONES[:2]) as (seats, socket, token):
         await socket.hears("speaking", seats=seats)
         sound = sound_of(app, call)
-        headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as viewer:
-            assert (await viewer.view(call.name, audio=True)).status_code == 201
+        async with watching(http, call, token) as viewer:
             await until(lambda: len(viewer.sounds) > 40)
             assert sound._thread is None, "one other is passed on as he is"
             async with seated(http, call, TONES[2:], first="member"):
                 await until(lambda: sound._thread is not None)
                 heard = len(viewer.sounds)
                 await until(lambda: len(viewer.sounds) > heard + 120)
-            newest = np.concatenate(
-                [frame.to_ndarray().reshape(-1, 2)[:, 0] for frame in viewer.sounds[heard + 60 : heard + 110]]
-            )
-            spectrum = np.abs(np.fft.rfft(newest * np.hanning(len(newest))))
-            at = [round(tone * len(newest) / 48_000) for tone in TONES]
-            own, other, third = (20 * math.log10(spectrum[one - 4 : one + 5].max() + 1) for one in at)
-            assert min(other, third) - own > 30
+            own, *others = tones(viewer.sounds[heard + 60 : heard + 110])
+            assert min(others) - own > 30
