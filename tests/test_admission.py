@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +19,7 @@ from pipeline.clock import Cost
 from pipeline.devices.capacity import ENOUGH_FRAMES, Load
 from pipeline.devices.placement import Placement, preset
 from pipeline.executors.health import MOST_IN_A_ROW
+from pipeline.session import Session
 from server.channels import admission, ladder
 from server.channels.admission import Admission
 from server.channels.ladder import RUNGS, first_that_fits
@@ -140,22 +140,21 @@ async def test_a_caller_who_fits_with_less_detail_comes_in_and_all_are_stepped_d
 ):
     monkeypatch.setattr(ladder, "OURS", 60.0)  # however late they are on a busy machine: what callers cost decides here
     monkeypatch.setattr(ladder, "LOWEST_SHARE", 0.0)
+    monkeypatch.setattr(Session, "cost", lambda _: Cost({"cpu:1": 0.7 / 25}, VIEWS, ENOUGH_FRAMES))
     settings = settings_for(tmp_path, adapt=True, max_channels=16, frames_per_second=25)
     async with AsyncExitStack() as stack:
-        services = partial(painted_services, engine=Slow(0.028 / VIEWS))
-        base, app = await stack.enter_async_context(serving(settings, services))
+        base, app = await stack.enter_async_context(serving(settings, painted_services))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=base, timeout=30))
         callers = [await stack.enter_async_context(Client(http)) for _ in range(6)]
         viewer = await stack.enter_async_context(Client(http))
         assert (await callers[0].publish("0", Unhurried())).status_code == 201
         await viewer.view("0")
         channels = app.state.lobby.channels
-        await until(lambda: channels["0"].session.cost().frames >= ENOUGH_FRAMES)
+        await viewer.seen(3)
         assert channels["0"].ladder.rung == 0
         assert (await callers[1].publish("1", Unhurried())).status_code == 201, "with all detail two would be too much"
         rungs = [one.ladder.rung for one in channels.values()]
-        assert len(rungs) == 2
-        assert rungs[0] == rungs[1] > 0
+        assert rungs == 2 * [first_that_fits(0.85 / 1.4)]
         await until(lambda: channels["0"].course.at(0).state == "slowed-down")
         for facts in (await http.get("/api/channels")).json():
             assert facts["detail"]["rung"] > 0

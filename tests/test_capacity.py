@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.clock import UNKNOWN, Cost
@@ -133,6 +133,7 @@ def test_there_is_room_for_as_much_of_the_work_as_fits():
     assert Capacity(25, cores=1).with_another([], "quick").room == 1.0, "the first is always let in"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.floats(0.0001, 0.1), st.booleans()), max_size=8))
 def test_what_there_is_room_for_fits(costs):
     capacity = of_many_cores()
