@@ -159,6 +159,7 @@ def test_the_laws_hold_whatever_happens(opening, story, approve):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)
 @settings(max_examples=10_000, deadline=None)
 @given(OPENINGS, STORIES, YES)
 def test_the_laws_hold_whatever_happens_ten_thousand_times(opening, story, approve):

@@ -13,6 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from server.calls import events as of
 from server.calls.conference import Conference
+from server.calls.refusals import not_permitted
 from server.calls.rules import GRANT, MALFORMED, OVER, TOKEN, TOO_FAST
 from server.calls.talk import Ending, Talk
 from server.calls.tokens import Claims
@@ -151,7 +152,7 @@ def _told(conference: Conference, seat: int, claims: Claims, talk: Talk, message
             case Approve() if claims.grants.host:
                 conference.happen(of.Approved(message.seat) if message.yes else of.Denied(message.seat))
             case Approve():
-                talk.put({"t": "problem", **problem_of(403, "not-permitted", "only a host lets people in")})
+                talk.put({"t": "problem", **not_permitted("host").body()})
             case Agree():
                 conference.happen(of.Agreed(seat, message.recording))
             case Word(t="leave"):
@@ -160,7 +161,3 @@ def _told(conference: Conference, seat: int, claims: Claims, talk: Talk, message
                 talk.put({"t": "pong", "at": round(time.monotonic(), 4)})
     except Problem as problem:
         talk.put({"t": "problem", **problem.body()})
-
-
-def problem_of(status: int, kind: str, detail: str) -> dict[str, Any]:
-    return Problem(status, kind, detail).body()
