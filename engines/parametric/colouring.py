@@ -38,7 +38,7 @@ class Coloured:
 
     @cached_property
     def words(self) -> np.ndarray:
-        """[512, 512] uint32: the texture, as fan.draw takes it."""
+        """[512, 512] uint64: the texture, as fan.draw takes it."""
         return fan.words(self.texture)
 
 

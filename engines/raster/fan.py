@@ -30,6 +30,8 @@ FLAT = _f(1e-9)
 "Twice the area in square pixels up to which a triangle is not drawn: textured.draw's."
 _Look = tuple[float, float, float, float, float, float, float]
 "Red, green, blue, share of the texture, light, u, v of a corner."
+BYTES, HALVES = np.uint64(0x000000FF00FF00FF), np.uint64(0x0000008000800080)
+"Of a texel's three colours: where they lie, and the half that rounds."
 OPAQUE = np.uint32(0xFF000000)
 
 
@@ -39,7 +41,7 @@ def draw(
     intrinsics: np.ndarray,  # [V, 3, 3], as display/optics.py has them
     triangles: np.ndarray,  # [T, 3] int32, counter-clockwise from outside; quickest where neighbours in a picture follow each other
     look: np.ndarray,  # [N, 8] float32, as `look` makes it
-    texture: np.ndarray,  # [TH, TW] uint32, as `words` makes it
+    texture: np.ndarray,  # [TH, TW] uint64, as `words` makes it
     out: np.ndarray,  # [V, H, W] uint32 out: RGBA on black
 ) -> None:
     """V pictures: textured.draw's, but that texels are mixed by weights of 1/256, and what lies within 1e-5 of an edge may be either
@@ -59,9 +61,8 @@ def look(uv: np.ndarray, colours: np.ndarray, light: np.ndarray) -> np.ndarray:
 
 
 def words(texture: np.ndarray) -> np.ndarray:
-    """[TH, TW] uint32 RGBA of a texture [TH, TW, 3] uint8."""
-    opaque = np.full((*texture.shape[:2], 1), 255, np.uint8)
-    return np.concatenate([texture, opaque], axis=2).view(np.uint32)[..., 0]
+    """[TH, TW] uint64 of a texture [TH, TW, 3] uint8: 16 bits a colour, so that all three are weighed by one multiplication."""
+    return np.concatenate([texture, np.zeros_like(texture[..., :1])], 2).astype("<u2").view(np.uint64)[..., 0]
 
 
 def compile_all() -> None:
@@ -187,23 +188,18 @@ def _span(wa: float, wb: float, k: int, found: np.ndarray, wide: float) -> tuple
 
 @_inlined
 def _texel(
-    texture: np.ndarray,  # [TH, TW] uint32
+    texture: np.ndarray,  # [TH, TW] uint64
     u: float,
     v: float,
-) -> np.uint32:
-    """Bilinear, by weights of 1/256, each step rounded."""
-    across, down = np.int32(u * _f(256.0)), np.int32(v * _f(256.0))
-    x, y = across >> 8, down >> 8
-    right, below = np.uint32(across & 255), np.uint32(down & 255)
-    left, above = np.uint32(256) - right, np.uint32(256) - below
-    mask, half, eight = np.uint32(0x00FF00FF), np.uint32(0x00800080), np.uint32(8)
-    p, q, r, s = texture[y, x], texture[y, x + 1], texture[y + 1, x], texture[y + 1, x + 1]
-    top_rb = (((p & mask) * left + (q & mask) * right + half) >> eight) & mask
-    top_g = (((p >> eight) & mask) * left + ((q >> eight) & mask) * right + half) >> eight & mask
-    low_rb = (((r & mask) * left + (s & mask) * right + half) >> eight) & mask
-    low_g = (((r >> eight) & mask) * left + ((s >> eight) & mask) * right + half) >> eight & mask
-    rb = ((top_rb * above + low_rb * below + half) >> eight) & mask
-    return np.uint32(rb | ((top_g * above + low_g * below + half) & ~mask))
+) -> np.uint64:
+    """Bilinear, by weights of 1/256, each step rounded. Unsigned, or each index would be asked whether it counts from the end."""
+    across, down = np.uint64(np.int32(u * _f(256.0))), np.uint64(np.int32(v * _f(256.0)))
+    x, y, one, eight = across >> np.uint64(8), down >> np.uint64(8), np.uint64(1), np.uint64(8)
+    right, below = across & np.uint64(255), down & np.uint64(255)
+    left, above = np.uint64(256) - right, np.uint64(256) - below
+    top = ((texture[y, x] * left + texture[y, x + one] * right + HALVES) >> eight) & BYTES
+    low = ((texture[y + one, x] * left + texture[y + one, x + one] * right + HALVES) >> eight) & BYTES
+    return ((top * above + low * below + HALVES) >> eight) & BYTES
 
 
 @_jit
@@ -230,7 +226,7 @@ def _colour(
     wa: float,
     wb: float,
     textured: bool,
-    texture: np.ndarray,  # [TH, TW] uint32
+    texture: np.ndarray,  # [TH, TW] uint64
     most_u: float,  # texture pixels that exist
     most_v: float,
 ) -> np.uint32:
@@ -241,9 +237,9 @@ def _colour(
         u = min(max(c[5] + wa * a[5] + wb * b[5] - _f(0.5), _f(0.0)), most_u)
         v = min(max(c[6] + wa * a[6] + wb * b[6] - _f(0.5), _f(0.0)), most_v)
         texel = _texel(texture, u, v)
-        red += share * (_f(texel & np.uint32(255)) - red)
-        green += share * (_f((texel >> np.uint32(8)) & np.uint32(255)) - green)
-        blue += share * (_f((texel >> np.uint32(16)) & np.uint32(255)) - blue)
+        red += share * (_f(np.int32(texel & np.uint64(255))) - red)
+        green += share * (_f(np.int32((texel >> np.uint64(16)) & np.uint64(255))) - green)
+        blue += share * (_f(np.int32(texel >> np.uint64(32))) - blue)
     return _byte(red * light) | _byte(green * light) << np.uint32(8) | _byte(blue * light) << np.uint32(16) | OPAQUE
 
 
@@ -253,7 +249,7 @@ def _draw(
     cameras: np.ndarray,  # [14 * LANES] float32
     triangles: np.ndarray,  # [T, 3] int32
     look: np.ndarray,  # [N, 8] float32
-    texture: np.ndarray,  # [TH, TW] uint32
+    texture: np.ndarray,  # [TH, TW] uint64
     places: np.ndarray,  # [N, 3 * LANES] float32 scratch
     depth: np.ndarray,  # [V, H, W] float32 scratch
     out: np.ndarray,  # [V, H, W] uint32 out
