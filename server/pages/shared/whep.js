@@ -23,7 +23,7 @@ async function receive(path, means) {
     preferH264(video);
     const audio = connection.addTransceiver("audio", { direction: "recvonly" });
     for (const { receiver } of [video, audio]) stream.addTrack(receiver.track);
-  }, means);
+  }, { ...means, hears: true });
   return { session, stream };
 }
 

@@ -17,7 +17,7 @@ let learned = null;
 
 /**
  * What a session may need besides its address.
- * @typedef {{iceServers?: RTCIceServer[]}} Means iceServers: where they are known already
+ * @typedef {{iceServers?: RTCIceServer[], hears?: boolean}} Means iceServers: where they are known already; hears: what comes has sound
  */
 
 /** @typedef {{connection: RTCPeerConnection, address: string, stop: () => Promise<void>, abandon: () => void}} Session */
@@ -57,11 +57,12 @@ async function limitVideo(connection) {
  * @param {Means} [means]
  * @returns {Promise<Session>}
  */
-export async function exchange(path, prepare, { iceServers } = {}) {
+export async function exchange(path, prepare, { iceServers, hears = false } = {}) {
   const connection = new RTCPeerConnection({ iceServers: iceServers ?? (await askIceServers(path)) });
   try {
     prepare(connection);
-    await connection.setLocalDescription();
+    const offer = await connection.createOffer();
+    await connection.setLocalDescription({ type: "offer", sdp: hears ? inStereo(offer.sdp) : offer.sdp });
     await gathered(connection);
     const answer = await ask(path, {
       method: "POST",
@@ -78,6 +79,11 @@ export async function exchange(path, prepare, { iceServers } = {}) {
     connection.close();
     throw failure;
   }
+}
+
+/** Voices at a table come from where they sit: Chromium hears one ear's worth unless its offer asks for two (RFC 7587). */
+function inStereo(sdp) {
+  return sdp.replace(/^(a=fmtp:\d+ (?![^\r\n]*stereo=)[^\r\n]*useinbandfec=1[^\r\n]*)/gm, "$1;stereo=1");
 }
 
 /** @param {RTCPeerConnection} connection @param {Response} answer @returns {Session} */
