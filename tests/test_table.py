@@ -47,6 +47,9 @@ async def test_three_sit_at_one_table_and_one_video_shows_them_all(served, http)
         assert all(lobby.channels[f"{call.name}.{seat}"].session.watched for seat in numbers)
         assert set(table.session.ages()) == set(numbers)
         assert lobby.report(table).session.frames > 0
+        metrics = (await http.get("/metrics")).text
+        assert call.name not in metrics, "monitors learn no call"
+        assert 'telequilt_table_age_ms{quantile="p95"}' in metrics
 
         flat = await there.enter_async_context(watching(http, joined[1][0]["token"], call.name, **{"as": "view"}))
         assert {(one.width, one.height) for one in await flat.seen(3)} == {(432, 192)}

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from display.screen import screens
 from engines import catalogue
+from pipeline.table import Table
 from server.calls.directory import Calls
 from server.calls.events import Being
 from server.calls.events import State as Stage
@@ -123,7 +124,7 @@ class _Live:
     def collect(self) -> Iterator[Metric]:
         reports = [replace(report, name=self._named(report.name)) for report in _reports(self._lobby)]
         yield GaugeMetricFamily("telequilt_ready", "1 once warm", value=float(self._lobby is not None))
-        yield GaugeMetricFamily("telequilt_channels", "Live callers", value=len(reports))
+        yield GaugeMetricFamily("telequilt_channels", "Live callers", value=sum(bool(r.engine) for r in reports))
         yield GaugeMetricFamily("telequilt_viewers", "Viewers of all channels", value=sum(r.viewers for r in reports))
         away = CounterMetricFamily("telequilt_turned_away", "Refused for lack of room", labels=["who"])
         for who, count in (self._lobby.turned_away if self._lobby else {}).items():
@@ -141,12 +142,14 @@ class _Live:
         yield from _of_people(self._calls)
         yield from _of_channels(reports, self._lobby.ended if self._lobby else {})
         yield from _of_sessions(reports)
+        yield from _of_tables(self._lobby)
         yield from _of_streams(reports)
         yield from _of_recordings(reports, self._lobby.archive.ended if self._lobby else {})
 
     def _named(self, channel: str) -> str:
-        """A seat's name tells which call it is of, which nobody's monitor needs to know."""
-        return alias(channel) if "." in channel else self._called(channel)
+        """The names of a seat and of a table tell which call it is, which nobody's monitor needs to know."""
+        of_call = "." in channel or (self._calls is not None and channel in self._calls.conferences)
+        return alias(channel) if of_call else self._called(channel)
 
 
 def _of_people(calls: Calls | None) -> Iterator[Metric]:
@@ -242,6 +245,18 @@ def _of_sessions(reports: list[ChannelReport]) -> Iterator[Metric]:
         for quantile, value in asdict(report.session.age).items():
             age.add_metric([report.name, quantile], value)
     yield from (fps, presence, frames, drops, stage, age)
+
+
+def _of_tables(lobby: Lobby | None) -> Iterator[Metric]:
+    """Of the seat that is worst off at any table."""
+    age = GaugeMetricFamily(
+        "telequilt_table_age_ms", "Age of a seat in a table's picture when sent", labels=["quantile"]
+    )
+    tables = [one.session for one in lobby.channels.values()] if lobby is not None else []
+    ages = [asdict(age) for table in tables if isinstance(table, Table) for age in table.ages().values()]
+    for quantile in ("p50", "p95", "p99"):
+        age.add_metric([quantile], max((one[quantile] for one in ages), default=0.0))
+    yield age
 
 
 def _of_streams(reports: list[ChannelReport]) -> Iterator[Metric]:
