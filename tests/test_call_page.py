@@ -153,6 +153,11 @@ def test_three_sit_at_a_table_that_comes_as_one_video(browser: Browser, call: Ca
     expect(bo.locator(".place", has_text="Cy")).to_have_attribute("style", upright)
     assert [place.get_attribute("data-painted") for place in bo.locator(".place").all()] == ["true", "true"]
     assert any(f"/whep/{call.name}?as=table" in url for url in asked)
+    bo.get_by_role("button", name="Show Cy large").click()
+    widths = {name: bo.locator(".place", has_text=name).bounding_box() for name in ("Ana", "Cy")}
+    assert widths["Cy"] is not None
+    assert widths["Ana"] is not None
+    assert widths["Cy"]["width"] > 2 * widths["Ana"]["width"]
     others[1].get_by_role("button", name="Leave").click()
     expect(bo.locator("video.everybody")).not_to_be_attached()
     sees(bo, "Ana")
@@ -298,3 +303,22 @@ def test_a_call_begins_at_the_start_page(browser: Browser, painted: tuple[str, F
     page.get_by_role("button", name="Start a call").click()
     expect(page).to_have_url(re.compile(r"/call/[\w-]{22}$"))  # the key is not left in the address
     expect(page.get_by_role("button", name="Join the call")).to_be_enabled()
+
+
+def test_where_the_browser_wants_a_tap_before_sound_a_button_starts_it(
+    browser: Browser, film: Path, call: Called
+) -> None:
+    inside(join(Visit(browser).open(call.link), "Bo"))
+    flags = [flag for flag in FLAGS if not flag.startswith("--autoplay")]
+    quiet = browser.browser_type.launch(executable_path=chromium(), headless=True, args=flags)
+    page = Visit(quiet).open(call.invited(role="viewer"))
+    page.get_by_role("textbox", name="Your name").fill("Di")
+    page.get_by_role("button", name="Watch the call").click()
+    inside(page)
+    page.reload()
+    button = page.get_by_role("button", name="Start the sound")
+    button.click()
+    expect(button).to_be_hidden()
+    expect(page.locator(".place video")).to_have_js_property("muted", False)
+    sees(page, "Bo")
+    quiet.close()

@@ -201,6 +201,22 @@ def test_places_are_as_large_as_they_fit(count, width, height, columns):
     assert found["side"] * rows + 14 * (rows - 1) <= height
 
 
+@pytest.mark.parametrize("size", [(1200, 620), (390, 700), (700, 300)])
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_one_is_large_and_the_others_fit_beside_or_below(count, size):
+    width, height = size
+    given = {"count": count, "width": width, "height": height}
+    found = node("call/layout.js", "return it.oneLarge(count, width, height);", **given)
+    side, strip, others = found["side"], found["strip"], count - 1
+    assert found["below"] == (height > width)
+    assert side > strip > 0
+    across, down = (
+        ((strip * others + 14 * (others - 1)), side + 14 + strip) if found["below"] else (side + 14 + strip, side)
+    )
+    assert max(across, side) <= width
+    assert max(down, 0 if found["below"] else strip * others + 14 * (others - 1)) <= height
+
+
 SOCKETS = """
 const sockets = [];
 class Fake { constructor() { this.said = []; this.readyState = 1; sockets.push(this); }

@@ -61,7 +61,7 @@ function takeInvitation() {
 }
 
 const invitationId = () => told.jti ?? "";
-const publishes = () => told.grants?.publish ?? true;
+const publishes = () => (told.grants ? Boolean(told.grants.publish) : true);
 
 async function enter() {
   show("door");

@@ -11,6 +11,8 @@ import { ofSeat } from "./words.js";
 const FAN_DEGREES = 35;
 const MUTED = '<svg class="muted" viewBox="0 0 24 24" aria-hidden="true"><rect x="9" y="3.5" width="6" height="11" rx="3"/><path d="M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3M4 4l16 16"/></svg>';
 
+const PIN = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 9V4h5m6 0h5v5m0 6v5h-5m-6 0H4v-5"/></svg>';
+
 /** @param {any} form as the server tells it @returns {import("../shared/tiling.js").Screen} */
 export function screenOf({ columns, rows, views, width, height }) {
   const yaws = Array.from({ length: views }, (_, view) => (views > 1 ? (view / (views - 1) - 0.5) * FAN_DEGREES : 0));
@@ -47,7 +49,9 @@ export class Place extends EventTarget {
     this.root.className = "place";
     this.root.innerHTML = `<div class="glass"><canvas role="img"></canvas><video playsinline tabindex="-1" aria-hidden="true"></video>
       <div class="veil"><p class="veil-words"><strong></strong><span></span></p></div></div>
-      <p class="plate">${MUTED}<span class="name"></span><small>AI avatar</small></p>`;
+      <p class="plate">${MUTED}<span class="name"></span><small>AI avatar</small></p>
+      <button type="button" class="round small pin" aria-pressed="false">${PIN}<span class="unseen"></span></button>`;
+    this.root.querySelector(".pin").addEventListener("click", () => this.dispatchEvent(new Event("pin")));
     this.#video = this.root.querySelector("video");
     this.#video.muted = this.silent = silent;
     this.#video.addEventListener("resize", () => this.#reform());
@@ -72,6 +76,7 @@ export class Place extends EventTarget {
     this.root.dataset.speaking = String(speaking && !seat.muted);
     this.root.dataset.muted = String(seat.muted);
     this.root.querySelector(".name").textContent = seat.name;
+    this.root.querySelector(".pin span").textContent = `Show ${seat.name} large`;
     const what = seat.live ? "Live picture" : "AI avatar";
     this.root.querySelector("small").textContent = what;
     this.root.querySelector("canvas").setAttribute("aria-label", `${what} of ${seat.name}`);
@@ -113,6 +118,12 @@ export class Place extends EventTarget {
   sound() {
     this.#video.muted = this.silent;
     void this.#video.play().catch(() => undefined);
+  }
+
+  /** Whether it is the one that is shown large. @param {boolean} large */
+  set pinned(large) {
+    this.root.dataset.pinned = String(large);
+    this.root.querySelector(".pin").setAttribute("aria-pressed", String(large));
   }
 
   /** Where the viewer's head steers, if it does. @param {Hologram["look"]} look */

@@ -2,7 +2,7 @@
 
 import { part } from "../shared/notices.js";
 import { Playback } from "../shared/whep.js";
-import { largest } from "./layout.js";
+import { largest, oneLarge } from "./layout.js";
 import { Place } from "./place.js";
 
 /** The one video that shows everybody at the table, and the sound of all of them. Fires "state" and "hushed". */
@@ -62,6 +62,8 @@ export class Table extends EventTarget {
   #self = null;
   /** @type {Everybody|null} */
   #everybody = null;
+  /** Who is shown large; 0: all alike. */
+  #pinned = 0;
   #look = null;
 
   /** @param {import("./room.js").Room} room @param {string} call */
@@ -158,6 +160,10 @@ export class Table extends EventTarget {
     });
     place.addEventListener("hushed", () => this.dispatchEvent(new Event("hushed")));
     place.addEventListener("shape", () => this.#arrange());
+    place.addEventListener("pin", () => {
+      this.#pinned = this.#pinned === seat ? 0 : seat;
+      this.#arrange();
+    });
     this.#places.set(seat, place);
     part("places").append(place.root);
   }
@@ -171,10 +177,15 @@ export class Table extends EventTarget {
 
   #arrange() {
     const list = part("places");
-    const { clientWidth, clientHeight } = list;
+    const count = this.#places.size;
+    const large = count > 1 ? this.#places.get(this.#pinned) : undefined;
     const [first] = this.#places.values();
-    const { columns, side } = largest(this.#places.size, clientWidth, clientHeight, first?.aspect ?? 1);
-    list.style.setProperty("--columns", String(columns));
-    list.style.setProperty("--side", `${side}px`);
+    const space = [count, list.clientWidth, list.clientHeight, first?.aspect ?? 1];
+    const { columns = 1, side, strip = 0, below = false } = large ? oneLarge(...space) : largest(...space);
+    Object.assign(list.dataset, { large: String(Boolean(large)), below: String(below), many: String(count > 1) });
+    for (const [name, value] of [["--columns", columns], ["--side", `${side}px`], ["--strip", `${strip}px`], ["--others", count - 1]]) {
+      list.style.setProperty(name, String(value));
+    }
+    for (const place of this.#places.values()) place.pinned = place === large;
   }
 }
