@@ -103,7 +103,7 @@ class VirtualPool(Pool):
         lanes: Any = self.virtual  # which do what those of executors/lane.py do
         self._renderers = _Renderers({name: lanes[name] for name in on_cpu.render}, lambda: events.now)
         self._renderers.pool = self
-        self._made = 0.0
+        self._rendering, self._made = frozenset(on_cpu.render), 0.0
         Chain.__init__(self, on_cpu, lambda: events.now, lanes, judged=False)
         self._watch.close()  # nothing hangs here
 

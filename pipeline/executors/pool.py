@@ -32,7 +32,7 @@ class Pool(Chain):
     ) -> None:
         lanes = {device: Lane(device, streams(device)) for device in placement.devices}
         self._renderers = Renderers({device: lanes[device] for device in placement.render}, now)
-        self._made = now()
+        self._rendering, self._made = frozenset(placement.render), now()
         super().__init__(placement, now, lanes, judged=False)
 
     def check(self) -> None:
@@ -98,7 +98,7 @@ class Pool(Chain):
 
     def _silent(self, device: str) -> str | None:
         """Why the thread of `device` comes to no task: it is still opening the device, or hangs in what it does for renderers."""
-        since, patience = self._renderers.hanging().get(device), LAST_PATIENCE
+        since, patience = self._renderers.hanging().get(device) if device in self._rendering else None, LAST_PATIENCE
         if self._lanes[device].opening:
             since, patience = self._made, OPENING_PATIENCE
         seconds = 0.0 if since is None else self._now() - since
