@@ -85,7 +85,7 @@ def call(painted: tuple[str, FastAPI]) -> Iterator[Called]:
 def join(page: Page, name: str) -> Page:
     expect(page.locator("#mirror")).to_have_attribute("data-on", "true")
     page.get_by_role("textbox", name="Your name").fill(name)
-    page.get_by_role("checkbox", name=re.compile("My face moves")).check()
+    page.locator("#agree").check()
     page.get_by_role("button", name="Join the call").click()
     return page
 
@@ -287,6 +287,11 @@ def test_what_is_lacking_is_said_before_anything_is_sent(browser: Browser, call:
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert").filter(has_text="Agree first")).to_be_visible()
     assert call.rules.seats == {}
+    page.get_by_role("radio", name="Live picture").check(force=True)
+    expect(page.get_by_role("radiogroup", name="How the others see you")).to_be_hidden()
+    expect(page.get_by_role("checkbox", name=re.compile("My camera’s picture is shown"))).to_be_visible()
+    page.get_by_role("radio", name="AI avatar").check(force=True)
+    expect(page.get_by_role("checkbox", name=re.compile("My face moves this avatar"))).to_be_visible()
     expect(page.get_by_role("meter")).not_to_have_attribute("aria-valuenow", "0")
 
 

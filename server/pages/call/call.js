@@ -113,10 +113,10 @@ async function join() {
   muted = !green.driver.hasVoice;
   seen = true;
   const asked = { name: part("name").value.trim(), consent: part("agree").checked, muted };
-  if (publishes()) Object.assign(asked, { avatar: green.avatar, recording: part("recorded").checked });
+  if (publishes()) Object.assign(asked, green.look, { recording: part("recorded").checked });
   const taken = await api.tell(api.callPath(CALL, "/seats"), "POST", asked);
   green.lock(true);
-  keepSeat(CALL, { invitation: invitationId(), seat: taken.seat, token: taken.token, avatar: green.avatar });
+  keepSeat(CALL, { invitation: invitationId(), seat: taken.seat, token: taken.token });
   sit(taken.token, false);
 }
 
@@ -147,8 +147,7 @@ function hear(message) {
   if (message.t === "look") return head.hear({ ...message, at: clock.here(message.at, performance.now()) });
   if (message.t === "pong") return clock.answered(message.sent, message.came, message.at);
   if (message.t === "token") {
-    const kept = keptSeat(CALL, invitationId());
-    return keepSeat(CALL, { avatar: kept?.avatar ?? "sample", invitation: invitationId(), seat: room.me, token: message.token });
+    return keepSeat(CALL, { invitation: invitationId(), seat: room.me, token: message.token });
   }
   for (const words of room.hear(message)) announce(words);
   if (message.t === "welcome") welcomed(message);

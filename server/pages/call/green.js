@@ -12,6 +12,22 @@ const LEVEL_EVERY_MS = 60;
 const QUIET_MS = 4000;
 const HEARD = 0.18;
 
+/** By what the others see: beside the mirror, beside the preview, and to agree to. */
+const SHOWN = {
+  avatar: {
+    note: "Only you see your camera",
+    words: "Everybody sees an AI avatar made from this portrait, moved by your face. Nobody sees your camera.",
+    agree: "My face moves this avatar while I am in the call, and my voice is heard. Neither is kept.",
+    tag: "AI avatar",
+  },
+  live: {
+    note: "The others see you without the room",
+    words: "Everybody sees your camera’s own picture, cut out of the room and in relief. It says “Live picture” in every view.",
+    agree: "My camera’s picture is shown while I am in the call, and my voice is heard. Neither is kept.",
+    tag: "Live picture",
+  },
+};
+
 /** Fires "change" when camera or microphone go on or off, also by themselves. */
 export class GreenRoom extends EventTarget {
   driver = new Driver(part("driver-video"));
@@ -29,6 +45,8 @@ export class GreenRoom extends EventTarget {
     navigator.mediaDevices?.addEventListener?.("devicechange", () => void this.#list());
     this.driver.addEventListener("change", () => this.#show());
     part("name").value = keptName();
+    part("shown-as").addEventListener("change", () => this.#showChosen());
+    this.#showChosen();
     setInterval(() => this.#showLevel(), LEVEL_EVERY_MS);
   }
 
@@ -51,17 +69,23 @@ export class GreenRoom extends EventTarget {
     if (!this.driver.hasVoice && (await microphones()).length) await this.#useVoice(true);
   }
 
-  get avatar() {
-    return this.#shelf?.chosen || "sample";
+  /** Whether one is shown as one's own picture. */
+  get live() {
+    return document.querySelector('input[name="shown"]:checked').value === "live";
+  }
+
+  /** What to take a seat with. @returns {{avatar: string}|{engine: string}} */
+  get look() {
+    return this.live ? { engine: "live" } : { avatar: this.#shelf?.chosen || "sample" };
   }
 
   /** What still keeps one from joining; empty where nothing does. */
   get lacking() {
     if (!part("name").value.trim()) return ["Say your name first: the others see it beside your avatar.", "name"];
     if (part("agree-part").hidden) return ["", ""];
-    if (this.#shelf && !this.#shelf.chosen) return ["Make the avatar first, or choose one.", "shelf"];
+    if (!this.live && this.#shelf && !this.#shelf.chosen) return ["Make the avatar first, or choose one.", "shelf"];
     if (!this.driver.on) return ["Turn on your camera, or choose the puppet: something has to move your avatar.", "camera-choice"];
-    if (!part("agree").checked) return ["Agree first that your face moves this avatar and your voice is heard.", "agree"];
+    if (!part("agree").checked) return ["Agree first to being shown and heard.", "agree"];
     return ["", ""];
   }
 
@@ -90,9 +114,17 @@ export class GreenRoom extends EventTarget {
   }
 
   #showChosen() {
+    const { note, words, agree, tag } = SHOWN[this.live ? "live" : "avatar"];
+    for (const [id, text] of [["mirror-note", note], ["chosen-words", words], ["agree-words", agree], ["chosen-tag", tag]]) part(id).textContent = text;
     const picture = this.#shelf?.picture ?? "";
-    part("chosen").hidden = !picture;
+    part("chosen").hidden = !picture || this.live;
     if (picture) part("chosen").src = picture;
+    part("chosen-live").hidden = !this.live;
+    part("chosen-live").srcObject = this.live && this.driver.on ? this.driver.stream() : null;
+    void part("chosen-live").play().catch(() => undefined);
+    for (const id of ["shelf", "shelf-line"]) part(id).hidden = this.live;
+    if (this.live) part("enrol").hidden = true;
+    else if (this.#shelf && !this.#shelf.chosen) part("enrol").hidden = false;
   }
 
   /** @param {string} choice a camera's id, PUPPET, or nothing for whatever there is */
@@ -141,6 +173,7 @@ export class GreenRoom extends EventTarget {
   #show() {
     const { on, hasVoice } = this.driver;
     part("mirror").dataset.on = String(on);
+    if (this.live) this.#showChosen();
     if (!on) part("mirror-words").textContent = "Your camera is off";
     for (const [id, state, word] of [["cam", on, "Camera"], ["mic", hasVoice, "Microphone"]]) {
       part(id).setAttribute("aria-pressed", String(state));

@@ -5,7 +5,7 @@ import { keep, recall } from "../shared/storage.js";
 
 const NAME = "telequilt-call-name";
 
-/** @typedef {{invitation: string, seat: number, token: string, avatar: string}} Kept invitation: its id, of whom the seat is */
+/** @typedef {{invitation: string, seat: number, token: string}} Kept invitation: its id, of whom the seat is */
 
 /** @param {string} call */
 const key = (call) => `telequilt-call-${call}`;
