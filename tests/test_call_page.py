@@ -152,10 +152,19 @@ def test_two_people_see_and_hear_each_other_and_not_themselves(browser: Browser,
 
 
 def test_three_sit_at_a_table_that_comes_as_one_video(browser: Browser, call: Called) -> None:
-    bo = inside(join(Visit(browser).open(call.link), "Bo"))
+    links = {"Bo": call.link, "Ana": call.invited(), "Cy": call.invited()}
+    pages = {name: Visit(browser).open(link) for name, link in links.items()}
     asked: list[str] = []
+    bo = pages["Bo"]
     bo.on("request", lambda request: asked.append(request.url) if "/whep/" in request.url else None)
-    others = [inside(join(Visit(browser).open(call.invited()), name)) for name in ("Ana", "Cy")]
+    for (
+        page
+    ) in pages.values():  # all are ready before anybody comes in: what a caller costs is not known until one is watched
+        expect(page.locator("#mirror")).to_have_attribute("data-on", "true")
+    for name, page in pages.items():
+        join(page, name)
+    for page in pages.values():
+        inside(page)
     expect(bo.locator("video.everybody")).to_be_attached()
     upright = re.compile(r"--aspect: 0\.75")
     expect(bo.locator(".place", has_text="Ana")).to_have_attribute("style", upright)
@@ -167,7 +176,7 @@ def test_three_sit_at_a_table_that_comes_as_one_video(browser: Browser, call: Ca
     assert widths["Cy"] is not None
     assert widths["Ana"] is not None
     assert widths["Cy"]["width"] > 2 * widths["Ana"]["width"]
-    others[1].get_by_role("button", name="Leave").click()
+    pages["Cy"].get_by_role("button", name="Leave").click()
     expect(bo.locator("video.everybody")).not_to_be_attached()
     sees(bo, "Ana")
 
