@@ -270,11 +270,12 @@ def _heard(heard: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _seen(captured: list[list[float]], seen: list[list[float]]) -> Aged:
-    """Pictures by the newest capture of their number before they were seen."""
+    """Pictures by the newest capture of their number before they were seen; left out where the page missed that capture, and knows
+    only the one of the film's last round."""
     at, age, newest = [], [], -1
     for number, when in seen:
         taken = [moment for one, moment in captured if one == number and moment <= when]
-        if taken and number != newest:
+        if taken and number != newest and when - max(taken) < 500 * PUPPET_FRAMES / RATE:
             at.append(when / 1e3)
             age.append((when - max(taken)) / 1e3)
             newest = number
