@@ -86,7 +86,7 @@ def test_pictures_drawn_at_once_are_those_drawn_one_by_one(views: int, width: in
 def test_a_closed_surface_has_no_holes() -> None:
     """Neighbours in 32 bits must not both refuse a pixel between them."""
     scene = ball(3, around=300, down=150)
-    grey = np.full_like(scene.colours, 200) * np.float32([1, 1, 1, 0])
+    grey = np.full_like(scene.colours, 200) * np.array([1, 1, 1, 0], np.float32)
     lit = replace(scene, colours=grey, light=np.ones_like(scene.light))
     cameras = optics.fan(Screen("some", 8, 1, 8 * 128, 128, 1.0, fan_yaws(8)))
     made, defined = at_once(lit, cameras), one_by_one(lit, cameras)

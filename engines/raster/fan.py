@@ -119,7 +119,7 @@ def _faces_any(
     b: np.ndarray,
     c: np.ndarray,
     lanes: int,  # LANES, which the compiler must not know here: it would unroll the loop before it thinks of vectors
-) -> bool:
+) -> np.bool_:
     count = np.int32(0)
     for k in range(lanes):
         area = (c[k] - a[k]) * (b[Y + k] - a[Y + k]) - (b[k] - a[k]) * (c[Y + k] - a[Y + k])
@@ -128,7 +128,7 @@ def _faces_any(
 
 
 @_jit
-def _up(value: float) -> int:
+def _up(value: float) -> np.int32:
     """The next whole number within 0 .. 1e6, in 32 bits."""
     value = min(max(value, _f(0.0)), _f(1e6))
     whole = np.int32(value)
@@ -175,7 +175,7 @@ def _set_up(
 
 
 @_inlined
-def _span(wa: float, wb: float, k: int, found: np.ndarray, wide: float) -> tuple[int, int]:
+def _span(wa: float, wb: float, k: int, found: np.ndarray, wide: float) -> tuple[np.int32, np.int32]:
     """First pixel of a row of the box of camera k, and the one after the last, that the triangle covers, given the shares at the
     row's beginning."""
     low, zero = found[LOW + k], _f(0.0)
