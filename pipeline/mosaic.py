@@ -44,7 +44,8 @@ class Mosaic:
         self._fresh: dict[int, float] = {}
         "Seats whose newest has not been shown, and since when it waits."
         self._dimmed: set[int] = set()
-        self._last = float("-inf")
+        self._slot = float("-inf")
+        "When the last picture was to come, so that early ones make no rate higher than it may be."
         self._captured = float("-inf")
 
     def seat(self, seating: Seating, now: float) -> None:
@@ -72,7 +73,7 @@ class Mosaic:
         if not self._fresh:
             return min(stalls, default=None)
         waits = 0.0 if self._moving(now) <= self._fresh.keys() else TOGETHER
-        return max(min(self._fresh.values()) + waits, self._last + EARLY * self._apart)
+        return max(min(self._fresh.values()) + waits, self._slot + EARLY * self._apart)
 
     def compose(self, now: float) -> tuple[Picture, dict[int, float]]:
         """The table as it is now, and each seat's capture time. Its own is that of the middle one of those that are new in it."""
@@ -86,10 +87,13 @@ class Mosaic:
                 _put(self._newest[place.seat], self.seating, place, self._canvas, self.screen, self._layout, dim)
         self._dimmed = stalled
         self._fresh.clear()
-        self._last = now
+        self._take_slot(now)
         self._captured = max(median(fresh) if fresh else now, self._captured + 1e-3)
         picture = Picture(self.screen, self._canvas.copy(), self._layout, 0, self._captured)
         return picture, {seat: one.captured for seat, one in self._newest.items() if seat not in stalled}
+
+    def _take_slot(self, now: float) -> None:
+        self._slot = max(self._slot + self._apart, now - (1 - EARLY) * self._apart)
 
     def _moving(self, now: float) -> set[int]:
         """Seats whose next picture is expected soon."""

@@ -80,7 +80,7 @@ async def test_a_table_is_given_up_when_a_pair_is_wished_for(served, http):  # n
         await hers.hears("form", 20.0, **{"as": "seat"})
         await until(lambda: call.name not in app.state.lobby.channels)
         async with watching(http, ana["token"], call.name) as sees:
-            assert {one.width for one in await sees.seen(2)} == {1536}, "the other one, whole"
+            assert {one.width for one in await sees.seen(2)} <= {1536, 1024}, "the other one, in as many views as fit"
     await call.close()
 
 
