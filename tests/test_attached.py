@@ -88,7 +88,8 @@ async def test_serve_shows_a_call_and_outlives_its_window(tmp_path):
                     live = (await http.get("/api/channels/room")).json()
                 assert live["session"]["frames"] > 0
                 for _ in range(4):  # by somebody without patience
-                    process.send_signal(signal.SIGINT)
+                    if process.returncode is None:
+                        process.send_signal(signal.SIGINT)
                     await asyncio.sleep(0.2)
                 rest = await asyncio.wait_for(process.stderr.read(), PLENTY)  # type: ignore[union-attr]
                 assert await process.wait() == 0, rest.decode()
