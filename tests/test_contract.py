@@ -147,6 +147,8 @@ def saying(portrait: FaceObservation, mouth: float) -> FaceObservation:
 def test_where_the_portrait_shows_no_mouth_none_opens(
     engine: AnyEngine, avatar: Any, portrait: FaceObservation
 ) -> None:
+    if engine.name == "live":
+        pytest.skip("it shows the caller's own picture, mask and all, and opens nothing")
     cameras = fan(Screen("one", 1, 1, 128, 128, 1.0, fan_yaws(1)))
     at_rest, opened = (seen_by(engine, saying(portrait, mouth)) for mouth in (0.0, 1.0))
 
