@@ -71,7 +71,7 @@ def test_pages_can_be_read_and_used_without_eyes_or_mouse(browser: Browser, pain
         )
         if order[-1] == "start":
             break
-    assert order == ["brand", "driver", "camera-switch", "avatar", "channel", "engine", "voice", "start"], order
+    assert order == ["brand", "call", "driver", "camera-switch", "avatar", "channel", "engine", "voice", "start"], order
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", "focus is to be seen"
     page.keyboard.press("Enter")
     expect(page.locator("#stage")).to_have_attribute("data-state", "live")
