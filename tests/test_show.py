@@ -131,8 +131,8 @@ def assert_painted(picture: np.ndarray, panel: Calibration) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "either --channel NAME or --file PATH"),
-        (["--channel", "a", "--file", "b"], "either --channel NAME or --file PATH"),
+        ([], "say what to show: --channel NAME, --call LINK or --file PATH"),
+        (["--channel", "a", "--file", "b"], "say what to show: --channel NAME, --call LINK or --file PATH"),
         (["--file", "nothing_qs6x4a1.png"], "nothing_qs6x4a1.png is not a file"),
         (["--file", "{folder}/plain.png"], "--tiling 6x4"),
         (
