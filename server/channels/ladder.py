@@ -1,4 +1,4 @@
-"""Ladder: how much detail a call can afford, stepped down as soon as it is too much and up again with patience.
+"""Ladder: how much detail a channel can afford, stepped down as soon as it is too much and up again with patience.
 
 Told what is known and the time; no asyncio, no clock. `fitting` says what a machine can do, `Ladder` what follows. Whoever knows
 what a narrow link can carry has a ladder of its own, Ladder(bits), and tells it by judge(): the share of the present bits that fits.
@@ -24,7 +24,7 @@ AIM, CALM = 0.080, 0.070
 CALM_SHARE = 0.9
 "Of the camera's pictures that are made where a machine has something to spare."
 WINDOW = 1.0
-"Seconds over which it is seen how a call goes."
+"Seconds over which it is seen how a channel goes."
 SETTLES = 1.25
 "Seconds after a change in which nothing is made of what is seen."
 STRAINED_FOR = 1.25
@@ -49,11 +49,11 @@ class Rung:
     frames: float
     "Of the caller's pictures that are made."
     work: float
-    "Of the work of a call at full detail, everything that the server does: decoding, stages, packets."
+    "Of the work of a channel at full detail, everything that the server does: decoding, stages, packets."
 
     @property
     def bits(self) -> float:
-        """Of a call's bits at full detail."""
+        """Of a channel's bits at full detail."""
         return self.detail.scale**2 * self.density * self.frames
 
 
@@ -68,8 +68,8 @@ RUNGS = (
 )
 """From the top, what is seen least first: coding, the size of tiles, the number of views, the rate, and the size once more.
 
-Work: the server's processor time for a picture of a live call with relief and one viewer, each detail in turn for four seconds of the
-same call, twice over, on a busy machine (35 ms at full detail; 12 of them whatever is drawn: decoding, face, avatar, packets).
+Work: the server's processor time for a picture of a live channel with relief and one viewer, each detail in turn for four seconds of the
+same channel, twice over, on a busy machine (35 ms at full detail; 12 of them whatever is drawn: decoding, face, avatar, packets).
 Engines whose views cost alike at any size gain by the shared tiles instead."""
 
 
@@ -88,7 +88,7 @@ def first_that_fits(share: float, cost: Callable[[Rung], float] = work) -> int |
 
 @dataclass(frozen=True)
 class Seen:
-    """What a call has come to."""
+    """What a channel has come to."""
 
     arrived: int
     "Pictures that came from the caller so far."
@@ -104,7 +104,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class DetailReport:
-    """How much detail a call is made with."""
+    """How much detail a channel is made with."""
 
     rung: int
     "0 is full detail."
@@ -139,7 +139,7 @@ def fitting(arriving: float, making: float, age: float, frames: float = 1.0) -> 
 
 
 class Ladder:
-    """One call's rung as it goes on."""
+    """One channel's rung as it goes on."""
 
     def __init__(self, cost: Callable[[Rung], float] = work) -> None:
         """`cost`: what it is that has to fit."""

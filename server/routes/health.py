@@ -18,7 +18,7 @@ from engines import catalogue
 from pipeline.table import Table
 from server.calls.directory import Calls
 from server.calls.events import Being
-from server.calls.events import State as Stage
+from server.calls.events import State as CallState
 from server.channels.condition import State
 from server.channels.lobby import Lobby
 from server.channels.report import ChannelReport
@@ -157,7 +157,7 @@ def _of_people(calls: Calls | None) -> Iterator[Metric]:
     conferences = list(calls.conferences.values()) if calls is not None else []
     running = GaugeMetricFamily("telequilt_calls", "Calls between people", labels=["state"])
     states = Counter(one.rules.state for one in conferences)
-    for state in (Stage.EMPTY, Stage.OPEN, Stage.CLOSING):
+    for state in (CallState.EMPTY, CallState.OPEN, CallState.CLOSING):
         running.add_metric([state], states[state])
     seats = GaugeMetricFamily("telequilt_seats", "Seats of all calls", labels=["state"])
     beings = Counter(seat.being for one in conferences for seat in one.rules.seats.values())
