@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test golden soak check lint format doctor benchmarks system clean
+.PHONY: help run test golden soak check lint format doctor benchmarks audit licences system clean
 
 help:
 	@echo "make run         start the server; ends with the address to open"
@@ -14,6 +14,8 @@ help:
 	@echo "make soak        crowds who come and go, full-size networks in a call, one ten-minute call (half an hour on two free cores)"
 	@echo "make doctor      what this machine has and lacks, with the command that mends it"
 	@echo "make benchmarks  measure stage times and glass-to-glass latency on this machine"
+	@echo "make audit       known vulnerabilities in what constraints.txt pins (asks PyPI's advisories)"
+	@echo "make licences    what is installed, and under which licences"
 	@echo "make clean       remove the virtual environment and caches"
 	@echo "Choose a Python with PYTHON=python3.12, an address with TELEQUILT_HOST and TELEQUILT_PORT."
 
@@ -47,6 +49,17 @@ doctor: $(VENV)/.ready
 benchmarks: $(VENV)/.ready-dev
 	$(PY) -m benchmarks.stage_times
 	$(PY) -m benchmarks.glass_to_glass
+
+audit: build/audit/.ready
+	build/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+
+licences: $(VENV)/.ready build/audit/.ready
+	build/audit/bin/pip-licenses --python $(PY) --with-urls --format=markdown
+
+build/audit/.ready:
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --disable-pip-version-check pip-audit pip-licenses
+	@touch $@
 
 system:
 	@.ci/system-libraries

@@ -16,7 +16,7 @@ from typer.main import get_command
 from server.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-DOCS = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = ("server", "pipeline", "engines", "display", "benchmarks", "tests", "docs")
 
 PATH = re.compile(rf"(?<![\w/.:~-])(?:{'|'.join(FOLDERS)})/[\w./*,{{}}-]+")
