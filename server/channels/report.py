@@ -34,6 +34,8 @@ class ChannelReport:
     parallel: bool
     "Its views are parallel projections, which a light-field display has to know (engines.contract.Abilities)."
     since: float
+    now: float
+    "Seconds since 1970 when this was said: the clock of motion records."
     viewers: int
     "Those who are connected."
     condition: Condition
@@ -63,6 +65,7 @@ def report_of(channel: Channel, private: bool) -> ChannelReport:
         engine=channel.engine,
         parallel=channel.parallel,
         since=channel.since,
+        now=time.time(),
         viewers=channel.watching,
         condition=channel.course.at(time.monotonic()),
         detail=channel.ladder.report(),

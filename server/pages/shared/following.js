@@ -1,6 +1,7 @@
 // Following: asks each second how a channel goes, once for all on the page that want to know.
 
 import * as api from "./api.js";
+import { ServerClock } from "./head.js";
 
 const LOOK_EVERY_MS = 1000;
 
@@ -9,6 +10,8 @@ const LOOK_EVERY_MS = 1000;
 export class Following extends EventTarget {
   #channel = "";
   #timer = 0;
+  /** The server's, as far as its answers tell. */
+  clock = new ServerClock();
 
   /** @param {string} channel */
   follow(channel) {
@@ -26,7 +29,9 @@ export class Following extends EventTarget {
   /** @param {string} channel */
   async #look(channel) {
     try {
+      const sent = performance.now();
       const facts = await api.channel(channel);
+      this.clock.answered(sent, performance.now(), facts.now);
       if (channel !== this.#channel) return;
       this.dispatchEvent(new CustomEvent("facts", { detail: facts }));
     } catch (failure) {

@@ -1,26 +1,26 @@
-// The hologram on the page: a quilt video, the canvas that shows one angle of it, and everything that steers the angle.
+// The hologram on the page: the canvas that shows one angle of an avatar, whoever paints it, and everything that steers the angle.
 
 import { ShownAngle } from "./angle.js";
-import { FreshFrames } from "./frames.js";
-import { painterFor } from "./painters.js";
+import { VideoPicture } from "./pictures.js";
 import { degreesAt } from "./tiling.js";
 
-/** A larger canvas shows no more of a 256-pixel tile. */
-const LARGEST_SIDE = 1400;
-/** Where drawing is done in software: a larger picture, or one between two video frames, would take time from decoding. */
-const LARGEST_SLOW_SIDE = 448;
+/** Where drawing is done in software: a picture between two video frames would take time from decoding. */
 const SLOW_PAUSE_MS = 40;
 const TILT_RANGE_DEGREES = 22;
 const KEY_STEP_DEGREES = 1.5;
 
+/** What is painted, and by whom: a VideoPicture, or one that is drawn here. @typedef {{canvas: HTMLCanvasElement, slow: boolean, largest: number, dots: number, ready: boolean,
+ *   canShow: (screen: import("./tiling.js").Screen) => boolean, fresh: (now: number) => boolean,
+ *   paint: (screen: import("./tiling.js").Screen, share: number, now: number) => void}} Picture */
+
 export class Hologram {
-  #video;
-  #canvas;
+  #ofVideo;
+  /** @type {Picture} */
+  #picture;
   #slider;
-  #painter;
   #angle;
   #screen = null;
-  #frames;
+  #sizes = new ResizeObserver(() => this.#fit());
   #painted = null;
   #paintedAt = 0;
   #pending = 0;
@@ -33,30 +33,31 @@ export class Hologram {
    *   surface: where the pointer steers the angle
    */
   constructor({ video, canvas, slider, surface }) {
-    this.#video = video;
-    this.#canvas = canvas;
     this.#slider = slider;
-    this.#painter = painterFor(canvas);
-    this.#frames = new FreshFrames(video);
+    this.#ofVideo = new VideoPicture(video, canvas);
     this.#angle = new ShownAngle(matchMedia("(prefers-reduced-motion: reduce)").matches);
-    canvas.dataset.painter = this.#painter.kind;
+    this.show(null);
     this.#followPointer(surface);
     slider.addEventListener("input", () => this.#aimAtDegrees(slider.valueAsNumber));
     slider.addEventListener("focus", () => this.#angle.aim(this.#angle.target)); // whoever takes hold of it ends the sway
-    new ResizeObserver(() => this.#fit()).observe(canvas);
+  }
+
+  /** From now on what this paints; null: the video. @param {Picture|null} picture */
+  show(picture) {
+    this.#picture = picture ?? this.#ofVideo;
+    this.#sizes.disconnect();
+    this.#sizes.observe(this.#picture.canvas);
+    if (this.#screen) this.setScreen(this.#screen);
   }
 
   /** Shows what is in this video from now on. @param {HTMLVideoElement} video */
   watch(video) {
-    if (video === this.#video) return;
-    this.#video = video;
-    this.#frames = new FreshFrames(video);
-    this.#painted = null;
+    if (this.#ofVideo.watch(video)) this.#painted = null;
   }
 
   /** Whether the quilts of `screen` can be shown here. @param {import("./tiling.js").Screen} screen */
   canShow(screen) {
-    return this.#painter.canShow(screen);
+    return this.#picture.canShow(screen);
   }
 
   /** @param {import("./tiling.js").Screen} screen */
@@ -65,7 +66,7 @@ export class Hologram {
     const yaws = screen.yaws_degrees;
     this.#slider.min = String(yaws[0]);
     this.#slider.max = String(yaws[yaws.length - 1]);
-    this.#canvas.style.aspectRatio = String(screen.aspect);
+    this.#picture.canvas.style.aspectRatio = String(screen.aspect);
     this.#painted = null;
     this.#fit();
   }
@@ -133,15 +134,15 @@ export class Hologram {
   /** @param {number} now */
   #tick(now) {
     this.#pending = requestAnimationFrame((later) => this.#tick(later));
-    if (!this.#screen || this.#video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) return;
+    const picture = this.#picture;
+    if (!this.#screen || !picture.ready) return;
     this.#led(now);
     const share = this.#angle.at(now);
-    const fresh = this.#frames.take();
-    if (!fresh && (share === this.#painted || (this.#painter.slow && now - this.#paintedAt < SLOW_PAUSE_MS))) return;
-    if (fresh) this.#painter.take(this.#video);
-    const wasSlow = this.#painter.slow;
-    this.#painter.paint(this.#screen, share);
-    if (this.#painter.slow !== wasSlow) this.#fit();
+    const fresh = picture.fresh(now);
+    if (!fresh && (share === this.#painted || (picture.slow && now - this.#paintedAt < SLOW_PAUSE_MS))) return;
+    const wasSlow = picture.slow;
+    picture.paint(this.#screen, share, now);
+    if (picture.slow !== wasSlow) this.#fit();
     this.#painted = share;
     this.#paintedAt = now;
     this.#tell();
@@ -153,7 +154,8 @@ export class Hologram {
     const { share, slide, weight } = this.look(now);
     this.#angle.lead(share, weight, now);
     const lifted = this.#angle.still ? "" : `0 ${(-100 * slide).toFixed(2)}%`;
-    if (this.#canvas.style.translate !== lifted) this.#canvas.style.translate = lifted;
+    const { style } = this.#picture.canvas;
+    if (style.translate !== lifted) style.translate = lifted;
   }
 
   /** The slider stands where the angle is going, so that easing never pulls it from under a finger. */
@@ -166,13 +168,13 @@ export class Hologram {
   }
 
   #fit() {
-    const dots = Math.min(devicePixelRatio || 1, 2);
-    const { width, height } = this.#canvas.getBoundingClientRect();
+    const { canvas, largest, dots: most } = this.#picture;
+    const dots = Math.min(devicePixelRatio || 1, most);
+    const { width, height } = canvas.getBoundingClientRect();
     if (!width || !height) return;
-    const largest = this.#painter.slow ? LARGEST_SLOW_SIDE : LARGEST_SIDE;
     const shrink = Math.min(1, largest / (Math.max(width, height) * dots));
-    this.#canvas.width = Math.round(width * dots * shrink);
-    this.#canvas.height = Math.round(height * dots * shrink);
+    canvas.width = Math.round(width * dots * shrink);
+    canvas.height = Math.round(height * dots * shrink);
     this.#painted = null;
   }
 }

@@ -1,7 +1,12 @@
 // The player, or stage: the glass with the hologram in it, and the words that stand there while there is none. Both pages have one.
 
+import { Actor } from "../geometry/actor.js";
+import { Choice } from "../geometry/choice.js";
+import { DrawnPicture } from "../geometry/picture.js";
+import { lacking, measured, SLOWEST_MS } from "../geometry/trial.js";
 import { channel, screen } from "./api.js";
 import { Hologram } from "./hologram.js";
+import { keep, recall } from "./storage.js";
 import { tilingOf } from "./tiling.js";
 import { Playback } from "./whep.js";
 
@@ -17,6 +22,7 @@ const WORDS = {
 };
 
 const PREPARE_AGAIN_MS = 1000;
+const KEPT_WISH = "telequilt-drawn";
 
 /** The ordinary-video form has no quilt; which form a mode plays. */
 const FORM = { window: "quilt", quilt: "quilt", video: "view", hologram: "quilt" };
@@ -27,13 +33,19 @@ function whyRefused(problem) {
   return "Holograms are sent as H.264 video, which this browser cannot play. In Firefox, switch on the OpenH264 plugin under Add-ons; or use another browser.";
 }
 
-/** Fires "state" with the playback's states, and "mode" when the shown mode changed. */
+/** Fires "state" with the playback's states, "mode" when the shown mode changed, and "way" when it may come in another way: drawn here
+ * from geometry, or as pictures. */
 export class Stage extends EventTarget {
   #root;
   #video;
   #hologram;
   #playback = null;
   #channel = "";
+  #actor = new Actor();
+  #choice = new Choice(/** @type {any} */ (recall("local", KEPT_WISH)) ?? "auto");
+  /** @type {DrawnPicture|null} once something was drawn here */
+  #picture = null;
+  #tried = false;
 
   /** @param {HTMLElement} root the element with class "stage" @param {HTMLInputElement} slider @param {HTMLElement} [surface] */
   constructor(root, slider, surface = root) {
@@ -44,6 +56,8 @@ export class Stage extends EventTarget {
     this.mode = "window";
     /** @type {import("./tiling.js").Tiling|null} of the quilts that are played, once one was */
     this.tiling = null;
+    this.#choice.lacking = lacking();
+    this.#actor.addEventListener("changed", () => this.#again());
     this.#show("idle");
   }
 
@@ -63,11 +77,45 @@ export class Stage extends EventTarget {
     return this.#hologram;
   }
 
+  /** Who is drawn here, while that is so. @type {Actor|null} */
+  get actor() {
+    return this.#playback?.actor ?? null;
+  }
+
+  /** @returns {Choice} read it; setWish() changes it */
+  get choice() {
+    return this.#choice;
+  }
+
+  /** @param {import("../geometry/choice.js").Wish} wish of whoever watches, kept in this browser */
+  setWish(wish) {
+    keep("local", KEPT_WISH, wish);
+    this.#choose(() => (this.#choice.wish = wish));
+  }
+
+  /** Drawing for a hologram takes so long here. @param {number} milliseconds */
+  tooSlow(milliseconds) {
+    this.#choose(() => (this.#choice.slow = milliseconds));
+  }
+
+  /** @param {() => void} change of what decides the way */
+  #choose(change) {
+    const before = this.#choice.here;
+    change();
+    if (this.#choice.here !== before) this.#again();
+    this.dispatchEvent(new Event("way"));
+  }
+
+  /** Plays the same channel by what is now the way. */
+  #again() {
+    if (this.#playback && FORM[this.mode] === "quilt") this.#playback.switchTo(() => this.#way());
+  }
+
   /** @param {string} channel */
   play(channel) {
     this.stop();
     this.#channel = channel;
-    this.#playback = new Playback(this.#video, this.#path());
+    this.#playback = new Playback(this.#video, () => this.#way());
     this.#playback.addEventListener("state", () => void this.#changed());
     this.#playback.start();
   }
@@ -87,13 +135,54 @@ export class Stage extends EventTarget {
     if (this.mode === "hologram" && this.state === "live" && this.#playback) void this.#prepared(this.#playback);
     this.mode = mode;
     this.#root.dataset.mode = mode;
-    if (newForm) this.#playback?.switchTo(this.#path());
+    if (this.#picture) this.#picture.as = mode === "quilt" ? "quilt" : "window";
+    if (newForm) this.#playback?.switchTo(() => this.#way());
     this.dispatchEvent(new Event("mode"));
   }
 
-  #path() {
-    const name = encodeURIComponent(this.#channel);
-    return FORM[this.mode] === "quilt" ? `whep/${name}?as=quilt` : `whep/${name}?as=view`;
+  /** What is asked for, and who is moved by it. @returns {Promise<{path: string, actor: Actor|null}>} */
+  async #way() {
+    const place = `whep/${encodeURIComponent(this.#channel)}`;
+    if (FORM[this.mode] !== "quilt") return { path: `${place}?as=view`, actor: null };
+    const drawn = await this.#draws();
+    this.dispatchEvent(new Event("way"));
+    return drawn ? { path: `${place}?as=geometry`, actor: this.#actor } : { path: `${place}?as=quilt`, actor: null };
+  }
+
+  /** Whether this device is to draw what is live. Who may not is told so by an error: it is asked first. */
+  async #draws() {
+    const choice = this.#choice;
+    if (choice.lacking || choice.lost) return false;
+    const facts = await channel(this.#channel).catch(() => null);
+    choice.refused = facts?.geometry === false ? (facts.geometry_lacks ?? "engine") : "";
+    if (!facts?.geometry || choice.wish === "pictures") return false;
+    if (choice.wish === "auto" && !this.#tried) await this.#try();
+    return choice.here && this.#canDraw();
+  }
+
+  async #try() {
+    this.#tried = true;
+    const { width, height } = this.#root.getBoundingClientRect();
+    const took = await measured(...[width, height].map((side) => Math.max(64, Math.round(side * devicePixelRatio))));
+    this.#choice.slow = took > SLOWEST_MS ? took : 0;
+  }
+
+  #canDraw() {
+    try {
+      this.#picture ??= this.#drawnPicture();
+      return true;
+    } catch {
+      this.#choice.lacking = "this browser’s graphics driver does not take the shaders";
+      return false;
+    }
+  }
+
+  #drawnPicture() {
+    const picture = new DrawnPicture(this.#actor);
+    picture.as = this.mode === "quilt" ? "quilt" : "window";
+    picture.addEventListener("lost", () => this.#choose(() => (this.#choice.lost = true)));
+    picture.addEventListener("restored", () => this.#choose(() => (this.#choice.lost = false)));
+    return picture;
   }
 
   async #changed() {
@@ -119,6 +208,7 @@ export class Stage extends EventTarget {
     const [shown, live] = await Promise.all([screen(), channel(this.#channel)]).catch(() => [null, null]);
     if (!shown || !live) return false;
     this.tiling = tilingOf(shown, live.parallel);
+    this.#showWay();
     if (this.mode !== "hologram" && !this.#hologram.canShow(shown)) {
       this.setMode("video");
       return true;
@@ -128,6 +218,15 @@ export class Stage extends EventTarget {
     this.#root.style.setProperty("--quilt-aspect", String(shown.quilt_width / shown.quilt_height));
     if (this.mode !== "hologram") this.#hologram.start();
     return true;
+  }
+
+  /** The glass shows what is drawn here, or the video. */
+  #showWay() {
+    const drawn = this.actor !== null;
+    this.#root.dataset.drawn = drawn ? "here" : "server";
+    this.#hologram.show(drawn ? this.#picture : null);
+    if (drawn) this.#root.querySelector("canvas").after(this.#picture.canvas);
+    else this.#picture?.canvas.remove();
   }
 
   /** @param {string} state */

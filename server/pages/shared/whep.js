@@ -1,6 +1,6 @@
 // Playing: one WebRTC connection in, by WHEP, and what to do when it is not there, full, or lost.
 
-import { Problem } from "./api.js";
+import { ask, Problem } from "./api.js";
 import { exchange } from "./whip.js";
 
 /** No new picture for this long, while the channel is played, counts as lost. */
@@ -10,21 +10,54 @@ const LOOK_EVERY_MS = 500;
 const SHORTEST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 8000;
 
+/** Who is moved by the records of a session, instead of pictures. @typedef {import("../geometry/actor.js").Actor} Actor */
+
 /**
  * @param {string} path e.g. "whep/my-channel?as=quilt"
- * @param {import("./whip.js").Means} [means]
+ * @param {import("./whip.js").Means} means
+ * @param {Actor|null} actor
  * @returns {Promise<{session: import("./whip.js").Session, stream: MediaStream}>}
  */
-async function receive(path, means) {
+async function receive(path, means, actor) {
   let stream = new MediaStream();
   const session = await exchange(path, (connection) => {
     stream = new MediaStream();
-    const video = connection.addTransceiver("video", { direction: "recvonly" });
-    preferH264(video);
-    const audio = connection.addTransceiver("audio", { direction: "recvonly" });
-    for (const { receiver } of [video, audio]) stream.addTrack(receiver.track);
+    if (actor) listen(connection, actor);
+    else stream.addTrack(videoOf(connection).receiver.track);
+    stream.addTrack(connection.addTransceiver("audio", { direction: "recvonly" }).receiver.track);
   }, { ...means, hears: true });
+  if (actor) await enrol(actor, session);
   return { session, stream };
+}
+
+/** @param {RTCPeerConnection} connection */
+function videoOf(connection) {
+  const video = connection.addTransceiver("video", { direction: "recvonly" });
+  preferH264(video);
+  return video;
+}
+
+/** @param {RTCPeerConnection} connection @param {Actor} actor */
+function listen(connection, actor) {
+  actor.begin();
+  const channel = connection.createDataChannel("motion", { ordered: false, maxRetransmits: 0 });
+  channel.binaryType = "arraybuffer";
+  channel.addEventListener("message", ({ data }) => void actor.hear(data, performance.now()));
+}
+
+/** Fetches what the session's records move, unless it is here already. @param {Actor} actor @param {import("./whip.js").Session} session */
+async function enrol(actor, { address, abandon }) {
+  const place = new URL(address);
+  place.pathname += "/asset";
+  try {
+    const known = actor.etag ? { "If-None-Match": actor.etag } : {};
+    const answer = await ask(place, { headers: known });
+    await actor.enrol(await answer.arrayBuffer(), answer.headers.get("ETag") ?? "");
+  } catch (failure) {
+    if (failure.status === 304) return;
+    abandon();
+    throw failure;
+  }
 }
 
 /** The server encodes quilts as H.264; the rest of what the browser knows stays in the offer. */
@@ -35,25 +68,30 @@ function preferH264(transceiver) {
   transceiver.setCodecPreferences([...known.filter(isH264), ...known.filter((codec) => !isH264(codec))]);
 }
 
+/** A path to play, or what finds it at each try: with who is moved by its records, where they come instead of pictures.
+ * @typedef {string | (() => Promise<{path: string, actor: Actor|null}>)} Way */
+
 /**
  * Keeps a channel playing in a video element. Fires "state" whenever `state` changes:
  * connecting, live, waiting (nobody publishes yet), warming (the server starts up), full, lost (was live; trying again), refused (will not try again), stopped.
  */
 export class Playback extends EventTarget {
   #video;
-  #path;
+  #way;
+  /** Who is moved by what comes, where no pictures do. @type {Actor|null} */
+  #actor = null;
   #means;
   #session = null;
   #round = 0;
   #timer = 0;
   #tries = 0;
 
-  /** @param {HTMLVideoElement} video @param {string} path @param {import("./whip.js").Means} [means] */
-  constructor(video, path, means) {
+  /** @param {HTMLVideoElement} video @param {Way} way @param {import("./whip.js").Means} [means] */
+  constructor(video, way, means = {}) {
     super();
     this.#means = means;
     this.#video = video;
-    this.#path = path;
+    this.#way = way;
     /** @type {"stopped"|"connecting"|"live"|"waiting"|"warming"|"full"|"lost"|"refused"} */
     this.state = "stopped";
     /** Whether no picture is to be expected, so that none is no loss. */
@@ -69,15 +107,20 @@ export class Playback extends EventTarget {
     void this.#try(this.#round);
   }
 
-  /** @param {string} path plays this instead, from now on */
-  switchTo(path) {
-    this.#path = path;
+  /** @param {Way} way plays this instead, from now on */
+  switchTo(way) {
+    this.#way = way;
     this.start();
   }
 
   stop() {
     this.#drop();
     this.#become("stopped");
+  }
+
+  /** Who is moved by what is played, if anybody is. */
+  get actor() {
+    return this.#actor;
   }
 
   /** The RTP receiver's connection while there is one, for statistics. */
@@ -101,7 +144,10 @@ export class Playback extends EventTarget {
 
   async #try(round) {
     try {
-      const { session, stream } = await receive(this.#path, this.#means);
+      const { path, actor } = typeof this.#way === "string" ? { path: this.#way, actor: null } : await this.#way();
+      if (round !== this.#round) return;
+      this.#actor = actor;
+      const { session, stream } = await receive(path, this.#means, actor);
       if (round !== this.#round) return session.abandon();
       this.#session = session;
       this.#video.srcObject = stream;
@@ -135,9 +181,9 @@ export class Playback extends EventTarget {
     this.#timer = setTimeout(() => void this.#try(round), seconds ? seconds * 1000 : growing);
   }
 
-  /** Looks at the decoder's own count, which also runs while the page is hidden. */
+  /** Looks at the decoder's own count, which also runs while the page is hidden; or at how many records came. */
   async #watch(round, since, counted) {
-    const frames = await decoded(this.connection);
+    const frames = this.#actor ? this.#actor.heard : await decoded(this.connection);
     if (round !== this.#round) return;
     const now = performance.now();
     if (frames > Math.max(counted, 0)) {

@@ -9,6 +9,7 @@ import { Recorder } from "../shared/recording.js";
 import { Stage } from "../shared/player.js";
 
 const HIDE_CONTROLS_MS = 3000;
+const TELL_WAY_MS = 1000;
 const AIR_WORDS = {
   connecting: "Connecting", live: "Live", waiting: "Waiting", warming: "Waiting", full: "Full", lost: "Reconnecting", refused: "Stopped", stopped: "Stopped",
 };
@@ -27,6 +28,7 @@ async function stateChanged() {
   document.body.dataset.live = String(stage.state === "live");
   part("air").dataset.on = String(stage.state === "live");
   part("air-words").textContent = AIR_WORDS[stage.state];
+  tellWay();
   if (stage.state === "live") recorder.follow(channel);
   if (FOLLOWED.includes(stage.state)) following.follow(channel);
   else gone();
@@ -45,6 +47,18 @@ function gone() {
   following.leave();
   recorder.leave();
   sign.show(null);
+}
+
+/** How it comes here, and how old what is drawn here is. */
+function tellWay() {
+  const { choice, actor, state } = stage;
+  part("way").hidden = state !== "live" || stage.mode === "video";
+  const now = performance.now();
+  const drawn = actor?.heard ? `, ${Math.max(0, Math.round(actor.age(now, following.clock)))} ms old` : "";
+  const words = choice.words + drawn;
+  if (part("way-words").textContent !== words) part("way-words").textContent = words;
+  part("way-switch").hidden = !choice.free;
+  part("way-switch").textContent = choice.offer;
 }
 
 function modeChanged() {
@@ -89,6 +103,9 @@ stage.addEventListener("state", () => void stateChanged());
 following.addEventListener("facts", (event) => hear(event.detail));
 following.addEventListener("gone", gone);
 stage.addEventListener("mode", modeChanged);
+stage.addEventListener("way", tellWay);
+setInterval(tellWay, TELL_WAY_MS);
+part("way-switch").addEventListener("click", () => stage.setWish(stage.choice.here ? "pictures" : "here"));
 part("modes").addEventListener("change", (event) => stage.setMode(event.target.value));
 part("sound").addEventListener("click", toggleSound);
 part("full").addEventListener("click", toggleFullscreen);

@@ -1,0 +1,64 @@
+// Pictures: a video's quilts on a canvas, one angle of them. For a Hologram, which asks when and from where.
+
+import { FreshFrames } from "./frames.js";
+import { painterFor } from "./painters.js";
+
+/** A larger canvas shows no more of a 256-pixel tile. */
+const LARGEST_SIDE = 1400;
+/** Where drawing is done in software: a larger picture would take time from decoding. */
+const LARGEST_SLOW_SIDE = 448;
+
+export class VideoPicture {
+  /** Device pixels of a CSS pixel beyond which nobody sees more. */
+  dots = 2;
+  #video;
+  #frames;
+  #painter;
+
+  /** @param {HTMLVideoElement} video @param {HTMLCanvasElement} canvas */
+  constructor(video, canvas) {
+    this.canvas = canvas;
+    this.#video = video;
+    this.#painter = painterFor(canvas);
+    this.#frames = new FreshFrames(video);
+    canvas.dataset.painter = this.#painter.kind;
+  }
+
+  /** Shows what is in this video from now on. @param {HTMLVideoElement} video @returns {boolean} whether that is another */
+  watch(video) {
+    if (video === this.#video) return false;
+    this.#video = video;
+    this.#frames = new FreshFrames(video);
+    return true;
+  }
+
+  /** Whether this machine draws in software. */
+  get slow() {
+    return this.#painter.slow;
+  }
+
+  get largest() {
+    return this.slow ? LARGEST_SLOW_SIDE : LARGEST_SIDE;
+  }
+
+  /** Whether the quilts of `screen` can be shown here. @param {import("./tiling.js").Screen} screen */
+  canShow(screen) {
+    return this.#painter.canShow(screen);
+  }
+
+  get ready() {
+    return this.#video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+  }
+
+  /** Whether there is a picture that there was not at the last call. */
+  fresh() {
+    const fresh = this.#frames.take();
+    if (fresh) this.#painter.take(this.#video);
+    return fresh;
+  }
+
+  /** @param {import("./tiling.js").Screen} screen @param {number} share of the fan */
+  paint(screen, share) {
+    this.#painter.paint(screen, share);
+  }
+}
