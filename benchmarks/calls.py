@@ -25,6 +25,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from benchmarks.lib.harness import RESULTS, parser, show, write
 from benchmarks.live import chirp
+from server import workers
 from server.media.playout import BLOCK
 from server.media.rates import SOUND_CLOCK
 from server.tally import Tally
@@ -168,7 +169,7 @@ async def _forwarding() -> float:
     try:
         await connection.setLocalDescription(await connection.createOffer())
         ours.send(connection.localDescription.sdp)
-        answer = await asyncio.to_thread(ours.recv)
+        answer = await workers.slow(ours.recv)
         await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         while track.sent < PACKETS // 10:
             await asyncio.sleep(0.02)

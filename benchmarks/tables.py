@@ -31,6 +31,7 @@ from pipeline.frame import Frame
 from pipeline.preprocess.observer import observe_portrait
 from pipeline.session import Session
 from pipeline.table import Table
+from server import workers
 from server.channels.forms import sent_as
 from server.media.encode import best_codec, layout_for
 from server.media.present import Presenter, ViewerTrack
@@ -83,7 +84,7 @@ async def measure(members: int, engine: AnyEngine, seconds: float) -> dict[str, 
     reading.cancel()
     lag = percentiles(await lags)
     for session in sessions:
-        await asyncio.to_thread(session.close)
+        await workers.slow(session.close)
     table.close()
     executor.close()
     screen = seating.screen()

@@ -133,10 +133,11 @@ def _ice_servers(settings: Settings) -> Callable[[str], list[dict[str, Any]]]:
 
 @cache
 def _keep() -> None:
-    """What is loaded by now stays: the garbage collector is not to look through it again.
+    """What is loaded by now stays: the garbage collector is not to look through it again. Once a process.
 
-    That is 390 000 objects, which take 0.2 s of processor time whenever it comes to the oldest ones, and all calls stand still
-    meanwhile: as when a caller leaves, with whom much becomes garbage.
+    With the relief engine that is 399 000 objects, which take 0.16 to 0.21 s of processor time whenever it comes to the oldest
+    ones, and everything stands still meanwhile. What comes later is looked through: a call of caller and viewer brings 14 000 to
+    19 000 objects, 4 to 8 ms (595e440, two cores); an engine that is loaded for a channel of its own, all of its modules.
     """
     gc.collect()
     gc.freeze()

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import benchmarks
 import server
 from server import workers
 from tests.live import serving, settings_for
 
-SERVER = Path(server.__file__).parent
+FILES = [file for package in (server, benchmarks) for file in sorted(Path(package.__path__[0]).rglob("*.py"))]
 
 
 def falls_back(source: str) -> list[int]:
@@ -35,7 +36,7 @@ def test_a_fallback_is_found():
     assert falls_back("asyncio.get_running_loop().run_in_executor(None, print)") == [1]
 
 
-@pytest.mark.parametrize("file", sorted(SERVER.rglob("*.py")), ids=lambda file: str(file.relative_to(SERVER)))
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(Path(*file.parts[-3:])))
 def test_nobody_falls_back_on_the_pool_of_everybody(file: Path):
     if file.name != "workers.py":
         assert falls_back(file.read_text()) == []

@@ -22,6 +22,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSession
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from pipeline.puppet import Puppet
+from server import workers
 from server.media.rates import CLOCK_RATE
 
 ENCODERS = {"VP8": "libvpx", "H264": "libx264"}
@@ -78,7 +79,7 @@ async def _send(port: int, track: Recorded, codec: str) -> None:
         answer.raise_for_status()
         await connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
         print("live", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
+        await workers.slow(sys.stdin.readline)
         await http.delete(answer.headers["Location"])
     await connection.close()
 
