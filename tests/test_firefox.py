@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
 import pytest
 
+from tests import npm
 from tests.live import Client, running, serving, settings_for, until
 
 VERSION = "24.43.1"
@@ -35,28 +35,7 @@ def firefox() -> str:
 
 @pytest.fixture(scope="module")
 def modules(firefox: str) -> Path:
-    """Where puppeteer-core is; fetched when needed and kept outside the repository."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = caches / "telequilt-tests" / f"puppeteer-core-{VERSION}"
-    if not (folder / "node_modules" / "puppeteer-core").is_dir():
-        npm = shutil.which("npm")
-        if npm is None:
-            lacking("npm, which fetches puppeteer-core, is missing: apt-get install npm")
-        folder.mkdir(parents=True, exist_ok=True)
-        words = [
-            npm,
-            "install",
-            "--prefix",
-            str(folder),
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--fetch-retries=1",
-        ]
-        fetched = subprocess.run([*words, f"puppeteer-core@{VERSION}"], capture_output=True, text=True, timeout=180)
-        if fetched.returncode != 0:
-            lacking(f"npm could not fetch puppeteer-core {VERSION}: {fetched.stderr[-400:]}")
-    return folder / "node_modules"
+    return npm.modules("puppeteer-core", VERSION, lacking)
 
 
 async def step(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]:

@@ -5,19 +5,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NoReturn
 
+import av
 import httpx
+import numpy as np
 import pytest
 import pytest_asyncio
 
+from tests import npm
 from tests.live import Client, running, serving, settings_for, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -120,3 +125,54 @@ async def test_libdatachannel_connects(live, datachannel, certificate):
         await until(lambda: live.lobby.channels["room"].caller.connected, PATIENCE)
         await hang_up(process)
         await until(lambda: not live.lobby.channels, PATIENCE)
+
+
+def coded(pictures: int = 50) -> bytes:
+    """As many of growing brightness in H.264, each with its length before it; the first is a keyframe."""
+    context = av.CodecContext.create("libx264", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt, context.time_base = 320, 240, "yuv420p", Fraction(1, 25)
+    context.options = {"profile": "baseline", "tune": "zerolatency", "g": str(pictures)}
+    units = []
+    for number in range(pictures):
+        picture = av.VideoFrame.from_ndarray(np.full((360, 320), 20 + 4 * number, np.uint8), format="yuv420p")
+        picture.pts = number
+        units.append(b"".join(bytes(packet) for packet in context.encode(picture)))
+    return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
+
+
+@pytest.fixture(scope="module")
+def with_media() -> tuple[str, str, str]:
+    """How to start libdatachannel 0.24 as npm brings it, built with SRTP."""
+    node = shutil.which("node")
+    if node is None:
+        lacking("Node.js, which runs libdatachannel with media, is missing: apt-get install npm")
+    folder = npm.modules("node-datachannel", "0.33.4", lacking)
+    built = subprocess.run([node, "-e", f"require({str(folder / 'node-datachannel')!r})"], capture_output=True)
+    if built.returncode:
+        lacking("node-datachannel does not run here: its npm package is built for glibc and Node.js 18 or newer")
+    return node, "tests/foreign_datachannel.mjs", str(folder)
+
+
+async def test_libdatachannel_publishes_what_is_seen(live, with_media, tmp_path):
+    film = tmp_path / "pictures"
+    film.write_bytes(coded())
+    command = *with_media, "publish", f"{live.base}/whip/room", str(film)
+    async with foreign(*command) as process, Client(live.http) as viewer:
+        await called(live)
+        report = live.lobby.channels["room"].ingest.report()
+        assert (report.codec, report.width, report.height) == ("H264", 320, 240)
+        assert (await viewer.view()).status_code == 201
+        await viewer.seen(10, PATIENCE)
+        await hang_up(process)
+        await until(lambda: not live.lobby.channels, PATIENCE)
+
+
+async def test_libdatachannel_plays(live, with_media):
+    async with Client(live.http) as caller:
+        assert (await caller.publish()).status_code == 201
+        async with foreign(*with_media, "play", f"{live.base}/whep/room?as=view&view=3") as process:
+            await told(process, 25)
+            await hang_up(process)
+        await until(lambda: not live.lobby.channels["room"].viewers, PATIENCE)
+        await caller.hang_up()
