@@ -180,7 +180,7 @@ def _call_in_chromium(port: int, film: Path, seconds: float, server: psutil.Proc
     """The same call with a real browser at both ends, whose camera plays `film`."""
     from playwright.sync_api import sync_playwright
 
-    measure = Path(__file__).with_name("browser_peers.js").read_text().split("\n", 2)[2].rstrip().rstrip(";")
+    measure = (Path(__file__).parent / "live" / "browser_peers.js").read_text().split("\n", 2)[2].rstrip().rstrip(";")
     wants = {"channel": "benchmark", "warmUp": WARM_UP, "seconds": seconds, "bits": barcode.BITS}
     wants |= {"checkBits": barcode.CHECK_BITS, "block": barcode.BLOCK, "dark": barcode.DARK, "light": barcode.LIGHT}
     with sync_playwright() as playwright:

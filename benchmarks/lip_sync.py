@@ -6,8 +6,9 @@
 
 Every camera picture carries its number, which the server draws into the quilt made from it, and the sound carries its time, a
 tone that climbs. Caller and viewer are aiortc's, which tells when packets arrive, or one page of a headless Chromium, which
-tells what is seen and played; what the same page measures within itself, without any server, is subtracted. The offset is
-positive where sound is late. Each run has the server in a process of its own.
+tells what is seen and played. A page hears sound before the sound card does, and sees pictures by the screen's clock: by how much
+what it measures differs from the browser's own account is found within the page, without any server, and subtracted. The offset
+is positive where sound is late. Each run has the server in a process of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -43,7 +44,7 @@ from server.webrtc.client import PictureTrack, playing, publishing
 from server.webrtc.live_video import LiveVideo
 
 PUPPET_FRAMES = 200
-CONTROL_SECONDS = 8.0
+CONTROL_SECONDS = 15.0
 RATE = 25.0
 LOOK_AHEAD = 312 / 48_000
 "Seconds by which libopus's packets say what was before the time that they carry (OPUS_GET_LOOKAHEAD at 48 kHz)."
@@ -204,10 +205,12 @@ def call_in_chromium(
         saw = page.evaluate(measure, wants)
         browser.close()
     times, found, facts = _of_page(saw, saw["call"])
+    itself, waits = _account(saw["call"], times, found)
     bias = 0.0
     if saw["control"]:
-        _, alone, _ = _of_page(saw, saw["control"])
-        bias = float(np.median(alone))
+        there, alone, _ = _of_page(saw, saw["control"])
+        own, _ = _account(saw["control"], there, alone)
+        bias = float(np.median([measured - told for _, measured, told in own]))
     heard = next((one for one in saw["statistics"] if one["kind"] == "audio"), {})
     names = (
         "concealedSamples",
@@ -216,8 +219,31 @@ def call_in_chromium(
         "fecPacketsReceived",
         "packetsReceived",
     )
-    facts |= {"control_ms": round(bias, 1), "audio": {name: heard.get(name) for name in names}}
+    facts |= {"control_ms": round(bias, 1), "audio": {name: heard.get(name) for name in names}} | waits
+    facts |= {"browsers_own_ms": round(float(np.median([told for _, _, told in itself])), 1) if itself else None}
     return facts | {"server_report": saw["report"], "at_s": times, "offsets_ms": found - bias}
+
+
+def _account(got: dict[str, Any], times: np.ndarray, found: np.ndarray) -> tuple[list[tuple[float, float, float]], Any]:
+    """((seconds, the offset measured then, what the browser itself makes of it), of each second in which it knows), and for how
+    long sound and picture wait in its buffers, milliseconds.
+
+    It goes by the sender's reports, and counts what a page does not see: how long the sound card keeps sound, when a picture is
+    drawn (estimatedPlayoutTimestamp of each, webrtc-stats).
+    """
+    begun, rows, waits = got["seen"][0][1] / 1e3, [], {"sound": [], "picture": []}
+    for before, now in pairwise(got["itself"]):
+        if not {"audio", "video"} <= before.keys() & now.keys():
+            continue
+        for name, kind in (("sound", "audio"), ("picture", "video")):
+            waited, given = (now[kind][at] - before[kind][at] for at in (1, 2))
+            waits[name].append(1e3 * waited / max(given, 1))
+        apart = now["video"][0] - now["audio"][0]  # the later of two is the content that is ahead
+        near = np.abs(times - (now["at"] / 1e3 - begun)) < 0.5
+        if now["video"][0] and now["audio"][0] and apart and near.any():
+            rows.append((float(now["at"]), float(np.median(found[near])), float(apart)))
+    waited = {name: round(float(np.median(one)), 1) for name, one in waits.items() if one}
+    return rows, {"waits_in_browser_ms": waited}
 
 
 def _through(links: Links, route: Any) -> None:

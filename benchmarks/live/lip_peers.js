@@ -74,16 +74,33 @@ async ({ channel, control, seconds, bits, checkBits, block, dark, light }) => {
   watch(element(camera, true), (number, facts, now) => captured.push([number, facts.captureTime ?? now]));
   const microphone = hear(camera.getAudioTracks()[0]);
 
+  /** What the browser itself makes of how far sound and picture are apart, and how long each waits in it: each second until told to end. */
+  function account(connection) {
+    const told = [];
+    const next = async () => {
+      const now = { at: performance.now() };
+      for (const one of (await connection.getStats()).values()) {
+        if (one.type !== "inbound-rtp") continue;
+        now[one.kind] = [one.estimatedPlayoutTimestamp ?? 0, one.jitterBufferDelay, one.jitterBufferEmittedCount];
+      }
+      told.push(now);
+    };
+    const timer = setInterval(() => void next().catch(() => clearInterval(timer)), 1000);
+    return { told, end: () => clearInterval(timer) };
+  }
+
   /** What a viewer gets of whatever `video` plays, for `length` seconds. */
-  async function witness(video, length) {
+  async function witness(video, length, connection) {
     const seen = [];
     watch(video, (number, facts) => seen.push([number, facts.presentationTime]));
     while (!video.srcObject?.getAudioTracks().length) await pause(0.05);
     const heard = hear(video.srcObject.getAudioTracks()[0]);
     const until = performance.now() + 60000;
     while (!seen.length && performance.now() < until) await pause(0.05);
+    const itself = account(connection());
     await pause(length);
-    return { seen, heard: told(heard) };
+    itself.end();
+    return { seen, heard: told(heard), itself: itself.told };
   }
 
   async function within() {
@@ -99,7 +116,7 @@ async ({ channel, control, seconds, bits, checkBits, block, dark, light }) => {
     await near.setRemoteDescription(far.localDescription);
     while (stream.getTracks().length < 2) await pause(0.05);
     const video = element(stream, false);
-    const found = await witness(video, control);
+    const found = await witness(video, control, () => far);
     near.close();
     far.close();
     video.remove();
@@ -112,7 +129,7 @@ async ({ channel, control, seconds, bits, checkBits, block, dark, light }) => {
   const video = element(null, false);
   const playback = new Playback(video, `whep/${channel}?as=quilt`);
   playback.start();
-  const found = await witness(video, seconds);
+  const found = await witness(video, seconds, () => playback.connection);
   const statistics = [];
   for (const one of (await playback.connection.getStats()).values()) {
     if (one.type === "inbound-rtp") statistics.push(one);

@@ -24,7 +24,7 @@ from server.channels.viewer import Viewer
 from server.media.present import Presenter
 from server.media.rates import CLOCK_RATE, SOUND_CLOCK
 from server.recordings.recording import Recording
-from server.webrtc import offers
+from server.webrtc import offers, redundancy
 from server.webrtc.audio import Listen, Voice
 from server.webrtc.backlog import Limits
 from server.webrtc.capture import CaptureClock
@@ -32,7 +32,15 @@ from server.webrtc.ingest import LONGEST_SIDE, Ingest
 from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
 from server.webrtc.outlet import Outlet, Sparing, prefer_h264
-from server.webrtc.patches import forget_sent, hear_back, on_keyframe_request, pace, report_captures, tap_reports
+from server.webrtc.patches import (
+    forget_sent,
+    hear_back,
+    on_keyframe_request,
+    pace,
+    relabel,
+    report_captures,
+    tap_reports,
+)
 from server.webrtc.peers import Peer
 
 log = structlog.get_logger(__name__)
@@ -257,7 +265,7 @@ class Channel:
         """Apply a viewer's offer, with what it will watch once it is connected."""
         video = self._add_tracks(viewer, offer.audio)
         await viewer.peer.take(offer)
-        _begin_sending(viewer, video, viewer.track.ask_keyframe)
+        _begin_sending(viewer, video, viewer.track.ask_keyframe, redundancy.offered(offer.original))
 
     async def publish(self, viewer: Viewer, outlet: Outlet, url: str, token: str) -> None:
         """Offer the channel to another server, where `outlet` is the viewer's peer. Raises Problem."""
@@ -332,15 +340,24 @@ def _told(clock: CaptureClock, kind: str, rate: int, source: int, sent: float, r
     clock.report(kind, rate, source, sent, rtp, time.monotonic())
 
 
-def _begin_sending(viewer: Viewer, video: RTCRtpTransceiver, ask_keyframe: Callable[[], None]) -> None:
+def _begin_sending(
+    viewer: Viewer,
+    video: RTCRtpTransceiver,
+    ask_keyframe: Callable[[], None],
+    red: redundancy.Redundancy | None = None,
+) -> None:
+    """`red`: how the viewer takes sound that repeats itself, if so."""
     for sending in viewer.peer.connection.getTransceivers():
         report_captures(sending.sender)
         if viewer.voice is not None and sending.sender.track is viewer.voice:
             hear_back(sending.sender, viewer.peer.hear, lambda bits: None, viewer.voice.reported)
+            if red is not None:
+                viewer.voice.repeating = redundancy.Repeating(red.of)
+                relabel(sending.sender, red.number)
     on_keyframe_request(video.sender, ask_keyframe)
     viewer.forget = partial(forget_sent, video.sender)
-    hear_back(video.sender, viewer.peer.hear, viewer.estimated, viewer.reported)
-    pace(video.sender)
+    hear_back(video.sender, viewer.peer.hear, viewer.estimated, viewer.reported, viewer.missed)
+    viewer.narrow = pace(video.sender, viewer.left).narrow
 
 
 def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:

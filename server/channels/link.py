@@ -27,6 +27,8 @@ FRESH = 3.0
 "Seconds for which a report counts. Receivers send them about every second."
 SAFE = 0.9
 "Of what seems to get through, so much is used."
+ROOM = 1.25
+"Of what a form takes, or of what got through, whichever is more: so fast may the packets of one picture leave over a narrow link."
 
 
 class Link:
@@ -50,6 +52,15 @@ class Link:
         self._patience = [PATIENCE] * len(rates)
         "With which each step is tried."
         self._climbed: float | None = None
+        self._carried: float | None = None
+        "Bits a second that got through when it was last too much."
+
+    @property
+    def pace(self) -> float | None:
+        """Bits a second at which packets may leave at most; None: it is not known to be narrow."""
+        if self._carried is None or self.step == 0:
+            return None
+        return ROOM * max(self._carried, self._rates[self.step])
 
     def estimated(self, bits: float, now: float) -> None:
         """The receiver estimates that it can get so many bits a second."""
@@ -58,6 +69,12 @@ class Link:
     def reported(self, lost: float, now: float) -> None:
         """The receiver has lost this share of what was sent since it last told."""
         self.lost, self._heard["lost"] = lost, now
+
+    def flooded(self, through: float, sent: float, now: float) -> bool:
+        """Only the share `through` of what is sent gets through, for certain. Whether it is another step than before."""
+        if self.step == len(self._rates) - 1:
+            return False
+        return self._down(through * (sent or self._rates[self.step]), now)
 
     def look(self, sent: float, now: float) -> bool:
         """Whether it is another step than before. `sent`: bits a second that are sent to it now, as far as known."""
@@ -89,6 +106,7 @@ class Link:
 
     def _down(self, carried: float, now: float) -> bool:
         """To the first step that fits into what gets through; after a try that failed, to where it was made from."""
+        self._carried = carried
         if self._climbed is not None:
             before = self._patience[self.step]
             self._patience[self.step] = min(max(AFTER_FAILURE, 2 * before if before > PATIENCE else 0.0), LONGEST)

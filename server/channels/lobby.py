@@ -79,6 +79,7 @@ class Lobby:
         offer = offers.viewing(sdp)
         channel = self.live(name)
         forms = steps(screen, views, sound=offer.audio and (channel.voice is not None or listen is not None))
+        forms = forms if self._settings.adapt else forms[:1]
         self._gate.viewer(channel, forms[0] or screen)
         return await self.whole(self._entry.viewer(channel, offer, forms, listen))
 

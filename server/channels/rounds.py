@@ -63,7 +63,7 @@ class Rounds:
             detail = channel.ladder.report()
             log.info("a channel's detail changes", channel=channel.name, **asdict(detail))
         for viewer in channel.viewers.values():
-            if self._settings.adapt and viewer.look(now):
+            if viewer.look(now):
                 steps = dict(viewer.link.steps)
                 log.info(
                     "a viewer's link changes what it is sent", channel=channel.name, step=viewer.link.step, steps=steps

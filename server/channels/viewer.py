@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from display.screen import Screen
 from pipeline.session import Session
 from pipeline.table import Table
+from server.channels.flood import Flood
 from server.channels.link import Link
 from server.media.present import Presenter, ViewerTrack
 from server.webrtc.audio import Listen, VoiceTrack
@@ -32,8 +33,11 @@ class Viewer:
         "What makes the sound for it; None: the caller's."
         self.voice: VoiceTrack | None = None
         self.link = Link([presenter.bits(form) if form is not None else 0.0 for form in forms])
+        self.flood = Flood()
         self.forget: Callable[[], None] = lambda: None
         "Has nothing sent again of what was sent so far."
+        self.narrow: Callable[[float | None], None] = lambda bits: None
+        "Has packets leave no faster than so many bits a second."
         self.told: Callable[[Screen | None], None] = lambda screen: None
         "Hears what is sent from now on, whenever that changes; None: no picture."
         self._presenter = presenter
@@ -70,8 +74,26 @@ class Viewer:
 
     def reported(self, lost: float) -> None:
         self.link.reported(lost, time.monotonic())
+        if self.voice is not None:  # whose own reports come every five seconds
+            self.voice.reported(lost)
+
+    def left(self, packet: int) -> None:
+        """A packet of its pictures leaves."""
+        self.flood.sent(packet, time.monotonic())
+
+    def missed(self, numbers: list[int]) -> None:
+        """Its receiver lacks packets. Where most are lost, what is sent now only fills the queue on its way: no more of that."""
+        through = self.flood.missed(numbers)
+        if through is None or self._session is None or self._hidden:
+            return
+        if self.link.flooded(through, self.track.bits, time.monotonic()):
+            self.flood.forget()
+            self.forget()
+            self._show()
+            self.track.hold()
 
     def _show(self) -> None:
+        self.narrow(self.link.pace)
         wanted = None if self._hidden else self.forms[self.link.step]
         if self._session is None:
             return

@@ -79,7 +79,7 @@ class ViewerTrack(MediaStreamTrack):
         self.coming: Stream | None = None
         "The one that takes its place, at its next keyframe."
         self._told = came
-        self._first = True
+        self._first, self._held = True, False
         self.waiting = SendQueue()
         self.sent = 0
         self.captured: float | None = None
@@ -91,7 +91,7 @@ class ViewerTrack(MediaStreamTrack):
     def put(self, unit: AccessUnit, stream: Stream) -> None:
         if stream is self.coming and unit.keyframe:
             self._change()
-        if stream is not self.stream:
+        if stream is not self.stream or self._held:
             return
         if self._first:
             self._first = False
@@ -99,6 +99,18 @@ class ViewerTrack(MediaStreamTrack):
         if self.waiting.offer(unit):
             self.ask_keyframe()
         self._came.set()
+
+    def hold(self) -> None:
+        """Have nothing more until the stream that is coming has come."""
+        if self.coming is not None:
+            self._held = True
+            self.waiting.clear()
+
+    def go_on(self) -> None:
+        """Have what there is, from its next keyframe on, where that was held."""
+        if self._held:
+            self._held = False
+            self.ask_keyframe()
 
     @property
     def screens(self) -> set[Screen]:
@@ -114,13 +126,13 @@ class ViewerTrack(MediaStreamTrack):
         """Have nothing more, from those that are returned."""
         streams = [stream for stream in (self.stream, self.coming) if stream is not None]
         self.stream = self.coming = None
-        self._first = True
+        self._first, self._held = True, False
         self.waiting.clear()
         return streams
 
     def _change(self) -> None:
         before, self.stream, self.coming = self.stream, self.coming, None
-        self._first = True
+        self._first, self._held = True, False
         if before is not None:
             before.leave(self)
 
@@ -340,6 +352,7 @@ class Presenter:
         if track.coming is not None and track.coming.screen != screen:
             given_up, track.coming = track.coming, None
             given_up.leave(track)
+            track.go_on()
         if screen not in track.screens:
             self.join(track, screen)
 

@@ -19,6 +19,7 @@ from server.media.rates import SOUND_CLOCK
 from server.tally import Tally
 from server.webrtc import patches
 from server.webrtc.capture import Captured, by_arrival
+from server.webrtc.redundancy import Repeating
 from server.webrtc.voice_line import Said, VoiceLine
 
 WAITING = 10
@@ -209,6 +210,8 @@ class VoiceTrack(MediaStreamTrack):
         "When what `recv` gave last was captured, seconds of time.monotonic()."
         self.lost = 0.0
         "Share of its packets that its viewer has reported as lost, lately."
+        self.repeating: Repeating | None = None
+        "Of a viewer who takes packets that bring along those before them."
 
     def reported(self, lost: float) -> None:
         """Its viewer says which share of its packets was lost since it last said so."""
@@ -226,6 +229,8 @@ class VoiceTrack(MediaStreamTrack):
             self._came.clear()
             await self._came.wait()
         payload, position, self.captured = self._packets.popleft()
+        if self.repeating is not None:
+            payload = self.repeating.pack(payload, position, self.lost)
         packet = av.Packet(payload)
         packet.pts, packet.time_base = position, SOUND_CLOCK
         return packet

@@ -25,7 +25,16 @@ import aiortc.rtcrtpreceiver
 import aiortc.rtcrtpsender
 import structlog
 from aiortc import RTCRtpSender
-from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtcpRrPacket, RtcpSrPacket, is_rtcp, unpack_remb_fci
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_RTPFB_NACK,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpRtpfbPacket,
+    RtcpSrPacket,
+    is_rtcp,
+    unpack_remb_fci,
+)
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from server.tally import Tally
@@ -355,22 +364,52 @@ class _Diverted:
 class PacedTransport:
     """A DTLS transport whose RTP leaves no faster than its bucket lets it; RTCP is never held back."""
 
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._bucket = Bucket()
+    def __init__(self, transport: Any, leaves: Callable[[int, int], None]) -> None:
+        self._transport, self._leaves = transport, leaves
+        self.bucket = Bucket()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     async def _send_rtp(self, data: bytes) -> None:
-        if not is_rtcp(data) and (wait := self._bucket.take(asyncio.get_running_loop().time())):
-            await asyncio.sleep(wait)
+        if not is_rtcp(data):
+            if wait := self.bucket.take(asyncio.get_running_loop().time()):
+                await asyncio.sleep(wait)
+            self._leaves(int.from_bytes(data[8:12], "big"), int.from_bytes(data[2:4], "big"))
         await self._transport._send_rtp(data)
 
 
-def pace(sender: RTCRtpSender) -> None:
-    """Spread bursts. After `Peer.take`, which may give the sender another transport, and before `Peer.answer`."""
-    sender.setTransport(PacedTransport(sender.transport))  # type: ignore[arg-type]
+class RelabelledTransport:
+    """A DTLS transport whose RTP says that its payloads are of another type: aiortc numbers them by the codec that it knows."""
+
+    def __init__(self, transport: Any, number: int) -> None:
+        self._transport, self._number = transport, number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    async def _send_rtp(self, data: bytes) -> None:
+        if not is_rtcp(data):
+            data = bytes((data[0], data[1] & 0x80 | self._number)) + data[2:]
+        await self._transport._send_rtp(data)
+
+
+def relabel(sender: RTCRtpSender, number: int) -> None:
+    """Send under another payload type. When: as pace()."""
+    sender.setTransport(RelabelledTransport(sender.transport, number))  # type: ignore[arg-type]
+
+
+def pace(sender: RTCRtpSender, leaves: Callable[[int], None]) -> Bucket:
+    """Spread bursts, as the bucket that is returned says, and tell the number of each packet that `leaves`, repeats aside. After
+    `Peer.take`, which may give the sender another transport, and before `Peer.answer`."""
+
+    def first(source: int, number: int) -> None:
+        if source == sender._ssrc:
+            leaves(number)
+
+    paced = PacedTransport(sender.transport, harmless(first))
+    sender.setTransport(paced)  # type: ignore[arg-type]
+    return paced.bucket
 
 
 def on_keyframe_request(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
@@ -383,11 +422,12 @@ def hear_back(
     heard: Callable[[], None],
     estimated: Callable[[float], None],
     lost: Callable[[float], None],
+    missed: Callable[[list[int]], None] = lambda numbers: None,
 ) -> None:
     """Tell what the receiver says of the link: that it `heard` anything, how many bits a second it estimates (REMB,
-    draft-alvestrand-rmcat-remb), and which share 0..1 of the packets it lost since it last told (RFC 3550, 6.4.1). aiortc takes
-    estimates to its own encoder alone."""
-    handle, told = sender._handle_rtcp_packet, harmless(partial(_heard_back, sender, estimated, lost))
+    draft-alvestrand-rmcat-remb), which share 0..1 of the packets it lost since it last told (RFC 3550, 6.4.1), and the numbers of
+    those that it `missed` (NACK). aiortc takes estimates to its own encoder alone."""
+    handle, told = sender._handle_rtcp_packet, harmless(partial(_heard_back, sender, estimated, lost, missed))
 
     async def both(packet: Any) -> None:
         heard()
@@ -403,7 +443,11 @@ def forget_sent(sender: RTCRtpSender) -> None:
 
 
 def _heard_back(
-    sender: RTCRtpSender, estimated: Callable[[float], None], lost: Callable[[float], None], packet: Any
+    sender: RTCRtpSender,
+    estimated: Callable[[float], None],
+    lost: Callable[[float], None],
+    missed: Callable[[list[int]], None],
+    packet: Any,
 ) -> None:
     if isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP and packet.fci[:4] == b"REMB":
         bits, sources = unpack_remb_fci(packet.fci)
@@ -413,6 +457,8 @@ def _heard_back(
         for report in packet.reports:
             if report.ssrc == sender._ssrc:
                 lost(report.fraction_lost / 256)
+    elif isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK and packet.media_ssrc == sender._ssrc:
+        missed(packet.lost)
 
 
 def report_captures(sender: RTCRtpSender) -> None:

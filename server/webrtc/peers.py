@@ -24,7 +24,7 @@ from aiortc.rtcicetransport import connection_kwargs
 
 from server.problems import Problem
 from server.settings import Settings
-from server.webrtc import h264, opus, patches, relays
+from server.webrtc import h264, opus, patches, redundancy, relays
 from server.webrtc.offers import Fragment, Offer
 from server.webrtc.relays import IceServer
 
@@ -109,7 +109,7 @@ class Peer:
         with self._blaming_the_offer():
             await self.connection.setLocalDescription()
             answer = h264.as_offered(self.connection.localDescription.sdp, self._original, level)
-            return opus.as_wanted(answer, self._original)
+            return redundancy.answered(opus.as_wanted(answer, self._original), self._original)
 
     @contextmanager
     def _blaming_the_offer(self) -> Iterator[None]:
