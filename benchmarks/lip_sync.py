@@ -37,7 +37,7 @@ from rich.table import Table
 from benchmarks.glass_to_glass import Camera, film, witnessed_server
 from benchmarks.lib.harness import RESULTS, write
 from benchmarks.live import barcode, chirp
-from benchmarks.live.lossy import Links, without_candidates
+from benchmarks.live.lossy import Links, Narrow, without_candidates
 from benchmarks.live.offsets import MEDIAN, SLEWING, Aged, ages, gaps, offsets, steady, summary
 from server.webrtc import patches
 from server.webrtc.client import PictureTrack, playing, publishing
@@ -46,6 +46,8 @@ from server.webrtc.live_video import LiveVideo
 PUPPET_FRAMES = 200
 CONTROL_SECONDS = 15.0
 RATE = 25.0
+SETTLED = 5.0
+"Seconds after which it goes on as the link carries it."
 LOOK_AHEAD = 312 / 48_000
 "Seconds by which libopus's packets say what was before the time that they carry (OPUS_GET_LOOKAHEAD at 48 kHz)."
 
@@ -221,7 +223,32 @@ def call_in_chromium(
     )
     facts |= {"control_ms": round(bias, 1), "audio": {name: heard.get(name) for name in names}} | waits
     facts |= {"browsers_own_ms": round(float(np.median([told for _, _, told in itself])), 1) if itself else None}
+    if links is not None and (narrowed := links.links[-1].narrowed):
+        seen = np.array([when for _, when in saw["call"]["seen"]]) / 1e3 + saw["origin"] / 1e3
+        facts |= {"narrowed": _after(narrowed, seen, links.links[-1].came)}
     return facts | {"server_report": saw["report"], "at_s": times, "offsets_ms": found - bias}
+
+
+def _after(narrowed: float, seen: np.ndarray, came: list[tuple[float, int]]) -> dict[str, Any]:
+    """How pictures went on once the link had become narrow, at `narrowed`: `seen` when, `came` how many bytes when."""
+    later = seen[seen > narrowed]
+    pauses = np.diff(np.concatenate([seen[seen <= narrowed][-1:], later]))
+    at, sizes = (np.array(one, float) for one in zip(*came, strict=True))
+    settled = at - narrowed > SETTLED
+    return {
+        "longest_pause_s": round(float(pauses.max()), 2),
+        "pauses_over_a_fifth": [
+            [round(float(when - narrowed), 2), round(float(pause), 2)]
+            for when, pause in zip(later, pauses, strict=True)
+            if pause > 0.2
+        ],
+        "megabit_per_second_settled": round(
+            8e-6 * float(sizes[settled].sum()) / max(float(at[-1]) - narrowed - SETTLED, 0.1), 2
+        ),
+        "pictures_per_second_settled": round(
+            float((later - narrowed > SETTLED).sum() / max(later[-1] - narrowed - SETTLED, 0.1)), 1
+        ),
+    }
 
 
 def _account(got: dict[str, Any], times: np.ndarray, found: np.ndarray) -> tuple[list[tuple[float, float, float]], Any]:
@@ -316,6 +343,7 @@ def main(
     stand_in: Annotated[bool, typer.Option(help="An engine that costs nothing, for times that are scripted.")] = False,
     loss: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the viewer's datagrams that get lost.")] = 0.0,
     jitter: Annotated[float, typer.Option(min=0, max=0.2, help="Seconds by which the others are late, at most.")] = 0.0,
+    narrow: Annotated[str, typer.Option(help="10:5 is a link that carries 5 Mbit/s from the tenth second on.")] = "",
     ages: Annotated[str, typer.Option(help="How old pictures are: 0:40,20:170 is 40 ms, and 170 from 20 s on.")] = "",
     screen: Annotated[str, typer.Option(help="Whose quilt.")] = "telequilt",
     port: Annotated[int, typer.Option(help="Where the server listens meanwhile.")] = 8767,
@@ -328,17 +356,25 @@ def main(
     console = Console()
     with console.status("drawing what the camera sees"):
         pictures = [frame.pixels for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
-    lossy = loss > 0 or jitter > 0
+    lossy = loss > 0 or jitter > 0 or bool(narrow)
     if lossy and peers is not Peers.CHROMIUM:
-        raise typer.BadParameter("--loss and --jitter go with --peers chromium, which conceals and corrects")
-    links = Links(loss, jitter, from_server=True) if lossy else None
+        raise typer.BadParameter("--loss, --jitter and --narrow go with --peers chromium, which conceals and corrects")
+    becomes = (
+        Narrow(*(float(one) * unit for one, unit in zip(narrow.split(":"), (1, 1e6), strict=True))) if narrow else None
+    )
+    links = Links(loss, jitter, from_server=True, narrow=becomes) if lossy else None
     measure = {
         Peers.AIORTC: lambda: asyncio.run(call(port, pictures, seconds)),
         Peers.CHROMIUM: partial(call_in_chromium, port, pictures, seconds, CONTROL_SECONDS, links),
     }[peers]
     runs: dict[str, dict[str, Any]] = {}
     for name, more in {**({"at once": ["--at-once"]} if before else {}), "held back": []}.items():
-        options = [*more, *(["--stand-in"] if stand_in else []), *([f"--ages={ages}"] if ages else [])]
+        options = [
+            *more,
+            *(["--links"] if narrow else []),
+            *(["--stand-in"] if stand_in else []),
+            *([f"--ages={ages}"] if ages else []),
+        ]
         with (
             console.status(f"sound {name}: {seconds:g} s"),
             witnessed_server(port, "cpu", screen, more=options),
@@ -347,8 +383,8 @@ def main(
         rounded = {key: [round(float(one), 2) for one in run[key]] for key in ("at_s", "offsets_ms")}
         runs[name] = summary(run["at_s"], run["offsets_ms"]) | run | rounded
     console.print(_table(runs, peers))
-    name = f"lip_sync_{peers}{'_scripted' if ages else ''}{'_lossy' if lossy else ''}"
-    facts = {"seconds": seconds, "ages": ages, "loss": loss, "jitter_s": jitter, "runs": runs}
+    name = f"lip_sync_{peers}{'_scripted' if ages else ''}{'_narrow' if narrow else '_lossy' if lossy else ''}"
+    facts = {"seconds": seconds, "ages": ages, "loss": loss, "jitter_s": jitter, "narrow": narrow, "runs": runs}
     if links is not None:
         links.close()
         facts["datagrams"] = [{"carried": one.carried, "lost": one.lost} for one in links.links]

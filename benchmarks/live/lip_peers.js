@@ -139,5 +139,5 @@ async ({ channel, control, seconds, bits, checkBits, block, dark, light }) => {
   await call.stop();
   const mine = told(microphone);
   for (const track of camera.getTracks()) track.stop();
-  return { captured, microphone: mine, control: alone, call: found, statistics, report };
+  return { captured, microphone: mine, control: alone, call: found, statistics, report, origin: performance.timeOrigin };
 };

@@ -1,4 +1,5 @@
-"""Lossy: a link in user space, on loopback, that loses and delays datagrams on their way to one end; kernels of CI have no netem."""
+"""Lossy: a link in user space, on loopback, that loses and delays datagrams on their way to one end, or becomes narrow; kernels of
+CI have no netem."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import asyncio
 import random
 import re
 import threading
+import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 _CANDIDATE = r"(?m)^(a=candidate:\S+ 1 udp \d+ )(\d+\.\d+\.\d+\.\d+) (\d+)( typ host[^\r\n]*)"
@@ -17,12 +20,33 @@ def without_candidates(sdp: str) -> str:
     return re.sub(r"(?mi)^(a=candidate:\S+ 1 udp \d+ )\S+ \d+ typ host", r"\g<1>127.0.0.1 9 typ host", sdp)
 
 
+QUEUE = 0.1
+"Seconds of what comes that a narrow link holds before it drops."
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """What a link carries from a moment on."""
+
+    after: float
+    "Seconds since its first packet of media."
+    bits: float
+    "A second."
+
+
 class Link(asyncio.DatagramProtocol):
     """Between a server at `far` and whoever sends here first."""
 
-    def __init__(self, far: tuple[str, int], loss: float, jitter: float, from_server: bool) -> None:
+    def __init__(
+        self, far: tuple[str, int], loss: float, jitter: float, from_server: bool, narrow: Narrow | None = None
+    ) -> None:
         """`loss`: share of datagrams; `jitter`: seconds, evenly spread. `from_server`: which way they are lost."""
         self._far, self._loss, self._jitter, self._from_server = far, loss, jitter, from_server
+        self._narrow, self._begun, self._free = narrow, 0.0, 0.0
+        self.narrowed = 0.0
+        "When it became narrow, seconds since 1970."
+        self.came: list[tuple[float, int]] = []
+        "Of what was carried since: when, seconds since 1970, and how many bytes."
         self._near: Any = None
         self._chance = random.Random(1)
         self.carried = self.lost = 0
@@ -42,8 +66,21 @@ class Link(asyncio.DatagramProtocol):
         elif self._chance.random() < self._loss:
             self.lost += 1
         else:
-            self.carried += 1
-            asyncio.get_running_loop().call_later(self._chance.uniform(0, self._jitter), self._send, data, to)
+            self._carry(data, to)
+
+    def _carry(self, data: bytes, to: Any) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._begun = self._begun or now
+        if self._narrow is not None and now - self._begun >= self._narrow.after:
+            self.narrowed = self.narrowed or time.time()
+            if self._free - now > QUEUE:
+                self.lost += 1
+                return
+            self._free = max(self._free, now) + 8 * len(data) / self._narrow.bits
+            self.came.append((time.time(), len(data)))
+        self.carried += 1
+        loop.call_at(max(now, self._free) + self._chance.uniform(0, self._jitter), self._send, data, to)
 
     def _send(self, data: bytes, to: Any) -> None:
         if not self._transport.is_closing():
@@ -53,8 +90,8 @@ class Link(asyncio.DatagramProtocol):
 class Links:
     """Links in a thread of their own, beside whatever the benchmark waits for."""
 
-    def __init__(self, loss: float, jitter: float, from_server: bool) -> None:
-        self._how = (loss, jitter, from_server)
+    def __init__(self, loss: float, jitter: float, from_server: bool, narrow: Narrow | None = None) -> None:
+        self._how = (loss, jitter, from_server, narrow)
         self._loop = asyncio.new_event_loop()
         self.links: list[Link] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="lossy links", daemon=True)

@@ -122,6 +122,9 @@ def main(
     placement: Annotated[str, typer.Option(help="Which stage runs on which device.")] = "cpu",
     screen: Annotated[str, typer.Option(help="Whose quilt.")] = "telequilt",
     adapt: Annotated[bool, typer.Option(help="Give up detail where the machine is too slow.")] = False,
+    links: Annotated[
+        bool, typer.Option(help="Give up what a viewer's link does not carry, however slow the machine.")
+    ] = False,
     stand_in: Annotated[bool, typer.Option(help="An engine that costs nothing and draws black.")] = False,
     at_once: Annotated[bool, typer.Option(help="Pass sound on as it comes, not with its picture.")] = False,
     ages: Annotated[str, typer.Option(help="Hold pictures back: 0:40,20:170 is 40 ms, and 170 from 20 s on.")] = "",
@@ -129,10 +132,12 @@ def main(
     """Run the witnessed server on loopback until it is stopped."""
     if at_once:
         _pass_sound_at_once()
+    if links:
+        channel.Channel.adapt = lambda self, now: False  # type: ignore[method-assign]
     if ages:
         _Ages(ages).install()
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(port=port, data_dir=Path(folder), placement=placement, screen=screen, adapt=adapt)
+        settings = Settings(port=port, data_dir=Path(folder), placement=placement, screen=screen, adapt=adapt or links)
         uvicorn.run(
             create_app(settings, _open_blank if stand_in else _open), host="127.0.0.1", port=port, log_level="warning"
         )
