@@ -33,10 +33,10 @@ class Redundancy:
 
 def offered(offer: str) -> Redundancy | None:
     """How whoever wrote `offer` takes RED of Opus, if so."""
-    section = _SECTION.search(offer)
-    for number in _NAMED.findall(section[0]) if section else ():
-        within = re.search(rf"(?m)^a=fmtp:{number} (\d+)(?:/\d+)*[ \t]*\r?$", section[0])
-        if within and re.search(rf"(?mi)^a=rtpmap:{within[1]} opus/48000/2", section[0]):
+    section = "".join(_SECTION.findall(offer)[:1])
+    for number in _NAMED.findall(section):
+        within = re.search(rf"(?m)^a=fmtp:{number} (\d+)(?:/\d+)*[ \t]*\r?$", section)
+        if within and re.search(rf"(?mi)^a=rtpmap:{within[1]} opus/48000/2", section):
             return Redundancy(int(number), int(within[1]))
     return None
 
@@ -46,7 +46,7 @@ def answered(answer: str, offer: str) -> str:
     section, red = _SECTION.search(answer), offered(offer)
     if section is None or red is None or not re.search(r"(?m)^a=send(only|recv)", section[0]):
         return answer
-    line, end, rest = re.match(r"([^\r\n]*)(\r?\n)([\s\S]*)", section[0]).groups()
+    line, end, rest = re.split(r"(\r?\n)", section[0], maxsplit=1)
     more = f"a=rtpmap:{red.number} red/48000/2{end}a=fmtp:{red.number} {red.of}/{red.of}{end}"
     return f"{answer[: section.start()]}{line} {red.number}{end}{rest}{more}{answer[section.end() :]}"
 
