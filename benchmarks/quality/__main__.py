@@ -1,0 +1,142 @@
+"""Quality: whether an avatar looks like who it shows and does what its driver does; every figure beside four yardsticks.
+
+    python -m benchmarks.quality                                    relief on ../shared/media, about half an hour of one core
+    python -m benchmarks.quality --sources frontal_sharp_woman --drivers talk_frontal      one pair, under a minute
+    python -m benchmarks.quality --data FOLDER --protocol voodoo3d-hdtf                    your own, as a paper pairs it
+    python -m benchmarks.quality.compare BEFORE.json AFTER.json     two results, frame by frame
+
+A run that was stopped goes on where it stopped. Instruments that are missing are named: `make quality-instruments` brings them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.lib.harness import RESULTS, write
+from benchmarks.quality import protocols, tables
+from benchmarks.quality.columns import COLUMNS, MEANING
+from benchmarks.quality.instruments import catalogue, expression
+from benchmarks.quality.media import Media, MediaUnusable, Pair, write_pairs
+from benchmarks.quality.results import KINDS, Rows, figures, with_kept_share
+from benchmarks.quality.running import Done, Run, tasks_of
+from engines import catalogue as engines
+from engines.contract import WeightsMissing
+
+MEDIA = Path(__file__).parents[3] / "shared" / "media"
+
+
+def main() -> int:
+    wanted = _parser().parse_args()
+    torch.set_num_threads(1)
+    if not wanted.data.is_dir():
+        print(f"{wanted.data} is not here: name a folder with portraits/ and clips/ by --data, or run --quick")
+        return 2
+    try:
+        engine = engines.load(wanted.engine)
+    except WeightsMissing as missing:
+        print(f"not run: {missing}")
+        return 2
+    engine.warm_up()
+    media = Media(wanted.data)
+    try:
+        pairs = _pairs(media, wanted)
+    except MediaUnusable as failure:
+        print(failure)
+        return 2
+    run = Run(engine, media, wanted.every)
+    done = list(run.measure(tasks_of(pairs, media, wanted.only)))
+    report(wanted, engine.name, media, pairs, done)
+    return 0
+
+
+def report(wanted: argparse.Namespace, engine: str, media: Media, pairs: list[Pair], done: list[Done]) -> None:
+    """Everything on disk and on the terminal."""
+    rows = with_kept_share(Rows.joined([one.rows for one in done]))
+    failures = [{"kind": one.task.kind, "pair": one.task.name} | failure for one in done for failure in one.failures]
+    name = wanted.name or f"quality_{engine}_{media.root.name}"
+    result: dict[str, Any] = {
+        "engine": engine,
+        "data": media.root.name,
+        "protocol": wanted.protocol,
+        "every": wanted.every,
+        "instruments": catalogue.used(),
+        "not_measured": not_measured(),
+        "not_run": not_run(engine),
+        "people": len(set(rows.people.tolist())),
+        "pairs": len({one.task.name for one in done if one.task.kind != "fan"}),
+        "looked_at": sum(one.looked for one in done),
+        "failures": failures,
+        "yardsticks": MEANING,
+        "columns": {one.name: {"label": one.label, "unit": one.unit, "better": one.better} for one in COLUMNS},
+        "figures": figures(rows, failures),
+    }
+    path = write(name, result, wanted.out)
+    rows.save(path.with_suffix(".npz"))
+    write_pairs(pairs, path.with_name(f"{name}_pairs.csv"))
+    tables.show_all(result)
+    print(f"\n{path}, and beside it every frame's row (.npz) and the pairs (.csv)")
+
+
+def not_measured() -> list[str]:
+    """A line for everything that the papers measure and nothing here did."""
+    lines = [f"not measured: {one.measures}: {catalogue.COMMAND}" for one in catalogue.missing()]
+    if not expression.here():
+        lines.append(f"not measured: expression in mm on Anny's head: {expression.COMMAND}")
+    return lines + [f"not measured: {what}: {why}" for what, why in catalogue.ELSEWHERE]
+
+
+def not_run(measured: str) -> list[str]:
+    """Engines that cannot be measured, since random networks have no quality."""
+    return [
+        f"{one.name}: not run: {one.failure.partition(': ')[2].replace(str(Path.home()), '~')}"
+        for one in engines.listing()
+        if one.name != measured and one.failure
+    ]
+
+
+def _pairs(media: Media, wanted: argparse.Namespace) -> list[Pair]:
+    pairs = media.pairs() if wanted.protocol == "all-pairs" else None
+    if pairs is None:
+        pairs = protocols.PROTOCOLS[wanted.protocol](media)
+    chosen = [
+        pair
+        for pair in pairs
+        if (not wanted.sources or pair.source in wanted.sources)
+        and (not wanted.drivers or pair.driver in wanted.drivers)
+    ]
+    if not chosen:
+        raise MediaUnusable(f"no pair is left: {media.root} has {[*media.portraits, *media.clips]}")
+    return chosen
+
+
+def _parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = options.add_argument
+    add("--engine", default=engines.DEFAULT, choices=engines.names(), help="whose avatars (default: relief)")
+    add("--data", type=Path, default=MEDIA, help="folder with portraits/ and clips/ (default: ../shared/media)")
+    add(
+        "--protocol",
+        default="all-pairs",
+        choices=protocols.PROTOCOLS,
+        help="which pairs; all-pairs reads pairs.csv if there is one",
+    )
+    add("--sources", nargs="+", help="only these portraits and clips are shown")
+    add("--drivers", nargs="+", help="only these clips drive")
+    add("--only", nargs="+", choices=KINDS, default=list(KINDS), help="self, cross, fan: which kinds of task")
+    add("--every", type=int, default=25, help="every so manieth frame is scored; all of them are tracked (default: 25)")
+    add("--name", help="of the result's files")
+    add("--out", type=Path, default=RESULTS, help="folder for them (default: benchmarks/results)")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
