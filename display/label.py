@@ -28,6 +28,9 @@ SHORTEST_CAPITAL = 3
 OPACITY = 0.82
 PLATE_OPACITY = 0.5
 
+THINNEST, THINNEST_PIXELS = 0.14, 1.15
+"Width of a stroke, in capital heights, and in pixels at least."
+
 LETTER_GAP = 0.06
 "Added to every advance, in capital heights."
 
@@ -84,21 +87,27 @@ def coverage(capital: float, squeeze: float = 1.0, text: str = TEXT) -> np.ndarr
 
     `capital` is the height of a capital letter in pixels; `squeeze` the width of a pixel over its height once shown.
     """
-    weight = max(0.14, 1.15 / capital)
+    weight = max(THINNEST, THINNEST_PIXELS / capital)
     margin = 0.5 * weight + 1 / capital
-    advance = sum(_GLYPHS[letter][0] + LETTER_GAP for letter in text)
+    strokes, advance = lines(text)
     rows = np.arange(math.ceil((1 + 2 * margin) * capital)) + 0.5
     columns = np.arange(math.ceil((advance + 2 * margin) * capital / squeeze)) + 0.5
     x, y = np.meshgrid(columns * squeeze / capital - margin, rows / capital - margin)
     nearest = np.full(x.shape, np.inf)
-    pen = 0.0
-    for letter in text:
-        width, strokes = _GLYPHS[letter]
-        for stroke in strokes:
-            for begin, end in pairwise(stroke):
-                nearest = np.minimum(nearest, _distance(x - pen, y, begin, end))
-        pen += width + LETTER_GAP
+    for stroke in strokes:
+        for begin, end in pairwise(stroke):
+            nearest = np.minimum(nearest, _distance(x, y, begin, end))
     return np.clip((0.5 * weight - nearest) * capital + 0.5, 0, 1)
+
+
+def lines(text: str = TEXT) -> tuple[list[_Stroke], float]:
+    """The strokes of `text`, points (x, y) in capital heights, y down from the top of a capital; and its width."""
+    strokes, pen = [], 0.0
+    for letter in text:
+        width, glyph = _GLYPHS[letter]
+        strokes += [[(pen + x, y) for x, y in stroke] for stroke in glyph]
+        pen += width + LETTER_GAP
+    return strokes, pen
 
 
 def _distance(x: np.ndarray, y: np.ndarray, begin: tuple[float, float], end: tuple[float, float]) -> np.ndarray:

@@ -138,6 +138,8 @@ class Abilities:
     "It can tell density and colour in space, from which a mesh is taken: it is a HasVolume (engines/mesh.py)."
     mesh: bool = False
     "It can give its driven head as a mesh: it is a HasMesh (engines/mesh.py)."
+    geometry: bool = False
+    "Its avatars can be drawn where they are seen: it is a HasGeometry (engines/geometry/asset.py)."
     mark: str = "AI avatar"
     "What every view says it is (display/label.py knows its letters)."
     footprint: Footprint | None = None

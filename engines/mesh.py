@@ -1,13 +1,11 @@
 """Mesh: a tri-plane field's surface as coloured triangles, and as PLY and GLB files.
 
-The surface is found by scikit-image's marching cubes (Lewiner's, watertight); both formats are a header before plain arrays,
-so they are written here rather than by a package of a hundred formats.
+The surface is found by scikit-image's marching cubes (Lewiner's, watertight). PLY is a header before plain arrays, so it is
+written here rather than by a package of a hundred formats.
 """
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from engines import triplane
+from engines import gltf, triplane
 from engines.triplane import TriplaneField
 
 Progress = Callable[[int, int], None]
@@ -138,34 +136,16 @@ def as_glb(mesh: Mesh, note: str = "") -> bytes:
     linear = np.where(mesh.colours <= 10, mesh.colours / 255 / 12.92, ((mesh.colours / 255 + 0.055) / 1.055) ** 2.4)
     colours = np.full((len(mesh.colours), 4), 255, np.uint8)
     colours[:, :3] = (linear * 255).round()
-    parts = [mesh.vertices.astype("<f4").tobytes(), colours.tobytes(), mesh.faces.astype("<u4").tobytes()]
-    starts = np.cumsum([0, *map(len, parts)]).tolist()
-    vertex_buffer, index_buffer, floating, byte, integer, triangles = 34962, 34963, 5126, 5121, 5125, 4
-    targets = (vertex_buffer, vertex_buffer, index_buffer)
-    views = [
-        {"buffer": 0, "byteOffset": start, "byteLength": len(part), "target": target}
-        for start, part, target in zip(starts, parts, targets, strict=False)
-    ]
-    bounds = {"min": mesh.vertices.min(0).tolist(), "max": mesh.vertices.max(0).tolist()}
-    count = len(mesh.vertices)
-    accessors = [
-        {"bufferView": 0, "componentType": floating, "count": count, "type": "VEC3", **bounds},
-        {"bufferView": 1, "componentType": byte, "normalized": True, "count": count, "type": "VEC4"},
-        {"bufferView": 2, "componentType": integer, "count": mesh.faces.size, "type": "SCALAR"},
-    ]
-    primitive = {"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, "mode": triangles}
+    buffer = gltf.Buffer()
+    attributes = {
+        "POSITION": buffer.accessor(mesh.vertices.astype(np.float32), gltf.VERTICES, bounds=True),
+        "COLOR_0": buffer.accessor(colours, gltf.VERTICES, normalized=True),
+    }
+    indices = buffer.accessor(mesh.faces.astype(np.uint32).ravel(), gltf.INDICES)
     scene = {
-        "asset": {"version": "2.0", "generator": "telequilt", **({"extras": {"note": note}} if note else {})},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [primitive]}],
-        "buffers": [{"byteLength": starts[-1]}],
-        "bufferViews": views,
-        "accessors": accessors,
+        "meshes": [{"primitives": [{"attributes": attributes, "indices": indices, "mode": gltf.TRIANGLES}]}],
     }
-    text, binary = json.dumps(scene).encode(), b"".join(parts)
-    text += b" " * (-len(text) % 4)
-    binary += b"\0" * (-len(binary) % 4)
-    chunks = [struct.pack("<I4s", len(text), b"JSON") + text, struct.pack("<I4s", len(binary), b"BIN\0") + binary]
-    return struct.pack("<4sII", b"glTF", 2, 12 + sum(map(len, chunks))) + b"".join(chunks)
+    return gltf.packed(scene, buffer, note)

@@ -112,6 +112,10 @@ class Settings(BaseSettings):
         default=False, description="For benchmarks and tests: neural engines without their weights. They show noise."
     )
     mark: bool = Field(default=True, description="The visible 'AI avatar' mark in every view.")
+    geometry: bool = Field(
+        default=True,
+        description="Viewers may draw avatars themselves: their mesh and texture leave this server. Off: pictures alone.",
+    )
     bitrate: int | None = Field(
         default=None, ge=200_000, le=200_000_000, description="Bits per second of a stream; by size if unset."
     )

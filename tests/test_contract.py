@@ -93,6 +93,7 @@ def test_it_can_what_it_says(engine: AnyEngine) -> None:
     assert abilities.networks == hasattr(can, "components") == hasattr(can, "on_trial")
     assert abilities.volume == hasattr(can, "field")
     assert abilities.mesh == hasattr(can, "mesh")
+    assert abilities.geometry == hasattr(can, "asset") == hasattr(can, "motion")
     if abilities.networks:
         assert list(can.components(torch.device("cpu"), Precision.FLOAT32))
 

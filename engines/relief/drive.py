@@ -53,6 +53,22 @@ class ReliefState:
     "[N, 3] float32 crop pixels."
     light: np.ndarray
     "[N] float32 that colours are multiplied with."
+    moves: Moves | None = None
+    "How the points came there from their rest; None where they did in no such way."
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What points and light follow, crop pixels."""
+
+    landmarks: np.ndarray
+    "[478, 3] float32 by which the landmarks leave their rest."
+    irises: np.ndarray
+    "[2, 3] float32: likewise."
+    jaw: np.ndarray
+    "[3] float32: likewise."
+    turn: np.ndarray
+    "[3, 3] float32: how the head turns about its pivot, afterwards."
 
 
 def drive(avatar: ReliefAvatar, seen: FaceObservation) -> ReliefState:
@@ -69,12 +85,12 @@ def drive(avatar: ReliefAvatar, seen: FaceObservation) -> ReliefState:
     face[POINTS : POINTS + 11] += moves[UPPER_LIP_INNER]
     face[POINTS + 11 :] += moves[LOWER_LIP_INNER]
     points[parts.around] += avatar.follow @ moves[OVAL]
-    _move_irises(avatar, shape, neutral, presence, points)
-    _move_mouth(avatar, moves, points, light)
+    irises = _move_irises(avatar, shape, neutral, presence, points)
+    jaw = _move_mouth(avatar, moves, points, light)
     turn = _turn(avatar, seen.head_rotation, presence)
     turned = (points - avatar.pivot) @ turn.T + avatar.pivot
     points += avatar.turning[:, None] * (turned - points)
-    return ReliefState(avatar, points, light)
+    return ReliefState(avatar, points, light, Moves(moves, irises, jaw, turn))
 
 
 def _expression(avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, presence: float) -> np.ndarray:
@@ -149,22 +165,25 @@ def _gaze(shape: np.ndarray, eye: EyePoints) -> np.ndarray:
 
 def _move_irises(
     avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, presence: float, points: np.ndarray
-) -> None:
-    """Writes to `points` [N, 3] of the figure, crop pixels; `shape` and `neutral` [478, 3] are the caller's."""
+) -> np.ndarray:
+    """Writes to `points` [N, 3] of the figure, crop pixels; `shape` and `neutral` [478, 3] are the caller's. [2, 3] float32: by how
+    much each iris moved."""
     looks = np.mean([_gaze(shape, eye) - _gaze(neutral, eye) for eye in EYES], axis=0)
     looks = presence * GAZE_MOST * np.tanh(looks / GAZE_MOST)
     right, down = avatar.to_crop[:2, 0], -avatar.to_crop[:2, 1]
-    for eye, iris, slant in zip(EYES, avatar.parts.irises, avatar.slants, strict=True):
+    moves = np.empty((2, 3), np.float32)
+    for eye, iris, slant, move in zip(EYES, avatar.parts.irises, avatar.slants, moves, strict=True):
         across = float(np.linalg.norm(avatar.shape[eye.upper[0]] - avatar.shape[eye.upper[-1]]))
-        moved = (looks[0] * right + looks[1] * down) * across
-        points[iris, :2] += moved
-        points[iris, 2] += moved @ slant
+        move[:2] = (looks[0] * right + looks[1] * down) * across
+        move[2] = move[:2] @ slant
+        points[iris] += move
+    return moves
 
 
-def _move_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, light: np.ndarray) -> None:
+def _move_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, light: np.ndarray) -> np.ndarray:
     """Lower teeth and tongue follow the jaw; more light falls in as the mouth opens.
 
-    `moves` [478, 3] crop pixels; writes to `points` [N, 3] and `light` [N]."""
+    `moves` [478, 3] crop pixels; writes to `points` [N, 3] and `light` [N]. [3]: by how much the jaw moved."""
     part = avatar.parts.mouth
     jaw = 0.5 * moves[CHIN] + 0.5 * moves[LOWER_LIP_INNER[3:8]].mean(axis=0)
     jaw[1] = max(jaw[1], 0.0)
@@ -178,6 +197,7 @@ def _move_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, lig
     own = avatar.mouth_depth <= 0.0
     shade = open_light * shadow * np.clip(1.1 - 0.09 * avatar.mouth_depth, 0.6, 1.0)
     light[part] *= np.where(own, 1.0, shade)
+    return jaw
 
 
 def _limited(angle: np.ndarray, free: np.ndarray, most: np.ndarray) -> np.ndarray:

@@ -7,8 +7,10 @@ from typing import ClassVar
 from display.optics import Cameras
 from display.views import ViewSet
 from engines.contract import Abilities, FaceObservation
+from engines.geometry.asset import Asset
+from engines.geometry.motion import Motion
 from engines.options import EngineOptions
-from engines.relief import strips
+from engines.relief import geometry, strips
 from engines.relief.drive import ReliefState, drive
 from engines.relief.enrol import ReliefAvatar, enrol
 from engines.relief.render import StripRenderer
@@ -19,7 +21,7 @@ class Relief:
 
     name: ClassVar[str] = "relief"
     wants: ClassVar[frozenset[str]] = frozenset()
-    abilities: ClassVar[Abilities] = Abilities(parallel=True)
+    abilities: ClassVar[Abilities] = Abilities(parallel=True, geometry=True)
     noise = False
 
     def __init__(self, options: EngineOptions = EngineOptions()) -> None:
@@ -41,6 +43,14 @@ class Relief:
     def render(self, state: ReliefState, cameras: Cameras) -> ViewSet:
         """The state from each camera; cameras without pitch only."""
         return self._renderer(state, cameras)
+
+    def asset(self, avatar: ReliefAvatar) -> Asset:
+        """The avatar for whoever draws it elsewhere."""
+        return geometry.asset(avatar)
+
+    def motion(self, state: ReliefState) -> Motion:
+        """The state likewise."""
+        return geometry.motion(state)
 
 
 ENGINE = Relief

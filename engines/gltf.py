@@ -1,0 +1,118 @@
+"""glTF: glTF 2.0 in one binary file: a header, a scene as JSON and arrays behind it, written and taken apart.
+
+The format is a header before plain arrays, so it is written here rather than by a package of a hundred formats.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+VERTICES, INDICES = 34962, 34963
+"What a view of the buffer is for."
+TRIANGLES = 4
+_TYPES = {"int8": 5120, "uint8": 5121, "int16": 5122, "uint16": 5123, "uint32": 5125, "float32": 5126}
+_NAMES = {number: name for name, number in _TYPES.items()}
+_SHAPES = {"SCALAR": (), "VEC2": (2,), "VEC3": (3,), "VEC4": (4,), "MAT4": (16,)}
+_MAGIC, _JSON, _BINARY = b"glTF", b"JSON", b"BIN\0"
+
+
+class GltfUnreadable(ValueError):
+    """These bytes are not glTF 2.0 in one binary file, or lack what is asked of them."""
+
+
+@dataclass
+class Buffer:
+    """The arrays of a file that is being written."""
+
+    parts: list[bytes] = field(default_factory=list)
+    views: list[dict[str, Any]] = field(default_factory=list)
+    accessors: list[dict[str, Any]] = field(default_factory=list)
+    size: int = 0
+
+    def view(self, data: bytes, target: int | None = None) -> int:
+        """Take in bytes; the index of their view."""
+        self.views.append({"buffer": 0, "byteOffset": self.size, "byteLength": len(data)})
+        if target is not None:
+            self.views[-1]["target"] = target
+        data += b"\0" * (-len(data) % 4)
+        self.parts.append(data)
+        self.size += len(data)
+        return len(self.views) - 1
+
+    def accessor(
+        self, array: np.ndarray, target: int | None = None, *, normalized: bool = False, bounds: bool = False
+    ) -> int:
+        """Take in an array [N] or [N, n] of a type that glTF has; the index of its accessor."""
+        kind = next(name for name, shape in _SHAPES.items() if shape == array.shape[1:])
+        accessor: dict[str, Any] = {
+            "bufferView": self.view(np.ascontiguousarray(array).tobytes(), target),
+            "componentType": _TYPES[array.dtype.name],
+            "count": len(array),
+            "type": kind,
+        }
+        if normalized:
+            accessor["normalized"] = True
+        if bounds:
+            accessor |= {"min": np.atleast_1d(array.min(0)).tolist(), "max": np.atleast_1d(array.max(0)).tolist()}
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+
+def packed(scene: dict[str, Any], buffer: Buffer, note: str = "") -> bytes:
+    """The file: `scene` with `buffer`'s arrays; `note` is kept within it."""
+    made_by = {"version": "2.0", "generator": "telequilt", **({"extras": {"note": note}} if note else {})}
+    arrays = {
+        "buffers": [{"byteLength": buffer.size}],
+        "bufferViews": buffer.views,
+        "accessors": buffer.accessors,
+    }
+    text = json.dumps({"asset": made_by, **scene, **arrays}).encode()
+    text += b" " * (-len(text) % 4)
+    binary = b"".join(buffer.parts)
+    chunks = struct.pack("<I4s", len(text), _JSON) + text + struct.pack("<I4s", len(binary), _BINARY) + binary
+    return struct.pack("<4sII", _MAGIC, 2, 12 + len(chunks)) + chunks
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that was taken apart."""
+
+    scene: dict[str, Any]
+    binary: bytes
+
+    def view(self, index: int) -> bytes:
+        """The bytes of a view."""
+        view = self.scene["bufferViews"][index]
+        begin = view.get("byteOffset", 0)
+        return self.binary[begin : begin + view["byteLength"]]
+
+    def array(self, index: int) -> np.ndarray:
+        """[N] or [N, n]: the array of an accessor, as stored (not normalised)."""
+        accessor = self.scene["accessors"][index]
+        shape = _SHAPES[accessor["type"]]
+        count = accessor["count"] * int(np.prod(shape))
+        begin = accessor.get("byteOffset", 0)
+        found = np.frombuffer(self.view(accessor["bufferView"]), _NAMES[accessor["componentType"]], count, begin)
+        return found.reshape(accessor["count"], *shape)
+
+
+def unpacked(data: bytes) -> File:
+    """Raises GltfUnreadable."""
+    try:
+        magic, version, length = struct.unpack_from("<4sII", data)
+        if magic != _MAGIC or version != 2 or length != len(data):
+            raise GltfUnreadable("not a binary glTF 2.0 file, or not all of it")
+        size, kind = struct.unpack_from("<I4s", data, 12)
+        text = data[20 : 20 + size]
+        scene = json.loads(text)
+        binary_size, binary_kind = struct.unpack_from("<I4s", data, 20 + size)
+    except (struct.error, ValueError) as error:
+        raise GltfUnreadable(f"not a binary glTF 2.0 file: {error}") from None
+    if kind != _JSON or binary_kind != _BINARY:
+        raise GltfUnreadable("its chunks are not a scene and its arrays")
+    return File(scene, data[28 + size : 28 + size + binary_size])
