@@ -14,12 +14,18 @@ def devices() -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(files("display").joinpath("presets.json").read_text())["devices"])
 
 
+@cache
+def serials(name: str) -> tuple[str, ...]:
+    """How the serials of that kind of display begin; nothing for a name that is none."""
+    found = next((kind["serialPrefix"] or "" for kind in devices() if kind["id"] == name), "")
+    return tuple(prefix for prefix in found.split(" / ") if prefix)
+
+
 def device(serial: str, width: int, height: int) -> dict[str, Any] | None:
     """The kind of display whose serial starts so. Serials of digits alone (generation 1) go by the panel's pixels."""
     for kind in devices():
-        for prefix in (kind["serialPrefix"] or "").split(" / "):
-            if prefix and serial.startswith(prefix):
-                return kind
+        if serial.startswith(serials(kind["id"])):
+            return kind
     if serial.startswith("LKG-"):
         return None
     return next((kind for kind in devices() if kind["screen"] == [width, height]), None)

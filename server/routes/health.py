@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from display import presets
 from display.screen import screens
 from engines import catalogue
 from pipeline.table import Table
@@ -96,7 +97,9 @@ def router(settings: Settings) -> APIRouter:
     @routes.get("/api/screens")
     async def all_screens() -> list[dict[str, Any]]:
         return [
-            asdict(one) | {"views": one.views, "file_suffix": one.file_suffix, "default": one.name == settings.screen}
+            asdict(one)
+            | {"views": one.views, "file_suffix": one.file_suffix, "default": one.name == settings.screen}
+            | {"serials": presets.serials(one.name)}
             for one in screens().values()
         ]
 

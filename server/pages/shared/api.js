@@ -164,8 +164,11 @@ export const makeCall = (wanted = {}) => tell("api/calls", "POST", wanted);
 /** @returns {Promise<{name: string, summary: string, failure: string|null}[]>} */
 export const engines = () => json("api/engines");
 
+/** Every tiling that this server knows: its own, and displays' own. @returns {Promise<any[]>} */
+export const screens = () => json("api/screens");
+
 /** How this server tiles its quilts. @returns {Promise<import("./tiling.js").Screen>} */
-export const screen = async () => (await json("api/screens")).find((one) => one.default);
+export const screen = async () => (await screens()).find((one) => one.default);
 
 /** @param {string} name */
 export const channel = (name) => json(`api/channels/${segment(name)}`);

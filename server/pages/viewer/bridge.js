@@ -1,6 +1,7 @@
 // Looking Glass Bridge on the viewer's own PC: asks it once which displays it sees. Whatever answers on its port is not trusted.
 
 import { parse } from "./calibration.js";
+import { reportedQuilt } from "./native.js";
 
 const ADDRESS = "http://localhost:33334/";
 const DEVICES = "available_output_devices";
@@ -23,8 +24,8 @@ const PROBLEMS = {
 
 /**
  * @typedef {{name: string, source: "bridge"|"file", calibration: import("./calibration.js").Calibration,
- *   place: [number, number]|null, problems: string[]}} Display
- *   place: left and top of its monitor on the desktop; problems: of its monitor's settings, as Bridge told them
+ *   quilt: import("./native.js").Quilt|null, place: [number, number]|null, problems: string[]}} Display
+ *   quilt: that it asks for, where it says so; place: left and top of its monitor on the desktop; problems: of its monitor's settings, as Bridge told them
  */
 
 /** Bridge cannot be asked, or its answer is not to be used; the message says what to do. */
@@ -69,6 +70,7 @@ function displayOf(entry) {
     name,
     source: "bridge",
     calibration,
+    quilt: reportedQuilt(told.defaultQuilt),
     place: Number.isFinite(x) && Number.isFinite(y) ? [x, y] : null,
     problems: Object.entries(PROBLEMS).filter(([kind]) => said.includes(kind)).map(([, words]) => words),
   };

@@ -12,7 +12,7 @@ const texts = () => recallList(KEPT_GLASSES);
 function displayOf(text) {
   try {
     const calibration = parse(text);
-    return { name: calibration.serial || "Looking Glass", source: "file", calibration, place: null, problems: [] };
+    return { name: calibration.serial || "Looking Glass", source: "file", calibration, quilt: null, place: null, problems: [] };
   } catch {
     return null;
   }

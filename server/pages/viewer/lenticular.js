@@ -1,6 +1,8 @@
 // From a quilt to the panel of a Looking Glass, with the server's own shader: display/lenticular.frag, and its numbers from the
 // twin of display/lenticular.py's uniforms(). Knows nothing of windows or screens.
 
+import { plainTexture } from "../geometry/atlas.js";
+import { Painter } from "../geometry/painter.js";
 import { even } from "../shared/tiling.js";
 
 /** Focal length over width of the square crop's camera: display/optics.py, whose cameras hold it as a float. */
@@ -63,6 +65,18 @@ function phases({ width, height, tilt, lensPitch, center, subpixel, stripes, cel
   );
 }
 
+/** Each view's tile, from the picture's top, and its camera's yaw. @param {import("../shared/tiling.js").Tiling} tiling */
+function viewsOf({ columns, rows, views, width, height, fan }) {
+  const [across, down] = [Math.floor(width / columns), Math.floor(height / rows)];
+  return Array.from({ length: views }, (_, view) => ({
+    left: (view % columns) * across,
+    bottom: even(height) - (Math.floor(view / columns) + 1) * down,
+    width: across,
+    height: down,
+    yaw: fan * (view / Math.max(views - 1, 1) - 0.5),
+  }));
+}
+
 /** Draws panel pictures into a canvas. Says in words why it cannot. */
 export class Interlacer {
   #gl;
@@ -71,6 +85,9 @@ export class Interlacer {
   #numbers = null;
   #holds = false;
   #failure = "";
+  #texture = null;
+  /** Where views are drawn that are not of a video: a painter, and the texture as what it draws into, of these sides. */
+  #drawing = null;
 
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
@@ -120,17 +137,56 @@ export class Interlacer {
     return this.#holds;
   }
 
+  /** The most pixels that a quilt may have on a side. */
+  get largest() {
+    return this.#failure ? 0 : this.#gl.getParameter(this.#gl.MAX_TEXTURE_SIZE);
+  }
+
   /** A new quilt is in the video. @param {TexImageSource} video */
   take(video) {
     const gl = this.#gl;
+    this.#drawing = null;
+    gl.bindTexture(gl.TEXTURE_2D, this.#texture);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, video);
     this.#holds = true;
   }
 
+  /**
+   * A new quilt is what `actor` looks like at `now`, drawn here.
+   * @param {import("../geometry/actor.js").Actor} actor @param {import("../shared/tiling.js").Tiling} tiling @param {number} now
+   */
+  draw(actor, tiling, now) {
+    if (this.#drawing?.tiling !== tiling) this.#prepare(tiling);
+    const { painter, frame, views } = this.#drawing;
+    painter.follow(actor);
+    painter.paintInto(frame, views, tiling.aspect, actor.mixture(now));
+    this.#holds = true;
+  }
+
+  #prepare(tiling) {
+    const gl = this.#gl;
+    const painter = this.#drawing?.painter ?? new Painter(gl);
+    gl.bindTexture(gl.TEXTURE_2D, this.#texture);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, even(tiling.width), even(tiling.height), 0, gl.RGBA, gl.UNSIGNED_BYTE, null);
+    const frame = this.#drawing?.frame ?? gl.createFramebuffer();
+    gl.bindFramebuffer(gl.FRAMEBUFFER, frame);
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.#texture, 0);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    this.#drawing = { painter, tiling, frame, views: viewsOf(tiling) };
+  }
+
   paint() {
     const gl = this.#gl;
+    gl.useProgram(this.#program);
+    gl.bindTexture(gl.TEXTURE_2D, this.#texture);
     gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  /** Until what was painted is drawn. */
+  wait() {
+    const gl = this.#gl;
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
   }
 
   async #load() {
@@ -147,6 +203,7 @@ export class Interlacer {
   #build() {
     const gl = this.#gl;
     this.#program = null;
+    this.#drawing = null;
     this.#holds = false;
     if (!this.#sources || gl.isContextLost()) return;
     const program = gl.createProgram();
@@ -162,15 +219,14 @@ export class Interlacer {
       return;
     }
     gl.useProgram(program);
-    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
-    for (const wrap of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, wrap, gl.CLAMP_TO_EDGE);
-    for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, filter, gl.LINEAR);
+    this.#texture = plainTexture(gl);
     this.#program = program;
     this.#send();
   }
 
   #send() {
     if (!this.#program || !this.#numbers) return;
+    this.#gl.useProgram(this.#program);
     for (const [name, values] of Object.entries(this.#numbers)) {
       const set = ["uniform1fv", "uniform2fv", "uniform3fv"][Math.min(values.length, 3) - 1];
       this.#gl[set](this.#gl.getUniformLocation(this.#program, name), values);
