@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -13,7 +16,7 @@ from typing import Any
 from engines.contract import Abilities, AnyEngine, UnknownEngine, WeightsMissing
 from engines.options import EngineOptions
 from engines.runtime import HasComponents
-from engines.weights import CheckpointRejected, Progress, Published
+from engines.weights import CheckpointRejected, Progress, Published, sha256
 
 DEFAULT, LIVE = "relief", "live"
 "What shows a portrait where nothing is said, and what shows whoever has none."
@@ -34,6 +37,23 @@ _CHECKPOINTS = {
 "Of each engine that wants published weights: the module that knows them."
 _DISTILLATIONS = {"rome": "engines.rome.distillation.run"}
 "Of each engine that a quicker one can be distilled from: the module that does it."
+
+
+_BUILT_ON = {"rome-linear": ("rome",)}
+"Of each engine that runs other engines' weights besides its own: whose."
+
+
+@dataclass(frozen=True)
+class Build:
+    """Which build of an engine made something, for whoever asks later."""
+
+    name: str
+    code_sha256: str
+    "Of the Python files in its folder, by name; what engines share is the program's version."
+    weights: Mapping[str, str]
+    "File -> SHA-256 of its bytes; none for an engine without weights."
+    synthetic: bool = False
+    "Its weights were invented: what it shows is noise."
 
 
 @dataclass(frozen=True)
@@ -86,6 +106,34 @@ def abilities(name: str) -> Abilities:
 def _check(name: str) -> None:
     if name not in _WHERE:
         raise UnknownEngine(f"no engine is called {name!r}; there are: {', '.join(_WHERE)}")
+
+
+@cache
+def build(name: str, options: EngineOptions = EngineOptions()) -> Build:
+    """Which build the engine called `name` is, looked at once: a running engine keeps what it has loaded. Raises UnknownEngine, OSError."""
+    _check(name)
+    synthetic = options.synthetic_weights and (name in _CHECKPOINTS)
+    read = {path.name: sha256(path, lambda *_: None) for path in ([] if synthetic else _weights(name, options))}
+    return Build(name, _code(_WHERE[name].rpartition(".")[0]), read, synthetic)
+
+
+def _code(package: str) -> str:
+    """SHA-256 of names and contents of the Python files in `package`, folders in it left out."""
+    spec, digest = find_spec(package), hashlib.sha256()
+    assert spec is not None, package
+    for folder in spec.submodule_search_locations or ():
+        for path in sorted(Path(folder).glob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _weights(name: str, options: EngineOptions) -> list[Path]:
+    """Where the weights lie that the engine called `name` reads."""
+    if name == "parametric":
+        shipped = import_module("engines.parametric.checkpoint").SHIPPED
+        return [options.parametric_model or Path(__file__).parent / "parametric" / shipped]
+    engines = (name, *_BUILT_ON.get(name, ()))
+    return [import_module(_CHECKPOINTS[one]).PUBLISHED.place(options.weights) for one in engines if one in _CHECKPOINTS]
 
 
 def with_networks() -> list[str]:

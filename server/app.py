@@ -30,6 +30,7 @@ from server.channels.lobby import Lobby
 from server.channels.services import Services, open_services
 from server.displays.attached import Attached
 from server.media.encode import best_codec
+from server.provenance.credentials import Signer
 from server.recordings.archive import Archive
 from server.routes import calls, filming, handover, health, puppet, signalling, uploads
 from server.routes.access import Access
@@ -92,7 +93,8 @@ def create_app(
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.services = app.state.lobby = app.state.calls = app.state.failure = None
     app.state.settings, app.state.quotas = settings, Quotas()
-    app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None)
+    signer = app.state.signer = Signer(settings.keys, settings.timestamp_authority)
+    app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None, signer=signer)
     app.add_middleware(Access, settings=settings)
     problems.install(app)
     for routes in (signalling, calls, uploads, health, filming, handover):
@@ -123,6 +125,7 @@ async def _warm_up(
         return
     app.state.calls = Calls(settings, lobby, tokens, _ice_servers(settings), PARTS)
     app.state.lobby = lobby
+    workers.later(app.state.archive.sign_late)
     log.info("ready", engine=settings.engine, screen=settings.screen, codec=codec)
 
 

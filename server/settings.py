@@ -15,6 +15,7 @@ from engines.runtime import AUTO as AUTO_RUNTIME
 from engines.runtime import check, check_precision
 from pipeline.devices.placement import AUTO, named
 from server.media.portraits import MOST_PIXELS
+from server.provenance.keys import Keys
 
 
 def is_loopback(host: str) -> bool:
@@ -115,6 +116,16 @@ class Settings(BaseSettings):
     geometry: bool = Field(
         default=True,
         description="Viewers may draw avatars themselves: their mesh and texture leave this server. Off: pictures alone.",
+    )
+    signing_certificate: Path | None = Field(
+        default=None,
+        description="PEM, the whole chain: what films and stills are signed with, in place of a key that is made in data_dir.",
+    )
+    signing_key: Path | None = Field(default=None, description="Its private key: PEM, not encrypted.")
+    timestamp_authority: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="RFC 3161: who is asked when something was signed. Nobody unless set.",
     )
     bitrate: int | None = Field(
         default=None, ge=200_000, le=200_000_000, description="Bits per second of a stream; by size if unset."
@@ -222,6 +233,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _certificates_need_their_key(self) -> Settings:
+        if (self.signing_certificate is None) != (self.signing_key is None):
+            raise ValueError(
+                "TELEQUILT_SIGNING_CERTIFICATE and TELEQUILT_SIGNING_KEY belong together: set both or none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _open_to_others_needs_token(self) -> Settings:
         if not is_loopback(self.host) and not (self.token and self.token.get_secret_value()):
             raise ValueError(
@@ -251,6 +270,16 @@ class Settings(BaseSettings):
     @property
     def recordings(self) -> Path:
         return self.recordings_dir or self.data_dir / "recordings"
+
+    @property
+    def provenance_dir(self) -> Path:
+        """Where keys that sign lie, and the log of consent."""
+        return self.data_dir / "provenance"
+
+    @property
+    def keys(self) -> Keys:
+        """What films and stills are signed with."""
+        return Keys(self.provenance_dir, self.signing_certificate, self.signing_key)
 
     @property
     def private(self) -> bool:

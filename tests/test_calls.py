@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -271,6 +272,9 @@ async def test_nobody_is_recorded_without_everybodys_yes(served, call):
     (name,) = told["recorded"]
     (facts,) = [one for one in (await http.get("/api/recordings")).json() if one["name"] == name]
     assert facts["ended"] == "Bo does not agree"
+    assert facts["credentials"] == "signed"
+    assert facts["provenance"]["agreed"] == {"members": 3, "portraits": {"live-picture": 1}}
+    assert not {"Ana", "Bo", "Cy"} & set(json.dumps(facts["provenance"]).split('"')), "no names"
     film = await http.get(f"/api/recordings/{name}", headers=host)
     with av.open(io.BytesIO(film.content), "r") as container:
         assert len(list(container.decode(video=0))) == facts["frames"] > 3

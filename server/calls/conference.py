@@ -26,6 +26,7 @@ and what they may tell:
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,6 +51,7 @@ from server.channels.channel import Channel
 from server.channels.lifecycle import Viewing
 from server.channels.lobby import Accepted, Lobby
 from server.problems import Problem
+from server.provenance.statement import Agreed
 from server.settings import Settings
 from server.webrtc.audio import Listen
 
@@ -115,7 +117,7 @@ class Conference:
         """`ice_servers`: for a seat by its channel's name, as browsers take them."""
         self.name, self.rules, self.lobby, self.settings, self.tokens = name, rules, lobby, settings, tokens
         self.invitations = Invitations()
-        self.films = Films(lobby, settings)
+        self.films = Films(lobby, settings, self.agreed)
         self.taken: dict[int, Taken] = {}
         self._ice_servers = ice_servers
         self._talks: dict[int, Talk] = {}
@@ -124,6 +126,7 @@ class Conference:
         "Seat -> its WHEP sessions: peer -> channel."
         self._there: dict[int, Channel] = {}
         self._gathered: tuple[int, ...] = ()
+        self._agreed = Agreed(0, {})
         self.parts = [make(self) for make in parts]
 
     # What may be asked ----------------------------------------------------------------------------------------------------
@@ -246,6 +249,18 @@ class Conference:
         """Whether these are of somebody who is here or may come."""
         return claims.seat in self.rules.seats or self.invitations.usable(claims.invitation)
 
+    def agreed(self) -> Agreed:
+        """To the recording that goes on, or was the last: how many members, and with what consent they brought portraits."""
+        return self._agreed
+
+    def _see_agreed(self) -> None:
+        if self.rules.recording is None:
+            return  # what they agreed to is over, and is to be asked for anew
+        there = [seat.number for seat in self.rules.seats.values() if seat.member and seat.agreed]
+        origins = [self._there[number].origin for number in there if number in self._there]
+        portraits = Counter(one.consent.category for one in origins if one is not None)
+        self._agreed = Agreed(len(there), dict(portraits))
+
     def let_go(self) -> None:
         """It has ended."""
         self._tell_parts(lambda part: part.ended())
@@ -268,6 +283,7 @@ class Conference:
         if self.rules.recording is not None and (why := self.films.failure()):
             self.happen(of.RecordingEnded(why))
         self.happen(of.Tick())
+        self._see_agreed()
         self._see_gathered()
         self._see_strain()
 
@@ -350,6 +366,7 @@ class Conference:
                 self._show(number, pictures)
                 self._tell_parts(lambda part: part.shown(number, pictures))
             case do.StartRecording():
+                self._see_agreed()
                 self.films.begin(self._there.values())
             case do.StopRecording(why):
                 self.films.end(why)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -11,6 +11,7 @@ from server.channels import filming
 from server.channels.channel import Channel
 from server.channels.lobby import Lobby
 from server.problems import Problem
+from server.provenance.statement import Agreed
 from server.recordings.recording import Recording
 from server.settings import Settings
 
@@ -18,8 +19,9 @@ log = structlog.get_logger(__name__)
 
 
 class Films:
-    def __init__(self, lobby: Lobby, settings: Settings) -> None:
-        self._lobby, self._settings = lobby, settings
+    def __init__(self, lobby: Lobby, settings: Settings, agreed: Callable[[], Agreed]) -> None:
+        """`agreed`: who has agreed by now, as each film says."""
+        self._lobby, self._settings, self._agreed = lobby, settings, agreed
         self._going: dict[Channel, asyncio.Task[Recording]] = {}
         self.names: list[str] = []
         "Of all that were begun in this call."
@@ -28,6 +30,7 @@ class Films:
         """Record `channels`, those that are not being recorded yet."""
         for channel in channels:
             if channel not in self._going:
+                channel.agreed = self._agreed
                 self._going[channel] = self._lobby.see_to(self._begun(channel))
 
     def end(self, why: str) -> None:

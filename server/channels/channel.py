@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 from aiortc import RTCRtpTransceiver
@@ -23,6 +24,7 @@ from server.channels.lifecycle import Action, Do, Event, Filming, Lifecycle, Pub
 from server.channels.viewer import Viewer
 from server.media.present import Presenter
 from server.media.rates import CLOCK_RATE, SOUND_CLOCK
+from server.provenance.statement import Agreed, Statement
 from server.recordings.recording import Recording
 from server.webrtc import offers, redundancy
 from server.webrtc.audio import Listen, Voice
@@ -83,6 +85,12 @@ class Channel:
         self.parallel = False
         "Its views are parallel projections; known once the session is made."
         self.session: Session | Table | None = None
+        self.origin: Statement | None = None
+        "What made it, of whom, with whose consent; known once the session is made (origin.py)."
+        self.geometry = False
+        "Its heads leave the server as geometry, and are drawn where they are seen."
+        self.agreed: Callable[[], Agreed] | None = None
+        "Who has agreed to its being recorded; None where nobody has to."
         self.looked: Callable[[FaceObservation, float], None] | None = None
         "Hears of each observation of the caller's face, and when it was captured, in the event loop."
         self.gathered = False
@@ -100,7 +108,7 @@ class Channel:
         "The newest that was asked for."
         self.handover: Handover | None = None
         "The newest; it may be over."
-        self.still: asyncio.Task[bytes] | None = None
+        self.still: asyncio.Task[Any] | None = None
         "The one that is being made, for all who have asked meanwhile."
         self.reason = ""
         "Why it is over."

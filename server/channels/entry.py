@@ -21,11 +21,13 @@ from server.channels.channel import Channel, Handover
 from server.channels.endings import Endings
 from server.channels.gate import Gate
 from server.channels.lifecycle import Event, Viewing
+from server.channels.origin import origin_of
 from server.channels.services import Services
 from server.channels.tasks import Tasks
 from server.displays.attached import Attached
 from server.media.encode import layout_for
 from server.problems import Problem
+from server.provenance.statement import Statement
 from server.settings import Settings
 from server.webrtc.audio import Listen
 from server.webrtc.backlog import Limits
@@ -164,7 +166,8 @@ class Entry:
         """Its session; one that comes after the channel's end is closed again."""
         try:
             loop = asyncio.get_running_loop()
-            channel.session, channel.parallel = await workers.slow(self._session, channel, loop)
+            made = await workers.slow(self._session, channel, loop)
+            channel.session, channel.parallel, channel.origin = made
         except BaseException:
             channel.happen(Event.UNMADE)
             raise
@@ -172,7 +175,7 @@ class Entry:
         channel.happen(Event.MADE)
         return channel.session
 
-    def _session(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> tuple[Session, bool]:
+    def _session(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> tuple[Session, bool, Statement]:
         """In a thread: loading an engine takes its time, and so does asking what it can, while another one loads."""
 
         def gone(reason: str) -> None:
@@ -187,7 +190,8 @@ class Entry:
         session = self._services.session(
             channel.engine, channel.avatar, present, marked, layout, composed, gone, looked
         )
-        return session, self._services.engine(channel.engine).abilities.parallel
+        parallel = self._services.engine(channel.engine).abilities.parallel
+        return session, parallel, origin_of(channel.engine, channel.avatar, self._settings, self._services)
 
     def _peer(self, channel: Channel, role: str) -> Peer:
         peer = Peer(self._settings, lambda reason: self._gone(channel, peer, role, reason))

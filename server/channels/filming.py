@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import BinaryIO
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import cv2
 import structlog
@@ -19,8 +22,10 @@ from server import workers
 from server.channels.channel import SOON, Channel
 from server.channels.lifecycle import Action, Event, Filming
 from server.channels.lobby import Lobby
+from server.channels.origin import statement
 from server.channels.refusals import not_live
 from server.problems import Problem
+from server.provenance.credentials import Signer, Unsigned
 from server.recordings.archive import Archive, Facts
 from server.recordings.recording import Limits, Recording
 from server.settings import Settings
@@ -53,7 +58,8 @@ async def _begun(lobby: Lobby, settings: Settings, channel: Channel) -> Recordin
     limits = Limits(settings.min_free_bytes, settings.max_recording_seconds)
     note = Tiling.of(whole, channel.parallel).note
     try:
-        facts, file = await _opened(lobby.archive, channel, whole, limits)
+        told = statement(channel, settings, whole).told()
+        facts, file = await _opened(lobby.archive, channel, whole, limits, told)
         sound = channel.voice is not None
         channel.recording = recording = Recording(lobby.archive, facts, file, lobby.form(whole), limits, sound, note)
     except BaseException:
@@ -61,12 +67,15 @@ async def _begun(lobby: Lobby, settings: Settings, channel: Channel) -> Recordin
         raise
     if Action.JOIN not in channel.happen(Event.BEGUN):  # the channel has ended meanwhile, and this recording with it
         raise not_live(channel.name)
+    recording.stated = lambda: statement(channel, settings, whole).told()
     _join(lobby, channel, recording, whole)
     log.info("recording", channel=channel.name, name=facts.name)
     return recording
 
 
-async def _opened(archive: Archive, channel: Channel, whole: Screen, limits: Limits) -> tuple[Facts, BinaryIO]:
+async def _opened(
+    archive: Archive, channel: Channel, whole: Screen, limits: Limits, told: Mapping[str, Any]
+) -> tuple[Facts, BinaryIO]:
     try:
         free = await workers.slow(archive.free)
         if free < limits.free_bytes:
@@ -77,7 +86,7 @@ async def _opened(archive: Archive, channel: Channel, whole: Screen, limits: Lim
                 "delete some, or see TELEQUILT_MIN_FREE_BYTES and TELEQUILT_RECORDINGS_DIR",
                 limit=limits.free_bytes,
             )
-        return await workers.slow(archive.begin, channel.name, channel.avatar, whole.name, whole.file_suffix)
+        return await workers.slow(archive.begin, channel.name, channel.avatar, whole.name, whole.file_suffix, told)
     except OSError as failure:
         log.error("a recording cannot be written", folder=str(archive.folder), cause=str(failure))
         raise Problem(
@@ -108,19 +117,41 @@ def _join(lobby: Lobby, channel: Channel, recording: Recording, whole: Screen) -
         voice.join(stream.delay, recording.hear)
 
 
-async def still(lobby: Lobby, channel: Channel, whole: Screen) -> bytes:
-    """The channel's next quilt as PNG; whoever asks while one is being made gets that one. Raises Problem 503 where none comes."""
+@dataclass(frozen=True)
+class Still:
+    """One quilt, for whoever asked."""
+
+    png: bytes
+    name: str
+    unsigned: str = ""
+    "Why it carries no content credentials."
+
+
+async def still(lobby: Lobby, settings: Settings, signer: Signer, channel: Channel) -> Still:
+    """The channel's next quilt; whoever asks while one is being made gets that one. Raises Problem 503 where none comes."""
     if channel.still is None:
-        channel.still = lobby.see_to(_still(channel, whole))
+        channel.still = lobby.see_to(_still(settings, signer, channel))
     return await asyncio.shield(channel.still)
 
 
-async def _still(channel: Channel, whole: Screen) -> bytes:
+async def _still(settings: Settings, signer: Signer, channel: Channel) -> Still:
+    whole = screen(settings.screen)
+    name = f"{channel.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{whole.file_suffix}.png"
     try:
         picture = await _picture(channel, whole)
-        return await workers.slow(png, picture, Tiling.of(whole, channel.parallel).note)
+        told = statement(channel, settings, whole).told()
+        note = Tiling.of(whole, channel.parallel).note
+        return await workers.slow(lambda: _signed(signer, png(picture, note), told, name))
     finally:
         channel.still = None
+
+
+def _signed(signer: Signer, png: bytes, told: Mapping[str, Any], name: str) -> Still:
+    try:
+        return Still(signer.still(png, told, name), name)
+    except Unsigned as failure:
+        log.warning("a still is given out unsigned", cause=str(failure))
+        return Still(png, name, str(failure))
 
 
 async def _picture(channel: Channel, whole: Screen) -> Picture:

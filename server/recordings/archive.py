@@ -12,13 +12,15 @@ import shutil
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import structlog
 
+from server.provenance.credentials import Signer, Unsigned
 from server.recordings import fragments
 
 NAME = re.compile(r"([A-Za-z0-9_-]{1,64}(?:\.\d{1,4})?)-\d{8}T\d{6}Z(-\d+)?_qs\d+x\d+a\d*\.?\d+\.mp4")
@@ -27,6 +29,10 @@ CUT_SHORT = "the server was ended in the middle"
 UNREADABLE = "what is kept beside the film cannot be read"
 """It is listed, can be fetched and deleted. Whose face it shows the film itself says; where that cannot be read either, it goes
 with the first avatar that is forgotten: a film lost is less than a forgotten face that stays."""
+SIGNED, PENDING, UNSIGNED = "signed", "pending", "unsigned"
+LATER = ("provenance", "credentials", "unsigned")
+"Facts that films of earlier versions have not."
+EARLIER = "it was recorded before films were signed here"
 log = structlog.get_logger(__name__)
 
 
@@ -58,15 +64,22 @@ class Facts:
     "Pictures that were encoded while recording and are not in the film; only where it ended by a failure."
     ended: str | None = None
     "Why; None while it goes on."
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    "What is stated of it (server.provenance.statement.Statement.told); empty of earlier films."
+    credentials: str = PENDING
+    "Whether the statement is signed into the film: signed, pending until that is done, unsigned."
+    unsigned: str = ""
+    "Why it is not."
 
 
 class Archive:
     """May be used from any thread. Touches nothing outside `folder`, which comes to be with the first recording."""
 
-    def __init__(self, folder: Path, *, ours: bool = True) -> None:
-        """`ours`: whether nobody but us uses `folder`, so that it is closed to others."""
-        self.folder, self._ours = folder, ours
+    def __init__(self, folder: Path, *, ours: bool = True, signer: Signer | None = None) -> None:
+        """`ours`: whether nobody but us uses `folder`, so that it is closed to others. `signer`: of films that have ended."""
+        self.folder, self._ours, self._signer = folder, ours, signer
         self._lock = threading.Lock()
+        self._signing = threading.Lock()
         self._damaged: set[str] = set()
         "Of which it has been said."
         self._under_way: dict[str, Facts] = {}
@@ -75,8 +88,13 @@ class Archive:
         if folder.is_dir():
             self._make_private()
 
-    def begin(self, channel: str, avatar: str, screen: str, suffix: str) -> tuple[Facts, BinaryIO]:
-        """A new film's facts and its empty file, unbuffered and locked until it is closed. Raises OSError."""
+    def begin(
+        self, channel: str, avatar: str, screen: str, suffix: str, provenance: Mapping[str, Any] | None = None
+    ) -> tuple[Facts, BinaryIO]:
+        """A new film's facts and its empty file, unbuffered and locked until it is closed. Raises OSError.
+
+        `provenance`: what is stated of it, and signed into it when it has ended.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._make_private()
         since = time.time()
@@ -90,7 +108,7 @@ class Archive:
                     break
             else:
                 raise FileExistsError(f"{stem} is taken")
-            facts = self._under_way[name] = Facts(name, channel, avatar, screen, since)
+            facts = self._under_way[name] = Facts(name, channel, avatar, screen, since, provenance=provenance or {})
         try:
             self._write(facts)
         except BaseException:
@@ -99,13 +117,14 @@ class Archive:
             raise
         return facts, file
 
-    def finish(self, facts: Facts, pictures: int, ended: str) -> Facts:
-        """The facts of a film to which nothing is written any more, of `pictures` that were meant to be in it.
+    def finish(self, facts: Facts, pictures: int, ended: str, provenance: Mapping[str, Any] | None = None) -> Facts:
+        """The facts of a film to which nothing is written any more, of `pictures` that were meant to be in it, once it is signed.
 
-        What a failure cut in the middle is cut off; a film without any picture is not kept. Raises OSError.
+        What a failure cut in the middle is cut off; a film without any picture is not kept. `provenance`: what is stated now.
+        Raises OSError.
         """
         done = self._examined(facts, ended)
-        done = replace(done, lost=pictures - done.frames)
+        done = replace(done, lost=pictures - done.frames, provenance=provenance or done.provenance)
         self.ended[ended] += 1
         if not done.frames:
             self.abandon(facts)
@@ -115,7 +134,17 @@ class Archive:
         finally:
             with self._lock:
                 del self._under_way[facts.name]
-        return done
+        return self._signed(done)
+
+    def sign_late(self) -> int:
+        """Sign what ended without being signed, since the server was killed; how many films. Never raises for one of them."""
+        for left in self.folder.glob(
+            ".*.signing"
+        ):  # of a server that was killed while it signed; another one's fails, and is tried again
+            with suppress(OSError):
+                left.unlink()
+        lacking = [one for one in self.listing() if one.ended and one.credentials != SIGNED and one.provenance]
+        return sum(self._signed(one).credentials == SIGNED for one in lacking)
 
     def abandon(self, facts: Facts) -> None:
         """Keep nothing of it."""
@@ -154,9 +183,12 @@ class Archive:
             return self._unreadable(name, failure)
 
     def film(self, name: str) -> Path:
-        """Where a finished recording lies. Raises UnknownRecording or StillRecording."""
-        if self.get(name).ended is None:
+        """Where a finished recording lies, signed if that can be done. Raises UnknownRecording or StillRecording."""
+        facts = self.get(name)
+        if facts.ended is None:
             raise StillRecording(f"{name} is still being recorded; stop it first")
+        if facts.credentials == PENDING:
+            self._signed(facts)
         if not (self.folder / name).is_file():
             raise _unknown(name)
         return self.folder / name
@@ -222,6 +254,48 @@ class Archive:
             self._write(mended)
         return mended
 
+    def _signed(self, facts: Facts) -> Facts:
+        """Sign a film that has ended: its facts, which say so, or why it is as it was."""
+        if self._signer is None or facts.ended == UNREADABLE:
+            return facts
+        with self._signing:
+            try:
+                facts = self.get(facts.name)  # deleted meanwhile, or signed by who was faster
+                if facts.credentials == SIGNED:
+                    return facts
+                self._sign(facts, self._signer)
+                bytes_ = (self.folder / facts.name).stat().st_size
+                facts = replace(facts, credentials=SIGNED, unsigned="", bytes=bytes_)
+            except UnknownRecording:
+                return facts
+            except (Unsigned, OSError) as failure:
+                log.warning("a recording is kept unsigned", name=facts.name, cause=str(failure))
+                facts = replace(facts, credentials=UNSIGNED, unsigned=str(failure))
+            self._write_if_there(facts)
+            return facts
+
+    def _sign(self, facts: Facts, signer: Signer) -> None:
+        """Put a signed copy in the film's place. Raises Unsigned, OSError, UnknownRecording."""
+        film = self.folder / facts.name
+        if not facts.provenance:
+            raise Unsigned(EARLIER)
+        if fragments.has_credentials(film):  # the server was killed between signing and saying so
+            return
+        if self.free() < film.stat().st_size:
+            raise Unsigned("there is no room on the disk for a signed copy")
+        copy = signer.film(film, facts.provenance)
+        with self._lock:
+            if not film.exists():
+                copy.unlink()
+                raise _unknown(facts.name)
+            os.replace(copy, film)
+
+    def _write_if_there(self, facts: Facts) -> None:
+        """No facts without a film: it may have been deleted meanwhile. Where they cannot be written, the older ones stay."""
+        with suppress(OSError), self._lock:
+            if (self.folder / facts.name).exists():
+                self._write(facts)
+
     def _examined(self, facts: Facts, ended: str) -> Facts:
         film = self.folder / facts.name
         whole = fragments.examine(film)
@@ -233,7 +307,8 @@ class Archive:
 
     def _read(self, name: str) -> Facts:
         stored: dict[str, Any] = json.loads(self._beside(name).read_bytes())
-        facts = Facts(**{field.name: stored[field.name] for field in fields(Facts)})
+        known = {one.name: stored[one.name] for one in fields(Facts) if one.name in stored or one.name not in LATER}
+        facts = Facts(**known)
         if not _plausible(facts) or facts.name != name:
             raise ValueError("these are no facts of this recording")
         return facts
@@ -276,7 +351,8 @@ class Archive:
 
     def _delete(self, name: str) -> None:
         """The film first: without it nothing can be seen, and what is left is found by nobody."""
-        (self.folder / name).unlink(missing_ok=True)
+        with self._lock:  # no signed copy takes its place any more
+            (self.folder / name).unlink(missing_ok=True)
         beside = self._beside(name)
         if beside.is_dir():
             shutil.rmtree(beside)
@@ -293,12 +369,14 @@ def mark_of(avatar: str) -> str:
 
 def _plausible(facts: Facts) -> bool:
     """Whether each fact is of its kind: they come from a file."""
-    texts = (facts.name, facts.channel, facts.avatar, facts.screen)
+    texts = (facts.name, facts.channel, facts.avatar, facts.screen, facts.unsigned)
     numbers = (facts.since, facts.seconds, facts.bytes, facts.frames, facts.lost)
     return (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
         and isinstance(facts.ended, str | None)
+        and isinstance(facts.provenance, dict)
+        and facts.credentials in (SIGNED, PENDING, UNSIGNED)
     )
 
 

@@ -27,6 +27,10 @@ MOST_DESCRIBED = 200
 "Bytes of a description that are read."
 
 
+CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"The UUID of the box that holds a C2PA manifest (C2PA 2.2, annex A.5)."
+
+
 @dataclass(frozen=True)
 class Whole:
     """What of a film survives a cut: everything up to the end of its last whole box."""
@@ -63,6 +67,18 @@ def described(path: Path) -> str:
                     file.seek(data.body + 8)  # behind its type and locale
                     return file.read(min(data.end - data.body - 8, MOST_DESCRIBED)).decode("utf-8", "replace")
     return ""
+
+
+def has_credentials(path: Path) -> bool:
+    """Whether the film at `path` carries a C2PA manifest. Raises OSError."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for box in _boxes(file, 0, size):
+            if box.kind == b"uuid" and box.end - box.body >= len(CREDENTIALS):
+                file.seek(box.body)
+                if file.read(len(CREDENTIALS)) == CREDENTIALS:
+                    return True
+    return False
 
 
 def _examine(file: BinaryIO, size: int) -> Whole:

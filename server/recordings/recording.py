@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 
@@ -80,6 +80,8 @@ class Recording:
         "With their end once there is one."
         self.release: Callable[[], None] = lambda: None
         "Called once, as soon as nothing more is wanted."
+        self.stated: Callable[[], Mapping[str, Any] | None] = lambda: None
+        "What is to be said of it when it ends, where that is more than when it began."
         self._loop = asyncio.get_running_loop()
         self._first: AccessUnit | None = None
         self._newest = 0.0
@@ -147,20 +149,20 @@ class Recording:
             self._ending = asyncio.create_task(self._close(why))
 
     async def _close(self, why: str) -> Facts:
-        self.facts = await workers.slow(self._settle, why)
+        self.facts = await workers.slow(self._settle, why, self.stated())
         kept = self.facts
         log.info(
             "recorded", channel=kept.channel, seconds=kept.seconds, frames=kept.frames, lost=kept.lost, why=kept.ended
         )
         return kept
 
-    def _settle(self, why: str) -> Facts:
+    def _settle(self, why: str, stated: Mapping[str, Any] | None) -> Facts:
         self._writer.join(PATIENCE_SECONDS)
         if self._writer.is_alive():  # mended when the archive is next read
             log.error("a recording's disk does not answer", channel=self.facts.channel, name=self.facts.name)
             return replace(self.facts, ended=STUCK)
         try:
-            return self._archive.finish(self.facts, self._pictures, self._failure or why)
+            return self._archive.finish(self.facts, self._pictures, self._failure or why, stated)
         except OSError as failure:
             log.error("a recording's facts cannot be written", name=self.facts.name, cause=str(failure))
             return replace(self.facts, ended=self._failure or why)

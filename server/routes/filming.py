@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -10,7 +9,6 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from display.screen import screen
 from server import workers
 from server.calls import events as of
 from server.calls import refusals as calls
@@ -63,14 +61,15 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/channels/{channel}/still")
     async def still(request: Request, channel: ChannelName) -> Response:
-        whole, lobby = screen(settings.screen), lobby_of(request)
+        lobby = lobby_of(request)
         if (who := _conference(request, channel.partition(".")[0])) and who.conference.rules.recording is None:
             raise calls.problem(Refuse("not-everybody-agrees", {"missing": who.conference.rules.agreement.missing()}))
         live = lobby.live(channel)
-        data = await filming.still(lobby, live, whole)
-        name = f"{channel}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{whole.file_suffix}.png"
-        headers = PRIVATE | {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(data, media_type="image/png", headers=headers)
+        live.agreed = who.conference.agreed if who else None
+        made = await filming.still(lobby, settings, request.app.state.signer, live)
+        headers = PRIVATE | {"Content-Disposition": f'attachment; filename="{made.name}"'}
+        headers["Content-Credentials"] = f"unsigned: {made.unsigned}" if made.unsigned else "signed"
+        return Response(made.png, media_type="image/png", headers=headers)
 
     @routes.get("/recordings")
     async def listing(

@@ -1,0 +1,64 @@
+"""Origin: what is stated of a channel (server/provenance/statement.py): what made it, of whom, with whose consent, who sees it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import replace
+
+from display.label import TEXT
+from display.screen import Screen
+from engines import catalogue
+from engines.contract import UnknownEngine
+from pipeline.avatars import SAMPLE
+from server.channels.channel import Channel
+from server.channels.services import Services
+from server.provenance.statement import LIVE, SEVERAL, Consent, Engine, Statement
+from server.settings import Settings
+
+
+def origin_of(engine: str, avatar: str, settings: Settings, services: Services) -> Statement:
+    """What is known once a session is made of them. Not from the event loop. Raises UnknownAvatar, AvatarDamaged."""
+    record = services.avatars.get(avatar)
+    consent = Consent(record.consent.value, None if avatar == SAMPLE else record.created)
+    if engine == catalogue.LIVE:
+        consent = Consent(LIVE)
+    said = services.engine(engine).abilities.mark if settings.mark else ""
+    return Statement(str(uuid.uuid4()), time.time(), engine_of(engine, settings), consent, said)
+
+
+def engine_of(engine: str, settings: Settings) -> Engine:
+    """Which build of an engine works here."""
+    try:
+        build = catalogue.build(engine, settings.engine_options)
+    except (UnknownEngine, OSError):  # one that is not in the catalogue; weights that somebody has taken away meanwhile
+        return Engine(engine)
+    return Engine(build.name, build.code_sha256, build.weights, build.synthetic)
+
+
+def statement(channel: Channel, settings: Settings, whole: Screen | None = None) -> Statement:
+    """What is stated of a live channel now; of a film or a still of it as `whole`."""
+    stated = replace(
+        channel.origin or _gathered(channel, settings),
+        seen_by=_seen_by(channel, settings),
+        geometry=channel.geometry,
+        shown=_shown(channel),
+        agreed=channel.agreed() if channel.agreed is not None and whole is not None else None,
+    )
+    return stated if whole is None else stated.of(whole.columns, whole.rows, whole.views, whole.aspect)
+
+
+def _gathered(channel: Channel, settings: Settings) -> Statement:
+    """Of a channel that shows what others make: a table."""
+    mark = TEXT if settings.mark else ""
+    return Statement(channel.name, channel.since, Engine("table"), Consent(SEVERAL), mark)
+
+
+def _seen_by(channel: Channel, settings: Settings) -> str:
+    if channel.held:
+        return "whoever is in this call"
+    return "this machine's user" if settings.private else "whoever has this server's token and the channel's name"
+
+
+def _shown(channel: Channel) -> tuple[str, ...]:
+    return ("another server",) if channel.handed_over is not None else ()
