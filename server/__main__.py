@@ -14,7 +14,21 @@ import typer
 
 from display.screen import screen as named
 from engines.runtime import UnknownRuntime
-from server.commands import bridge, call, distil, engines, fit, restyle, show, terminal, train, weights
+from server.commands import (
+    bridge,
+    call,
+    consent,
+    distil,
+    engines,
+    fit,
+    restyle,
+    show,
+    signing,
+    terminal,
+    train,
+    verify,
+    weights,
+)
 from server.commands.options import Precision, Runtime, SyntheticWeights, TokenFile, engine_options, token_of
 from server.commands.serve import serve
 
@@ -158,6 +172,7 @@ def mesh(
 
 
 app.command()(show.show)
+app.command()(verify.verify)
 app.command()(train.train)
 app.command()(fit.fit)
 app.command()(fit.interpolate)
@@ -165,6 +180,8 @@ app.command()(fit.transfer)
 app.command()(distil.distil)
 app.command()(restyle.restyle)
 app.add_typer(call.app, name="call")
+app.add_typer(consent.app, name="consent")
+app.add_typer(signing.app, name="signing")
 app.add_typer(weights.app, name="weights")
 app.add_typer(engines.app, name="engines")
 app.add_typer(bridge.app, name="bridge")

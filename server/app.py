@@ -30,9 +30,10 @@ from server.channels.lobby import Lobby
 from server.channels.services import Services, open_services
 from server.displays.attached import Attached
 from server.media.encode import best_codec
+from server.provenance.consents import MARK_OFF, Consents
 from server.provenance.credentials import Signer
 from server.recordings.archive import Archive
-from server.routes import calls, filming, handover, health, puppet, signalling, uploads
+from server.routes import calls, filming, handover, health, provenance, puppet, signalling, uploads, verifying
 from server.routes.access import Access
 from server.routes.quotas import Quotas
 from server.settings import Settings
@@ -93,11 +94,12 @@ def create_app(
     app = FastAPI(title="Telequilt", lifespan=running, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.services = app.state.lobby = app.state.calls = app.state.failure = None
     app.state.settings, app.state.quotas = settings, Quotas()
+    app.state.consents = Consents(settings.provenance_dir)
     signer = app.state.signer = Signer(settings.keys, settings.timestamp_authority)
     app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None, signer=signer)
     app.add_middleware(Access, settings=settings)
     problems.install(app)
-    for routes in (signalling, calls, uploads, health, filming, handover):
+    for routes in (signalling, calls, uploads, health, filming, handover, provenance, verifying):
         app.include_router(routes.router(settings))
     app.include_router(puppet.router())
     _add_pages(app)
@@ -110,6 +112,7 @@ async def _warm_up(
     """Make and warm everything, then open the lobby. What goes wrong is shown by /readyz and the log."""
     if not settings.mark:
         log.warning("the visible 'AI avatar' mark is switched off", setting="TELEQUILT_MARK")
+        await workers.slow(app.state.consents.add, MARK_OFF, by="TELEQUILT_MARK")
     try:
         services = app.state.services = await _to_its_end(make, settings)
         codec = await _to_its_end(best_codec)
@@ -170,6 +173,10 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/call/{call}", include_in_schema=False)
     async def call_page(call: str) -> FileResponse:
         return FileResponse(PAGES / "call" / "call.html", headers=PAGE_HEADERS)
+
+    @app.get("/verify", include_in_schema=False)
+    async def verify_page() -> FileResponse:
+        return FileResponse(PAGES / "verify" / "verify.html", headers=PAGE_HEADERS)
 
     @app.get("/view/{channel}", include_in_schema=False)
     async def viewer_page(channel: signalling.Channel) -> FileResponse:

@@ -152,6 +152,9 @@ class Settings(BaseSettings):
     )
     max_sdp_bytes: int = Field(default=128 * 1024, ge=1024, description="Largest SDP body.")
     max_portrait_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="Largest portrait file.")
+    max_verified_bytes: int = Field(
+        default=1 << 30, ge=1024, description="Largest file that the page /verify takes; the command line takes any."
+    )
     max_portrait_pixels: int = Field(
         default=MOST_PIXELS, ge=512 * 512, description="Most pixels a portrait may decode to."
     )

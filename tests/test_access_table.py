@@ -22,7 +22,7 @@ from server.settings import Settings
 from tests.live import settings_for
 
 TOKEN = "s3cret-of-the-house"
-UNLISTED = ("/", "/view/x", "/call/x", "/pages/viewer/lenticular.vert", "/pages/viewer/lenticular.frag")
+UNLISTED = ("/", "/view/x", "/call/x", "/verify", "/pages/viewer/lenticular.vert", "/pages/viewer/lenticular.frag")
 "Pages' routes, which are in no schema."
 SLOW = ("/puppet.mp4", "/api/engines")
 "Seconds of work, which one table is enough for."
@@ -32,7 +32,7 @@ ALWAYS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
-PAGES = re.compile(r"/(?:|view/.*|call/.*|pages/.*|healthz|readyz|nowhere)")
+PAGES = re.compile(r"/(?:|verify|view/.*|call/.*|pages/.*|healthz|readyz|nowhere)")
 "What needs no token: pages, and what load balancers ask."
 
 

@@ -58,6 +58,10 @@ class Endings:
         log.warning("a channel ends: it keeps its place for nothing", channel=channel.name, reason=reason)
         self._we_end(channel, reason)
 
+    def withdrawn(self, channel: Channel) -> None:
+        log.info("a channel ends: consent to its portrait is withdrawn", channel=channel.name)
+        self._we_end(channel, "consent to the portrait was withdrawn")
+
     async def leave(self, name: str, peer: Peer, reason: str) -> None:
         """Let `peer` go. A caller takes the channel with it, unless that is held for one, whose end is waited for."""
         channel = self._channels.get(name)

@@ -165,6 +165,13 @@ class Lobby:
         finally:
             self._forgetting -= Counter({avatar: 1})
 
+    def withdraw(self, avatar: str) -> list[str]:
+        """End what shows `avatar`, since nobody agrees to it any more: the names of the channels."""
+        shown = [channel for channel in self.channels.values() if channel.avatar == avatar]
+        for channel in shown:
+            self._endings.withdrawn(channel)
+        return [channel.name for channel in shown]
+
     async def close(self) -> None:
         """Everybody out, and nobody in any more. What hangs is left behind. Never raises."""
         self._endings.stopping = True

@@ -66,6 +66,11 @@ class Keys:
         """`certificate` (PEM, the whole chain) and `key` (PEM, not encrypted): the operator's own, in place of ours in `folder`."""
         self.folder, self._certificate, self._key = folder, certificate, key
 
+    @property
+    def ours(self) -> bool:
+        """Whether no operator's own is set."""
+        return self._certificate is None or self._key is None
+
     def credential(self) -> Credential:
         """What to sign with now; ours is made, or replaced, where it is time for that. Raises KeyUnusable."""
         if self._certificate is not None and self._key is not None:

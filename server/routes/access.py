@@ -135,6 +135,8 @@ def _too_many_guesses(wait: float) -> Problem:
 
 
 def _limit(settings: Settings, path: str) -> int:
+    if path == "/api/verify":
+        return settings.max_verified_bytes
     return settings.max_portrait_bytes + MULTIPART_ROOM if path == "/api/avatars" else settings.max_sdp_bytes
 
 

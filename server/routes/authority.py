@@ -23,7 +23,7 @@ from server.settings import Settings
 
 OF_A_CALL = re.compile(
     r"/(?:(?:whip|whep)/(?P<media>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/[^/]+)?"
-    r"|api/channels/(?P<told>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/recording|/still)?)"
+    r"|api/channels/(?P<told>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/recording|/still|/provenance)?)"
 )
 "Routes of a call's channels."
 OF_MEMBERS = re.compile(r"/api/(?:avatars(?:/.*)?|engines|screens)|/puppet\.mp4")

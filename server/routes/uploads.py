@@ -18,6 +18,8 @@ from server import workers
 from server.channels.services import Services
 from server.media import portraits
 from server.problems import Problem, busy
+from server.provenance.consents import FORGOTTEN, GIVEN
+from server.recordings.archive import mark_of
 from server.routes.locations import location
 from server.routes.signalling import lobby_of
 from server.settings import Settings
@@ -58,6 +60,9 @@ def router(settings: Settings) -> APIRouter:
             await workers.slow(services.avatars.forget, record.id)
             return {}
         log.info("avatar kept", consent=record.consent.value)
+        await workers.slow(
+            request.app.state.consents.add, GIVEN, avatar=mark_of(record.id), consent=record.consent.value
+        )
         response.headers["Location"] = location(request, f"/api/avatars/{record.id}")
         return _shown(record)
 
@@ -86,9 +91,10 @@ def router(settings: Settings) -> APIRouter:
             raise UnknownAvatar(f"no avatar {avatar!r} is kept here")
         async with lobby_of(request).forgetting(avatar):
             # recordings first: where this fails, all can be tried again
-            await workers.slow(request.app.state.archive.forget, avatar)
+            recordings = await workers.slow(request.app.state.archive.forget, avatar)
             await workers.slow(services.avatars.forget, avatar)
         log.info("avatar forgotten")
+        await workers.slow(request.app.state.consents.add, FORGOTTEN, avatar=mark_of(avatar), recordings=recordings)
         return Response(status_code=204)
 
     return routes

@@ -13,7 +13,10 @@ const DELETE = {
   no: "Keep it",
 };
 
-/** @typedef {{name: string, channel: string, since: number, seconds: number, bytes: number, ended: string|null}} Film */
+/**
+ * @typedef {{name: string, channel: string, since: number, seconds: number, bytes: number, ended: string|null, credentials: string,
+ * unsigned: string}} Film
+ */
 
 /** Fills the list anew. @param {string} channel a shared server lists one channel's recordings only */
 export async function showFilms(channel) {
@@ -35,7 +38,7 @@ function row(film, channel) {
   const when = new Date(film.since * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
   const size = film.bytes < MEGABYTE / 10 ? "<0.1" : (film.bytes / MEGABYTE).toFixed(1);
   words.append(Object.assign(document.createElement("strong"), { textContent: film.channel }), ` ${when}`);
-  words.append(Object.assign(document.createElement("small"), { textContent: `${duration(film.seconds)} min, ${size} MB` }));
+  words.append(Object.assign(document.createElement("small"), { textContent: `${duration(film.seconds)} min, ${size} MB, ${film.credentials}`, title: film.unsigned }));
   const link = downloadLink(film.name);
   link.ariaLabel = `Download ${film.name}`;
   item.append(words, link, deleteButton(film, channel));

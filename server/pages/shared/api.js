@@ -205,6 +205,9 @@ export const recordingFile = async (name) => (await ask(`api/recordings/${segmen
 /** @param {string} name of a recording */
 export const deleteRecording = (name) => ask(`api/recordings/${segment(name)}`, { method: "DELETE" });
 
+/** What a file says of itself, and whether that can be believed. @param {Blob} file @returns {Promise<any>} server/provenance/verdict.py */
+export const verify = async (file) => (await ask("api/verify", { method: "POST", body: file })).json();
+
 /** The scripted face, as one blob: it loops without range requests. */
 export const puppetClip = async () => (await ask("puppet.mp4")).blob();
 

@@ -1,0 +1,104 @@
+"""Verifying: what a file that somebody brings says of itself, looked into in a process of its own, and deleted again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
+
+from server import workers
+from server.problems import Problem, busy
+from server.provenance.reading import examine
+from server.settings import Settings
+
+WAITING = 4
+"Files that may come in while one is looked into."
+PIECE = 1 << 20
+"Bytes that are written at once."
+LEFT_SECONDS = 3600.0
+"A file that is older than this is of a server that was killed."
+PREFIX = ".looked-into-"
+
+
+def router(settings: Settings) -> APIRouter:
+    routes, turn, inside = APIRouter(prefix="/api"), asyncio.Semaphore(1), [0]
+
+    @asynccontextmanager
+    async def place() -> AsyncIterator[None]:
+        if inside[0] > WAITING:
+            raise busy("too-many-files", f"{WAITING} files are waiting already", 5, limit=WAITING)
+        inside[0] += 1
+        try:
+            yield
+        finally:
+            inside[0] -= 1
+
+    @routes.post("/verify")
+    async def verify(request: Request) -> dict[str, Any]:
+        async with place():
+            path = await workers.slow(_new_file, settings)
+            try:
+                await _take(request, path, settings)
+                async with turn:
+                    found = await workers.slow(examine, path, settings.keys.anchors())
+            finally:
+                await workers.slow(path.unlink, missing_ok=True)
+        return found.told()
+
+    return routes
+
+
+def _new_file(settings: Settings) -> Path:
+    """An empty one for its owner alone; those of killed servers are deleted. Raises Problem."""
+    folder = settings.provenance_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in folder.glob(f"{PREFIX}*"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                    left.unlink()
+        handle, path = tempfile.mkstemp(prefix=PREFIX, dir=folder)
+        os.close(handle)
+    except OSError as failure:
+        raise _cannot_write(failure) from failure
+    return Path(path)
+
+
+async def _take(request: Request, path: Path, settings: Settings) -> None:
+    """What comes, into `path`. Raises Problem."""
+    coming = int(request.headers.get("content-length") or 0)
+    if (await workers.slow(shutil.disk_usage, path.parent)).free < settings.min_free_bytes + coming:
+        raise Problem(
+            507, "too-little-room", "this server's disk has no room for the file: verify it on a command line"
+        )
+    try:
+        with path.open("wb") as file:
+            held = bytearray()
+            async for chunk in request.stream():
+                held += chunk
+                if len(held) >= PIECE:
+                    await workers.slow(file.write, bytes(held))
+                    held.clear()
+            await workers.slow(file.write, bytes(held))
+            empty = file.tell() == 0
+    except (ClientDisconnect, Problem):
+        raise
+    except OSError as failure:
+        raise _cannot_write(failure) from failure
+    if empty:
+        raise Problem(400, "file-missing", "the file is empty: send it as the body")
+
+
+def _cannot_write(failure: OSError) -> Problem:
+    return Problem(
+        507, "cannot-write", f"the file cannot be put down here: {failure.strerror}; the operator can mend it"
+    )
