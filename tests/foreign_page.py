@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import subprocess
 import tarfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import pytest
-
+from tests import npm
 from tests.browsing import FLAGS, chromium
 
 PACKAGE, VERSION = "whip-whep", "1.2.0"
@@ -23,31 +18,8 @@ PACKAGE_SHA256 = "f032b2b2015da76268d3f4a0450af2cf24ae984c6bf7cc5bfd494763cefaf7
 
 
 def package() -> tarfile.TarFile:
-    """whip-whep as its author published it. Without it the test is skipped, or fails where a browser is required."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    archive = caches / "telequilt-tests" / f"{PACKAGE}-{VERSION}.tgz"
-    if not archive.exists():
-        _fetch_into(archive.parent)
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert found == PACKAGE_SHA256, f"{archive} is not the {PACKAGE} {VERSION} that this was written for: delete it"
-    return tarfile.open(archive)
-
-
-def _fetch_into(folder: Path) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        _lacking("npm, which fetches whip-whep, is missing: apt-get install npm")
-    folder.mkdir(parents=True, exist_ok=True)
-    pack = [npm, "pack", f"{PACKAGE}@{VERSION}", "--pack-destination", str(folder), "--fetch-retries=1"]
-    fetched = subprocess.run(pack, cwd=folder, capture_output=True, text=True, timeout=180)
-    if fetched.returncode != 0:
-        _lacking(f"npm could not fetch {PACKAGE} {VERSION}: {fetched.stderr[-400:]}")
-
-
-def _lacking(what: str) -> NoReturn:
-    if os.environ.get("TELEQUILT_REQUIRE_BROWSER") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
+    """whip-whep as its author published it."""
+    return npm.package(PACKAGE, VERSION, PACKAGE_SHA256)
 
 
 class Site:

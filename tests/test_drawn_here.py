@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,8 +12,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from display import label
-from display.optics import Cameras, intrinsics, orbit
-from display.screen import Screen, screen
+from display.calibration import parse
+from display.lenticular import interlace
+from display.optics import Cameras, fan, intrinsics, orbit
+from display.quilt import compose
+from display.screen import Screen, fan_yaws, screen
+from display.tiling import Tiling
 from engines.contract import FaceObservation
 from engines.geometry import glb, motion
 from engines.geometry.asset import posed
@@ -21,6 +26,7 @@ from pipeline.puppet import scripted
 from tests import people
 from tests.browsing import browsing
 from tests.easel import Easel
+from tests.glasses import RECORD, off
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -75,7 +81,7 @@ def test_what_is_drawn_is_what_the_engine_renders(relief: Relief, portrait: Face
     avatar = relief.enrol(portrait)
     packed = glb.packed(relief.asset(avatar), label.TEXT)
     asset = glb.unpacked(packed.data)[0]
-    easel.enrol(packed.data)
+    easel.enrol(packed.data, packed.number)
     for sequence, face in enumerate(DRIVEN):
         state = relief.drive(avatar, scripted(portrait, **face))
         record = motion.packed(motion.Record(relief.motion(state), packed.number, sequence, 0.0))
@@ -89,3 +95,53 @@ def test_what_is_drawn_is_what_the_engine_renders(relief: Relief, portrait: Face
                 for one, other in zip(seen, right, strict=True)
             ]
             assert np.max(off) < 20, "no region is off by more than edges softened otherwise"
+
+
+@pytest.fixture(scope="module")
+def hopper(relief: Relief, sample_portrait: FaceObservation, easel: Easel) -> list[tuple[object, bytes]]:
+    """Five states of one avatar, and the records of them, numbered from 0, forty milliseconds apart; its asset is on the easel."""
+    avatar = relief.enrol(sample_portrait)
+    packed = glb.packed(relief.asset(avatar), label.TEXT)
+    easel.enrol(packed.data, packed.number)
+    states = [relief.drive(avatar, scripted(sample_portrait, yaw=4.0 * at, mouth=0.2 * at)) for at in range(5)]
+    return [
+        (state, motion.packed(motion.Record(relief.motion(state), packed.number, at, 1000 + 0.04 * at)))
+        for at, state in enumerate(states)
+    ]
+
+
+def test_a_panel_shows_its_own_number_of_views_at_their_own_size(relief: Relief, hopper: list, easel: Easel) -> None:
+    """Of a display that wants 45 views, of which none streams as many."""
+    native = Screen("small", 5, 9, 5 * 120, 9 * 90, 4 / 3, fan_yaws(45))
+    state, record = hopper[4]
+    easel.hear([(record, 0.0)])
+    calibration, tiling = parse(json.dumps(RECORD)), Tiling.of(native, parallel=True)
+    quilt = compose([relief.render(state, fan(native))], native, label.mark(native)).pixels.numpy()
+    right = interlace(quilt, tiling, calibration)
+    shown = easel.panel(calibration, tiling)
+    apart = off(shown, right, calibration, tiling.views).astype(float)
+    assert 10 * np.log10(255**2 / (apart**2).mean()) >= 36
+    mirrored = interlace(quilt, tiling, replace(calibration, invert_views=False))
+    assert np.abs(shown.astype(float) - mirrored).mean() > 3 * apart.mean(), "in another order it is another picture"
+
+
+def test_the_newest_record_wins_and_is_come_to_within_the_time_of_one(hopper: list, easel: Easel) -> None:
+    records = [record for _, record in hopper]
+    easel.begin()
+    poses = [easel.pose(record) for record in records]
+    first, second, late, skipped, again = easel.hear(
+        [(records[0], 0.0), (records[2], 80.0), (records[1], 85.0), (records[4], 100.0), (records[4], 101.0)]
+    )
+    assert first[0] == 1
+    assert first[1] == (1, 1, 1), "who is seen first is not come to from rest"
+    assert second[0] == 2
+    assert second[1] == pytest.approx((0, 0.5, 1), abs=0.1), (
+        "it is come to in the time of one record, though two have passed"
+    )
+    assert np.array_equal(second[2], poses[0])
+    assert late[0] == 2, "what comes late is dropped"
+    halfway = (poses[0] + poses[2]) / 2
+    assert np.abs(skipped[2] - halfway).max() < 0.05 * np.abs(poses[2] - poses[0]).max(), (
+        "on from where it was, without a jump"
+    )
+    assert again[0] == 3, "what comes twice is dropped"

@@ -4,11 +4,16 @@
 import { Atlas, plainTexture } from "./atlas.js";
 import { markOf } from "./mark.js";
 import { NotDrawable, program } from "./shaders.js";
-import { matrixOf, spanOf } from "./views.js";
+import { CROP_SIDE, LOOK_AT_Z, matrixOf, spanOf } from "./views.js";
 
 const SAMPLES = 4;
 /** Pixels that are drawn with all their samples at once: 128 MB at four. */
 const MOST_AT_ONCE = 4 << 20;
+
+/** For a headset: pixels of a picture whose mark is shown, how many times as large, since headsets have few pixels for an angle, and how
+ * far before the head's middle it floats, in the world's units. */
+const [MARK_PIXELS, MARK_TIMES, BEFORE_IT] = [256, 2, 0.3];
+const IN_CLIP_SPACE = new Float32Array([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]);
 
 const VERTEX = `#version 300 es
 layout(location = 0) in vec4 before;  // x, y, z, light
@@ -43,12 +48,14 @@ void main() {
 }`;
 
 const MARK_VERTEX = `#version 300 es
-uniform vec4 box;  // in clip space: left, bottom, width, height
+uniform mat4 matrix;
+uniform vec4 box;  // left, bottom, width, height
+uniform float depth;
 out vec2 at;
 void main() {
   vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1);
   at = vec2(corner.x, 1.0 - corner.y);
-  gl_Position = vec4(box.xy + corner * box.zw, 0.0, 1.0);
+  gl_Position = matrix * vec4(box.xy + corner * box.zw, depth, 1.0);
 }`;
 
 const MARK_FRAGMENT = `#version 300 es
@@ -183,8 +190,21 @@ export class Painter {
     gl.depthMask(true);
     gl.disable(gl.SCISSOR_TEST);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    for (const view of views) this.drawFigure(view, matrixOf(parallel, view.yaw, aspect), texture, this.#fadeOf(view, spanY), mixture);
-    if (mark) for (const view of views) this.#drawMark(view, mark);
+    for (const view of views) this.#drawFigure(view, matrixOf(parallel, view.yaw, aspect), texture, this.#fadeOf(view, spanY), mixture);
+    for (const view of views) this.#drawMark(view, IN_CLIP_SPACE, [-1, -1, 2, 2], 0, mark);
+  }
+
+  /**
+   * What one eye sees, into the framebuffer that is bound; the mark floats before the figure, where it stands in a picture of the crop.
+   * @param {{left: number, bottom: number, width: number, height: number}} view @param {Float32Array} matrix [16] from the world
+   * @param {number} mixture
+   */
+  paintEye(view, matrix, mixture) {
+    const across = (CROP_SIDE * Math.hypot(matrix[0], matrix[4], matrix[8]) * view.width) / 2 / Math.max(0.1, Math.abs(matrix[15]));
+    const scale = 2 ** Math.round(Math.log2(Math.max(across, 64) / this.#figure.crop)); // in steps: it is made anew for each
+    this.#drawFigure(view, matrix, this.#atlas.at(scale, scale), 0, mixture);
+    const picture = [-CROP_SIDE / 2, -CROP_SIDE / 2, MARK_TIMES * CROP_SIDE, MARK_TIMES * CROP_SIDE];
+    this.#drawMark(view, matrix, picture, LOOK_AT_Z + BEFORE_IT, this.#markFor(MARK_PIXELS, MARK_PIXELS, 1));
   }
 
   /** A picture that shows more than the crop needs no fade: the figure has its own. */
@@ -198,7 +218,7 @@ export class Painter {
    * @param {{left: number, bottom: number, width: number, height: number}} view @param {Float32Array} matrix [16]
    * @param {WebGLTexture} texture @param {number} fade rows @param {number} mixture
    */
-  drawFigure(view, matrix, texture, fade, mixture) {
+  #drawFigure(view, matrix, texture, fade, mixture) {
     const gl = this.#gl;
     const { handle, at } = this.#program;
     gl.useProgram(handle);
@@ -231,13 +251,22 @@ export class Painter {
     gl.disable(gl.BLEND);
   }
 
-  #drawMark(view, { left, top, width, height }) {
+  /**
+   * @param {{left: number, bottom: number, width: number, height: number}} view @param {Float32Array} matrix of the space in which
+   *   @param {number[]} box left, bottom, width and height of the picture @param {number} depth and how deep it lies
+   * @param {ReturnType<typeof markOf>|null} mark for a picture of so many pixels
+   */
+  #drawMark(view, matrix, [boxLeft, boxBottom, boxWidth, boxHeight], depth, mark) {
+    if (!mark) return;
     const gl = this.#gl;
-    const [x, y] = [2 / view.width, 2 / view.height];
+    const { at, handle } = this.#marker;
+    const [x, y] = [boxWidth / mark.of[0], boxHeight / mark.of[1]];
     gl.viewport(view.left, view.bottom, view.width, view.height);
-    gl.useProgram(this.#marker.handle);
+    gl.useProgram(handle);
     gl.bindTexture(gl.TEXTURE_2D, this.#marks.texture);
-    gl.uniform4f(this.#marker.at.box, left * x - 1, 1 - (top + height) * y, width * x, height * y);
+    gl.uniformMatrix4fv(at.matrix, false, matrix);
+    gl.uniform4f(at.box, boxLeft + mark.left * x, boxBottom + boxHeight - (mark.top + mark.height) * y, mark.width * x, mark.height * y);
+    gl.uniform1f(at.depth, depth);
     gl.enable(gl.BLEND);
     gl.blendFuncSeparate(gl.ONE, gl.SRC_ALPHA, gl.ZERO, gl.ONE); // under it times keep, and add
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
@@ -255,8 +284,8 @@ export class Painter {
     for (const [at, keep] of mark.keep.entries()) pixels.set([mark.add[at], 0, 0, Math.round((keep / 256) * 255)], 4 * at);
     const texture = plainTexture(gl);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, mark.width, mark.height, 0, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
-    this.#marks = { key, texture, mark };
-    return mark;
+    this.#marks = { key, texture, mark: { ...mark, of: [width, height] } };
+    return this.#marks.mark;
   }
 
   /** A sheet of so many pixels to draw on. */

@@ -4,6 +4,8 @@
 const ORBIT_RADIUS = 2.5;
 export const LOOK_AT_Z = 0.2;
 const FOCAL = 1 / (Math.tan((18.837 * 3.14159) / 360) * 1.414);
+/** Of the crop, where it cuts the plane of the glass, in units of the world. */
+export const CROP_SIDE = ORBIT_RADIUS / FOCAL;
 const NARROWEST_SHARE = 0.75;
 /** What lies further from the plane of the glass is not drawn, in units of the world: a head is half a unit deep. */
 const DEEPEST = 2;

@@ -3,6 +3,7 @@
 import { hasToken, takeTokenFromAddress } from "../shared/api.js";
 import { ConditionSign } from "../shared/condition.js";
 import { Following } from "../shared/following.js";
+import { Headset, offered } from "../geometry/headset.js";
 import { LookingGlass } from "./lookingglass.js";
 import { askForToken, part } from "../shared/notices.js";
 import { Recorder } from "../shared/recording.js";
@@ -23,6 +24,9 @@ const following = new Following();
 /** States in which somebody may be live, of whom the server can tell. */
 const FOLLOWED = ["connecting", "live", "lost"];
 let hiding = 0;
+/** The kind of session for headsets that the browser offers, and the one that is worn. */
+let immersion = "";
+let headset = null;
 
 async function stateChanged() {
   document.body.dataset.live = String(stage.state === "live");
@@ -44,6 +48,7 @@ function hear(facts) {
 
 /** Nobody is live here any more. */
 function gone() {
+  headset?.end();
   following.leave();
   recorder.leave();
   sign.show(null);
@@ -59,6 +64,21 @@ function tellWay() {
   if (part("way-words").textContent !== words) part("way-words").textContent = words;
   part("way-switch").hidden = !choice.free;
   part("way-switch").textContent = choice.offer;
+  part("headset").hidden = !immersion || !actor?.figure;
+}
+
+async function toggleHeadset() {
+  if (headset) return headset.end();
+  try {
+    headset = await Headset.worn(stage.actor, immersion);
+    headset.addEventListener("ended", () => {
+      headset = null;
+      part("headset").setAttribute("aria-pressed", "false");
+    });
+    part("headset").setAttribute("aria-pressed", "true");
+  } catch {
+    part("way-words").textContent = "The headset did not begin. Put it on, look whether its own program runs, and try again.";
+  }
 }
 
 function modeChanged() {
@@ -109,6 +129,7 @@ part("way-switch").addEventListener("click", () => stage.setWish(stage.choice.he
 part("modes").addEventListener("change", (event) => stage.setMode(event.target.value));
 part("sound").addEventListener("click", toggleSound);
 part("full").addEventListener("click", toggleFullscreen);
+part("headset").addEventListener("click", () => void toggleHeadset());
 part("tilt").addEventListener("click", () => void toggleTilt());
 document.addEventListener("fullscreenchange", () => part("full").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement))));
 for (const kind of ["pointermove", "keydown", "pointerdown"]) addEventListener(kind, stir);
@@ -123,6 +144,7 @@ addEventListener("pagehide", () => stage.stop());
 addEventListener("pageshow", (event) => event.persisted && stage.play(channel));
 
 takeTokenFromAddress();
+void offered().then((kind) => (immersion = kind));
 part("title").textContent = channel;
 document.title = `${channel}: an AI avatar, live on Telequilt`;
 part("full").hidden = !document.documentElement.requestFullscreen;
