@@ -81,9 +81,10 @@ class StageTimes:
         self._busy: deque[tuple[int, dict[str, float]]] = deque(maxlen=window)
         self._window = window
 
-    def add(self, clock: StageClock, views: int) -> None:
-        """A frame has gone by, of which so many views were rendered; none where nobody watched."""
-        if views:
+    def add(self, clock: StageClock, views: int | None) -> None:
+        """A frame has gone by, of which so many views were rendered: 0 where all who watch draw for themselves, None where nobody
+        watched, or not all detail was made."""
+        if views is not None:
             self._busy.append((views, clock.busy))
         for stage, (begun, ended) in clock.spans.items():
             self._spans.setdefault(stage, deque(maxlen=self._window)).append(ended - begun)

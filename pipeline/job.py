@@ -25,6 +25,8 @@ class FrameJob:
     clock: StageClock
     screens: dict[Screen, Subset] = field(default_factory=dict)
     "Those watched when this frame was taken up, and where each has its views from; without one only preprocess runs."
+    drawn: bool = False
+    "Somebody draws the avatar himself: it is driven, whether or not there is a screen."
     detail: Detail = FULL
     "How much of them is made."
     observation: FaceObservation | None = None

@@ -17,6 +17,7 @@ from display.quilt import Quilt
 from display.screen import Screen
 from display.subsets import Subset, subsets
 from engines.contract import AnyEngine, Avatar, FaceObservation
+from engines.geometry.motion import Motion
 from pipeline.clock import Cost, Percentiles, StageClock, StageTimes
 from pipeline.devices.placement import Placement
 from pipeline.devices.timing import mark_times
@@ -87,18 +88,22 @@ class Session:
         layout: Layout = Layout.I420,
         composed: Callable[[Screen, Quilt], None] | None = None,
         looked: Callable[[FaceObservation, float], None] | None = None,
+        moved: Callable[[Motion, Frame], None] | None = None,
         depth: int = 2,
         now: Callable[[], float] = time.monotonic,
         gone: Callable[[str], None] = lambda reason: None,
     ) -> None:
         """`gone` is told once, from any thread, why no frame can be finished any more: devices have failed. `looked` hears of each
-        observation, in the thread that made it."""
-        self._stages = Stages(engine, avatar, observer, placement, present, now, marked, layout, looked, composed)
+        observation, `moved` of how each frame moves the avatar while somebody follows, in the threads that made them."""
+        self._stages = Stages(
+            engine, avatar, observer, placement, present, now, marked, layout, looked, moved, composed
+        )
         self._observer, self._executor, self._now, self._gone = observer, executor, now, gone
         self._lock = threading.Condition()
         self._submitting = threading.RLock()
         self._flow = Flow(depth)
         self._watched: Counter[Screen] = Counter()
+        self._followers = 0
         self._detail = FULL
         self._taken_up = 0
         self._times = StageTimes()
@@ -125,7 +130,7 @@ class Session:
         """
         with self._lock:
             newest, stood = self._newest, self._now() - self._offered
-            standing = bool(self._watched) and stood >= after
+            standing = self._wanted and stood >= after
         if standing and newest is not None:
             self.offer(replace(newest, captured=newest.captured + stood))
 
@@ -139,6 +144,23 @@ class Session:
             self._watched -= Counter({screen: 1})
             if not self._watched:
                 self._times.forget_cost()
+
+    def follow(self) -> None:
+        """Drive the avatar from the next frame on, for one more who draws it himself; of an engine that has geometry."""
+        with self._lock:
+            self._followers += 1
+
+    def unfollow(self) -> None:
+        with self._lock:
+            self._followers -= 1
+            if not self._wanted:
+                self._times.forget_cost()
+
+    @property
+    def drawn(self) -> bool:
+        """Whether all who watch draw the avatar themselves, so that nothing is rendered."""
+        with self._lock:
+            return self._followers > 0 and not self._watched
 
     def make(self, detail: Detail, frames: float = 1.0) -> None:
         """Make so much of every screen, of such a share of the frames, from the next one on."""
@@ -181,7 +203,7 @@ class Session:
     def lately(self, over: float) -> Lately:
         """How it went during the last `over` seconds."""
         with self._lock:
-            return Lately(self._frames, self._times.age_lately(self._now(), over), bool(self._watched))
+            return Lately(self._frames, self._times.age_lately(self._now(), over), self._wanted)
 
     def close(self) -> None:
         """Take no more frames, wait for those under way, let the observer go. Not from within `present`.
@@ -204,10 +226,15 @@ class Session:
             with self._lock:
                 ready = self._flow.ready(self._now())
                 for job in ready:
-                    job.screens, job.detail = self._due(), self._detail
+                    job.screens, job.detail, job.drawn = self._due(), self._detail, self._followers > 0
                     job.views = {screen: {} for screen in job.rendered}
             for job in ready:
                 self._executor.submit(self._stages.steps(job), partial(self._settle, job))
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether somebody watches; under the lock."""
+        return bool(self._watched) or self._followers > 0
 
     def _due(self) -> dict[Screen, Subset]:
         """What is to be shown of the frame that is taken up now."""
@@ -221,7 +248,8 @@ class Session:
             if failure is None:
                 mark_times(job.clock, job.spans)
                 # what frames cost is told of whole ones, since that is what the next caller's will
-                self._times.add(job.clock, job.views_made if job.detail == FULL else 0)
+                whole = job.detail == FULL and (job.drawn or job.screens)
+                self._times.add(job.clock, job.views_made if whole else None)
                 self._frames += 1
                 self._presence = job.seen.presence
             else:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from display.quilt import Quilt, compose
 from display.screen import Screen
 from display.subsets import picked
 from engines.contract import AnyEngine, Avatar, FaceObservation
+from engines.geometry.asset import HasGeometry
+from engines.geometry.motion import Motion
 from pipeline.devices.placement import Placement
 from pipeline.devices.timing import Span, instant
 from pipeline.devices.transfer import Readback, Replicated
@@ -71,6 +73,8 @@ class Stages:
     "What `encoded` takes."
     looked: Callable[[FaceObservation, float], None] | None = None
     "Hears of each observation, and of when its frame was captured, as soon as it is made: where a head is now is soon old."
+    moved: Callable[[Motion, Frame], None] | None = None
+    "Hears how each frame that somebody draws himself moves the avatar, as soon as it is driven."
     composed: Callable[[Screen, Quilt], None] | None = None
     "Hears of each quilt, and of the screen that was watched, where and when it was composed: this machine's display needs no codec."
     enrolled: Replicated[Avatar] = field(init=False)
@@ -80,12 +84,14 @@ class Stages:
         object.__setattr__(self, "enrolled", Replicated(self.avatar))
 
     def steps(self, job: FrameJob) -> list[Step]:
-        """The way of `job`. Without a watched screen a face is still observed, so that its calibration goes on."""
+        """The way of `job`. Without a watched screen a face is still observed, so that its calibration goes on; where all who
+        watch draw the avatar themselves, it ends with the drive."""
         at = self.placement
         steps: list[Step] = [self._task("preprocess", at.preprocess, job, self.preprocess)]
+        if job.screens or job.drawn:
+            steps.append(self._task("drive", at.drive, job, self.drive, lambda: (self.engine, job.seen.presence > 0)))
         if job.screens:
             steps += [
-                self._task("drive", at.drive, job, self.drive, lambda: (self.engine, job.seen.presence > 0)),
                 self._fan_out(job),
                 self._task("compose", at.compose, job, self.compose),
                 self._task("encode", at.encode, job, self.encode),
@@ -98,7 +104,10 @@ class Stages:
             self.looked(job.observation, job.frame.captured)
 
     def drive(self, job: FrameJob) -> None:
-        job.driven = Replicated(self.engine.drive(self.enrolled.on(self.placement.drive), job.seen))
+        state = self.engine.drive(self.enrolled.on(self.placement.drive), job.seen)
+        job.driven = Replicated(state)
+        if job.drawn and self.moved is not None:
+            self.moved(cast(HasGeometry, self.engine).motion(state), job.frame)
 
     # render: rendering.render, once for all who render
 

@@ -177,7 +177,7 @@ class Table:
     def _settle(self, clock: StageClock, captured: dict[int, float]) -> None:
         with self._lock:
             now = self._now()
-            self._times.add(clock, 0)
+            self._times.add(clock, None)
             ages = {seat: now - at for seat, at in captured.items() if seat in self._ages}
             for seat, age in ages.items():
                 self._ages[seat].append(age)

@@ -40,6 +40,8 @@ class Load:
     "All its detail is made, whatever else has to go."
     views: int = 0
     "Those that are rendered of it at most, where a form with fewer is kept; 0: all of a quilt."
+    drawn: bool = False
+    "All who watch draw the avatar themselves: no view is rendered."
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Capacity:
     def _of(self, load: Load) -> Cost:
         """What this caller costs now; where too little of it is watched to know, what is usual."""
         usual = self._usual(load.engine)
-        most = min(load.views or usual.views, usual.views)
+        most = 0 if load.drawn else min(load.views or usual.views, usual.views)
         known = load.cost.frames >= ENOUGH_FRAMES and load.cost.views >= most
         return load.cost if known else _with(usual, most)
 

@@ -191,13 +191,24 @@ class Conference:
         if views is None and screen.views > 1 and self.rules.seats[number].socket:  # whose page is told the form
             views = self._fitting(channel, screen)
         accepted = await self.lobby.view(channel, sdp, screen, views, listen)
-        if number not in self.rules.seats:  # it left meanwhile
-            await self.lobby.leave(channel, accepted.peer, SEAT_GONE)
-            raise refusals.problem(refusals.NO_SEAT)
-        self._views.setdefault(number, {})[accepted.peer.id] = channel
+        await self._watching(number, channel, accepted)
         if (viewer := self.lobby.live(channel).viewers.get(accepted.peer.id)) is not None:
             viewer.told = partial(self._tell_form, number, channel)
         return accepted
+
+    async def draw(self, number: int, channel: str, sdp: str) -> Accepted:
+        """Let a seat watch `channel` of this call by drawing it itself. Raises Problem."""
+        self._unless(self.rules.check_view(number))
+        accepted = await self.lobby.draw(channel, sdp)
+        await self._watching(number, channel, accepted)
+        return accepted
+
+    async def _watching(self, number: int, channel: str, accepted: Accepted) -> None:
+        """Remember what a seat watches. Raises Problem where it has left meanwhile."""
+        if number not in self.rules.seats:
+            await self.lobby.leave(channel, accepted.peer, SEAT_GONE)
+            raise refusals.problem(refusals.NO_SEAT)
+        self._views.setdefault(number, {})[accepted.peer.id] = channel
 
     def _fitting(self, channel: str, screen: Screen) -> int:
         """In how many views this machine can show seats, one by one, to each other. A table has as many as it has."""

@@ -19,6 +19,8 @@ from server.settings import Settings
 
 MOST_COMING = 16
 "Viewers of one channel who may be connecting at once; a newer one takes the place of the one who takes longest."
+MOTION_DATAGRAMS = 2
+"That a record of motion takes."
 LOOKED_OVER = 5.0
 "Seconds over which the processor's use is taken."
 
@@ -83,16 +85,24 @@ class Admission:
         one viewer gets), while everybody on this server is `sent` so many packets a second.
         """
         limits = self._settings
-        if watching >= limits.max_viewers:
-            most = limits.max_viewers
-            raise _crowded("too-many-viewers", f"{most} viewers is this channel's limit", most)
+        self._check_watching(watching)
         if screen not in encoded and len(encoded) >= limits.max_forms:
             known = " and ".join(sorted(one.name for one in encoded))
             most = limits.max_forms
             raise _crowded("too-many-forms", f"{most} forms are encoded of this channel already: watch {known}", most)
-        more = encoded.get(screen, packets_of(form.bitrate / 8))
-        if sent and sent + more > limits.max_packets:
-            most = limits.max_packets
+        self._check_packets(sent, encoded.get(screen, packets_of(form.bitrate / 8)))
+
+    def check_drawer(self, watching: int, sent: float) -> None:
+        """As check_viewer, of one who draws the avatar itself: it costs its packets."""
+        self._check_watching(watching)
+        self._check_packets(sent, MOTION_DATAGRAMS * self._settings.frames_per_second)
+
+    def _check_watching(self, watching: int) -> None:
+        if watching >= (most := self._settings.max_viewers):
+            raise _crowded("too-many-viewers", f"{most} viewers is this channel's limit", most)
+
+    def _check_packets(self, sent: float, more: float) -> None:
+        if sent and sent + more > (most := self._settings.max_packets):
             raise _crowded(
                 "too-many-packets", f"{sent:.0f} packets a second are sent, {more:.0f} more would be too many", most
             )

@@ -19,15 +19,17 @@ from pipeline.table import Table
 from server import workers
 from server.channels.closing import PATIENCE, Closing
 from server.channels.condition import Course, Facts
+from server.channels.drawing import Drawer, Drawing
 from server.channels.ladder import WINDOW, Ladder, Seen
 from server.channels.lifecycle import Action, Do, Event, Filming, Lifecycle, Publishing, Viewing
 from server.channels.viewer import Viewer
+from server.media.delay import Delay
 from server.media.present import Presenter
 from server.media.rates import CLOCK_RATE, SOUND_CLOCK
 from server.provenance.statement import Agreed, Statement
 from server.recordings.recording import Recording
 from server.webrtc import offers, redundancy
-from server.webrtc.audio import Listen, Voice
+from server.webrtc.audio import Begun, Listen, Voice
 from server.webrtc.backlog import Limits
 from server.webrtc.capture import CaptureClock
 from server.webrtc.ingest import LONGEST_SIDE, Ingest
@@ -87,10 +89,12 @@ class Channel:
         self.session: Session | Table | None = None
         self.origin: Statement | None = None
         "What made it, of whom, with whose consent; known once the session is made (origin.py)."
-        self.geometry = False
-        "Its heads leave the server as geometry, and are drawn where they are seen."
         self.agreed: Callable[[], Agreed] | None = None
         "Who has agreed to its being recorded; None where nobody has to."
+        self.drawing: Drawing | None = None
+        "For those who draw the avatar themselves; None where nobody may."
+        self.lacks = "engine"
+        "Why nobody may (refusals.NO_GEOMETRY)."
         self.looked: Callable[[FaceObservation, float], None] | None = None
         "Hears of each observation of the caller's face, and when it was captured, in the event loop."
         self.gathered = False
@@ -101,7 +105,7 @@ class Channel:
         self.successor: Successor | None = None
         self.ingest: Ingest | None = None
         self.voice: Voice | None = None
-        self.viewers: dict[str, Viewer] = {}
+        self.viewers: dict[str, Viewer | Drawer] = {}
         self.recording: Recording | None = None
         "The newest; it may have ended."
         self.beginning: asyncio.Task[Recording] | None = None
@@ -123,6 +127,16 @@ class Channel:
     def watching(self) -> int:
         """Viewers who are connected."""
         return len(self.life.viewers(Viewing.WATCHING))
+
+    @property
+    def geometry(self) -> bool:
+        """Whether its head has left this server as geometry, to be drawn where it is seen."""
+        return self.drawing is not None and self.drawing.given
+
+    @property
+    def packets(self) -> float:
+        """A second, that all who watch together get."""
+        return self.presenter.packets + (self.drawing.packets if self.drawing is not None else 0.0)
 
     @property
     def handed_over(self) -> Handover | None:
@@ -262,6 +276,14 @@ class Channel:
         self.happen(Event.CAME, peer.id)
         return viewer
 
+    def admit_drawer(self, peer: Peer, listen: Listen | None = None) -> Drawer:
+        """As admit(), of one who draws the avatar itself. The channel must have drawing."""
+        assert self.drawing is not None
+        drawer = self.viewers[peer.id] = Drawer(peer, self.drawing, channel=self.name)
+        drawer.listen = listen
+        self.happen(Event.CAME, peer.id)
+        return drawer
+
     def show(self, peer: str, pictures: bool) -> None:
         """Send a viewer pictures, or none for a while; sound goes on. Nothing is rendered for whoever is sent none."""
         if (viewer := self.viewers.get(peer)) is not None:
@@ -275,6 +297,13 @@ class Channel:
         await viewer.peer.take(offer)
         _begin_sending(viewer, video, viewer.track.ask_keyframe, redundancy.offered(offer.original))
 
+    async def send_motion(self, drawer: Drawer, offer: Offer) -> None:
+        """Apply the offer of one who draws, with what it will be sent once it is connected."""
+        assert self.drawing is not None
+        self._add_sound(drawer, offer.audio, self.drawing.delay, lambda: drawer.sent > 0)
+        await drawer.peer.take(offer)
+        _begin_sound(drawer, redundancy.offered(offer.original))
+
     async def publish(self, viewer: Viewer, outlet: Outlet, url: str, token: str) -> None:
         """Offer the channel to another server, where `outlet` is the viewer's peer. Raises Problem."""
         video = self._add_tracks(viewer, sound=True)
@@ -285,13 +314,16 @@ class Channel:
     def _add_tracks(self, viewer: Viewer, sound: bool) -> RTCRtpTransceiver:
         """The video's transceiver."""
         video = viewer.peer.connection.addTransceiver(viewer.track, "sendonly")
+        self._add_sound(viewer, sound, self.presenter.delay(viewer.screen), lambda: viewer.track.sent > 0)
+        return video
+
+    def _add_sound(self, viewer: Viewer | Drawer, sound: bool, delay: Delay, begun: Begun) -> None:
         listen = viewer.listen
         if listen is None and self.voice is not None:
-            listen = partial(self.voice.listen, self.presenter.delay(viewer.screen))
+            listen = partial(self.voice.listen, delay)
         if sound and listen is not None:
-            viewer.voice = listen(lambda: viewer.track.sent > 0)
+            viewer.voice = listen(begun)
             _prefer_opus(viewer.peer.connection.addTransceiver(viewer.voice, "sendonly"))
-        return video
 
     def _done(self, do: Do) -> bool:
         """Whether carrying it out is this channel's."""
@@ -325,9 +357,13 @@ class Channel:
         assert session is not None
         self._closing.begin("session", lambda: workers.slow(session.close), after="pictures")
 
-    def _watch(self, viewer: Viewer) -> None:
-        assert self.session is not None
-        viewer.watch(self.session)
+    def _watch(self, viewer: Viewer | Drawer) -> None:
+        if isinstance(viewer, Drawer):
+            assert isinstance(self.session, Session)
+            viewer.watch(self.session)
+        else:
+            assert self.session is not None
+            viewer.watch(self.session)
         self.session.repeat(SOON)
 
     def _close_viewer(self, viewer: str) -> None:
@@ -355,6 +391,15 @@ def _begin_sending(
     red: redundancy.Redundancy | None = None,
 ) -> None:
     """`red`: how the viewer takes sound that repeats itself, if so."""
+    _begin_sound(viewer, red)
+    on_keyframe_request(video.sender, ask_keyframe)
+    viewer.forget = partial(forget_sent, video.sender)
+    hear_back(video.sender, viewer.peer.hear, viewer.estimated, viewer.reported, viewer.missed)
+    viewer.narrow = pace(video.sender, viewer.left).narrow
+
+
+def _begin_sound(viewer: Viewer | Drawer, red: redundancy.Redundancy | None) -> None:
+    """`red`: as _begin_sending has it."""
     for sending in viewer.peer.connection.getTransceivers():
         report_captures(sending.sender)
         if viewer.voice is not None and sending.sender.track is viewer.voice:
@@ -362,10 +407,6 @@ def _begin_sending(
             if red is not None:
                 viewer.voice.repeating = redundancy.Repeating(red.of)
                 relabel(sending.sender, red.number)
-    on_keyframe_request(video.sender, ask_keyframe)
-    viewer.forget = partial(forget_sent, video.sender)
-    hear_back(video.sender, viewer.peer.hear, viewer.estimated, viewer.reported, viewer.missed)
-    viewer.narrow = pace(video.sender, viewer.left).narrow
 
 
 def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 
 from display.screen import Screen
 from engines.contract import FaceObservation
+from engines.geometry.motion import Motion
+from pipeline.frame import Frame
 from pipeline.session import Session
 from server import workers
 from server.channels import refusals
 from server.channels.admission import MOST_COMING
 from server.channels.channel import Channel, Handover
+from server.channels.drawing import Drawing
 from server.channels.endings import Endings
 from server.channels.gate import Gate
 from server.channels.lifecycle import Event, Viewing
@@ -112,17 +116,37 @@ class Entry:
     ) -> Accepted:
         """Let a viewer in, who may be sent any of `forms` (forms.py), and hears what `listen` gives, or else the caller.
         Raises Problem."""
+        await self._make_place(channel)
+        peer = self._peer(channel, "viewer")
+        viewer = channel.admit(peer, forms, listen)
+        level = self._gate.form(viewer.screen).level
+        return await self._answered(channel, peer, channel.send(viewer, offer), level)
+
+    async def drawer(self, channel: Channel, offer: Offer, listen: Listen | None = None) -> Accepted:
+        """Let in a viewer who draws the avatar itself. Raises Problem."""
+        if channel.drawing is None:
+            raise refusals.no_geometry(channel.lacks)
+        await channel.drawing.asset()
+        await self._make_place(channel)
+        peer = self._peer(channel, "viewer")
+        drawer = channel.admit_drawer(peer, listen)
+        return await self._answered(channel, peer, channel.send_motion(drawer, offer))
+
+    async def _make_place(self, channel: Channel) -> None:
         self._endings.still_there(channel)
         coming = channel.life.viewers(Viewing.COMING)
         if len(coming) >= MOST_COMING:  # an offer costs nothing: those who never connect must not keep others out
             longest = channel.viewers[coming[0]].peer
             await self._endings.leave(channel.name, longest, "a newer viewer took its place")
-        peer = self._peer(channel, "viewer")
-        viewer = channel.admit(peer, forms, listen)
+
+    async def _answered(
+        self, channel: Channel, peer: Peer, sending: Coroutine[Any, Any, None], level: int | None = None
+    ) -> Accepted:
+        """The answer to a viewer whose offer `sending` applies. Where that fails, it is gone."""
         peer.connection.on("connectionstatechange", partial(self._connected, channel, peer))
         try:
-            await channel.send(viewer, offer)
-            answer = await peer.answer(self._gate.form(viewer.screen).level)
+            await sending
+            answer = await peer.answer(level)
             self._endings.still_there(channel)
         except BaseException:
             channel.happen(Event.LEFT, peer.id)
@@ -160,7 +184,9 @@ class Entry:
             self._tasks.see_to(self._endings.leave(channel.name, peer, full.detail))
             return
         channel.happen(Event.CONNECTED, peer.id)
-        log.info("viewer came", channel=channel.name, screen=screen.name, viewers=channel.watching)
+        log.info(
+            "viewer came", channel=channel.name, screen=screen.name if screen else "geometry", viewers=channel.watching
+        )
 
     async def _make(self, channel: Channel) -> Session:
         """Its session; one that comes after the channel's end is closed again."""
@@ -187,11 +213,24 @@ class Entry:
 
         composed = partial(self._attached.take, channel.name) if self._attached is not None else None
         marked, layout, present = self._settings.mark, layout_for(self._codec), channel.presenter.present
+        moved = self._drawn(channel, loop)
         session = self._services.session(
-            channel.engine, channel.avatar, present, marked, layout, composed, gone, looked
+            channel.engine, channel.avatar, present, marked, layout, composed, gone, looked, moved
         )
         parallel = self._services.engine(channel.engine).abilities.parallel
         return session, parallel, origin_of(channel.engine, channel.avatar, self._settings, self._services)
+
+    def _drawn(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> Callable[[Motion, Frame], None] | None:
+        """What hears of motion, where viewers may draw the avatar themselves."""
+        engine = self._services.engine(channel.engine)
+        if not engine.abilities.geometry:
+            return None
+        if not self._settings.geometry:
+            channel.lacks = "operator"
+            return None
+        enrolled = partial(self._services.enrolled, channel.avatar, engine)
+        channel.drawing = Drawing(engine, enrolled, self._settings.mark, loop)
+        return channel.drawing.moved
 
     def _peer(self, channel: Channel, role: str) -> Peer:
         peer = Peer(self._settings, lambda reason: self._gone(channel, peer, role, reason))

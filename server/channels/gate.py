@@ -13,6 +13,7 @@ from display.screen import screen as named
 from pipeline.clock import UNKNOWN
 from pipeline.devices.capacity import Load
 from pipeline.executors.health import DeviceReport
+from pipeline.session import Session
 from server.channels.admission import Admission
 from server.channels.channel import Channel
 from server.channels.forms import LEAST_BITS, sent_as
@@ -49,12 +50,15 @@ class Gate:
             self.turned_away["callers"] += 1
             raise
 
-    def viewer(self, channel: Channel, screen: Screen) -> None:
-        """Raises Problem 503 where one more viewer of `channel` cannot be served, which is counted."""
-        sent = sum(one.presenter.packets for one in self._channels.values())
-        form = self.form(screen)
+    def viewer(self, channel: Channel, screen: Screen | None) -> None:
+        """Raises Problem 503 where one more viewer of `channel` cannot be served, which is counted. `screen`: None for one who draws."""
+        sent = sum(one.packets for one in self._channels.values())
         try:
-            self._admission.check_viewer(channel.watching, channel.presenter.watched, sent, screen, form)
+            if screen is None:
+                self._admission.check_drawer(channel.watching, sent)
+            else:
+                form = self.form(screen)
+                self._admission.check_viewer(channel.watching, channel.presenter.watched, sent, screen, form)
         except Problem:
             self.turned_away["viewers"] += 1
             raise
@@ -137,7 +141,9 @@ class Gate:
     @property
     def _loads(self) -> list[Load]:
         return [
-            Load(one.engine, one.session.cost(), one.session.fps(), one.filmed, self._views.get(one.name, 0))
+            Load(
+                one.engine, one.session.cost(), one.session.fps(), one.filmed, self._views.get(one.name, 0), _drawn(one)
+            )
             if one.session is not None
             else Load(one.engine, UNKNOWN, views=self._views.get(one.name, 0))
             for one in self._callers
@@ -146,3 +152,7 @@ class Gate:
             for name, engine in self.held.items()
             if name not in self._channels
         ]
+
+
+def _drawn(channel: Channel) -> bool:
+    return isinstance(channel.session, Session) and channel.session.drawn

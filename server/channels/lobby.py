@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 
 from display.colour import Layout
 from display.screen import Screen
+from engines.geometry.glb import Packed
 from pipeline.executors.deployments import Deployment
 from pipeline.session import Session
 from pipeline.stages import Picture
 from pipeline.table import Table
 from server.channels import refusals
 from server.channels.channel import Channel, Handover
+from server.channels.drawing import Drawer
 from server.channels.endings import Endings
 from server.channels.entry import Accepted, Entry
 from server.channels.forms import steps
@@ -82,6 +84,25 @@ class Lobby:
         forms = forms if self._settings.adapt else forms[:1]
         self._gate.viewer(channel, forms[0] or screen)
         return await self.whole(self._entry.viewer(channel, offer, forms, listen))
+
+    async def draw(self, name: str, sdp: str, listen: Listen | None = None) -> Accepted:
+        """Let in a viewer who draws the avatar itself. It hears what `listen` gives, or else the caller. Raises Problem."""
+        offer = offers.drawing(sdp)
+        channel = self.live(name)
+        if channel.drawing is None:
+            raise refusals.no_geometry("table" if channel.gathered else channel.lacks)
+        self._gate.viewer(channel, None)
+        return await self.whole(self._entry.drawer(channel, offer, listen))
+
+    async def asset(self, name: str, peer_id: str) -> Packed:
+        """What a viewer who draws is to draw. Raises Problem 404 for anybody else."""
+        channel = self.channels.get(name)
+        drawer = channel.viewers.get(peer_id) if channel is not None else None
+        if channel is None or channel.drawing is None or not isinstance(drawer, Drawer):
+            raise refusals.no_session()
+        packed = await channel.drawing.asset()
+        channel.drawing.given = True
+        return packed
 
     def gather(self, name: str, make: Callable[[Callable[[Picture], None], Layout], Table]) -> Channel:
         """A channel that shows what others make: `make` is given where its pictures go, and in which layout they are taken."""

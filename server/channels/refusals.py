@@ -18,6 +18,18 @@ def not_live(name: str, ended: str = "") -> Problem:
     return Problem(404, "not-live", f"nobody is live in {name!r} yet; ask again", again)
 
 
+NO_GEOMETRY = {
+    "engine": "this channel's engine has no geometry that could be drawn elsewhere",
+    "operator": "whoever runs this server lets no avatar's geometry leave it (TELEQUILT_GEOMETRY)",
+    "table": "several people are in this picture: it cannot be drawn elsewhere",
+}
+"By the reason, which is a word for programs."
+
+
+def no_geometry(reason: str) -> Problem:
+    return Problem(409, "no-geometry", f"{NO_GEOMETRY[reason]}; ask for as=quilt or as=view", reason=reason)
+
+
 def stopping() -> Problem:
     return busy("stopping", "this server is stopping; ask again in a while", RETRY_SECONDS)
 

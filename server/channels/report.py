@@ -36,6 +36,10 @@ class ChannelReport:
     since: float
     now: float
     "Seconds since 1970 when this was said: the clock of motion records."
+    geometry: bool
+    "Viewers may draw the avatar themselves: as=geometry."
+    geometry_lacks: str | None
+    "Why they may not: engine, operator or table."
     viewers: int
     "Those who are connected."
     condition: Condition
@@ -66,6 +70,8 @@ def report_of(channel: Channel, private: bool) -> ChannelReport:
         parallel=channel.parallel,
         since=channel.since,
         now=time.time(),
+        geometry=channel.drawing is not None,
+        geometry_lacks=None if channel.drawing is not None else "table" if channel.gathered else channel.lacks,
         viewers=channel.watching,
         condition=channel.course.at(time.monotonic()),
         detail=channel.ladder.report(),

@@ -12,6 +12,7 @@ import structlog
 
 from server.channels.channel import Channel
 from server.channels.condition import State
+from server.channels.viewer import Viewer
 from server.settings import Settings
 from server.tally import Tally
 
@@ -63,7 +64,7 @@ class Rounds:
             detail = channel.ladder.report()
             log.info("a channel's detail changes", channel=channel.name, **asdict(detail))
         for viewer in channel.viewers.values():
-            if viewer.look(now):
+            if isinstance(viewer, Viewer) and viewer.look(now):
                 steps = dict(viewer.link.steps)
                 log.info(
                     "a viewer's link changes what it is sent", channel=channel.name, step=viewer.link.step, steps=steps

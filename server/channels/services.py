@@ -17,6 +17,7 @@ from display.quilt import Quilt
 from display.screen import Screen, screen
 from engines import catalogue
 from engines.contract import AnyEngine, FaceObservation, Footprint
+from engines.geometry.motion import Motion
 from pipeline.avatars import SAMPLE, AvatarRecord, Avatars, Consent
 from pipeline.devices import gpus, planner
 from pipeline.devices.planner import Planned
@@ -49,7 +50,7 @@ class Services:
         loaded = self.engine(engine)
         self.deployments.warm_up(loaded)
         planar.warm_up()
-        self._enrolled(SAMPLE, loaded)
+        self.enrolled(SAMPLE, loaded)
 
     def session(
         self,
@@ -61,14 +62,16 @@ class Services:
         composed: Callable[[Screen, Quilt], None] | None = None,
         gone: Callable[[str], None] = lambda reason: None,
         looked: Callable[[FaceObservation, float], None] | None = None,
+        moved: Callable[[Motion, Frame], None] | None = None,
     ) -> Session:
-        """A running session, which tells `gone` why no frame can be finished any more, and `looked` of each observation.
+        """A running session, which tells `gone` why no frame can be finished any more, `looked` of each observation, and `moved` of
+        motion.
 
         Raises UnknownEngine, WeightsMissing, UnknownAvatar, PlacementImpossible.
         """
         loaded = self.engine(engine)
         place = self.deployments.of(loaded)
-        enrolled = self._enrolled(avatar, loaded)
+        enrolled = self.enrolled(avatar, loaded)
         observer = self.observer(loaded.wants)
         return Session(
             loaded,
@@ -81,6 +84,7 @@ class Services:
             layout=layout,
             composed=composed,
             looked=looked,
+            moved=moved,
             gone=gone,
         )
 
@@ -94,7 +98,7 @@ class Services:
         portrait = self.observe_portrait(Frame(pixels, captured=0.0))
         record = self.avatars.keep(portrait, consent, sha256, name)
         try:
-            self._enrolled(record.id, loaded)
+            self.enrolled(record.id, loaded)
         except BaseException:
             self.avatars.forget(record.id)  # a refused portrait leaves nothing behind
             raise
@@ -108,7 +112,7 @@ class Services:
     def close(self) -> None:
         self.deployments.close()
 
-    def _enrolled(self, avatar: str, engine: AnyEngine) -> Any:
+    def enrolled(self, avatar: str, engine: AnyEngine) -> Any:
         """The avatar, enrolled on the GPU that drives it, where there is one: another may have no memory for that."""
         with working_on(self.deployments.of(engine).placement.drive):
             return self.avatars.ready(avatar, engine)

@@ -46,7 +46,7 @@ ALWAYS = {
 "On every answer: whatever it holds, it is what it says, and belongs into no foreign page without CORS."
 CORS = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, If-None-Match",
     "Access-Control-Expose-Headers": "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate",
     "Access-Control-Max-Age": "600",
 }

@@ -22,7 +22,7 @@ from server.routes.quotas import Quotas
 from server.settings import Settings
 
 OF_A_CALL = re.compile(
-    r"/(?:(?:whip|whep)/(?P<media>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/[^/]+)?"
+    r"/(?:(?:whip|whep)/(?P<media>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/[^/]+(?:/asset)?)?"
     r"|api/channels/(?P<told>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/recording|/still|/provenance)?)"
 )
 "Routes of a call's channels."

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from display.screen import Screen
 from server.calls import refusals
+from server.calls.tokens import Claims
 from server.channels.lobby import Accepted
 from server.problems import Problem
 from server.routes.authority import Authority, asker, calls_of
@@ -36,16 +37,27 @@ class Place:
 
     async def view(self, sdp: str, screen: Screen, own: bool, views: int | None = None) -> Accepted:
         """Raises Problem. The call's own channel shows the table, or somebody who is not oneself."""
-        conference, claims = self.who.conference, self.who.claims
+        conference, claims = self.who.conference, self._viewer(own)
+        channel = conference.channel(self.seat) if self.seat else conference.source(self.who.seat)
+        listen = None if self.seat else conference.hears(self.who.seat)
+        return await conference.view(claims.seat, channel, sdp, conference.screen(channel, screen), views, listen)
+
+    async def draw(self, sdp: str, own: bool) -> Accepted:
+        """As view(), of who draws the avatar itself. Raises Problem."""
+        conference, claims = self.who.conference, self._viewer(own)
+        channel = conference.channel(self.seat) if self.seat else conference.source(self.who.seat)
+        return await conference.draw(claims.seat, channel, sdp)
+
+    def _viewer(self, own: bool) -> Claims:
+        """What the token of who watches claims. Raises Problem where it may not."""
+        claims = self.who.claims
         if claims is None or not claims.seat:
             raise refusals.nobody_unseen()
         if not claims.grants.view:
             raise refusals.not_permitted("view")
         if self.seat and self.seat == self.who.seat and not own:
             raise refusals.own_seat()
-        channel = conference.channel(self.seat) if self.seat else conference.source(self.who.seat)
-        listen = None if self.seat else conference.hears(self.who.seat)
-        return await conference.view(claims.seat, channel, sdp, conference.screen(channel, screen), views, listen)
+        return claims
 
 
 def seat_in(request: Request, channel: str) -> Place | None:

@@ -23,6 +23,7 @@ from server.webrtc import offers, relays
 from server.webrtc.peers import Peer
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
+GLB = "model/gltf-binary"
 GIVEN_UP = 499
 "The status that nginx logs for a request whose client has gone; nobody receives it."
 Channel = Annotated[
@@ -54,7 +55,7 @@ def router(settings: Settings) -> APIRouter:
     async def view(
         request: Request,
         channel: Channel,
-        form: Annotated[Literal["quilt", "view", "table"], Query(alias="as")] = "quilt",
+        form: Annotated[Literal["quilt", "view", "table", "geometry"], Query(alias="as")] = "quilt",
         view: int | None = None,
         views: Annotated[
             int | None, Query(ge=1, description="The most that are wanted; fewer come by a narrow link.")
@@ -62,10 +63,26 @@ def router(settings: Settings) -> APIRouter:
         own: Annotated[bool, Query(alias="self", description="One's own seat, in a call.")] = False,
     ) -> Response:
         sdp = await _body(request, SDP)
+        if form == "geometry":
+            _check_geometry(view, views)
+            place = seat_in(request, channel)
+            drawn = place.draw(sdp, own) if place else lobby_of(request).draw(channel, sdp)
+            return _created(request, await drawn, settings)
         shown = _screen(settings, form, view, views)
         if place := seat_in(request, channel):
             return _created(request, await place.view(sdp, shown, own, views), settings)
         return _created(request, await lobby_of(request).view(channel, sdp, shown, views), settings)
+
+    @routes.get("/whep/{channel}/{session}/asset")
+    async def asset(request: Request, channel: Channel, session: str) -> Response:
+        """An avatar, for a viewer who draws it, as long as it watches. Nothing on the way may keep it."""
+        packed = await lobby_of(request).asset(channel, session)
+        headers = {"ETag": f'"{packed.hash}"', "Cache-Control": "no-store"}
+        if f'"{packed.hash}"' in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(packed.gzipped, 200, headers | {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}, GLB)
+        return Response(packed.data, 200, headers, GLB)
 
     @routes.patch("/whip/{channel}/{session}", status_code=204)
     async def trickle_caller(request: Request, channel: Channel, session: str) -> Response:
@@ -121,6 +138,12 @@ def _screen(settings: Settings, form: str, view: int | None, views: int | None) 
             raise Problem(400, "bad-parameter", "view=... goes with as=view", parameter="view")
         return whole
     return whole.only(whole.views // 2 if view is None else view)
+
+
+def _check_geometry(view: int | None, views: int | None) -> None:
+    for name, given in (("view", view), ("views", views)):
+        if given is not None:
+            raise Problem(400, "bad-parameter", f"{name}=... does not go with as=geometry", parameter=name)
 
 
 async def _body(request: Request, wanted: str) -> str:

@@ -127,15 +127,7 @@ def _codecs(media: MediaDescription) -> list[str]:
 
 def _check(sdp: str, wanted: str, accepted: tuple[str, ...]) -> Offer:
     """`wanted`: the direction that the client's video must have."""
-    original, sdp = sdp, _without_attributes(h264.as_known(_with_transports(sdp)))
-    parsed = _parse(sdp)
-    for media in parsed.media:
-        if media.kind not in ("audio", "video"):
-            raise _unusable(
-                "unsupported-media", f"a section of kind {media.kind!r} is offered; only audio and video are taken"
-            )
-        if not media.rtcp_mux:
-            raise _unusable("rtcp-mux-required", "the offer must multiplex RTP and RTCP (a=rtcp-mux)")
+    original, sdp, parsed = _understood(sdp, ("audio", "video"))
     video, audio = _only(parsed, "video"), _only(parsed, "audio")
     if video is None:
         raise _unusable("video-missing", "the offer has no video section; one is needed")
@@ -148,15 +140,35 @@ def _check(sdp: str, wanted: str, accepted: tuple[str, ...]) -> Offer:
             f"the offered video is {', '.join(sorted(set(offered))) or 'without codecs'}; offer {' or '.join(accepted)}",
             accepted=list(accepted),
         )
+    return _offer(sdp, original, parsed, video, audio)
+
+
+def _understood(sdp: str, kinds: tuple[str, ...]) -> tuple[str, str, SessionDescription]:
+    """The description as it came, as aiortc understands it, and parsed; it has sections of `kinds` alone."""
+    original, sdp = sdp, _without_attributes(h264.as_known(_with_transports(sdp)))
+    parsed = _parse(sdp)
+    for media in parsed.media:
+        if media.kind not in kinds:
+            taken = " and ".join(kinds)
+            raise _unusable("unsupported-media", f"a section of kind {media.kind!r} is offered; only {taken} are taken")
+        if media.kind != "application" and not media.rtcp_mux:
+            raise _unusable("rtcp-mux-required", "the offer must multiplex RTP and RTCP (a=rtcp-mux)")
+    return original, sdp, parsed
+
+
+def _offer(
+    sdp: str, original: str, parsed: SessionDescription, main: MediaDescription, audio: MediaDescription | None
+) -> Offer:
+    """`main`: the section without which there is no session."""
     if audio is not None and "OPUS" not in (codec.upper() for codec in _codecs(audio)):
         raise _unusable(
             "codec-unsupported", "the offered audio lacks Opus, the one codec it may be in", accepted=["opus"]
         )
-    assert video.ice
-    assert video.ice.usernameFragment
+    assert main.ice
+    assert main.ice.usernameFragment
     mids = tuple(media.rtp.muxId for media in parsed.media)
     heard = audio is not None and audio.direction != "inactive"
-    return Offer(sdp, original, video.ice.usernameFragment, mids, heard)
+    return Offer(sdp, original, main.ice.usernameFragment, mids, heard)
 
 
 def publishing(sdp: str) -> Offer:
@@ -167,6 +179,15 @@ def publishing(sdp: str) -> Offer:
 def viewing(sdp: str) -> Offer:
     """A WHEP client's offer. Raises Problem 400 (not SDP) or 422 (SDP that we cannot serve)."""
     return _check(h264.best_alone(sdp), "recvonly", ("H264",))
+
+
+def drawing(sdp: str) -> Offer:
+    """The offer of a WHEP client that draws the avatar itself: a data channel, and sound or none. Raises Problem as `viewing` does."""
+    original, sdp, parsed = _understood(sdp, ("audio", "application"))
+    data, audio = _only(parsed, "application"), _only(parsed, "audio")
+    if data is None:
+        raise _unusable("data-channel-missing", "the offer has no data channel; geometry comes by one")
+    return _offer(sdp, original, parsed, data, audio)
 
 
 def parameter_sets(sdp: str) -> dict[int, bytes]:

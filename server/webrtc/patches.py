@@ -254,6 +254,11 @@ def ice_of(transceiver: Any) -> aioice.ice.Connection:
     return transceiver.receiver.transport.transport._connection
 
 
+def ice_under(sctp: Any) -> aioice.ice.Connection:
+    """The ICE connection below data channels."""
+    return sctp.transport.transport._connection
+
+
 def watch_consent(ice: aioice.ice.Connection, watch: Callable[[], Awaitable[None]]) -> None:
     """Run `watch` in place of aioice's consent checks, which it begins once connected: its own take half a minute."""
     ice.query_consent = watch  # type: ignore[method-assign,assignment]
@@ -467,6 +472,11 @@ def report_captures(sender: RTCRtpSender) -> None:
     belong together. Before `Peer.answer`."""
     del sender._RTCRtpSender__ntp_timestamp  # type: ignore[attr-defined]
     sender.__class__ = _Reporting
+
+
+def told_time(captured: float) -> float:
+    """Seconds since 1970 for what was captured at `captured` of time.monotonic(), as sender reports say it (report_captures)."""
+    return captured + _WALL - NTP_EPOCH
 
 
 class _Reporting(RTCRtpSender):

@@ -102,6 +102,9 @@ class Peer:
             patches.tap(transceiver.receiver, self.hear)
             ice = patches.ice_of(transceiver)
             patches.watch_consent(ice, partial(self._watch, ice))
+        if self.connection.sctp is not None and not self.connection.getTransceivers():
+            ice = patches.ice_under(self.connection.sctp)
+            patches.watch_consent(ice, partial(self._watch, ice))
 
     async def answer(self, level: int | None = None) -> str:
         """Our side, with every candidate: we do not trickle. `level`: of the H.264 that we send (h264.as_offered). Raises Problem

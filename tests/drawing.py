@@ -1,0 +1,81 @@
+"""Drawing: a viewer who draws an avatar itself, and a server whose avatars move without anybody's face."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+from aiortc import RTCDataChannel
+
+from engines.contract import AnyEngine, FaceObservation
+from engines.geometry import motion
+from engines.geometry.motion import Record
+from engines.relief.engine import Relief
+from pipeline.avatars import Avatars
+from pipeline.devices.planner import Planned
+from pipeline.executors.deployments import Deployments
+from pipeline.frame import Frame
+from pipeline.puppet import gesture, scripted
+from server.channels.services import Services
+from server.settings import Settings
+from tests.live import CPU, Client
+
+
+class Acting:
+    """An observer that sees the portrait's person play the puppet's script."""
+
+    def __init__(self, portrait: FaceObservation) -> None:
+        self._portrait = portrait
+
+    def observe(self, frame: Frame) -> FaceObservation:
+        return scripted(self._portrait, **vars(gesture(frame.sequence / 25)))
+
+    def close(self) -> None:
+        pass
+
+
+def acted_services(portrait: FaceObservation, engine: AnyEngine | None = None) -> Callable[[Settings], Services]:
+    """Services of a real engine, whose callers play the puppet's script whatever their cameras show."""
+    relief = engine or Relief()
+
+    def services(settings: Settings) -> Services:
+        return Services(
+            Avatars(settings.data_dir, lambda: portrait, most=settings.max_avatars),
+            Deployments(lambda _: Planned(CPU, ())),
+            engine=lambda name: relief,
+            observer=lambda wants: Acting(portrait),
+            observe_portrait=lambda frame: portrait,
+        )
+
+    return services
+
+
+class Drawer(Client):
+    """A WHEP viewer who draws: it keeps what comes of motion."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        super().__init__(http)
+        self.records: list[Record] = []
+        self.came: list[float] = []
+        "When each came, seconds of the loop's clock."
+        self.sizes: list[int] = []
+        self.line: RTCDataChannel | None = None
+
+    async def __aenter__(self) -> Drawer:
+        return self
+
+    async def draw(self, channel: str = "room", *, audio: bool = True, **query: str) -> httpx.Response:
+        if audio:
+            self.connection.addTransceiver("audio", "recvonly")
+        self.line = self.connection.createDataChannel("motion", ordered=False, maxRetransmits=0)
+        self.line.on("message", self._take)
+        return await self.exchange(f"/whep/{channel}", {"as": "geometry", **query})
+
+    async def asset(self, **headers: str) -> httpx.Response:
+        return await self.http.get(f"{self.session}/asset", headers=headers)
+
+    def _take(self, data: bytes) -> None:
+        self.sizes.append(len(data))
+        self.came.append(asyncio.get_running_loop().time())
+        self.records.append(motion.unpacked(data))
