@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -38,6 +38,8 @@ SAMPLE = "sample"
 
 _NUMBERS = ("confidence", "presence", "roll")
 _ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, "mouth_seen", "place"))
+FILES = ("observation.safetensors", "picture.png", "record.json")
+"All that is kept of an avatar."
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 
@@ -119,15 +121,36 @@ class Avatars:
             numbers = {key: float(getattr(portrait, key)) for key in _NUMBERS}
             observed = numbers | {"mouth_seen": portrait.mouth_seen}
             (folder / "record.json").write_text(json.dumps(asdict(record) | {"observation": observed}, indent=1))
-            for file in folder.iterdir():
-                file.chmod(0o600)
-                _sync(file)
-            folder.rename(self._root / record.id)
-            _sync(self._root)
+            self._place(folder, record.id)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         return record
+
+    def files(self, avatar: str) -> dict[str, bytes]:
+        """All that is kept of it, by file name, for another machine of ours. Raises UnknownAvatar or AvatarDamaged."""
+        folder = self._folder(avatar)
+        self._read(folder)
+        try:
+            return {name: (folder / name).read_bytes() for name in FILES}
+        except OSError as failure:
+            raise self._unreadable(folder, failure) from failure
+
+    def take(self, avatar: str, files: Mapping[str, bytes]) -> None:
+        """Keep what another machine of ours keeps: it is there whole, or not at all. Raises NoRoomForAvatars, ValueError."""
+        if not _ID.fullmatch(avatar) or set(files) != set(FILES):
+            raise ValueError("these are no files of an avatar")
+        self.check_room()
+        _parsed(files["record.json"], avatar)
+        folder = Path(tempfile.mkdtemp(prefix=".", dir=self._root))
+        try:
+            for name, data in files.items():
+                (folder / name).write_bytes(data)
+            self._place(folder, avatar)
+            self.observation(avatar)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def records(self) -> list[AvatarRecord]:
         """Every avatar kept here, the oldest first, after the built-in one."""
@@ -236,6 +259,14 @@ class Avatars:
                 "operator makes room, or sets TELEQUILT_MIN_FREE_BYTES",
                 self._min_free_bytes,
             )
+
+    def _place(self, folder: Path, avatar: str) -> None:
+        """Make a written folder the avatar's, once all of it is on the disk."""
+        for file in folder.iterdir():
+            file.chmod(0o600)
+            _sync(file)
+        folder.rename(self._root / avatar)
+        _sync(self._root)
 
     def _folders(self) -> Iterator[Path]:
         return (folder for folder in self._root.iterdir() if _ID.fullmatch(folder.name))

@@ -56,6 +56,15 @@ class Tokens:
             raise ValueError(f"TELEQUILT_CALL_KEY is shorter than {LEAST_KEY} bytes: openssl rand -hex 32")
         self._folder, self._key = folder, key.encode() if key is not None else None
 
+    def adopt(self, key: bytes) -> None:
+        """Sign with `key` from now on, and after a restart: machines that are one server have one key."""
+        if key != self.key():
+            part = self._folder / "call.key.part"
+            with open(part, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as made:
+                made.write(key)
+            os.replace(part, self._folder / "call.key")
+            self._key = key
+
     def invitation(self, call: str, jti: str, grants: Grants, name: str, expires: float) -> str:
         return self._signed(call, f"invite:{jti}", jti, grants, name, expires)
 
@@ -68,7 +77,7 @@ class Tokens:
         """What `token` says, of `call` where one is named. Raises TokenInvalid, TokenExpired."""
         try:
             found = jwt.decode(
-                token, self._kept(), algorithms=[ALGORITHM], audience=call, issuer=ISSUER, leeway=LEEWAY,
+                token, self.key(), algorithms=[ALGORITHM], audience=call, issuer=ISSUER, leeway=LEEWAY,
                 options={"require": list(REQUIRED), "verify_aud": call is not None},
             )  # fmt: skip
             return _claims(found)
@@ -82,9 +91,10 @@ class Tokens:
         told = {
             "grants": {grant: allowed for grant, allowed in asdict(grants).items() if allowed}
         }  # links are to be short
-        return jwt.encode(claims | told | ({"name": name} if name else {}), self._kept(), ALGORITHM)
+        return jwt.encode(claims | told | ({"name": name} if name else {}), self.key(), ALGORITHM)
 
-    def _kept(self) -> bytes:
+    def key(self) -> bytes:
+        """What it signs with."""
         if self._key is None:
             self._key = _key_in(self._folder)
         return self._key

@@ -76,7 +76,7 @@ class Access:
         limit = _limit(self._settings, scope["path"])
         if int(headers.get("content-length") or 0) > limit:
             return await _too_large(limit).response()(scope, receive, answer)
-        return await self._app(scope, _bounded(receive, limit), answer)
+        return await self._app(scope, bounded(receive, limit), answer)
 
     def _refused(self, scope: Scope, headers: Headers) -> Problem | None:
         client = scope.get("client")
@@ -144,7 +144,7 @@ def _too_large(limit: int) -> Problem:
     return Problem(413, "body-too-large", f"{limit} bytes is the limit for this body", limit=limit)
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
+def bounded(receive: Receive, limit: int) -> Receive:
     """Counts what comes, for bodies that did not say how long they are, and ends what dribbles."""
     taken, whole, begun, now = 0, False, None, asyncio.get_running_loop().time
 

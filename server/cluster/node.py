@@ -1,0 +1,45 @@
+"""Node: the actor of Ray that one machine runs: it owns the machine's devices, sessions and sockets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from server.channels.services import Services, open_services
+from server.cluster.ray_directory import NAMESPACE, RayRegistry
+from server.cluster.station import Station, name_of
+from server.settings import Settings, is_loopback
+
+
+class MediaNode:
+    """A station in a process of Ray's. Nothing of a frame leaves it but to clients."""
+
+    def __init__(self, settings: Settings, services: Callable[[Settings], Services] = open_services) -> None:
+        address = "127.0.0.1" if is_loopback(settings.host) else ray.util.get_node_ip_address()
+        self._station = Station(settings, RayRegistry, address, services)
+        self._thread = threading.Thread(target=self._station.run, name="station", daemon=True)
+        self._thread.start()
+
+    def state(self) -> dict[str, Any]:
+        return self._station.state
+
+    def stop(self) -> None:
+        """Ends all that is live, and says goodbye."""
+        self._station.stop()
+        self._station.ended.wait()
+
+
+def start(settings: Settings, services: Callable[[Settings], Services] = open_services) -> Any:
+    """This machine's media node, which Ray starts anew where its process dies. All processors and GPUs of the machine are its own."""
+    here = ray.get_runtime_context().get_node_id()
+    has = next(one["Resources"] for one in ray.nodes() if one["NodeID"] == here)
+    kind: Any = ray.remote(MediaNode)
+    return kind.options(
+        name=f"node-{name_of(settings)}", namespace=NAMESPACE, get_if_exists=False, max_restarts=-1, max_concurrency=4,
+        num_cpus=has.get("CPU", 0), num_gpus=has.get("GPU", 0),
+        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+    ).remote(settings, services)  # fmt: skip

@@ -1,0 +1,54 @@
+"""Routing: which node answers a request, by its method and path. Decides; the door carries it out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Way(Enum):
+    HERE = auto()
+    "By the node that was asked."
+    OWNER = auto()
+    "By the node that has `name`."
+    PLACE = auto()
+    "By the node that has `name`, or the one that is chosen for it."
+    GATHER = auto()
+    "By all nodes: their lists are put together."
+    SEEK = auto()
+    "By the first node that does not say 404."
+    FORGET = auto()
+    "By all nodes: none may have the avatar `name` any more."
+
+
+@dataclass(frozen=True)
+class Target:
+    way: Way
+    name: str = ""
+    "A channel, a call, or an avatar."
+
+
+HERE = Target(Way.HERE)
+_NAMED = re.compile(r"/(?:whip|whep|api/channels|api/calls)/([^/.]+)(?:\.\d+)?(?:/.*)?")
+"A seat's channel begins with its call's id."
+_LISTS = ("/api/channels", "/api/calls", "/api/recordings", "/api/avatars")
+_RECORDING, _AVATAR = re.compile(r"/api/recordings/[^/]+"), re.compile(r"/api/avatars/([^/]+)")
+SAMPLE = "sample"
+
+
+def target(method: str, path: str) -> Target:
+    if method == "OPTIONS":  # what may be posted is the same everywhere
+        return HERE
+    if method == "GET" and path in _LISTS:
+        return Target(Way.GATHER)
+    if method == "POST" and path == "/api/calls":
+        return Target(Way.PLACE)
+    if _RECORDING.fullmatch(path):
+        return Target(Way.SEEK)
+    if method == "DELETE" and (found := _AVATAR.fullmatch(path)) and found[1] != SAMPLE:
+        return Target(Way.FORGET, found[1])
+    if found := _NAMED.fullmatch(path):
+        begins = method == "POST" and path.startswith("/whip/")
+        return Target(Way.PLACE if begins else Way.OWNER, found[1])
+    return HERE

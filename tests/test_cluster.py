@@ -1,0 +1,267 @@
+"""A cluster: any node's door answers for all of them. Everything is real but Ray, whose part is test_cluster_ray.py's."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from server.cluster.forward import CLIENT, PASS
+from server.cluster.members import DEAD_SECONDS
+from server.cluster.station import Station
+from tests.clusters import Flaky, begun, ready, stations
+from tests.conversing import Call
+from tests.live import Client, until
+
+
+@pytest.fixture(scope="module")
+def directory() -> Flaky:
+    return Flaky()
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory, directory: Flaky) -> Iterator[list[Station]]:
+    with stations(tmp_path_factory.mktemp("cluster"), 3, directory) as made:
+        yield made
+
+
+@asynccontextmanager
+async def at(station: Station, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{station.port}", timeout=30, headers=headers) as http:
+        yield http
+
+
+@asynccontextmanager
+async def live(http: httpx.AsyncClient, channel: str, **query: str) -> AsyncIterator[Client]:
+    """A caller who is connected, until the end."""
+    async with Client(http) as caller:
+        answer = await caller.publish(channel, **query)
+        assert answer.status_code == 201, answer.text
+        await until(lambda: caller.connection.connectionState == "connected")
+        yield caller
+        await caller.hang_up()
+
+
+async def nodes(http: httpx.AsyncClient) -> dict[str, list[str]]:
+    """Node -> what is live there."""
+    return {one["node"]: list(one["names"]) for one in (await http.get("/api/cluster")).json()["nodes"]}
+
+
+async def settled(http: httpx.AsyncClient) -> None:
+    """Nobody is live any more, as far as this door has heard."""
+    deadline = time.monotonic() + 15
+    while any((await nodes(http)).values()):
+        assert time.monotonic() < deadline, await nodes(http)
+        await asyncio.sleep(0.1)
+
+
+async def until_gone(http: httpx.AsyncClient, station: Station) -> None:
+    deadline = time.monotonic() + 10
+    while station.name in await nodes(http):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+
+
+async def enrolled(http: httpx.AsyncClient) -> str:
+    photo = io.BytesIO()
+    Image.fromarray(np.full((64, 64, 3), 99, np.uint8)).save(photo, "PNG")
+    answer = await http.post(
+        "/api/avatars", files={"portrait": photo.getvalue()}, data={"consent": "me", "name": "Ana"}
+    )
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+async def test_a_caller_at_one_door_is_watched_by_another_and_a_name_is_one_callers(three):
+    async with at(three[0]) as here, at(three[1]) as there, live(here, "across") as caller, Client(there) as viewer:
+        answer = await viewer.view("across")
+        assert answer.status_code == 201, answer.text
+        await viewer.seen(3)
+        assert (await there.get("/api/channels/across")).json()["name"] == "across"
+        for which in (here, there):
+            assert [one["name"] for one in (await which.get("/api/channels")).json()] == ["across"]
+        async with Client(there) as second:
+            assert (await second.publish("across")).status_code == 409
+        wrong = {"If-Match": '"x"', "Content-Type": "application/trickle-ice-sdpfrag"}
+        fragment = f"a=ice-ufrag:{viewer.ufrag}\r\na=ice-pwd:{'p' * 22}\r\nm=video 9 RTP/AVP 0\r\na=mid:0\r\n"
+        for session in (viewer.session, caller.session):
+            assert (await there.patch(session, headers=wrong, content=fragment)).status_code == 412
+        assert (await viewer.hang_up()).status_code == 200
+        await settled_but(here, "across")
+    async with at(three[2]) as http:
+        await settled(http)
+
+
+async def settled_but(http: httpx.AsyncClient, *names: str) -> None:
+    assert sorted(name for held in (await nodes(http)).values() for name in held) == sorted(names)
+
+
+async def test_callers_are_spread_by_load_and_two_doors_that_race_for_one_name_ask_one_node(three):
+    async with at(three[0]) as a, at(three[1]) as b:
+        first, second = Client(a), Client(b)
+        async with first, second:
+            answers = await asyncio.gather(first.publish("raced"), second.publish("raced"))
+            assert sorted(one.status_code for one in answers) == [201, 409]
+            await (first if answers[0].status_code == 201 else second).hang_up()
+        await settled(a)
+        async with live(a, "one"), live(a, "two"), live(a, "three"):
+            await asyncio.sleep(1.2)  # until reports tell
+            held = await nodes(b)
+            assert sorted(len(names) for names in held.values()) == [1, 1, 1], held
+        await settled(a)
+
+
+async def test_an_avatar_is_fetched_by_the_node_that_needs_it_and_forgotten_by_all(three, tmp_path):
+    async with at(three[0]) as a, at(three[1]) as b, at(three[2]) as c:
+        avatar = await enrolled(a)
+        assert (await b.get(f"/api/avatars/{avatar}")).json()["name"] == "Ana"
+        assert (await c.get("/api/avatars")).json() == (await a.get("/api/avatars")).json()
+        async with live(c, "hers", avatar=avatar):
+            await asyncio.sleep(1.2)
+            assert (await b.delete(f"/api/avatars/{avatar}")).status_code == 409
+        await settled(b)
+        assert (await b.delete(f"/api/avatars/{avatar}")).status_code == 204
+        for http in (a, b, c):
+            assert (await http.get(f"/api/avatars/{avatar}")).status_code == 404
+            async with Client(http) as caller:
+                assert (await caller.publish("again", avatar=avatar)).status_code == 404
+        assert (await c.delete(f"/api/avatars/{avatar}")).status_code == 404
+        kept = [folder for one in three for folder in (one.data_dir / "avatars").iterdir()]
+        assert kept == []
+
+
+async def test_a_node_that_was_away_learns_what_was_forgotten_before_it_serves_it(three, directory, tmp_path):
+    fourth = begun(tmp_path / "fourth", directory)
+    ready(fourth)
+    async with at(three[0]) as a:
+        async with at(fourth) as d:
+            avatar = await enrolled(d)
+            assert (await a.get(f"/api/avatars/{avatar}")).status_code == 200
+        fourth.stop()
+        assert fourth.ended.wait(20)
+        assert (await a.delete(f"/api/avatars/{avatar}")).status_code == 204
+        directory.lose_all()  # and whoever held the list is started anew: the nodes bring it back
+        fourth = begun(tmp_path / "fourth", directory)
+        ready(fourth)
+        async with at(fourth) as d:
+            while (answer := await d.get(f"/api/avatars/{avatar}")).status_code == 503:
+                await asyncio.sleep(0.1)
+            assert answer.status_code == 404
+            await until(lambda: not any((tmp_path / "fourth" / "avatars").iterdir()))
+        fourth.stop()
+        assert fourth.ended.wait(20)
+        await until_gone(a, fourth)
+
+
+async def test_people_of_one_call_meet_whichever_door_they_come_by(three):
+    async with at(three[0]) as a, at(three[1]) as b:
+        call = await Call.make(a, title="Across")
+        try:
+            _, socket = await call.join("Ana")
+            told = await call.invite()
+            theirs = Call(b, {"call": call.name, "host": {"token": call.host}})
+            other = await theirs.sit("Ben", token=told["token"])
+            heard = await theirs.enter(other)
+            assert {one["name"] for one in (await heard.hears("welcome"))["seats"]} >= {"Ana", "Ben"}
+            await socket.hears("seat", name="Ben")
+            assert (await b.get(f"/api/calls/{call.name}")).json()["title"] == "Across"
+            await heard.close()
+            assert (await theirs.ask("DELETE")).status_code == 204
+        finally:
+            await call.close()
+
+
+async def test_who_is_live_stays_so_without_the_directory_and_nobody_new_comes_in(three, directory):
+    async with at(three[0]) as a, at(three[1]) as b, live(a, "steady") as caller, Client(b) as viewer:
+        assert (await viewer.view("steady")).status_code == 201
+        await viewer.seen(2)
+        await asyncio.sleep(1.2)
+        directory.away = True
+        try:
+            async with Client(b) as late:
+                refused = await late.publish("late")
+                assert refused.status_code == 503
+                assert refused.json()["type"].endswith("directory-away")
+            async with Client(b) as second:
+                assert (await second.view("steady")).status_code == 201
+            seen = len(viewer.pictures)
+            await viewer.seen(seen + 10)
+            assert caller.connection.connectionState == "connected"
+        finally:
+            directory.away = False
+            directory.lose_all()
+        await asyncio.sleep(2.5)
+        held = await nodes(b)
+        assert sorted(name for names in held.values() for name in names) == ["steady"]
+        assert len(held) == 3
+
+
+async def test_a_node_is_emptied_and_ends(directory, three, tmp_path):
+    fourth = begun(tmp_path / "leaving", directory)
+    ready(fourth)
+    async with at(fourth) as d, at(three[0]) as a:
+        async with live(d, "last"):
+            await asyncio.sleep(1.2)
+            assert (await a.post(f"/api/cluster/nodes/{fourth.name}/drain")).status_code == 204
+            assert (await a.post("/api/cluster/nodes/nobody/drain")).status_code == 404
+            await asyncio.sleep(1.2)
+            assert (await d.get("/readyz")).json()["type"].endswith("draining")
+            async with live(d, "elsewhere"):
+                await asyncio.sleep(1.2)
+                assert (await nodes(a))[fourth.name] == ["last"]
+        assert await asyncio.to_thread(fourth.ended.wait, 20)
+        await until_gone(a, fourth)
+
+
+async def test_a_machine_that_dies_takes_only_what_it_held_and_its_names_are_free_again(directory, three, tmp_path):
+    fourth = begun(tmp_path / "dying", directory)
+    ready(fourth)
+    async with at(three[0]) as a, at(fourth) as d:
+        async with live(a, "survivor"), Client(d) as caller:
+            directory.members.place("victim", fourth.name, time.monotonic(), [one.name for one in three])
+            assert (await caller.publish("victim")).status_code == 201
+            await asyncio.sleep(1.2)
+            assert (await a.get("/api/channels/victim")).status_code == 200
+            directory.unheard.add(fourth.name)
+            begun_at = time.monotonic()
+            while (answer := await a.get("/api/channels/victim")).status_code == 200:
+                assert time.monotonic() - begun_at < DEAD_SECONDS + 5
+                await asyncio.sleep(0.1)
+            assert answer.status_code in (404, 503)
+            assert "Retry-After" in answer.headers
+            await asyncio.sleep(DEAD_SECONDS)
+            async with live(a, "victim"):
+                assert (await a.get("/api/channels/survivor")).status_code == 200
+            await caller.hang_up()
+        await settled(a)
+    fourth.stop()
+    assert fourth.ended.wait(20)
+
+
+async def test_nobody_but_a_door_may_say_what_doors_say(three):
+    async with at(three[0], **{PASS: "guessed", CLIENT: "192.0.2.7"}) as http:
+        avatar = await enrolled(http)
+        for method in ("GET", "DELETE"):
+            assert (await http.request(method, f"/api/cluster/avatars/{avatar}")).status_code == 404
+        assert (await http.get(f"/api/avatars/{avatar}")).status_code == 200
+        assert (await http.delete(f"/api/avatars/{avatar}")).status_code == 204
+
+
+async def test_a_foreign_page_reaches_no_node_by_any_door(three):
+    async with at(three[0], Origin="https://evil.example") as http:
+        for method, path in (
+            ("POST", "/whip/x"),
+            ("POST", "/api/calls"),
+            ("GET", "/api/recordings"),
+            ("DELETE", "/api/avatars/" + "x" * 22),
+        ):
+            assert (await http.request(method, path)).status_code == 403, path
+    async with at(three[0]) as http:
+        await settled(http)
