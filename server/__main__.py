@@ -17,6 +17,7 @@ from engines.runtime import UnknownRuntime
 from server.commands import (
     bridge,
     call,
+    cluster,
     consent,
     distil,
     engines,
@@ -180,6 +181,7 @@ app.command()(fit.transfer)
 app.command()(distil.distil)
 app.command()(restyle.restyle)
 app.add_typer(call.app, name="call")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(consent.app, name="consent")
 app.add_typer(signing.app, name="signing")
 app.add_typer(weights.app, name="weights")
@@ -188,7 +190,9 @@ app.add_typer(bridge.app, name="bridge")
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    cluster: Annotated[bool, typer.Option("--cluster", help="The cluster too that this machine is part of.")] = False,
+) -> None:
     """What this machine has and lacks, each lack with what mends it. Ends with 1 if something must be mended."""
     from rich.console import Console
     from rich.table import Table
@@ -196,7 +200,7 @@ def doctor() -> None:
     from server.commands.doctor import Health, examine
 
     with Console(stderr=True).status("looking"):
-        findings = examine(terminal.settings_of({}))
+        findings = examine(terminal.settings_of({}), cluster)
     table = Table("", "what", "found", "what mends it", show_edge=False, box=None, pad_edge=False)
     sign = {Health.FINE: "[green]✓[/]", Health.SLOWER: "[yellow]![/]", Health.LACKING: "[red]✗[/]"}
     for finding in findings:

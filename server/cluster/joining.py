@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -36,7 +37,10 @@ def join() -> None:
     """Raises NoRay."""
     try:
         ray.init(
-            address=os.environ.get("RAY_ADDRESS", "auto"), namespace=NAMESPACE, logging_level=logging.ERROR, log_to_driver=True
+            address=os.environ.get("RAY_ADDRESS", "auto"),
+            namespace=NAMESPACE,
+            logging_level=logging.ERROR,
+            log_to_driver=True,
         )
     except (ConnectionError, RayError) as failure:
         raise NoRay(f"{NO_RAY} ({failure})" if "RAY_ADDRESS" in os.environ else NO_RAY) from None
@@ -83,8 +87,6 @@ class Machine:
 
     def stop(self) -> None:
         """End all that is live on it, and then the node."""
-        try:
+        with suppress(RayError):
             ray.get(self._actor.stop.remote(), timeout=30)
-        except RayError:
-            pass
         ray.kill(self._actor, no_restart=True)

@@ -33,9 +33,10 @@ class MediaNode:
         self._station.ended.wait()
 
 
-def start(settings: Settings, services: Callable[[Settings], Services] = open_services) -> Any:
-    """This machine's media node, which Ray starts anew where its process dies. All processors and GPUs of the machine are its own."""
-    here = ray.get_runtime_context().get_node_id()
+def start(settings: Settings, services: Callable[[Settings], Services] = open_services, here: str = "") -> Any:
+    """The media node of this machine, or of the one that Ray calls `here`. Ray starts it anew where its process dies; all of the
+    machine's processors and GPUs are its own."""
+    here = here or ray.get_runtime_context().get_node_id()
     has = next(one["Resources"] for one in ray.nodes() if one["NodeID"] == here)
     kind: Any = ray.remote(MediaNode)
     return kind.options(

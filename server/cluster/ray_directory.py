@@ -80,3 +80,12 @@ def directory() -> Any:
         max_restarts=-1,
         max_task_retries=0,
     ).remote()
+
+
+def known() -> bool:
+    """Whether there is one."""
+    try:
+        ray.get_actor(NAME, namespace=NAMESPACE)
+    except ValueError:
+        return False
+    return True

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 
 from server.commands.options import TokenFile, token_of
 from server.commands.terminal import explained
 from server.settings import Settings
-from server.webrtc.client import Refused, Unreachable
 
-app = typer.Typer(no_args_is_help=True, help="Machines that are one server: which there are, and taking one out. docs/cluster.md")
+if TYPE_CHECKING:
+    import httpx
+
+app = typer.Typer(
+    no_args_is_help=True, help="Machines that are one server: which there are, and taking one out. docs/cluster.md"
+)
 Server = Annotated[str, typer.Option(help="Any machine of the cluster.")]
 HERE = "http://127.0.0.1:8000"
 MISSING = "Ray is not installed: pip install 'telequilt[cluster]'"
@@ -27,7 +31,7 @@ def listing(server: Server = HERE, token_file: TokenFile = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    with explained(Unreachable, Refused):
+    with _explained():
         told = _asked("GET", server, "/api/cluster", token_file).json()
     table = Table("machine", "door", "channels and calls", "load", "")
     for one in told["nodes"]:
@@ -40,7 +44,7 @@ def listing(server: Server = HERE, token_file: TokenFile = None) -> None:
 @app.command()
 def drain(node: str, server: Server = HERE, token_file: TokenFile = None) -> None:
     """Take a machine out: nobody new comes in, and its `serve --cluster` ends once everybody there has left."""
-    with explained(Unreachable, Refused):
+    with _explained():
         _asked("POST", server, f"/api/cluster/nodes/{node}/drain", token_file)
     typer.echo(f"{node} takes nobody any more; it ends once it is empty. `cluster fill {node}` takes that back")
 
@@ -48,7 +52,7 @@ def drain(node: str, server: Server = HERE, token_file: TokenFile = None) -> Non
 @app.command()
 def fill(node: str, server: Server = HERE, token_file: TokenFile = None) -> None:
     """Let a machine that is being emptied take callers again."""
-    with explained(Unreachable, Refused):
+    with _explained():
         _asked("DELETE", server, f"/api/cluster/nodes/{node}/drain", token_file)
     typer.echo(f"{node} takes callers again")
 
@@ -83,14 +87,26 @@ def _announce(settings: Settings, address: Callable[[Settings, int, bool], str],
     typer.echo(f"\n  Telequilt is at {where}  (node {state['name']} of a cluster)\n", err=True)
 
 
+def _explained() -> AbstractContextManager[None]:
+    from server.webrtc.client import Refused, Unreachable
+
+    return explained(Unreachable, Refused)
+
+
 def _asked(method: str, server: str, path: str, token_file: Path | None) -> httpx.Response:
     """Raises Unreachable, Refused."""
+    import httpx
+
+    from server.webrtc.client import Refused, Unreachable
+
     token = token_of(token_file)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         answer = httpx.request(method, server.rstrip("/") + path, headers=headers, timeout=10)
     except httpx.TransportError as failure:
-        raise Unreachable(f"nobody answers at {server} ({failure}); `python -m server serve --cluster` starts a node") from None
+        raise Unreachable(
+            f"nobody answers at {server} ({failure}); `python -m server serve --cluster` starts a node"
+        ) from None
     if answer.status_code == 404 and path == "/api/cluster":
         raise Refused(404, f"{server} runs alone: it was not started with --cluster")
     if answer.is_error:

@@ -43,8 +43,9 @@ class Finding:
     "The command, or the words, that mend it; empty where nothing is to be mended."
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Every finding, in the order in which an operator would mend them. A check that breaks is itself a finding."""
+def examine(settings: Settings, cluster: bool = False) -> list[Finding]:
+    """Every finding, in the order in which an operator would mend them; of the `cluster` too, if asked. A check that breaks is
+    itself a finding."""
     checks: list[Callable[[], Finding | None]] = [
         _python,
         _processor,
@@ -63,7 +64,18 @@ def examine(settings: Settings) -> list[Finding]:
         lambda: _address(settings.host, settings.port),
         _browser,
     ]
-    return [found for check in checks if (found := _safely(check)) is not None]
+    found = [one for check in checks if (one := _safely(check)) is not None]
+    if cluster:
+        found += _cluster()
+    return found
+
+
+def _cluster() -> list[Finding]:
+    try:
+        from server.cluster import examination
+    except ModuleNotFoundError:
+        return [Finding("Ray", Health.LACKING, "is not installed", "pip install 'telequilt[cluster]'")]
+    return [Finding(what, Health(health), detail, mend) for what, health, detail, mend in examination.look()]
 
 
 def _safely(check: Callable[[], Finding | None]) -> Finding | None:

@@ -62,6 +62,10 @@ _Channel = Annotated[
     str | None, typer.Option(help="Which channel.", show_default="any that is live", rich_help_panel=show.DISPLAY)
 ]
 
+_Cluster = Annotated[
+    bool, typer.Option("--cluster", help="As one machine of several that are one server, by Ray (docs/cluster.md).")
+]
+
 
 def serve(
     host: _Host = None,
@@ -74,6 +78,7 @@ def serve(
     synthetic_weights: SyntheticWeights = False,
     runtime: Runtime = None,
     precision: Precision = None,
+    cluster: _Cluster = False,
     display: _Display = False,
     channel: _Channel = None,
     calibration: show.Calibration = None,
@@ -91,6 +96,8 @@ def serve(
     """
     if not display and (channel or calibration or monitor or preview):
         raise typer.BadParameter("--channel, --calibration, --monitor and --preview go with --display")
+    if display and cluster:
+        raise typer.BadParameter("a machine of a cluster has no display of its own: use `show` beside it")
     given = {"host": host, "port": port, "token_file": token_file, "data_dir": data_dir, "engine": engine}
     given |= {"screen": screen, "placement": placement, "runtime": runtime, "precision": precision}
     given |= {"synthetic_weights": synthetic_weights or None}
@@ -99,7 +106,11 @@ def serve(
     _check_libraries()
     _log_readably()
     typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
-    if display:
+    if cluster:
+        from server.commands import cluster as machines
+
+        machines.serve(settings, address)
+    elif display:
         from server.displays.glass import Wanted
 
         _serve_with_display(settings, channel, Wanted(calibration, monitor, preview, cells, focus, depth))
