@@ -20,6 +20,8 @@ def without_candidates(sdp: str) -> str:
     return re.sub(r"(?mi)^(a=candidate:\S+ 1 udp \d+ )\S+ \d+ typ host", r"\g<1>127.0.0.1 9 typ host", sdp)
 
 
+APPLICATION_DATA = 23
+"The type of a DTLS record (RFC 8446, section 5.1)."
 QUEUE = 0.1
 "Seconds of what comes that a narrow link holds before it drops."
 
@@ -59,6 +61,7 @@ class Link(asyncio.DatagramProtocol):
         self._near = self._near if back else addr
         to = self._near if back else self._far
         media = 127 < data[0] < 192 and not 191 < data[1] < 224  # RTP (RFC 7983), and not RTCP (RFC 5761)
+        media |= data[0] == APPLICATION_DATA  # what data channels carry
         if to is None:
             return
         if back != self._from_server or not media:

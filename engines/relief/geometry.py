@@ -31,7 +31,8 @@ def asset(avatar: ReliefAvatar) -> Asset:
     height, width = avatar.atlas.shape[:2]
     assert avatar.axis[0] == CROP / 2, "cameras turn about the middle of the crop"
     count = len(mesh.points)
-    joints = np.tile(np.array([1, 0, 0, 0], np.uint8), (count, 1))
+    joints = np.zeros((count, 4), np.uint8)
+    joints[:, 0] = avatar.turning > 0
     weights = np.zeros((count, 4), np.float32)
     weights[:, 0], weights[:, 1] = avatar.turning, 1 - avatar.turning
     shade = np.zeros(count, np.int32)

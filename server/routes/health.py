@@ -91,7 +91,12 @@ def router(settings: Settings) -> APIRouter:
     @routes.get("/api/engines")
     def engines() -> list[dict[str, Any]]:
         return [
-            asdict(row) | {"default": row.name == settings.engine} for row in catalogue.listing(settings.engine_options)
+            asdict(row)
+            | {
+                "default": row.name == settings.engine,
+                "geometry": settings.geometry and catalogue.abilities(row.name).geometry,
+            }
+            for row in catalogue.listing(settings.engine_options)
         ]
 
     @routes.get("/api/screens")

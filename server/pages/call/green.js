@@ -1,5 +1,6 @@
 // The green room: camera, microphone, portrait and name, before anybody else sees anything.
 
+import { engines } from "../shared/api.js";
 import { cameras, microphones, Driver } from "../shared/drivers.js";
 import { Shelf } from "../shared/gallery.js";
 import { inWords, part, say, whenWarm } from "../shared/notices.js";
@@ -28,6 +29,9 @@ const SHOWN = {
   },
 };
 
+/** Where whoever runs the server lets viewers draw. */
+const GIVEN = " Their devices may draw it themselves: its shape and its texture are sent to them, and somebody could keep them.";
+
 /** Fires "change" when camera or microphone go on or off, also by themselves. */
 export class GreenRoom extends EventTarget {
   driver = new Driver(part("driver-video"));
@@ -35,6 +39,7 @@ export class GreenRoom extends EventTarget {
   #shelf = null;
   #loudAt = 0;
   #busy = Promise.resolve();
+  #given = "";
 
   constructor() {
     super();
@@ -111,11 +116,18 @@ export class GreenRoom extends EventTarget {
     this.#shelf ??= new Shelf(this.driver, () => this.#turnOn("").then(() => this.driver.on), (work) => whenWarm(work, (words) => say(part("join-problem"), words)));
     this.#shelf.addEventListener("change", () => this.#showChosen());
     void this.#shelf.load("sample");
+    void this.#tellGiven();
+  }
+
+  async #tellGiven() {
+    const usual = (await engines().catch(() => [])).find((engine) => engine.default);
+    this.#given = usual?.geometry ? GIVEN : "";
+    this.#showChosen();
   }
 
   #showChosen() {
     const { note, words, agree, tag } = SHOWN[this.live ? "live" : "avatar"];
-    for (const [id, text] of [["mirror-note", note], ["chosen-words", words], ["agree-words", agree], ["chosen-tag", tag]]) part(id).textContent = text;
+    for (const [id, text] of [["mirror-note", note], ["chosen-words", this.live ? words : words + this.#given], ["agree-words", agree], ["chosen-tag", tag]]) part(id).textContent = text;
     const picture = this.#shelf?.picture ?? "";
     part("chosen").hidden = !picture || this.live;
     if (picture) part("chosen").src = picture;

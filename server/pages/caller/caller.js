@@ -205,6 +205,9 @@ async function showEngines() {
   const loadable = (await withToken(api.engines).catch(() => [])).filter((engine) => !engine.failure);
   part("engine").replaceChildren(...loadable.map((engine) => new Option(engine.name, engine.name, engine.default, engine.default)));
   part("engine-field").hidden = loadable.length < 2;
+  const tellGiven = () => (part("given").hidden = !loadable.find((engine) => engine.name === part("engine").value)?.geometry);
+  part("engine").addEventListener("change", tellGiven);
+  tellGiven();
 }
 
 const NOTHING_DRIVES = "Nothing drives the avatar yet: see step 1.";
