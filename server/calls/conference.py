@@ -28,7 +28,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,7 @@ from server.calls.events import Event, Publishing
 from server.calls.films import Films
 from server.calls.forms import seat_form, sent_form
 from server.calls.invitations import Invitations
+from server.calls.memory import Taken, remembered
 from server.calls.rules import Call
 from server.calls.talk import Talk
 from server.calls.tokens import PLAIN_SECONDS, SEAT_SECONDS, Claims, Tokens
@@ -60,14 +61,6 @@ log = structlog.get_logger(__name__)
 STALLED_SECONDS = 2.5
 "Without a picture."
 SEAT_GONE = "its seat is gone"
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What a seat was taken with."""
-
-    avatar: str
-    engine: str
 
 
 class Part:
@@ -152,6 +145,17 @@ class Conference:
         self.taken[number] = Taken(avatar, engine)
         log.info("seat taken", role=event.grants.role, plain=bool(event.lasts), seats=len(self.rules.seats))
         return number
+
+    def remembered(self) -> dict[str, Any]:
+        """What it takes for the call to go on after this process has died (memory.py)."""
+        return remembered(self.rules, self.taken, self.invitations, _now())
+
+    def take_up(self, taken: Mapping[int, Taken], invitations: Invitations) -> None:
+        """Go on with a call that died elsewhere, whose seats the rules have recalled. Raises Problem where there is no room for them."""
+        self.invitations, self.taken = invitations, dict(taken)
+        for number, one in taken.items():
+            if self.rules.seats[number].grants.publish:
+                self.lobby.hold(self.channel(number), one.engine)
 
     def channel(self, seat: int) -> str:
         return f"{self.name}.{seat}"

@@ -7,7 +7,7 @@ A seat's number is never given twice. Who is gone is told nothing more. Each eff
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from server.calls import effects as do
@@ -117,6 +117,14 @@ class Call:
         if seat.grants.role == "recorder" and self.recording is None:
             return Refuse("not-everybody-agrees", {"missing": self.agreement.missing()})
         return None
+
+    def recall(self, seats: Iterable[Seat], numbers: int, now: float) -> None:
+        """Begin with whoever was there when what had the call died: all are away, and come back as after a lost line. `numbers` were
+        given."""
+        for seat in seats:
+            self.seats[seat.number] = seat
+            self._become(seat, Being.AWAY, now)
+        self._numbers = max(numbers, *self.seats, 0)
 
     # Coming ---------------------------------------------------------------------------------------------------------------
 
