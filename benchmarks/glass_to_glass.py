@@ -38,6 +38,7 @@ from rich.table import Table
 
 from benchmarks.lib.harness import RESULTS, write
 from benchmarks.live import barcode
+from benchmarks.live.scripts import BARCODE, script
 from display.screen import PRODUCT
 from pipeline.clock import percentiles
 from server.webrtc.client import PictureTrack, playing, publishing
@@ -180,9 +181,8 @@ def _call_in_chromium(port: int, film: Path, seconds: float, server: psutil.Proc
     """The same call with a real browser at both ends, whose camera plays `film`."""
     from playwright.sync_api import sync_playwright
 
-    measure = (Path(__file__).parent / "live" / "browser_peers.js").read_text().split("\n", 2)[2].rstrip().rstrip(";")
-    wants = {"channel": "benchmark", "warmUp": WARM_UP, "seconds": seconds, "bits": barcode.BITS}
-    wants |= {"checkBits": barcode.CHECK_BITS, "block": barcode.BLOCK, "dark": barcode.DARK, "light": barcode.LIGHT}
+    measure = script("browser_peers.js")
+    wants = {"channel": "benchmark", "warmUp": WARM_UP, "seconds": seconds, **BARCODE}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),

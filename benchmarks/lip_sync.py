@@ -39,6 +39,7 @@ from benchmarks.lib.harness import RESULTS, write
 from benchmarks.live import barcode, chirp
 from benchmarks.live.lossy import Links, Narrow, without_candidates
 from benchmarks.live.offsets import MEDIAN, SLEWING, Aged, ages, gaps, offsets, steady, summary
+from benchmarks.live.scripts import BARCODE, script
 from server.webrtc import patches
 from server.webrtc.client import PictureTrack, playing, publishing
 from server.webrtc.live_video import LiveVideo
@@ -180,10 +181,8 @@ def call_in_chromium(
     """The same call with both ends in one page, after the control within it; the viewer behind one of `links`, if there are any."""
     from playwright.sync_api import sync_playwright
 
-    script = Path(__file__).with_name("live") / "lip_peers.js"
-    measure = script.read_text().split("\n", 2)[2].rstrip().rstrip(";")
-    wants = {"channel": "lips", "seconds": seconds, "control": control, "bits": barcode.BITS}
-    wants |= {"checkBits": barcode.CHECK_BITS, "block": barcode.BLOCK, "dark": barcode.DARK, "light": barcode.LIGHT}
+    measure = script("lip_peers.js")
+    wants = {"channel": "lips", "seconds": seconds, "control": control, **BARCODE}
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
         sound = _sound(Path(folder))
         browser = playwright.chromium.launch(

@@ -76,11 +76,11 @@ class Mosaic:
         return max(min(self._fresh.values()) + waits, self._slot + EARLY * self._apart)
 
     def compose(self, now: float) -> tuple[Picture, dict[int, float]]:
-        """The table as it is now, and each seat's capture time. Its own is that of the middle one of those that are new in it."""
+        """The table as it is now, and the capture times of the seats that are new in it. Its own is that of the middle one of these."""
         assert self.seating is not None
         assert self.screen is not None
         stalled = {seat for seat, at in self._came.items() if now - at >= STALLED} & self._newest.keys()
-        fresh = [self._newest[seat].captured for seat in self._fresh if seat in self._newest]
+        fresh = {seat: self._newest[seat].captured for seat in self._fresh if seat in self._newest}
         for place in self.seating.places:
             if place.seat in self._newest and (place.seat in self._fresh or place.seat in stalled - self._dimmed):
                 dim = place.seat in stalled
@@ -88,9 +88,9 @@ class Mosaic:
         self._dimmed = stalled
         self._fresh.clear()
         self._take_slot(now)
-        self._captured = max(median(fresh) if fresh else now, self._captured + 1e-3)
+        self._captured = max(median(fresh.values()) if fresh else now, self._captured + 1e-3)
         picture = Picture(self.screen, self._canvas.copy(), self._layout, 0, self._captured)
-        return picture, {seat: one.captured for seat, one in self._newest.items() if seat not in stalled}
+        return picture, fresh
 
     def _take_slot(self, now: float) -> None:
         self._slot = max(self._slot + self._apart, now - (1 - EARLY) * self._apart)

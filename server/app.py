@@ -20,9 +20,10 @@ from starlette.types import Scope
 from display import bridge_wire, lenticular
 from display.screen import screen
 from server import problems, workers
-from server.calls.conference import Conference, Part
+from server.calls.conference import Conference
 from server.calls.directory import Calls
 from server.calls.looking import Looking
+from server.calls.part import Part
 from server.calls.sound import Sound
 from server.calls.table import TablePart
 from server.calls.tokens import Tokens
@@ -33,7 +34,7 @@ from server.media.encode import best_codec
 from server.provenance.consents import MARK_OFF, Consents
 from server.provenance.credentials import Signer
 from server.recordings.archive import Archive
-from server.routes import calls, filming, handover, health, provenance, puppet, signalling, uploads, verifying
+from server.routes import calls, filming, handover, health, provenance, puppet, seats, signalling, uploads, verifying
 from server.routes.access import Access
 from server.routes.quotas import Quotas
 from server.settings import Settings
@@ -62,7 +63,7 @@ VIEWER_HEADERS = PAGE_HEADERS | {
 }
 
 PARTS: tuple[Callable[[Conference], Part], ...] = (Sound, TablePart, Looking)
-"What each call has besides its seats (server/calls/conference.py)."
+"What each call has besides its seats (server/calls/part.py)."
 
 
 def create_app(
@@ -99,7 +100,7 @@ def create_app(
     app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None, signer=signer)
     app.add_middleware(Access, settings=settings)
     problems.install(app)
-    for routes in (signalling, calls, uploads, health, filming, handover, provenance, verifying):
+    for routes in (signalling, calls, seats, uploads, health, filming, handover, provenance, verifying):
         app.include_router(routes.router(settings))
     app.include_router(puppet.router())
     _add_pages(app)
@@ -126,8 +127,7 @@ async def _warm_up(
         app.state.failure = f"{type(failure).__name__}: {failure}"
         log.exception("warming up failed")
         return
-    app.state.calls = calls = Calls(settings, lobby, tokens, _ice_servers(settings), PARTS)
-    await calls.take_up_kept()
+    app.state.calls = Calls(settings, lobby, tokens, _ice_servers(settings), PARTS)
     app.state.lobby = lobby
     workers.later(app.state.archive.sign_late)
     log.info("ready", engine=settings.engine, screen=settings.screen, codec=codec)

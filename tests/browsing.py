@@ -107,8 +107,10 @@ def filmed_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser
 
 
 def painted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, FastAPI]]:
-    """For pytest.fixture: a server whose view i is painted red with 10 x i, so that pixels tell the angle."""
-    with served(Settings(data_dir=tmp_path_factory.mktemp("painted"), port=0), painted_services) as running:
+    """For pytest.fixture: a server whose view i is painted red with 10 x i, so that pixels tell the angle. What is live there may
+    be handed over to another server on this machine."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("painted"), port=0, handover_hosts=("127.0.0.0/8",))
+    with served(settings, painted_services) as running:
         yield running
 
 

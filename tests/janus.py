@@ -89,14 +89,14 @@ class Room:
         await self._tell(self._publisher, {"request": "leave"})
 
     @asynccontextmanager
-    async def watching(self) -> AsyncIterator[Client]:
+    async def watching(self, kind: type[Client] = Client) -> AsyncIterator[Client]:
         """A viewer of what is published."""
         handle = await self._attached()
         body = {"request": "join", "room": ROOM, "ptype": "subscriber", "streams": [{"feed": PUBLISHER}]}
         offer = ""
         while not offer:  # none before the publisher is connected
             offer = await self._answered(handle, body, None)
-        async with Client(self._http) as viewer:
+        async with kind(self._http) as viewer:
             await viewer.connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             await viewer.connection.setLocalDescription()
             answer = {"type": "answer", "sdp": viewer.connection.localDescription.sdp}

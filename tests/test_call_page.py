@@ -15,9 +15,11 @@ import numpy as np
 import psutil
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browsing import AS_IT_IS, FLAGS, PLENTY, Visit, browsing, chromium, painted_server, write_calm
+from server.settings import Settings
+from tests.browsing import AS_IT_IS, FLAGS, PLENTY, Visit, browsing, chromium, painted_server, served, write_calm
+from tests.live import painted_services
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 expect.set_options(timeout=PLENTY)
@@ -300,6 +302,10 @@ def test_what_is_lacking_is_said_before_anything_is_sent(browser: Browser, call:
     expect(page.get_by_role("radiogroup", name="How the others see you")).to_be_hidden()
     expect(page.get_by_role("checkbox", name=re.compile("My camera’s picture is shown"))).to_be_visible()
     page.get_by_role("radio", name="AI avatar").check(force=True)
+    page.get_by_role("button", name="See yourself as the others will").click()
+    expect(page.locator("#rehearsal .place")).to_have_attribute("data-state", "live")
+    page.get_by_role("button", name="Enough").click()
+    expect(page.locator("#rehearsal .place")).to_have_count(0)
     expect(page.get_by_role("checkbox", name=re.compile("My face moves this avatar"))).to_be_visible()
     expect(page.get_by_role("meter")).not_to_have_attribute("aria-valuenow", "0")
 
@@ -328,6 +334,59 @@ def test_a_call_begins_at_the_start_page(browser: Browser, painted: tuple[str, F
     expect(page.get_by_role("button", name="Join the call")).to_be_enabled()
 
 
+def handed_on(route: Route) -> None:
+    """The channel goes on to somewhere else, says what the server says of it."""
+    told = route.fetch()
+    route.fulfill(
+        response=told, json=told.json() | {"handover": {"host": "sfu.example", "since": 1, "connected": True}}
+    )
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[tuple[str, FastAPI]]:
+    """Another server."""
+    with served(Settings(data_dir=tmp_path / "elsewhere", port=0), painted_services) as running:
+        yield running
+
+
+def test_a_call_goes_out_with_everybodys_yes_and_everybody_sees_where(
+    browser: Browser, call: Called, elsewhere: tuple[str, FastAPI]
+) -> None:
+    there, channels = elsewhere[0], elsewhere[1].state.lobby.channels
+    bo, ana = (
+        inside(join(Visit(browser).open(link), name)) for link, name in ((call.link, "Bo"), (call.invited(), "Ana"))
+    )
+    sees(bo, "Ana")
+    bo.get_by_role("button", name="People").click()
+    bo.get_by_role("button", name="Send this call out").click()
+    bo.get_by_role("textbox", name="Address (WHIP)").fill(f"{there}whip/audience")
+    bo.get_by_role("button", name="Ask everybody").click()
+    expect(ana.get_by_role("heading", name="May this call go out?")).to_be_visible()
+    expect(ana.get_by_text("to 127.0.0.1, and to whoever watches there")).to_be_visible()
+    assert "audience" not in channels
+    ana.get_by_role("button", name="I agree").click()
+    for page in (bo, ana):
+        expect(page.locator("#outgoing-sign")).to_have_text("Goes out to 127.0.0.1")
+    watching = Visit(browser).open(f"{there}view/audience")
+    expect(watching.locator("#stage")).to_have_attribute("data-state", "live")
+    expect(watching.locator(".outgoing-sign")).to_be_hidden()
+    watching.route("**/api/channels/audience", handed_on)
+    expect(watching.get_by_text("Goes out to sfu.example")).to_be_visible()
+    watching.unroute_all(behavior="ignoreErrors")
+    watching.close()
+    late = Visit(browser).open(call.invited())
+    expect(late.get_by_role("checkbox", name="This call goes out to 127.0.0.1")).to_be_visible()
+    ana.get_by_role("button", name="People").click()
+    ana.get_by_role("button", name="Take back my yes").click()
+    expect(bo.locator("#outgoing-sign")).to_be_hidden()
+    expect(bo.locator("#said")).to_have_text("This call does not go out: Ana does not agree.")
+    for _ in range(200):
+        bo.wait_for_timeout(50)
+        if "audience" not in channels:
+            break
+    assert "audience" not in channels
+
+
 def test_where_the_browser_wants_a_tap_before_sound_a_button_starts_it(browser: Browser, call: Called) -> None:
     inside(join(Visit(browser).open(call.link), "Bo"))
     visit, link = Visit(browser, REFUSING_SOUND), call.invited(role="viewer")
@@ -337,6 +396,7 @@ def test_where_the_browser_wants_a_tap_before_sound_a_button_starts_it(browser: 
     inside(page)
     page = inside(visit.open(link))  # another window, in which nobody has pressed anything
     button = page.get_by_role("button", name="Start the sound")
+    sees(page, "Bo")
     button.click()
     expect(button).to_be_hidden()
     expect(page.locator(".place video")).to_have_js_property("muted", False)

@@ -42,6 +42,7 @@ const said = messages.map((message) => room.hear(message));
 const seats = (list) => list.map((one) => one.seat);
 return { said, me: room.me, hosting: room.hosting, others: seats(room.others), watchers: seats(room.watchers),
          waiting: seats(room.waiting), form: room.form, of: room.formOf(1), recording: room.recording, asking: room.asking,
+         handover: room.handover,
          locked: room.locked, strained: room.strained, own: room.own, speaking: [...room.speaking] };
 """
 
@@ -96,12 +97,25 @@ def test_a_mute_by_the_host_is_told_to_whom_it_concerns_alone():
 def test_a_recording_is_told_at_each_step():
     room = heard({"t": "asking", "what": "recording", "by": 1}, {"t": "recording", "since": 12.5})
     assert room["said"][1:] == [["Bo wants to record this call."], ["This call is being recorded."]]
-    assert (room["recording"], room["asking"]) == (12.5, None)
+    assert (room["recording"], room["asking"]["recording"]) == (12.5, None)
     ended = heard({"t": "recording", "since": 1}, {"t": "recording", "since": None, "why": "Bo does not agree"})
     assert ended["said"][-1] == ["There is no recording: Bo does not agree."]
     assert heard({"t": "recording", "since": 1}, {"t": "recording", "since": None, "why": "asked to"})["said"][-1] == [
         "The recording has ended."
     ]
+
+
+def test_going_out_is_told_at_each_step():
+    out = {"t": "handover", "since": 12.5, "to": "sfu.example"}
+    room = heard({"t": "asking", "what": "handover", "by": 1, "to": "sfu.example"}, out)
+    assert room["said"][1:] == [
+        ["Bo wants to send this call out to sfu.example."],
+        ["This call goes out to sfu.example."],
+    ]
+    assert (room["handover"], room["asking"]["handover"]) == ({"since": 12.5, "to": "sfu.example"}, None)
+    ended = heard(out, out | {"since": None, "why": "Bo does not agree"})
+    assert ended["said"][-1] == ["This call does not go out: Bo does not agree."]
+    assert heard(WELCOME | {"seats": SEATS, "handover": {"since": 1, "to": "sfu.example"}})["handover"]["since"] == 1
 
 
 def test_how_one_seat_is_sent_to_this_page_is_its_own():
@@ -112,7 +126,7 @@ def test_how_one_seat_is_sent_to_this_page_is_its_own():
 
 def test_lack_of_room_is_told_and_taken_back():
     lost = {"t": "problem", "type": "urn:telequilt:problem:capacity-lost", "detail": "fewer views"}
-    assert heard(lost)["strained"] == "fewer views"
+    assert heard(lost)["strained"] == "Fewer views."
     assert heard(lost, lost | {"type": "urn:telequilt:problem:capacity-back", "detail": ""})["strained"] == ""
 
 
@@ -158,6 +172,28 @@ def test_every_way_out_has_words_and_says_what_to_do(code, why, title, action):
     assert (said["title"], said["action"]) == (title, action)
 
 
+def test_what_is_wrong_goes_before_what_has_just_happened():
+    well = {"at": "call", "talk": "on", "publication": "live", "dark": False, "strained": ""}
+    script = "return goings.map((going) => [...it.ofLine(going), it.ofBanner(going, 'Ana left.')]);"
+    changes = [{}, {"talk": "lost"}, {"publication": "lost"}, {"dark": True}, {"strained": "busy"}, {"at": "green"}]
+    told = node("call/status.js", script, goings=[well | change for change in changes])
+    assert [line for _, line, _ in told] == [
+        "In the call",
+        "Getting the line back",
+        "Sending you again",
+        "In the call",
+        "In the call, busy server",
+        "Not in the call",
+    ]
+    assert [on for on, _, _ in told] == [True, False, False, True, True, False]
+    assert [banner.split(".")[0] for _, _, banner in told[:4]] == [
+        "Ana left",
+        "The line to the server is lost",
+        "The others do not see you just now",
+        "Ana left",
+    ]
+
+
 def test_every_refusal_of_the_server_has_words():
     refusals = (PAGES.parents[1] / "docs" / "calls.md").read_text().split("## Refusals")[1].split("## ")[0]
     table = {kind for kind in refusals.split("`")[1::2] if "-" in kind and kind.islower()}
@@ -169,7 +205,8 @@ def test_every_refusal_of_the_server_has_words():
         "no-such-invitation",
         "not-live",
     }
-    shown_elsewhere |= {"seat-replaced", "not-everybody-agrees", "already-recording", "too-many-calls"}
+    shown_elsewhere |= {"seat-replaced", "not-everybody-agrees", "already-recording", "already-handed-over"}
+    shown_elsewhere.add("too-many-calls")
     kinds = sorted(kind for kind in table if kind not in shown_elsewhere and not kind.startswith("retry"))
     titles = node("call/words.js", "return kinds.map((kind) => it.notIn({ kind }).title);", kinds=kinds)
     unknown = [kind for kind, title in zip(kinds, titles, strict=True) if title == "You cannot join just now"]

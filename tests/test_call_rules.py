@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from server.calls import effects as do
 from server.calls import events as of
-from server.calls.events import ROLES, Being, Publishing, State
+from server.calls.events import ROLES, Being, Publishing, Shared, State
 from server.calls.rules import (
     AWAY_SECONDS,
     CLOSING_SECONDS,
@@ -31,13 +31,14 @@ SEATS = some.integers(1, 6)
 SOCKETS = some.integers(1, 8)
 YES = some.booleans()
 MAYBE = some.none() | some.booleans()
+SHARED = some.sampled_from(list(Shared))
 ANYTHING = some.one_of(
     some.builds(
         of.Seated,
         some.sampled_from(["Ana", "Bo"]),
         some.sampled_from(list(ROLES.values())),
         some.sampled_from([0.0, 0.0, 0.0, 90.0]),
-        YES,
+        some.frozensets(SHARED),
         YES,
     ),
     some.builds(of.Approved, SEATS),
@@ -50,9 +51,9 @@ ANYTHING = some.one_of(
     some.builds(of.Watching, SEATS, YES),
     some.builds(of.Spoke, some.lists(SEATS, max_size=3, unique=True).map(tuple), some.none() | SEATS),
     some.builds(of.LookedFrom, SEATS, some.just({"x": 1.0})),
-    some.builds(of.RecordingAsked, some.integers(0, 6)),
-    some.builds(of.Agreed, SEATS, YES),
-    some.builds(of.RecordingEnded, some.just("the disk is full")),
+    some.builds(of.Asked, SHARED, some.integers(0, 6), some.just("sfu.example")),
+    some.builds(of.Agreed, SEATS, SHARED, YES),
+    some.builds(of.Stopped, SHARED, some.just("the disk is full")),
     some.builds(of.Changed, MAYBE, some.none() | some.just("Tea"), some.none() | some.sampled_from(["auto", "pair", "table"])),
     some.builds(of.Formed, some.sampled_from([{"as": "table", "views": 8}, {"as": "seat", "views": 24}])),
     some.just(of.CapacityLost("fewer views")),
@@ -74,7 +75,8 @@ class Witness:
         self.call = Call(self.now, seats=3, watchers=2, **how)
         self.given: list[int] = []
         self.gone: set[int] = set()
-        self.recording = self.table = False
+        self.table = False
+        self.going: set[Shared] = set()
         self.log: list[tuple[float, of.Event, list[do.Effect]]] = []
 
     def on(self, event: of.Event, later: float = 0.0) -> list[do.Effect]:
@@ -100,13 +102,13 @@ class Witness:
             case do.Forget(number):
                 assert number not in self.gone
                 self.gone.add(number)
-            case do.StartRecording():
-                assert not self.recording
-                assert self.call.agreement.missing() == [] or self.call.state is State.ENDED
-                self.recording = True
-            case do.StopRecording():
-                assert self.recording
-                self.recording = False
+            case do.Start(what):
+                assert what not in self.going
+                assert self.call.agreements[what].missing() == [] or self.call.state is State.ENDED
+                self.going.add(what)
+            case do.Stop(what):
+                assert what in self.going
+                self.going.discard(what)
             case do.MakeTable():
                 assert not self.table
                 self.table = True
@@ -120,12 +122,11 @@ class Witness:
         assert len(members) <= call.limit
         assert len(call.seats) - len(members) <= call.watchers
         assert set(call.seats) == set(self.given) - self.gone
-        assert (call.recording is not None) is self.recording
+        assert {what for what, one in call.agreements.items() if one.since is not None} == self.going
+        assert self.table or Shared.HANDOVER not in self.going
         assert call.host == 0 or call.host in call.seats
-        if self.recording:
-            assert all(
-                one.agreed for one in members if one.being is Being.PRESENT and one.publishing is not Publishing.NONE
-            )
+        shown = [one for one in members if one.being is Being.PRESENT and one.publishing is not Publishing.NONE]
+        assert all(one.agreed >= self.going for one in shown)
         for one in call.seats.values():
             assert one.being is Being.WAITING or (one.being is Being.PRESENT) is one.up
             assert one.being is Being.PRESENT or one.deadline is not None
@@ -148,7 +149,7 @@ def checked(opening: list[str], story: list[tuple[float, of.Event]], approve: bo
         one.on(of.Tick(), LONGEST)
     assert one.call.state is State.ENDED
     assert one.gone == set(one.given)
-    assert not one.recording
+    assert not one.going
     assert not one.table
 
 
@@ -325,36 +326,57 @@ def test_a_host_mutes_and_never_unmutes():
 def test_a_recording_begins_when_the_last_one_agrees_and_ends_when_one_takes_it_back():
     call = Witness()
     ana, bo = present(call, "host"), present(call, name="Bo")
-    refused = call.on(of.RecordingAsked(ana))
-    assert refused[-1] == do.Refuse("not-everybody-agrees", {"missing": [bo]})
+    refused = call.on(of.Asked(Shared.RECORDING, ana))
+    assert refused[-1] == do.Refuse("not-everybody-agrees", {"what": "recording", "missing": [bo]})
     assert {"t": "asking", "what": "recording", "by": ana} in told(refused, bo)
-    assert do.StartRecording() in call.on(of.Agreed(bo, True))
-    assert call.on(of.RecordingAsked(ana)) == [do.Refuse("already-recording")]
+    assert do.Start(Shared.RECORDING) in call.on(of.Agreed(bo, Shared.RECORDING, True))
+    assert call.on(of.Asked(Shared.RECORDING, ana)) == [do.Refuse("already-recording")]
     newcomer = call.on(of.Seated("Cy", ROLES["member"]))
     assert newcomer == [do.Refuse("not-everybody-agrees", {"recording": True})]
-    cy = present(call, agrees=True)
-    assert do.StopRecording("Ana does not agree") in call.on(of.Agreed(cy, False))
-    assert call.on(of.RecordingAsked(ana))[-1] == do.Refuse("not-everybody-agrees", {"missing": [bo, cy]})
+    cy = present(call, agrees=frozenset(Shared))
+    assert do.Stop(Shared.RECORDING, "Ana does not agree") in call.on(of.Agreed(cy, Shared.RECORDING, False))
+    assert call.on(of.Asked(Shared.RECORDING, ana))[-1] == do.Refuse(
+        "not-everybody-agrees", {"what": "recording", "missing": [bo, cy]}
+    )
 
 
 def test_who_comes_in_while_a_recording_begins_is_asked_before_it_is_seen():
     call = Witness()
     ana, late = present(call, "host"), seated(call)
-    assert do.StartRecording() in call.on(of.RecordingAsked(ana))
+    assert do.Start(Shared.RECORDING) in call.on(of.Asked(Shared.RECORDING, ana))
     assert {"t": "asking", "what": "recording", "by": ana} in told(call.on(of.Connected(late, 9, 1)), late)
     assert publishes(call, late) == []
     refusal = call.call.check_publish(late, 1)
     assert refusal is not None
     assert refusal.kind == "not-everybody-agrees"
-    call.on(of.Agreed(late, True))
+    call.on(of.Agreed(late, Shared.RECORDING, True))
     assert publishes(call, late)
+
+
+def test_a_call_goes_out_from_its_table_once_everybody_agrees_and_comes_back_when_one_does_not():
+    call = Witness()
+    ana, bo = present(call, "host"), present(call)
+    refused = call.on(of.Asked(Shared.HANDOVER, ana, "sfu.example"))
+    assert {"t": "asking", "what": "handover", "by": ana, "to": "sfu.example"} in told(refused, bo)
+    assert refused[-1] == do.Refuse("not-everybody-agrees", {"what": "handover", "missing": [bo]})
+    begun = call.on(of.Agreed(bo, Shared.HANDOVER, True))
+    assert [one for one in begun if not isinstance(one, do.Tell)] == [do.Start(Shared.HANDOVER), do.MakeTable()]
+    assert told(begun, bo) == [{"t": "handover", "since": call.now, "to": "sfu.example"}]
+    newcomer = call.on(of.Seated("Cy", ROLES["member"], agrees=frozenset({Shared.RECORDING})))
+    assert newcomer == [do.Refuse("not-everybody-agrees", {"handover": True})]
+    assert call.on(of.Asked(Shared.HANDOVER, ana)) == [do.Refuse("already-handed-over", {"to": "sfu.example"})]
+    ended = call.on(of.Agreed(bo, Shared.HANDOVER, False))
+    assert [one for one in ended if not isinstance(one, do.Tell)] == [
+        do.Stop(Shared.HANDOVER, "Ana does not agree"),
+        do.DropTable(),
+    ]
 
 
 def test_one_who_leaves_does_not_hold_up_a_recording():
     call = Witness()
     ana, bo = present(call, "host"), present(call)
-    call.on(of.RecordingAsked(ana))
-    assert do.StartRecording() in call.on(of.Left(bo))
+    call.on(of.Asked(Shared.RECORDING, ana))
+    assert do.Start(Shared.RECORDING) in call.on(of.Left(bo))
 
 
 def test_a_recorder_sees_only_what_everybody_agrees_to():
@@ -363,10 +385,10 @@ def test_a_recorder_sees_only_what_everybody_agrees_to():
     refusal = call.call.check_view(recorder)
     assert refusal is not None
     assert refusal.kind == "not-everybody-agrees"
-    call.on(of.RecordingAsked(ana))
+    call.on(of.Asked(Shared.RECORDING, ana))
     assert call.call.check_view(recorder) is None
     call.on(of.ViewStarted(recorder))
-    assert do.StopViewing(recorder) in call.on(of.Agreed(ana, False))
+    assert do.StopViewing(recorder) in call.on(of.Agreed(ana, Shared.RECORDING, False))
 
 
 @pytest.mark.parametrize(("event", "kind"), [(of.Changed(locked=True), "call-locked"), (None, "call-full")])

@@ -302,6 +302,26 @@ async def test_a_page_that_nobody_sees_is_sent_no_pictures_and_gets_them_back(se
             assert later == sorted(later)
 
 
+async def test_a_session_that_was_replaced_says_nothing_to_the_page_that_took_over(served, call):
+    http, _ = served
+    ana, hers = await call.join("Ana", "host")
+    bo, _ = await call.join("Bo")
+    async with publishing(http, bo):
+        await hers.hears("seat", seat=bo["seat"], publishing="live")
+        channel = f"{call.name}.{bo['seat']}"
+        async with watching(http, ana["token"], channel) as before:
+            await before.seen(2)
+            again = await call.enter(ana)
+            async with watching(http, ana["token"], channel) as after:
+                await after.seen(2)
+                await again.hears("form", of=bo["seat"])
+                await before.hang_up()
+                seen = len(after.pictures)
+                await after.seen(seen + 3)
+    told = [one["views"] for one in again.told if one["t"] == "form" and one.get("of") == bo["seat"]]
+    assert 0 not in told, "pictures go on"
+
+
 async def test_a_seat_is_held_for_who_is_away_and_then_given_up(served, call, monkeypatch):
     http, app = served
     _, hers = await call.join("Ana", "host")
@@ -333,6 +353,30 @@ async def test_monitors_count_calls_and_seats_and_learn_no_names(served, call):
         assert "Ana" not in told
         assert (await http.get("/api/channels")).json()[0]["name"] == f"{call.name}.1"
         assert [one["call"] for one in (await http.get("/api/calls")).json()] == [call.name]
+
+
+async def test_who_is_about_to_join_sees_itself_and_nobody_else_does(served, call):
+    http, app = served
+    ana, hers = await call.join("Ana", "host")
+    invitation = (await call.invite())["token"]
+    made = await call.ask("POST", "/rehearsals", invitation, avatar="sample")
+    assert made.status_code == 201, made.text
+    told, channel = made.json(), f"{call.name}.{made.json()['number']}"
+    async with peer(http, told["token"]) as caller, peer(http, told["token"]) as mirror:
+        assert (await caller.publish(channel)).status_code == 201
+        mirror.connection.addTransceiver("video", "recvonly")
+        assert (await mirror.exchange(f"/whep/{channel}", {"self": "1"})).status_code == 201
+        await mirror.seen(3)
+        async with peer(http, ana["token"]) as curious, peer(http, told["token"]) as nosy:
+            assert (await curious.view(channel)).status_code == 404
+            assert (await nosy.view(f"{call.name}.1")).status_code == 404
+        assert [one["seat"] for one in (await call.ask("GET")).json()["seats"]] == [1]
+        assert (await call.ask("DELETE", f"/rehearsals/{told['number']}", invitation)).status_code == 403
+        assert (await call.ask("DELETE", f"/rehearsals/{told['number']}", told["token"])).status_code == 204
+        await until(lambda: channel not in app.state.lobby.channels)
+    assert channel not in app.state.lobby._gate.held
+    assert (await call.ask("POST", "/rehearsals", ana["token"], avatar="sample")).status_code == 403
+    assert [one for one in hers.told if one["t"] == "seat" and one["seat"] > 1] == []
 
 
 async def test_what_is_given_up_for_lack_of_capacity_is_told_and_what_comes_back_too(served, call):

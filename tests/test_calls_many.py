@@ -70,7 +70,7 @@ async def many(
     assert conference.sockets == 1
     assert set(app.state.lobby._gate.held) == {f"{call.name}.{keeper['seat']}"}
     assert set(conference.taken) == {keeper["seat"]}
-    assert not any(conference._views.values())
+    assert not any(conference._views._of.values())
     (before, *counts), (after, *later) = told
     assert [late <= early + 2 for early, late in zip(counts, later, strict=True)] == [True] * 3, (counts, later)
     await call.close()

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,8 +14,10 @@ from aiortc.mediastreams import AudioStreamTrack
 from server.problems import Problem
 from server.webrtc.destinations import Destinations
 from server.webrtc.outlet import Sparing
+from tests.conversing import Call
 from tests.janus import janus, whip
 from tests.live import Client, Clip, free_port, serving, settings_for, until
+from tests.relay import pion
 from tests.test_whip import problem
 
 HERE = "127.0.0.0/8"
@@ -74,6 +71,75 @@ async def test_another_of_our_servers_takes_a_channel_with_its_sound_and_hears_o
         assert taken.voice is not None
         await caller.hang_up()
         await until(lambda: not taking.state.lobby.channels)
+
+
+async def test_a_call_goes_out_once_everybody_agrees_and_comes_back_when_one_does_not(tmp_path):
+    async with AsyncExitStack() as stack:
+        settings = settings_for(tmp_path / "one", handover_hosts=HERE)
+        base, app = await stack.enter_async_context(serving(settings))
+        there, taking = await stack.enter_async_context(serving(settings_for(tmp_path / "two")))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=base, timeout=60))
+        call = await Call.make(http)
+        stack.push_async_callback(call.close)
+        (ana, hers), (bo, his) = await call.join("Ana", "host"), await call.join("Bo")
+        for one in (ana, bo):
+            headers = {"Authorization": f"Bearer {one['token']}"}
+            asking = await stack.enter_async_context(httpx.AsyncClient(base_url=base, headers=headers))
+            caller = await stack.enter_async_context(Client(asking))
+            await caller.publish(f"{call.name}.{one['seat']}", Clip(), AudioStreamTrack())
+        await hers.hears("seat", seat=bo["seat"], publishing="live")
+        path, wanted = f"/api/channels/{call.name}/handover", {"url": f"{there}/whip/out"}
+        hosts, bos = ({"Authorization": f"Bearer {token}"} for token in (call.host, bo["token"]))
+        problem(await http.post(path, json=wanted, headers=bos), 403, "not-permitted")
+        problem(
+            await http.post(path, json={"url": "https://evil.example/"}, headers=hosts), 403, "handover-not-allowed"
+        )
+        refused = problem(await http.post(path, json=wanted, headers=hosts), 409, "not-everybody-agrees")
+        assert (refused["what"], refused["missing"]) == ("handover", [1, 2])
+        assert (await his.hears("asking", what="handover"))["to"] == "127.0.0.1"
+        assert "out" not in taking.state.lobby.channels
+        for socket in (his, hers):
+            await socket.say(t="agree", handover=True)
+        assert (await his.hears("handover"))["to"] == "127.0.0.1"
+        await until(lambda: "out" in taking.state.lobby.channels and taking.state.lobby.channels["out"].ingest, 60)
+        taken = taking.state.lobby.channels["out"]
+        await until(lambda: taken.ingest.received >= 10, 60)
+        assert taken.voice is not None
+        assert (await hers.hears("form", 20.0, **{"as": "table"}))["views"] == 8
+        assert (await call.ask("GET")).json()["handover"]["to"] == "127.0.0.1"
+        newcomer = await call.ask("POST", "/seats", (await call.invite())["token"], name="Cy", consent=True)
+        problem(newcomer, 409, "not-everybody-agrees")
+        assert (await call.sit("Cy", handover=True))["seat"] == 3
+        assert (await http.delete(path, headers=bos)).status_code == 204
+        assert (await hers.hears("handover", since=None))["why"] == "Bo does not agree"
+        await until(lambda: not taking.state.lobby.channels, 60)
+        problem(await http.delete(path, headers=hosts), 404, "not-handed-over")
+        assert sorted(app.state.lobby.channels) == [f"{call.name}.1", f"{call.name}.2"]
+
+
+async def test_a_call_whose_other_server_is_silent_or_goes_is_told_so(tmp_path):
+    async with AsyncExitStack() as stack:
+        settings = settings_for(tmp_path / "one", handover_hosts=HERE, connect_seconds=2)
+        base, _ = await stack.enter_async_context(serving(settings))
+        there, taking = await stack.enter_async_context(serving(settings_for(tmp_path / "two")))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=base, timeout=60))
+        call = await Call.make(http)
+        stack.push_async_callback(call.close)
+        ana, hers = await call.join("Ana", "host")
+        headers = {"Authorization": f"Bearer {ana['token']}"}
+        asking = await stack.enter_async_context(httpx.AsyncClient(base_url=base, headers=headers, timeout=60))
+        path = f"/api/channels/{call.name}/handover"
+        silent = {"url": f"http://127.0.0.1:{free_port()}/whip"}
+        problem(await asking.post(path, json=silent), 502, "handover-failed")
+        assert "does not answer" in (await hers.hears("handover", since=None))["why"]
+        hers.told.clear()
+        caller = await stack.enter_async_context(Client(asking))
+        await caller.publish(f"{call.name}.1", Clip(), AudioStreamTrack())
+        begun = await asking.post(path, json={"url": f"{there}/whip/out"})
+        assert (begun.status_code, begun.json()["host"]) == (201, "127.0.0.1")
+        await until(lambda: taking.state.lobby.channels["out"].ingest.received >= 5, 60)
+        taking.state.lobby.drop("out", "it is over")
+        assert (await hers.hears("handover", 30.0, since=None))["why"] == "127.0.0.1 takes it no more"
 
 
 async def test_what_the_other_server_says_is_told(tmp_path):
@@ -169,22 +235,3 @@ async def test_pion_passes_on_what_is_handed_over_to_it(tmp_path):
         assert len(viewer.pictures) - before >= 0.9 * (last.pictures - first.pictures)
         assert last.keyframes - first.keyframes <= 5  # of the 16 that it asked for
         assert len(viewer.sounds) > 200
-
-
-@asynccontextmanager
-async def pion(folder: Path) -> AsyncIterator[str]:
-    """The address of the relay in tests/pion, built here. Skips the test in one line where Go or Pion is missing."""
-    packages = Path("/usr/share/gocode")
-    if not shutil.which("go") or not (packages / "src/github.com/pion/webrtc").is_dir():
-        pytest.skip("no Pion: apt-get install golang-go golang-github-pion-webrtc.v3-dev")
-    there = folder / "src" / "relay"
-    shutil.copytree(Path(__file__).parent / "pion", there)
-    environment = os.environ | {"GO111MODULE": "off", "GOPATH": f"{folder}:{packages}"}
-    subprocess.run(["go", "build", "-o", "relay"], cwd=there, env=environment, check=True, timeout=280)
-    process = subprocess.Popen([there / "relay"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://{(await asyncio.to_thread(process.stdout.readline)).strip()}"
-    finally:
-        process.kill()
-        process.wait()

@@ -76,6 +76,7 @@ async def test_a_table_is_given_up_when_a_pair_is_wished_for(served, http):  # n
     async with publishing(http, ana), publishing(http, bo):
         await hers.hears("form", 20.0, **{"as": "table"})
         await until(lambda: call.name in app.state.lobby.channels)
+        await hers.hears("seat", seat=bo["seat"], publishing="live")
         assert (await call.ask("PATCH", form="pair")).status_code == 200
         await hers.hears("form", 20.0, **{"as": "seat"})
         await until(lambda: call.name not in app.state.lobby.channels)

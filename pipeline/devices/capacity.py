@@ -75,13 +75,14 @@ class Capacity:
         self._lately: dict[str, deque[Cost]] = {}
         self._overhead = 1.0
 
-    def with_another(self, live: Sequence[Load], engine: str) -> Estimate:
-        """The devices with all of `live` and one more caller of `engine`, everybody watched and at the full frame rate.
+    def with_another(self, live: Sequence[Load], engine: str, views: int = 0) -> Estimate:
+        """The devices with all of `live` and one more caller of `engine`, of so many views (0: all), everybody watched and at
+        the full frame rate.
 
         The first caller is always let in: nothing is known of what has never run, and with nobody else there is nobody
         to protect.
         """
-        estimate = self.now([*live, Load(engine, UNKNOWN)])
+        estimate = self.now([*live, Load(engine, UNKNOWN, views=views)])
         return estimate if live else replace(estimate, utilisation={}, room=1.0)
 
     def now(self, live: Sequence[Load]) -> Estimate:

@@ -1,26 +1,6 @@
 """Conference: one call at work: what its rules say, carried out; what happens to its sockets and media, told to them.
 
-Event loop only. Besides seats and channels a call may have parts: sound for many, a table, whatever else. Each is a class like
-Part, of which an instance is made for each call (app.py lists them). What parts are told:
-
-    arrived / departed      a seat's channel is there, with its session, or is gone. After a resume it is the same channel
-    gathered(seats)         who is present and publishes, each time that changes: from three on, a mixer makes their sound
-    muted(seat, muted)      by itself or by the host. Packets of Channel.voice are dropped here already (Voice.muted)
-    make_table, drop_table  the rules want a table, or none; what is really sent is told by conference.happen(Formed(tiling))
-    reform(form)            the host wishes auto, pair or table
-    shown(seat, pictures)   a seat's page is seen by nobody for 5 s, or again: stop and resume what this part sends to it
-    sent(seat, age)         a table's picture leaves in which a seat is so many seconds old
-    screen(channel, single) what is sent of a channel of its own, all views or one; None: it is not this part's
-    source(seat)            the channel that /whep/CALL shows to `seat`; None: not this part's to say
-    hears(seat)             what makes the sound that goes with it; None: that channel's own
-    ended                   let go of everything
-
-and what they may tell:
-
-    happen(Spoke(seats, loudest))   who speaks; told on at most as often as it changes
-    look(seat, x=, y=, z=, seen=, at=)   where a member's head is: to its own page, newest wins
-    happen(CapacityLost(detail)), happen(CapacityBack())
-    happen(Formed(tiling))
+Event loop only. What a call has besides seats and channels is in its parts (part.py).
 """
 
 from __future__ import annotations
@@ -36,20 +16,26 @@ import structlog
 
 from display.screen import Screen
 from display.screen import screen as named
+from display.seating import VIEWS
 from server.calls import effects as do
 from server.calls import events as of
 from server.calls import refusals
 from server.calls.effects import Effect, Refuse
-from server.calls.events import Event, Publishing
+from server.calls.events import Event, Grants, Publishing, Shared
 from server.calls.films import Films
 from server.calls.forms import seat_form, sent_form
 from server.calls.invitations import Invitations
-from server.calls.memory import Taken, remembered
+from server.calls.outgoing import Outgoing
+from server.calls.part import Part
+from server.calls.permits import NO_SEAT
+from server.calls.rehearsals import SECONDS, Rehearsals, Taken
 from server.calls.rules import Call
+from server.calls.strain import SHARES, Strain
 from server.calls.talk import Talk
 from server.calls.tokens import PLAIN_SECONDS, SEAT_SECONDS, Claims, Tokens
+from server.calls.views import SEAT_GONE, Views
 from server.channels.channel import Channel
-from server.channels.lifecycle import Viewing
+from server.channels.gate import KEPT
 from server.channels.lobby import Accepted, Lobby
 from server.problems import Problem
 from server.provenance.statement import Agreed
@@ -58,42 +44,10 @@ from server.webrtc.audio import Listen
 
 log = structlog.get_logger(__name__)
 
+QUIET = "this server is busy: whoever does not speak is shown in few pictures"
+LATE = "this server is busy: pictures come late"
 STALLED_SECONDS = 2.5
 "Without a picture."
-SEAT_GONE = "its seat is gone"
-
-
-class Part:
-    """What a call may have beside seats. Does nothing; see above. No method may raise or wait."""
-
-    def __init__(self, conference: Conference) -> None:
-        self.conference = conference
-
-    def arrived(self, seat: int, channel: Channel) -> None: ...
-
-    def departed(self, seat: int) -> None: ...
-
-    def gathered(self, seats: Sequence[int]) -> None: ...
-
-    def muted(self, seat: int, muted: bool) -> None: ...
-
-    def make_table(self) -> None: ...
-
-    def drop_table(self) -> None: ...
-
-    def reform(self, form: str) -> None: ...
-
-    def shown(self, seat: int, pictures: bool) -> None: ...
-
-    def sent(self, seat: int, age: float) -> None: ...
-
-    def source(self, seat: int) -> str | None: ...
-
-    def hears(self, seat: int) -> Listen | None: ...
-
-    def screen(self, channel: str, single: bool) -> Screen | None: ...
-
-    def ended(self) -> None: ...
 
 
 class Conference:
@@ -110,16 +64,17 @@ class Conference:
         """`ice_servers`: for a seat by its channel's name, as browsers take them."""
         self.name, self.rules, self.lobby, self.settings, self.tokens = name, rules, lobby, settings, tokens
         self.invitations = Invitations()
-        self.films = Films(lobby, settings, self.agreed)
+        self.films, self.outgoing = Films(lobby, settings, self.agreed), Outgoing(lobby, settings, name)
+        self.rehearsals = Rehearsals(lobby, name)
+        self._views = Views(lobby)
         self.taken: dict[int, Taken] = {}
         self._ice_servers = ice_servers
         self._talks: dict[int, Talk] = {}
         "Sockets that have said hello, by number."
-        self._views: dict[int, dict[str, str]] = {}
-        "Seat -> its WHEP sessions: peer -> channel."
         self._there: dict[int, Channel] = {}
         self._gathered: tuple[int, ...] = ()
         self._agreed = Agreed(0, {})
+        self._strain = Strain()
         self.parts = [make(self) for make in parts]
 
     # What may be asked ----------------------------------------------------------------------------------------------------
@@ -127,6 +82,9 @@ class Conference:
     def happen(self, event: Event) -> None:
         """Let the rules decide, and carry it out. Raises Problem where they refuse."""
         effects = self.rules.on(event, _now())
+        if isinstance(event, of.Spoke):  # who begins to speak moves again at once
+            self._strain.hear(event.seats, _now())
+            self._spare(_now())
         refused = [self._carry_out(effect) for effect in effects]
         for problem in refused:
             if problem is not None:
@@ -136,7 +94,8 @@ class Conference:
         """Take a seat; what it will cost is kept free from now on. Raises Problem."""
         number = self.rules.next
         if event.grants.publish:
-            self.lobby.hold(self.channel(number), engine)
+            forms = (VIEWS,) if self.rules.seats_at_table(1) else KEPT
+            self.lobby.hold(self.channel(number), engine, self._seated, forms)
         try:
             self.happen(event)
         except Problem:
@@ -145,17 +104,6 @@ class Conference:
         self.taken[number] = Taken(avatar, engine)
         log.info("seat taken", role=event.grants.role, plain=bool(event.lasts), seats=len(self.rules.seats))
         return number
-
-    def remembered(self) -> dict[str, Any]:
-        """What it takes for the call to go on after this process has died (memory.py)."""
-        return remembered(self.rules, self.taken, self.invitations, _now())
-
-    def take_up(self, taken: Mapping[int, Taken], invitations: Invitations) -> None:
-        """Go on with a call that died elsewhere, whose seats the rules have recalled. Raises Problem where there is no room for them."""
-        self.invitations, self.taken = invitations, dict(taken)
-        for number, one in taken.items():
-            if self.rules.seats[number].grants.publish:
-                self.lobby.hold(self.channel(number), one.engine)
 
     def channel(self, seat: int) -> str:
         return f"{self.name}.{seat}"
@@ -170,11 +118,30 @@ class Conference:
         """The form of what is sent of one seat."""
         return seat_form(named(self.settings.screen))
 
+    def form_of(self, number: int) -> dict[str, Any]:
+        """How others are sent to a seat, in as many views as there is room for."""
+        told, whole, most = (
+            self.rules.form_of(number),
+            named(self.settings.screen),
+            self.lobby.kept(self.channel(number)),
+        )
+        if told["as"] != "seat" or not 0 < most < whole.views:
+            return told
+        return told | seat_form(whole.thinned(most))
+
     def ice_servers(self, seat: int) -> list[dict[str, Any]]:
         return self._ice_servers(self.channel(seat))
 
+    def rehearse(self, avatar: str, engine: str) -> tuple[int, str]:
+        """Show somebody who is about to join how that would be: its number, and a token for it. Raises Problem 503."""
+        number = self.rehearsals.begin(Taken(avatar, engine), KEPT, _now())
+        token, _ = self.tokens.seat(self.name, number, 1, Grants(publish=True), "", SECONDS)
+        return number, token
+
     async def publish(self, number: int, epoch: int | None, sdp: str) -> Accepted:
         """Let a seat's caller in, or in again: then the one before is closed once the new one is connected. Raises Problem."""
+        if (rehearsed := self.rehearsals.get(number)) is not None:
+            return await self.lobby.publish(self.channel(number), sdp, rehearsed.avatar, rehearsed.engine)
         self._unless(self.rules.check_publish(number, epoch))
         taken = self.taken[number]
         self.happen(of.PublishStarted(number))
@@ -191,17 +158,23 @@ class Conference:
     ) -> Accepted:
         """Let a seat watch `channel` of this call, in at most so many views, and hear what `listen` gives, or else whom it
         watches. Raises Problem."""
+        if self.rehearsals.has(channel):
+            self._unless(None if channel == self.channel(number) else NO_SEAT)
+            return await self.lobby.view(channel, sdp, screen, views)
         self._unless(self.rules.check_view(number))
         if views is None and screen.views > 1 and self.rules.seats[number].socket:  # whose page is told the form
             views = self._fitting(channel, screen)
         accepted = await self.lobby.view(channel, sdp, screen, views, listen)
         await self._watching(number, channel, accepted)
         if (viewer := self.lobby.live(channel).viewers.get(accepted.peer.id)) is not None:
-            viewer.told = partial(self._tell_form, number, channel)
+            viewer.told = partial(self._tell_form, number, channel, accepted.peer.id)
         return accepted
 
     async def draw(self, number: int, channel: str, sdp: str) -> Accepted:
         """Let a seat watch `channel` of this call by drawing it itself. Raises Problem."""
+        if self.rehearsals.has(channel):
+            self._unless(None if channel == self.channel(number) else NO_SEAT)
+            return await self.lobby.draw(channel, sdp)
         self._unless(self.rules.check_view(number))
         accepted = await self.lobby.draw(channel, sdp)
         await self._watching(number, channel, accepted)
@@ -211,14 +184,25 @@ class Conference:
         """Remember what a seat watches. Raises Problem where it has left meanwhile."""
         if number not in self.rules.seats:
             await self.lobby.leave(channel, accepted.peer, SEAT_GONE)
-            raise refusals.problem(refusals.NO_SEAT)
-        self._views.setdefault(number, {})[accepted.peer.id] = channel
+            raise refusals.problem(NO_SEAT)
+        self._views.add(number, accepted, channel)
+
+    @property
+    def _shared(self) -> dict[Shared, Films | Outgoing]:
+        return {Shared.RECORDING: self.films, Shared.HANDOVER: self.outgoing}
+
+    def _table(self) -> tuple[Screen, Listen | None]:
+        """What goes out: all of it, and the sound of all."""
+        return self.screen(self.name, named(self.settings.screen)), self.hears(0)
 
     def _fitting(self, channel: str, screen: Screen) -> int:
         """In how many views this machine can show seats, one by one, to each other. A table has as many as it has."""
-        if channel == self.name:
-            return screen.views
-        return self.lobby.keep([self.channel(seat) for seat in self._there]) or screen.views
+        return screen.views if channel == self.name else self.lobby.keep(self._seated, KEPT) or screen.views
+
+    @property
+    def _seated(self) -> list[str]:
+        """The channels of its members."""
+        return [self.channel(seat.number) for seat in self.rules.seats.values() if seat.member]
 
     def screen(self, channel: str, screen: Screen) -> Screen:
         """What is sent of `channel` to whoever asks for `screen`."""
@@ -237,6 +221,12 @@ class Conference:
     def hears(self, number: int) -> Listen | None:
         """What makes the sound of /whep/CALL for a seat, 0: who runs the server; None: its channel's own."""
         return next((listen for part in self.parts if (listen := part.hears(number)) is not None), None)
+
+    def hand_over(self, by: int, url: str, token: str) -> None:
+        """Ask everybody whether the table may go out to another server; it does once all agree. Raises Problem."""
+        agreement = self.rules.agreements[Shared.HANDOVER]
+        to = self.outgoing.plan(url, token) if agreement.idle else agreement.to
+        self.happen(of.Asked(Shared.HANDOVER, by, to))
 
     def change_avatar(self, seat: int, avatar: str) -> None:
         """From its next WHIP session on; one that there is ends."""
@@ -271,13 +261,14 @@ class Conference:
     def _see_agreed(self) -> None:
         if self.rules.recording is None:
             return  # what they agreed to is over, and is to be asked for anew
-        there = [seat.number for seat in self.rules.seats.values() if seat.member and seat.agreed]
+        there = [seat.number for seat in self.rules.seats.values() if seat.member and Shared.RECORDING in seat.agreed]
         origins = [self._there[number].origin for number in there if number in self._there]
         portraits = Counter(one.consent.category for one in origins if one is not None)
         self._agreed = Agreed(len(there), dict(portraits))
 
     def let_go(self) -> None:
         """It has ended."""
+        self.rehearsals.close()
         self._tell_parts(lambda part: part.ended())
 
     @property
@@ -295,10 +286,12 @@ class Conference:
         for number in list(self.rules.seats):
             self._see_media(number)
             self._see_views(number)
-        if self.rules.recording is not None and (why := self.films.failure()):
-            self.happen(of.RecordingEnded(why))
+        for what, shared in self._shared.items():
+            if self.rules.agreements[what].since is not None and (why := shared.failure()):
+                self.happen(of.Stopped(what, why))
         self.happen(of.Tick())
         self._see_agreed()
+        self.rehearsals.look(_now())
         self._see_gathered()
         self._see_strain()
 
@@ -332,12 +325,7 @@ class Conference:
             self._tell_parts(lambda part: part.arrived(number, channel))
 
     def _see_views(self, number: int) -> None:
-        views = self._views.get(number, {})
-        for peer, name in list(views.items()):
-            channel = self.lobby.channels.get(name)
-            if channel is None or peer not in channel.viewers:
-                del views[peer]
-        watching = any(self.lobby.channels[name].life.of(peer) is Viewing.WATCHING for peer, name in views.items())
+        watching = self._views.watching(number)
         if watching != self.rules.seats[number].views:
             self.happen(of.ViewStarted(number) if watching else of.ViewEnded(number))
 
@@ -351,12 +339,24 @@ class Conference:
             self._tell_parts(lambda part: part.gathered(seats))
 
     def _see_strain(self) -> None:
-        """Where a channel is made with less detail for lack of capacity, everybody is told, and when it has it all again."""
+        """Where pictures are made with less detail for lack of capacity, or grow old in spite of it, everybody is told, and when
+        all is well again."""
+        now, adapts = _now(), self.settings.adapt
+        self._strain.hear(self.rules.speaking, now)
+        if self._strain.look(max((channel.age() for channel in self._there.values()), default=0.0), now) and adapts:
+            log.info("a call's quiet seats", pictures=SHARES[self._strain.step], seats=len(self._there))
+        self._spare(now)
         slowed = next((channel.slowed for channel in self._there.values() if channel.slowed), "")
-        if slowed and not self.rules.strained:
-            self.happen(of.CapacityLost(f"pictures are made with less detail: {slowed}"))
-        elif not slowed:
+        detail = f"pictures are made with less detail: {slowed}" if slowed else ""
+        lost = (QUIET if adapts else LATE) if self._strain.step else detail
+        if lost and lost != self.rules.strained:
+            self.happen(of.CapacityLost(lost))
+        elif self._strain.step == 0 and not slowed:
             self.happen(of.CapacityBack())
+
+    def _spare(self, now: float) -> None:
+        for number, channel in self._there.items():
+            channel.spare(self._strain.share(number, now) if self.settings.adapt else 1.0)
 
     # What is to be done ---------------------------------------------------------------------------------------------------
 
@@ -371,20 +371,22 @@ class Conference:
                 if (talk := self._talks.pop(socket, None)) is not None:
                     talk.end(code, bye)
             case do.StopViewing(number):
-                self._stop_viewing(number)
+                self._views.stop(number)
             case do.Forget(number):
                 self._forget(number)
             case do.Mute(number, muted):
                 self._mute(number, muted)
                 self._tell_parts(lambda part: part.muted(number, muted))
             case do.Show(number, pictures):
-                self._show(number, pictures)
+                self._views.show(number, pictures)
                 self._tell_parts(lambda part: part.shown(number, pictures))
-            case do.StartRecording():
+            case do.Start(Shared.RECORDING):
                 self._see_agreed()
                 self.films.begin(self._there.values())
-            case do.StopRecording(why):
-                self.films.end(why)
+            case do.Start(Shared.HANDOVER):
+                self.outgoing.begin(self._table)
+            case do.Stop(what, why):
+                self._shared[what].end(why)
             case do.MakeTable():
                 self._tell_parts(lambda part: part.make_table())
             case do.DropTable():
@@ -400,31 +402,26 @@ class Conference:
     def _tell(self, number: int, message: dict[str, Any]) -> None:
         seat = self.rules.seats.get(number)
         talk = self._talks.get(seat.socket) if seat is not None else None
-        if talk is None:
+        if seat is None or talk is None:
             return
         if message["t"] == "welcome":
             message = {"t": "welcome", "call": self.name, **message, "ice_servers": self.ice_servers(number)}
+            if seat.grants.host:
+                message |= {"handover_hosts": self.settings.handover_hosts}
         talk.put(message)
 
-    def _tell_form(self, number: int, channel: str, screen: Screen | None) -> None:
-        """What a seat's page is sent from now on of `channel`, as its link carries it; None: nothing but sound."""
+    def _tell_form(self, number: int, channel: str, peer: str, screen: Screen | None) -> None:
+        """What a seat's page is sent from now on of `channel`, as its link carries it; None: nothing but sound. A page that
+        was replaced still has a session for a moment: what becomes of that is nothing to the page that has taken over."""
+        if self._views.newest(number, channel) != peer:
+            return
         of_seat = int(channel.partition(".")[2] or 0)
         told = sent_form(screen, self.rules.tiling) if not of_seat else seat_form(screen) | {"of": of_seat}
         self._tell(number, {"t": "form", **told})
 
-    def _stop_viewing(self, number: int) -> None:
-        for peer, name in self._views.pop(number, {}).items():
-            channel = self.lobby.channels.get(name)
-            if channel is not None and peer in channel.viewers:
-                self.lobby.see_to(self.lobby.leave(name, channel.viewers[peer].peer, SEAT_GONE))
-
-    def _show(self, number: int, pictures: bool) -> None:
-        for peer, name in self._views.get(number, {}).items():
-            if (channel := self.lobby.channels.get(name)) is not None:
-                channel.show(peer, pictures)
-
     def _forget(self, number: int) -> None:
         self.taken.pop(number, None)
+        self._strain.forget(number)
         self._see_channel_gone(number)
         self.lobby.release(self.channel(number))
 

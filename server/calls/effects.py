@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.calls.events import Shared
+
 
 @dataclass(frozen=True)
 class Take:
@@ -82,12 +84,15 @@ class Reform:
 
 
 @dataclass(frozen=True)
-class StartRecording:
-    pass
+class Start:
+    """Everybody agrees to it."""
+
+    what: Shared
 
 
 @dataclass(frozen=True)
-class StopRecording:
+class Stop:
+    what: Shared
     why: str
 
 
@@ -118,8 +123,8 @@ Effect = (
     | MakeTable
     | DropTable
     | Reform
-    | StartRecording
-    | StopRecording
+    | Start
+    | Stop
     | Forget
     | Refuse
 )

@@ -53,6 +53,14 @@ class Publishing(StrEnum):
     "Connected, without pictures."
 
 
+class Shared(StrEnum):
+    """What leaves a call, and only with everybody's yes."""
+
+    RECORDING = "recording"
+    HANDOVER = "handover"
+    "To another server."
+
+
 class State(StrEnum):
     """Where a call stands."""
 
@@ -72,8 +80,8 @@ class Seated:
     grants: Grants
     lasts: float = 0.0
     "Seconds for which a plain seat, of a client without a socket, is held; 0: this is not one."
-    agrees: bool = False
-    "To being recorded."
+    agrees: frozenset[Shared] = frozenset()
+    "To what is asked of everybody."
     muted: bool = False
     live: bool = False
     "Shown as the camera's own picture, not as an avatar."
@@ -169,6 +177,14 @@ class Spoke:
 
 
 @dataclass(frozen=True)
+class Together:
+    """Two seats' devices hear the same: they are in one room, and echo."""
+
+    seat: int
+    other: int
+
+
+@dataclass(frozen=True)
 class LookedFrom:
     """Where a member's head is, for its own page alone."""
 
@@ -177,19 +193,26 @@ class LookedFrom:
 
 
 @dataclass(frozen=True)
-class RecordingAsked:
+class Asked:
+    """Somebody wants something to which everybody has to agree."""
+
+    what: Shared
     by: int
     "A seat; 0 for who runs the server."
+    to: str = ""
+    "Where it goes, for people."
 
 
 @dataclass(frozen=True)
 class Agreed:
     seat: int
+    what: Shared
     yes: bool
 
 
 @dataclass(frozen=True)
-class RecordingEnded:
+class Stopped:
+    what: Shared
     why: str
 
 
@@ -256,10 +279,11 @@ Event = (
     | Set
     | Watching
     | Spoke
+    | Together
     | LookedFrom
-    | RecordingAsked
+    | Asked
     | Agreed
-    | RecordingEnded
+    | Stopped
     | Left
     | Removed
     | Changed

@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import partial
 
 from engines.contract import FaceObservation
-from server.calls.conference import Part
+from server.calls.conference import Conference
+from server.calls.part import Part
 from server.channels.channel import Channel
 
 
 class Looking(Part):
     """By the face that drives the avatar: nothing more is looked for."""
+
+    def __init__(self, conference: Conference) -> None:
+        self.conference = conference
 
     def arrived(self, seat: int, channel: Channel) -> None:
         channel.looked = partial(self._looked, seat)

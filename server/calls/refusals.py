@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from server.calls.effects import Refuse
+from server.calls.events import Shared
 from server.problems import Problem
 
-NO_SEAT = Refuse("no-such-seat")
 FULL_RETRY, RETRY = "30", "Retry-After"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="telequilt"'}
 
@@ -18,6 +18,7 @@ _WORDS: dict[str, tuple[int, str]] = {
     "call-locked": (423, "the host has locked this call: nobody new may come in"),
     "call-full": (503, "{limit} is this call's limit; ask again when somebody has left"),
     "already-recording": (409, "this call is being recorded already"),
+    "already-handed-over": (409, "this call goes out to {to} already; end that first"),
 }
 
 
@@ -31,10 +32,13 @@ def problem(refusal: Refuse) -> Problem:
 
 
 def _not_agreed(members: dict[str, Any]) -> Problem:
-    if "recording" in members:
-        detail = 'this call is being recorded; say "recording": true to join with that'
+    joining = {Shared.RECORDING: "is being recorded", Shared.HANDOVER: "goes out to another server"}
+    if lacking := [what for what in Shared if what in members]:
+        how, say = " and ".join(joining[what] for what in lacking), ", ".join(f'"{what}": true' for what in lacking)
+        detail = f"this call {how}; say {say} to join with that"
     else:
-        detail = "everybody here has to agree to a recording first; those who have not are being asked"
+        what = {Shared.RECORDING: "a recording", Shared.HANDOVER: "its going out"}[members["what"]]
+        detail = f"everybody here has to agree to {what} first; those who have not are being asked"
     return Problem(409, "not-everybody-agrees", detail, **members)
 
 

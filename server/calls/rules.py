@@ -7,14 +7,15 @@ A seat's number is never given twice. Who is gone is told nothing more. Each eff
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from server.calls import effects as do
 from server.calls import events as of
-from server.calls.agreement import Agreement
+from server.calls import permits
+from server.calls.agreement import Agreements
 from server.calls.effects import Effect, Refuse, Tell
-from server.calls.events import Being, Event, Publishing, State
+from server.calls.events import Being, Event, Publishing, Shared, State
 from server.calls.seats import Seat, Seats
 
 EMPTY_SECONDS, CLOSING_SECONDS = 300.0, 20.0
@@ -27,8 +28,8 @@ HIDDEN_SECONDS = 5.0
 "A page that nobody sees is sent no pictures after so long."
 TABLE_FROM = 3
 "Members from whom on a call with the form `auto` has a table."
-MOST_NUMBERS = 9999
-"Seats of one call, those that are gone included."
+MOST_NUMBERS = 8999
+"Seats of one call, those that are gone included. Numbers beyond are of rehearsals."
 MALFORMED, TOKEN, GRANT, REPLACED, OVER, TOO_FAST, DONE = 4400, 4401, 4403, 4409, 4410, 4429, 1000
 "Close codes of a socket."
 
@@ -44,11 +45,11 @@ class Call:
         self.state, self.deadline = State.EMPTY, now + EMPTY_SECONDS
         self.locked = self.table = False
         self.seats = Seats()
-        self.agreement = Agreement(self.seats)
+        self.agreements = Agreements(self.seats)
         self.why = ""
         "It has ended."
-        self.strained = False
-        "Something is given up for lack of capacity."
+        self.strained = ""
+        "What is given up for lack of capacity, for people."
         self.rejoins = self._numbers = 0
 
     @property
@@ -63,7 +64,12 @@ class Call:
     @property
     def recording(self) -> float | None:
         """Since when."""
-        return self.agreement.since
+        return self.agreements[Shared.RECORDING].since
+
+    @property
+    def handover(self) -> float | None:
+        """Since when it goes out to another server."""
+        return self.agreements[Shared.HANDOVER].since
 
     @property
     def next(self) -> int:
@@ -84,7 +90,7 @@ class Call:
         """The call as its people are shown it; a host sees who waits, too."""
         return {
             "title": self.title, "state": self.state, "locked": self.locked, "approve": self.approve, "limit": self.limit,
-            "seats": self.seats.rows(everybody=host), "form": self.form_of(0), "wanted": self.wanted, "recording": self.agreement.told(),
+            "seats": self.seats.rows(everybody=host), "form": self.form_of(0), "wanted": self.wanted, **self.agreements.told(),
         }  # fmt: skip
 
     def form_of(self, seat: int) -> dict[str, Any]:
@@ -94,37 +100,18 @@ class Call:
             return dict(self.tiling)
         return self.tiling | {"of": others[0] if others else None, "seats": others}
 
+    def seats_at_table(self, more: int = 0) -> bool:
+        """Whether there is a table, were there so many `more` members."""
+        here = more + sum(one.member and one.here for one in self.seats.values())
+        return self.wanted == "table" or (self.wanted == "auto" and here >= TABLE_FROM) or self.handover is not None
+
     def check_publish(self, number: int, epoch: int | None) -> Refuse | None:
         """Why `number` may not publish now with a token of `epoch` (None: with the server's own)."""
-        seat = self.seats.get(number)
-        if seat is None:
-            return Refuse("no-such-seat")
-        if not seat.grants.publish or seat.being is Being.WAITING:
-            return Refuse("not-permitted", {"grant": "publish"})
-        if epoch is not None and epoch < seat.epoch:
-            return Refuse("seat-replaced")
-        if self.recording is not None and not seat.agreed:
-            return Refuse("not-everybody-agrees", {"missing": [number]})
-        return None
+        return permits.publish(self.seats.get(number), epoch, self.agreements)
 
     def check_view(self, number: int) -> Refuse | None:
-        """Why `number` may not watch now. A recorder sees what everybody agrees to have recorded."""
-        seat = self.seats.get(number)
-        if seat is None:
-            return Refuse("no-such-seat")
-        if not seat.grants.view or seat.being is Being.WAITING:
-            return Refuse("not-permitted", {"grant": "view"})
-        if seat.grants.role == "recorder" and self.recording is None:
-            return Refuse("not-everybody-agrees", {"missing": self.agreement.missing()})
-        return None
-
-    def recall(self, seats: Iterable[Seat], numbers: int, now: float) -> None:
-        """Begin with whoever was there when what had the call died: all are away, and come back as after a lost line. `numbers` were
-        given."""
-        for seat in seats:
-            self.seats[seat.number] = seat
-            self._become(seat, Being.AWAY, now)
-        self._numbers = max(numbers, *self.seats, 0)
+        """Why `number` may not watch now."""
+        return permits.view(self.seats.get(number), self.agreements)
 
     # Coming ---------------------------------------------------------------------------------------------------------------
 
@@ -135,7 +122,7 @@ class Call:
         self._numbers += 1
         waits = self.approve and not event.grants.host and not event.lasts
         seat = Seat(
-            self._numbers, event.name, event.grants, now, muted=event.muted, agreed=event.agrees, live=event.live
+            self._numbers, event.name, event.grants, now, muted=event.muted, agreed=set(event.agrees), live=event.live
         )
         seat.held_until = now + event.lasts if event.lasts else 0.0
         self.seats[seat.number] = seat
@@ -144,15 +131,9 @@ class Call:
         yield from self.seats.announce(seat)
 
     def _no_seat(self, event: of.Seated) -> Refuse | None:
-        if self.locked:
-            return Refuse("call-locked")
-        same = [one for one in self.seats.values() if one.member == event.grants.publish]
+        beside = sum(one.member == event.grants.publish for one in self.seats.values())
         most = self.limit if event.grants.publish else self.watchers
-        if len(same) >= most or self._numbers >= MOST_NUMBERS:
-            return Refuse("call-full", {"limit": most})
-        if self.recording is not None and event.grants.publish and not event.agrees:
-            return Refuse("not-everybody-agrees", {"recording": True})
-        return None
+        return permits.sit(event, beside if self._numbers < MOST_NUMBERS else most, most, self.locked, self.agreements)
 
     def _approved(self, seat: Seat, event: of.Approved, now: float) -> Iterator[Effect]:
         if seat.being is not Being.WAITING:
@@ -177,8 +158,10 @@ class Call:
             self.rejoins += 1
         seat.socket, seat.visible, seat.hidden_since = event.socket, True, now
         seat.renew_at = now + RENEW_SECONDS
+        yield do.Renew(
+            seat.number
+        )  # before anything is done with the one that it came with, which is of the page before
         yield from self._welcome(seat)
-        yield do.Renew(seat.number)
         yield from self._shows(seat)
         yield from self._being_of(seat, now)
 
@@ -190,10 +173,10 @@ class Call:
         told = {"t": "welcome", "seat": seat.number, "seats": rows, "title": self.title, "locked": self.locked}
         yield Tell(
             seat.number,
-            told | {"form": self.form_of(seat.number), "recording": None if waits else self.agreement.told()},
+            told | {"form": self.form_of(seat.number)} | (dict.fromkeys(Shared) if waits else self.agreements.told()),
         )
         if not waits:
-            yield from self.agreement.remind(seat)
+            yield from self.agreements.remind(seat)
 
     def _disconnected(self, seat: Seat, event: of.Disconnected, now: float) -> Iterator[Effect]:
         if seat.socket == event.socket:
@@ -208,7 +191,7 @@ class Call:
 
     def _media_live(self, seat: Seat, event: of.MediaLive, now: float) -> Iterator[Effect]:
         """Also after none: a session that takes the place of a lost one may be announced before that one's loss is seen."""
-        unasked = self.recording is not None and not seat.agreed
+        unasked = bool(self.agreements.lacking(seat.agreed))
         if seat.publishing is Publishing.LIVE or not seat.inside or (seat.publishing is Publishing.NONE and unasked):
             return
         seat.media = True
@@ -282,20 +265,30 @@ class Call:
         self.seats.speaking, self.seats.loudest = seats, loudest
         yield from self.seats.tell_all({"t": "speaking", "seats": list(seats), "loudest": loudest})
 
+    def _together(self, seat: Seat, event: of.Together, now: float) -> Iterator[Effect]:
+        other = self.seats.get(event.other)
+        for one, beside in ((seat, other), (other, seat)):
+            if one is not None and beside is not None:
+                detail = (
+                    f"you and {beside.name} are in one room, which echoes: one of you should mute, or wear headphones"
+                )
+                kind = "urn:telequilt:problem:one-room"
+                yield from self.seats.tell(one, {"t": "problem", "type": kind, "detail": detail, "seat": beside.number})
+
     def _looked(self, seat: Seat, event: of.LookedFrom, now: float) -> Iterator[Effect]:
         if seat.socket and seat.inside:
             yield Tell(seat.number, {"t": "look", **event.look})
 
-    # Recording ------------------------------------------------------------------------------------------------------------
+    # What everybody agrees to ---------------------------------------------------------------------------------------------
 
-    def _recording_asked(self, event: of.RecordingAsked, now: float) -> Iterator[Effect]:
-        yield from self.agreement.ask(event.by, now)
+    def _asked(self, event: of.Asked, now: float) -> Iterator[Effect]:
+        yield from self.agreements[event.what].ask(event.by, now, event.to)
 
     def _agreed(self, seat: Seat, event: of.Agreed, now: float) -> Iterator[Effect]:
-        yield from self.agreement.say(seat, event.yes, now)
+        yield from self.agreements[event.what].say(seat, event.yes, now)
 
-    def _recording_ended(self, event: of.RecordingEnded, now: float) -> Iterator[Effect]:
-        yield from self.agreement.end(event.why)
+    def _stopped(self, event: of.Stopped, now: float) -> Iterator[Effect]:
+        yield from self.agreements[event.what].end(event.why)
 
     # Going ----------------------------------------------------------------------------------------------------------------
 
@@ -320,7 +313,7 @@ class Call:
         if seat.number in self.speaking:
             left = tuple(one for one in self.speaking if one != seat.number)
             yield from self._spoke(of.Spoke(left, self.seats.loudest if self.seats.loudest in left else None), now)
-        yield from self.agreement.look(now)
+        yield from self.agreements.look(now)
 
     # The call -------------------------------------------------------------------------------------------------------------
 
@@ -342,14 +335,14 @@ class Call:
             yield Tell(one.number, {"t": "form", **self.form_of(one.number)})
 
     def _capacity_lost(self, event: of.CapacityLost, now: float) -> Iterator[Effect]:
-        self.strained = True
+        self.strained = event.detail
         yield from self.seats.tell_all(
             {"t": "problem", "type": "urn:telequilt:problem:capacity-lost", "detail": event.detail}
         )
 
     def _capacity_back(self, event: of.CapacityBack, now: float) -> Iterator[Effect]:
         if self.strained:
-            self.strained = False
+            self.strained = ""
             yield from self.seats.tell_all(
                 {"t": "problem", "type": "urn:telequilt:problem:capacity-back", "detail": ""}
             )
@@ -359,8 +352,7 @@ class Call:
 
     def _end(self, why: str) -> Iterator[Effect]:
         """Last of all: nothing follows any more."""
-        if self.recording is not None:
-            yield do.StopRecording(why)
+        yield from self.agreements.over(why)
         if self.table:
             yield do.DropTable()
         for seat in self.seats.values():
@@ -371,7 +363,6 @@ class Call:
             yield do.Forget(seat.number)
         self.seats.clear()
         self.why = why
-        self.agreement.since = self.agreement.asking = None
         self.seats.host, self.table = 0, False
         self.state = State.ENDED
 
@@ -386,7 +377,7 @@ class Call:
             if seat.shown and not seat.visible and now - seat.hidden_since >= HIDDEN_SECONDS:
                 seat.shown = False
                 yield do.Show(seat.number, False)
-        yield from self.agreement.look(now)
+        yield from self.agreements.look(now)
 
     def _settle(self, now: float) -> Iterator[Effect]:
         """What belongs to the call as a whole, after whatever happened."""
@@ -400,8 +391,7 @@ class Call:
             yield from self._end("nobody is here any more" if self.state is State.CLOSING else "nobody came")
             return
         yield from self._pass_on()
-        here = sum(one.member and one.here for one in self.seats.values())
-        table = self.wanted == "table" or (self.wanted == "auto" and here >= TABLE_FROM)
+        table = self.seats_at_table()
         if table != self.table:
             self.table = table
             yield do.MakeTable() if table else do.DropTable()
@@ -427,8 +417,8 @@ class Call:
         of.Seated: _seated, of.Approved: _approved, of.Denied: _denied, of.Connected: _connected,
         of.Disconnected: _disconnected, of.PublishStarted: _publish_started, of.MediaLive: _media_live,
         of.MediaStalled: _media_stalled, of.MediaLost: _media_lost, of.ViewStarted: _view_started, of.ViewEnded: _view_ended,
-        of.Set: _set, of.Watching: _watching, of.Spoke: _spoke, of.LookedFrom: _looked, of.RecordingAsked: _recording_asked,
-        of.Agreed: _agreed, of.RecordingEnded: _recording_ended, of.Left: _left, of.Removed: _removed, of.Changed: _changed,
+        of.Set: _set, of.Watching: _watching, of.Spoke: _spoke, of.Together: _together, of.LookedFrom: _looked, of.Asked: _asked,
+        of.Agreed: _agreed, of.Stopped: _stopped, of.Left: _left, of.Removed: _removed, of.Changed: _changed,
         of.Formed: _formed, of.CapacityLost: _capacity_lost, of.CapacityBack: _capacity_back, of.Ended: _ended, of.Tick: _tick,
     }  # fmt: skip
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from server.calls.effects import Effect, Tell
-from server.calls.events import Being, Grants, Publishing
+from server.calls.events import Being, Grants, Publishing, Shared
 
 
 @dataclass
@@ -32,8 +32,8 @@ class Seat:
     muted: bool = False
     muted_by: str = "self"
     camera: bool = True
-    agreed: bool = False
-    "To being recorded, now or from the next one on."
+    agreed: set[Shared] = field(default_factory=set)
+    "To what, now or from the next time on."
     live: bool = False
     "Shown as the camera's own picture."
     visible: bool = True

@@ -17,10 +17,12 @@ from statistics import median
 
 import structlog
 
-from server.calls.conference import Conference, Part
-from server.calls.events import Spoke
+from server.calls.conference import Conference
+from server.calls.events import Spoke, Together
+from server.calls.part import Part
 from server.channels.channel import Channel
 from server.media.delay import Delay
+from server.media.one_room import OneRoom
 from server.media.playout import BLOCK
 from server.media.rates import SOUND_CLOCK
 from server.media.speaking import EVERY, Speaking, level
@@ -33,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 AT_TABLE = 1.0
 "Seconds after the last table's picture until a seat is as old as in its own pictures."
+COMPARED_EVERY = 2.0
+"Seconds."
 MIX = 0
 "What a listener hears who hears several; else it is a seat's number."
 
@@ -90,10 +94,11 @@ class _Listener:
 
 class Sound(Part):
     def __init__(self, conference: Conference) -> None:
-        super().__init__(conference)
+        self.conference = conference
         self._told = Tally(log)
         self._seats: dict[int, _Seat] = {}
-        self._speaking = Speaking()
+        self._speaking, self._one_room = Speaking(), OneRoom()
+        self._compared = 0.0
         self._listeners: dict[Heard, _Listener] = {}
         self._thread: MixingThread | None = None
         self._looking: asyncio.TimerHandle | None = None
@@ -110,6 +115,7 @@ class Sound(Part):
         if (gone := self._seats.pop(seat, None)) is not None:
             self._detach(gone)
         self._speaking.forget(seat)
+        self._one_room.forget(seat)
         self._arrange()
 
     def gathered(self, seats: Sequence[int]) -> None:
@@ -218,6 +224,7 @@ class Sound(Part):
             seat.ear = seat.ear or Decoder(self._told)
             loud = level(seat.ear.decode(said.payload)[:BLOCK])
         self._speaking.hear(number, loud, now)
+        self._one_room.hear(number, loud, said.captured)
 
     def _look(self) -> None:
         """Four times a second, while the call is."""
@@ -226,6 +233,14 @@ class Sound(Part):
         self._see_ages(time.monotonic())
         if (news := self._speaking.news(time.monotonic())) is not None:
             self.conference.happen(Spoke(news.seats, news.loudest))
+        self._compare(time.monotonic())
+
+    def _compare(self, now: float) -> None:
+        """Now and then: whether two of them are in one room."""
+        if now - self._compared >= COMPARED_EVERY:
+            self._compared = now
+            for one, other in self._one_room.news():
+                self.conference.happen(Together(one, other))
 
     def _see_ages(self, now: float) -> None:
         """Of seats that are in no table: as old as their own pictures, or, where nobody watches these, as the others'."""

@@ -8,12 +8,13 @@ from functools import partial
 
 from display.colour import Layout
 from display.screen import Screen
-from display.seating import MOST, Seating, largest
+from display.seating import MOST, VIEWS, Seating, largest
 from pipeline.stages import Picture
 from pipeline.table import Table
 from server.calls import events as of
-from server.calls.conference import Conference, Part
+from server.calls.conference import Conference
 from server.calls.forms import table_form
+from server.calls.part import Part
 from server.channels.channel import Channel
 
 MOST_A_SECOND = 25.0
@@ -24,7 +25,7 @@ class TablePart(Part):
     """A call's table, while its rules want one. Seats are rendered for it only while somebody watches it."""
 
     def __init__(self, conference: Conference) -> None:
-        super().__init__(conference)
+        self.conference = conference
         self._there: dict[int, Channel] = {}
         self._seats: dict[int, tuple[Screen, Callable[[Picture], None]]] = {}
         "What is rendered of each seat, and where it goes."
@@ -86,6 +87,7 @@ class TablePart(Part):
         if self._table is None or not self._there:
             return
         self._seating = self._table.seat(sorted(self._there)[:MOST])
+        self.conference.lobby.keep([self.conference.channel(seat) for seat in self._there], (VIEWS,))
         self._serve()
         self.conference.happen(of.Formed(table_form(self._seating)))
 

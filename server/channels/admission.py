@@ -36,8 +36,12 @@ class Admission:
         self._capacity = Capacity(settings.frames_per_second, cores())
         self._used: deque[tuple[float, float]] = deque()
 
-    def check(self, live: Sequence[Load], slowed: Sequence[Rung], engine: str, devices: Sequence[DeviceReport]) -> int:
+    def check(
+        self, live: Sequence[Load], slowed: Sequence[Rung], engine: str, devices: Sequence[DeviceReport], views: int = 0
+    ) -> int:
         """The rung of the ladder at which one more caller of `engine`, whose devices do as reported, fits beside `live`.
+
+        `views`: how many are rendered of it; 0: all.
 
         `slowed`: what is made of `live` where some of it has found all detail too much; empty where none has. Then what is made is
         what fits, whatever it should cost, and one more has a part of that.
@@ -47,7 +51,7 @@ class Admission:
         if len(live) >= most:
             raise _full(f"{most} callers is this server's limit", limit=most)
         self.check_devices(devices)
-        estimate = self._capacity.with_another(live, engine)
+        estimate = self._capacity.with_another(live, engine, views)
         fits = min(estimate.room, sum(rung.work for rung in slowed) / (len(slowed) + 1)) if slowed else estimate.room
         rung = self._rung(fits)
         if rung is None:

@@ -120,6 +120,8 @@ class Channel:
         self.ladder = Ladder()
         self.slowed = ""
         "Why detail is given up, for people; empty where it is not."
+        self._spared = 1.0
+        "Of the caller's pictures that are made, whatever detail they have."
         self._closing = Closing(name, PATIENCE)
         self._settled = asyncio.Event()
 
@@ -137,6 +139,12 @@ class Channel:
     def packets(self) -> float:
         """A second, that all who watch together get."""
         return self.presenter.packets + (self.drawing.packets if self.drawing is not None else 0.0)
+
+    @property
+    def asked(self) -> set[Screen]:
+        """What those who watch have asked for, and its recording."""
+        watched = (self.viewers[one].screen for one in self.life.viewers(Viewing.WATCHING))
+        return {screen for screen in watched if screen is not None} | self.presenter.recorded
 
     @property
     def handed_over(self) -> Handover | None:
@@ -190,10 +198,11 @@ class Channel:
         A film has one size and keeps it, so all is made while one is taken; and of what nobody watches nothing is made.
         """
         assert self.session is not None
+        if self._spared < 1:
+            return False  # how it goes is not how it would go
         lately = self.session.lately(WINDOW)
         arrived = self.ingest.report().arrived if self.ingest is not None else 0
-        age = max(lately.age, self.presenter.age_lately(WINDOW))
-        changed = self.ladder.look(Seen(arrived, lately.frames, age, self.filmed, idle=not lately.watched), now)
+        changed = self.ladder.look(Seen(arrived, lately.frames, self.age(), self.filmed, idle=not lately.watched), now)
         self.make_as_told()
         return changed
 
@@ -203,13 +212,24 @@ class Channel:
         self.make_as_told()
         return changed
 
+    def age(self) -> float:
+        """Seconds: the 95th percentile of its pictures' ages, lately; 0 where none is made."""
+        lately = self.session.lately(WINDOW).age if self.session is not None else 0.0
+        return max(lately, self.presenter.age_lately(WINDOW))
+
+    def spare(self, share: float) -> None:
+        """Make no more than this share of the caller's pictures; 1: as many as its ladder says."""
+        if share != self._spared:
+            self._spared = share
+            self.make_as_told()
+
     def make_as_told(self) -> None:
         """Make as much detail as the ladder says."""
         made = self.ladder.made
         self.slowed = "" if self.ladder.rung == 0 else SHARED if self.ladder.shared else BUSY
         self.presenter.code(made.density)
         if self.session is not None:
-            self.session.make(made.detail, made.frames)
+            self.session.make(made.detail, min(made.frames, self._spared))
 
     def receive(self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]) -> None:
         """Take the caller's picture and sound, once `peer` has taken its `offer`. `broke` is told why no picture will come any more."""

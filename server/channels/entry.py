@@ -154,13 +154,15 @@ class Entry:
             raise
         return Accepted(peer, answer)
 
-    async def handover(self, channel: Channel, screen: Screen, url: str, token: str) -> Handover:
-        """Publish a channel at another server. Raises Problem."""
+    async def handover(
+        self, channel: Channel, screen: Screen, url: str, token: str, listen: Listen | None = None
+    ) -> Handover:
+        """Publish a channel at another server, with what `listen` gives, or else its caller's sound. Raises Problem."""
         self._endings.still_there(channel)
         if channel.handed_over is not None:
             raise refusals.handed_over(channel.name, channel.handed_over.host)
         outlet = Outlet(self._settings, lambda reason: self._gone(channel, outlet, "handover", reason))
-        viewer = channel.admit(outlet, [screen])
+        viewer = channel.admit(outlet, [screen], listen)
         channel.handover = Handover(urlsplit(url).hostname or "", time.time(), outlet)
         outlet.connection.on("connectionstatechange", partial(self._connected, channel, outlet))
         try:

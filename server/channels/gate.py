@@ -53,21 +53,26 @@ class Gate:
     def viewer(self, channel: Channel, screen: Screen | None) -> None:
         """Raises Problem 503 where one more viewer of `channel` cannot be served, which is counted. `screen`: None for one who draws."""
         sent = sum(one.packets for one in self._channels.values())
+        encoded = channel.presenter.watched
         try:
             if screen is None:
                 self._admission.check_drawer(channel.watching, sent)
             else:
                 form = self.form(screen)
-                self._admission.check_viewer(channel.watching, channel.presenter.watched, sent, screen, form)
+                asked = {
+                    one: encoded.get(one, 0.0) for one in channel.asked
+                }  # what links make of these is no form of its own
+                self._admission.check_viewer(channel.watching, asked, sent, screen, form)
         except Problem:
             self.turned_away["viewers"] += 1
             raise
 
-    def check_room(self, engine: str) -> int:
-        """The rung of the ladder at which one more caller of `engine` fits. Raises Problem 503 where none does."""
+    def check_room(self, engine: str, views: int = 0) -> int:
+        """The rung of the ladder at which one more caller of `engine` fits, of whom so many views are rendered; 0: all. Raises
+        Problem 503 where none does."""
         made = [one.ladder for one in self._callers]
         slowed = [one.made for one in made] if any(one.rung and not one.shared for one in made) else []
-        return self._admission.check(self._loads, slowed, engine, self._reports(engine))
+        return self._admission.check(self._loads, slowed, engine, self._reports(engine), views)
 
     def promised(self) -> int:
         """The rung at which all fit who are served, or were promised room."""
@@ -125,14 +130,36 @@ class Gate:
         """Those for whom something is rendered."""
         return [one for one in self._channels.values() if not one.gathered]
 
-    def keep(self, names: Sequence[str]) -> int:
-        """The most views with which these channels, and all others, fit with all their detail, which is kept for them; the fewest
-        where they do not fit at all. 0: all of a quilt's."""
-        for views in KEPT:
+    def hold(self, name: str, engine: str, beside: Sequence[str], forms: Sequence[int]) -> None:
+        """Promise room to one more caller, in the first of `forms` in which all fit with all their detail, or else in the last.
+        Those `beside` it have the same. Raises Problem 503 where there is no room, which is counted."""
+        before = dict(self._views)
+        for views in forms:
+            self._views |= dict.fromkeys([*beside, name], views)
+            try:
+                rung = self.check_room(engine, views)
+            except Problem:
+                if views != forms[-1]:
+                    continue
+                self._views = before
+                self.turned_away["callers"] += 1
+                raise
+            if rung == 0:
+                break
+        self.held[name] = engine
+
+    def keep(self, names: Sequence[str], forms: Sequence[int]) -> int:
+        """The first of `forms` with which these channels, and all others, fit with all their detail, which is kept for them; the last
+        where they do not fit at all. 0: all of a quilt's views."""
+        for views in forms:
             self._views |= dict.fromkeys(names, views)
             if self._admission.shared(self._loads) == 0:
                 break
         return self._views[names[0]] if names else 0
+
+    def kept(self, name: str) -> int:
+        """How many views of a channel are reckoned with; 0: all."""
+        return self._views.get(name, 0)
 
     def forget(self, name: str) -> None:
         """Nothing is kept for it any more."""

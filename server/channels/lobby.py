@@ -106,7 +106,9 @@ class Lobby:
 
     def gather(self, name: str, make: Callable[[Callable[[Picture], None], Layout], Table]) -> Channel:
         """A channel that shows what others make: `make` is given where its pictures go, and in which layout they are taken."""
-        channel = Channel(name, "", "", Presenter(self.form, self._codec), lambda channel, live: None)
+        channel = Channel(
+            name, "", "", Presenter(self.form, self._codec, self._settings.max_forms), lambda channel, live: None
+        )
         channel.gathered = channel.parallel = True
         channel.session = make(channel.presenter.present, layout_for(self._codec))
         self.channels[name] = channel
@@ -114,23 +116,29 @@ class Lobby:
             channel.happen(event)
         return channel
 
-    async def hand_over(self, name: str, screen: Screen, url: str, token: str) -> Handover:
-        """Publish a channel at another server, by WHIP. Raises Problem."""
+    async def hand_over(
+        self, name: str, screen: Screen, url: str, token: str, listen: Listen | None = None
+    ) -> Handover:
+        """Publish a channel at another server, by WHIP, with what `listen` gives, or else its caller's sound. Raises Problem."""
         channel = self.live(name)
         self._gate.viewer(channel, screen)
-        return await self.whole(self._entry.handover(channel, screen, url, token))
+        return await self.whole(self._entry.handover(channel, screen, url, token, listen))
 
-    def hold(self, name: str, engine: str) -> None:
+    def hold(self, name: str, engine: str, beside: Sequence[str], forms: Sequence[int]) -> None:
         """Keep room for a caller of `engine` in `name`, and the channel, once there is one, whether or not its caller is lost.
 
+        In the first of `forms`, numbers of views, in which it fits `beside` these channels, which have as many then.
         Raises Problem 503 where there is no room.
         """
-        self._gate.caller(engine)
-        self._gate.held[name] = engine
+        self._gate.hold(name, engine, beside, forms)
 
-    def keep(self, names: Sequence[str]) -> int:
-        """How many views of these channels fit here, 0 for all; so many are reckoned with from now on."""
-        return self._gate.keep(names)
+    def keep(self, names: Sequence[str], forms: Sequence[int]) -> int:
+        """The first of `forms`, numbers of views, 0 for all, in which these channels fit here; so many are reckoned with from now on."""
+        return self._gate.keep(names, forms)
+
+    def kept(self, name: str) -> int:
+        """How many views of a channel are reckoned with; 0: all."""
+        return self._gate.kept(name)
 
     def release(self, name: str) -> None:
         """Hold it no more; it is over."""
@@ -259,7 +267,9 @@ class Lobby:
             raise refusals.avatar_being_forgotten()
         rung = self._gate.promised() if name in self._gate.held else self._gate.caller(engine)
         self._endings.told.pop(name, None)
-        channel = Channel(name, avatar, engine, Presenter(self.form, self._codec), self._may_be_shown)
+        channel = Channel(
+            name, avatar, engine, Presenter(self.form, self._codec, self._settings.max_forms), self._may_be_shown
+        )
         channel.held = name in self._gate.held
         self.channels[name] = channel
         self._gate.make_room(rung)

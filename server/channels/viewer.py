@@ -52,6 +52,7 @@ class Viewer:
         self._show()
 
     def unwatch(self) -> None:
+        self.told = lambda screen: None  # it is gone: whoever hears of it may be another session's page by now
         self._stop()
         self._session = None
 
@@ -94,7 +95,7 @@ class Viewer:
 
     def _show(self) -> None:
         self.narrow(self.link.pace)
-        wanted = None if self._hidden else self.forms[self.link.step]
+        wanted = None if self._hidden else self._presenter.first_of(self.forms[self.link.step :])
         if self._session is None:
             return
         if wanted is None:

@@ -204,23 +204,9 @@ class Door:
 
     async def _owner(self, name: str) -> Report | None:
         try:
-            return await self._registry.owner(name) or await self._taken_up(name)
+            return await self._registry.owner(name)
         except ConnectionError:  # what was heard last: who is live stays so
             return next((one for one in self._membership.nodes if name in one.names), None)
-
-    async def _taken_up(self, call: str) -> Report | None:
-        """The node where `call` goes on whose own has died. Two who ask at once choose one, which takes it up once."""
-        memory = await self._registry.lost(call)
-        if memory is None:
-            return None
-        chosen = await self._place(call, ())
-        asking: Scope = {"type": "http", "headers": [], "client": None}
-        answer = await self._forward.ask(chosen.door, "POST", f"/api/cluster/calls/{call}", asking, json=memory)
-        if answer.status_code != 204:
-            raise busy(
-                "node-lost", "the machine that had this call has died, and no other takes it up now; ask again", 1
-            )
-        return chosen
 
     def _others(self) -> list[Report]:
         return [one for one in self._membership.nodes if one.node != self._here]

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from server.cluster.members import Heard, Members, Report
 
@@ -27,7 +27,6 @@ class Registry(Protocol):
     async def drain(self, node: str, on: bool) -> bool: ...
     async def forget(self, avatar: str) -> None: ...
     async def live(self, avatar: str) -> bool: ...
-    async def lost(self, call: str) -> Any: ...
     async def nodes(self) -> tuple[Report, ...]: ...
 
 
@@ -75,9 +74,6 @@ class Local:
 
     async def live(self, avatar: str) -> bool:
         return self.members.live(avatar, time.monotonic())
-
-    async def lost(self, call: str) -> Any:
-        return self.members.lost(call, time.monotonic())
 
     async def nodes(self) -> tuple[Report, ...]:
         return self.members.alive(time.monotonic())

@@ -11,7 +11,6 @@ from server import workers
 from server.cluster.avatars import Exchange
 from server.cluster.membership import Membership
 from server.problems import Problem, busy
-from server.routes.authority import calls_of
 from server.settings import Settings
 
 
@@ -23,8 +22,7 @@ def router(settings: Settings, membership: Membership, exchange: Exchange) -> AP
         """Every node that is there; what is live on it is told to this machine's user alone."""
         told = [asdict(one) | {"channels": len(one.names)} for one in membership.nodes]
         for row in told:
-            for name in ("avatars", "calls"):
-                row.pop(name)
+            row.pop("avatars")
             if not settings.private:
                 row.pop("names")
         return {"here": membership.node, "nodes": told, "directory": "away" if membership.away() else "there"}
@@ -47,16 +45,6 @@ def router(settings: Settings, membership: Membership, exchange: Exchange) -> AP
         _only_doors(request)
         if not await exchange.forget(avatar):
             raise Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
-        return Response(status_code=204)
-
-    @routes.post("/calls/{call}", status_code=204)
-    async def take_up(request: Request, call: str, memory: dict[str, Any]) -> Response:
-        """A call whose node has died goes on here."""
-        _only_doors(request)
-        for person in memory.get("people", ()):
-            await exchange.bring(person["avatar"])
-        calls_of(request).recall(call, memory)
-        await membership.tell()
         return Response(status_code=204)
 
     async def _drain(node: str, on: bool) -> Response:

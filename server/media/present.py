@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -300,8 +300,9 @@ class Stream:
 class Presenter:
     """The streams of one channel. `present` runs in the thread that encodes, all else in the event loop."""
 
-    def __init__(self, form: Callable[[Screen], Form], codec: str) -> None:
-        self._form, self._codec = form, codec
+    def __init__(self, form: Callable[[Screen], Form], codec: str, most: int = 4) -> None:
+        """`most`: forms that are encoded at once before links have to share."""
+        self._form, self._codec, self._most = form, codec, most
         self._streams: dict[Screen, Stream] = {}
         self._delays: dict[Screen, Delay] = {}
         self._density = 1.0
@@ -394,6 +395,17 @@ class Presenter:
     def watched(self) -> dict[Screen, float]:
         """What is encoded: screen -> RTP packets a second that one viewer of it gets."""
         return {screen: stream.packets for screen, stream in self._streams.items()}
+
+    @property
+    def recorded(self) -> set[Screen]:
+        return {screen for screen, stream in self._streams.items() if stream.recordings}
+
+    def first_of(self, forms: Sequence[Screen | None]) -> Screen | None:
+        """Which of `forms`, of ever fewer bits, a viewer is sent: the first, or where as many as may be are encoded already the first of
+        those."""
+        if len(self._streams) < self._most:
+            return forms[0]
+        return next((form for form in forms if form in self._streams), forms[0])
 
     @property
     def packets(self) -> float:

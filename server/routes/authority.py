@@ -15,6 +15,7 @@ from server.calls import refusals
 from server.calls.conference import Conference
 from server.calls.directory import Calls
 from server.calls.events import ROLES, Grants
+from server.calls.permits import NO_SEAT
 from server.calls.tokens import Claims, TokenExpired, TokenInvalid
 from server.problems import Problem
 from server.routes.bearer import bearer, knows_token
@@ -23,13 +24,13 @@ from server.settings import Settings
 
 OF_A_CALL = re.compile(
     r"/(?:(?:whip|whep)/(?P<media>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/[^/]+(?:/asset)?)?"
-    r"|api/channels/(?P<told>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/recording|/still|/provenance)?)"
+    r"|api/channels/(?P<told>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/recording|/still|/handover|/provenance)?)"
 )
 "Routes of a call's channels."
 OF_MEMBERS = re.compile(r"/api/(?:avatars(?:/.*)?|engines|screens)|/puppet\.mp4")
 "What whoever joins a call needs besides: an avatar."
 OF_FILMS = re.compile(r"/api/recordings/([^/]+)")
-"Those of the call, while it lasts, for who may record."
+"Those of the call, for who may record."
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Authority:
         if self.claims is not None and self.seat != seat and not self.grants.host:
             raise refusals.not_permitted("host")
         if seat not in self.conference.rules.seats:
-            raise refusals.problem(refusals.NO_SEAT)
+            raise refusals.problem(NO_SEAT)
 
 
 def calls_of(request: HTTPConnection) -> Calls:
@@ -121,9 +122,12 @@ def lets_through(request: HTTPConnection, path: str) -> bool:
     conference = calls.conferences.get(claims.call)
     if named := OF_A_CALL.fullmatch(path):
         return (named["media"] or named["told"]) == claims.call
-    if conference is None or not conference.knows(claims):
+    film = OF_FILMS.fullmatch(path)
+    if conference is None:
+        return film is not None and claims.grants.record and film[1] in calls.filmed.get(claims.call, ())
+    if not conference.knows(claims):
         return False
-    if film := OF_FILMS.fullmatch(path):
+    if film:
         return claims.grants.record and film[1] in conference.films.names
     return OF_MEMBERS.fullmatch(path) is not None
 

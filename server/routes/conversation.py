@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 import structlog
 from fastapi import WebSocket
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from starlette.websockets import WebSocketDisconnect
 
 from server.calls import events as of
 from server.calls.conference import Conference
+from server.calls.events import Shared
 from server.calls.refusals import not_permitted
 from server.calls.rules import GRANT, MALFORMED, OVER, TOKEN, TOO_FAST
 from server.calls.talk import Ending, Talk
@@ -59,7 +60,14 @@ class Approve(_Message):
 
 class Agree(_Message):
     t: Literal["agree"]
-    recording: bool
+    recording: bool | None = None
+    handover: bool | None = None
+
+    @model_validator(mode="after")
+    def _to_something(self) -> Agree:
+        if self.recording is None and self.handover is None:
+            raise ValueError("says to what")
+        return self
 
 
 class Word(_Message):
@@ -154,7 +162,9 @@ def _told(conference: Conference, seat: int, claims: Claims, talk: Talk, message
             case Approve():
                 talk.put({"t": "problem", **not_permitted("host").body()})
             case Agree():
-                conference.happen(of.Agreed(seat, message.recording))
+                for what in Shared:
+                    if (yes := getattr(message, what)) is not None:
+                        conference.happen(of.Agreed(seat, what, yes))
             case Word(t="leave"):
                 conference.happen(of.Left(seat))
             case Word(t="ping"):

@@ -12,7 +12,8 @@ from fastapi.responses import FileResponse
 from server import workers
 from server.calls import events as of
 from server.calls import refusals as calls
-from server.calls.effects import Refuse
+from server.calls.events import Shared
+from server.calls.permits import NO_SEAT
 from server.channels import filming
 from server.problems import Problem
 from server.recordings.archive import Archive
@@ -63,7 +64,9 @@ def router(settings: Settings) -> APIRouter:
     async def still(request: Request, channel: ChannelName) -> Response:
         lobby = lobby_of(request)
         if (who := _conference(request, channel.partition(".")[0])) and who.conference.rules.recording is None:
-            raise calls.problem(Refuse("not-everybody-agrees", {"missing": who.conference.rules.agreement.missing()}))
+            raise calls.problem(who.conference.rules.agreements[Shared.RECORDING].refusal())
+        if who and who.conference.rehearsals.has(channel):
+            raise calls.problem(NO_SEAT)
         live = lobby.live(channel)
         live.agreed = who.conference.agreed if who else None
         made = await filming.still(lobby, settings, request.app.state.signer, live)
@@ -108,11 +111,12 @@ def _conference(request: Request, channel: str) -> Authority | None:
 
 def _recorded(who: Authority) -> dict[str, Any]:
     rules = who.conference.rules
+    agreement = rules.agreements[Shared.RECORDING]
     since = {"since": rules.recording} if rules.recording is not None else None
     return {
         "recording": since,
-        "asking": rules.agreement.asking,
-        "missing": rules.agreement.missing(),
+        "asking": agreement.asking,
+        "missing": agreement.missing(),
         "recorded": who.conference.films.names,
     }
 
@@ -120,18 +124,18 @@ def _recorded(who: Authority) -> dict[str, Any]:
 def _record(who: Authority) -> dict[str, Any]:
     if not who.grants.record:
         raise calls.not_permitted("record")
-    who.conference.happen(of.RecordingAsked(who.seat))
+    who.conference.happen(of.Asked(Shared.RECORDING, who.seat))
     return _recorded(who)
 
 
 def _stop(who: Authority) -> dict[str, Any]:
     """By whoever may record, or by a member who takes its yes back."""
-    if who.conference.rules.recording is None and who.conference.rules.agreement.asking is None:
+    if who.conference.rules.agreements[Shared.RECORDING].idle:
         raise Problem(404, "not-recording", "nobody records this call; POST here asks everybody for a recording")
     if who.grants.record:
-        who.conference.happen(of.RecordingEnded(ASKED))
+        who.conference.happen(of.Stopped(Shared.RECORDING, ASKED))
     elif who.grants.publish and who.seat:
-        who.conference.happen(of.Agreed(who.seat, False))
+        who.conference.happen(of.Agreed(who.seat, Shared.RECORDING, False))
     else:
         raise calls.not_permitted("record")
     return _recorded(who)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from display.screen import Screen
 from server.calls import refusals
+from server.calls.permits import NO_SEAT
 from server.calls.tokens import Claims
 from server.channels.lobby import Accepted
 from server.problems import Problem
@@ -27,9 +28,9 @@ class Place:
         conference, claims = self.who.conference, self.who.claims
         if not self.seat or not self.who.grants.publish or (claims is not None and claims.seat != self.seat):
             raise refusals.not_permitted("publish")
-        taken = conference.taken.get(self.seat)
+        taken = conference.taken.get(self.seat) or conference.rehearsals.get(self.seat)
         if taken is None:
-            raise refusals.problem(refusals.NO_SEAT)
+            raise refusals.problem(NO_SEAT)
         for name, given, known in (("avatar", avatar, taken.avatar), ("engine", engine, taken.engine)):
             if given is not None and given != known:
                 raise Problem(400, "bad-parameter", f"this seat has another {name}: change it there", parameter=name)

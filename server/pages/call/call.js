@@ -4,27 +4,40 @@ import * as api from "../shared/api.js";
 import { agreed } from "../shared/asking.js";
 import { HeadLook, ServerClock } from "../shared/head.js";
 import { inWords, part, say } from "../shared/notices.js";
+import { Agreeing } from "./agreeing.js";
 import { GreenRoom } from "./green.js";
 import { invite } from "./invite.js";
 import { keepInvitation, keepSeat, keptInvitation, keptSeat, tokenTells } from "./kept.js";
+import { Outgoing } from "./outgoing.js";
 import { People } from "./people.js";
 import { Publication } from "./publication.js";
 import { Record } from "./record.js";
 import { Room } from "./room.js";
+import { Status } from "./status.js";
 import { Table } from "./table.js";
 import { Talk } from "./talk.js";
 import { howMany, notIn, out } from "./words.js";
 
 const CALL = decodeURIComponent(location.pathname.replace(/\/$/, "").split("/").pop() ?? "");
-const BANNER_MS = 6000;
 
 const room = new Room();
-const green = new GreenRoom();
+const green = new GreenRoom(CALL);
 const people = new People();
 const clock = new ServerClock();
 const head = new HeadLook();
 const table = new Table(room, CALL);
-const record = new Record(room, CALL, announce);
+const status = new Status(() => ({
+  at: document.body.dataset.at ?? "",
+  talk: talk?.state,
+  publication: publication?.state,
+  problem: publication?.problem,
+  dark: publishes() && !green.driver.on,
+  own: room.own,
+  strained: room.strained,
+}));
+const record = new Record(room, CALL, (words) => status.announce(words));
+const outgoing = new Outgoing(room, CALL, (words) => status.announce(words));
+const agreeing = new Agreeing();
 
 /** The link's token; empty for this machine's own user. */
 let invitation = "";
@@ -39,7 +52,6 @@ let seen = true;
 /** Whether this page was loaded anew and takes up how its seat was left. */
 let adopting = false;
 let looking = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-let bannerTimer = 0;
 
 api.speakWith(() => talk?.token || invitation);
 
@@ -60,6 +72,7 @@ function takeInvitation() {
   }
 }
 
+const mayRecord = () => Boolean(told.grants?.record);
 const invitationId = () => told.jti ?? "";
 const publishes = () => (told.grants ? Boolean(told.grants.publish) : true);
 
@@ -76,6 +89,8 @@ async function enter() {
     const here = state.seats.filter((one) => one.state === "present" || one.state === "away").map((one) => one.name);
     part("who-is-there").textContent = here.length ? `${listed(here)} ${here.length === 1 ? "is" : "are"} here already.` : "Nobody has come yet. You can be the first.";
     part("recorded-part").hidden = state.recording === null || !publishes();
+    part("handed-part").hidden = !state.handover || !publishes();
+    part("handed-to").textContent = state.handover?.to ?? "";
   } catch (failure) {
     return showOut(notIn(failure));
   }
@@ -98,24 +113,33 @@ part("join-form").addEventListener("submit", async (event) => {
   try {
     await join();
   } catch (failure) {
+    void green.lock(false);
     if (["bad-parameter", "consent-missing", "unknown-avatar"].includes(failure.kind) || !failure.kind) say(part("join-problem"), inWords(failure));
-    else if (failure.kind === "not-everybody-agrees") {
-      part("recorded-part").hidden = false;
-      say(part("join-problem"), "This call is being recorded. Agree to that first, or wait until it is over.");
-    } else showOut(notIn(failure));
+    else if (failure.kind === "not-everybody-agrees") await askedMeanwhile();
+    else showOut(notIn(failure));
   } finally {
     part("join").disabled = false;
     part("join").textContent = publishes() ? "Join the call" : "Watch the call";
   }
 });
 
+/** Something began since this page looked: it has to be agreed to. */
+async function askedMeanwhile() {
+  const { recording, handover } = await api.call(CALL);
+  part("recorded-part").hidden = recording === null;
+  part("handed-part").hidden = !handover;
+  part("handed-to").textContent = handover?.to ?? "";
+  const what = recording === null ? `goes out to ${handover?.to}` : "is being recorded";
+  say(part("join-problem"), `This call ${what}. Agree to that first, or wait until it is over.`);
+}
+
 async function join() {
   muted = !green.driver.hasVoice;
   seen = true;
   const asked = { name: part("name").value.trim(), consent: part("agree").checked, muted };
-  if (publishes()) Object.assign(asked, green.look, { recording: part("recorded").checked });
+  if (publishes()) Object.assign(asked, green.look, { recording: part("recorded").checked, handover: part("handed").checked });
+  await green.lock(true);
   const taken = await api.tell(api.callPath(CALL, "/seats"), "POST", asked);
-  green.lock(true);
   keepSeat(CALL, { invitation: invitationId(), seat: taken.seat, token: taken.token });
   sit(taken.token, false);
 }
@@ -137,7 +161,7 @@ function sit(token, resume) {
   talk?.stop();
   talk = new Talk(address.href, token);
   talk.addEventListener("message", (event) => hear(event.detail));
-  talk.addEventListener("state", () => showLine());
+  talk.addEventListener("state", () => status.show());
   talk.addEventListener("over", (event) => leaveTable(out(event.detail.code, event.detail.bye)));
   talk.start(resume);
 }
@@ -149,11 +173,14 @@ function hear(message) {
   if (message.t === "token") {
     return keepSeat(CALL, { invitation: invitationId(), seat: room.me, token: message.token });
   }
-  for (const words of room.hear(message)) announce(words);
+  for (const words of room.hear(message)) status.announce(words);
   if (message.t === "welcome") welcomed(message);
   if (message.t === "seat" && message.seat === room.me && message.by === "host" && message.muted) setMuted(true, false);
-  if (message.t === "asking") void record.answer((yes) => talk?.say({ t: "agree", recording: yes }));
-  if (message.t === "problem" && message.detail && !message.type?.includes("capacity")) banner(message.detail);
+  if (message.t === "asking") {
+    const { what, by, to } = message;
+    void agreeing.ask(what, room.nameOf(by), to, (yes) => talk?.say({ t: "agree", [what]: yes }));
+  }
+  if (message.t === "recording") void record.list(mayRecord());
   draw();
 }
 
@@ -174,7 +201,7 @@ function send() {
   if (!publishes() || !room.me || room.own?.state === "waiting" || !green.driver.on) return;
   if (!publication) {
     publication = new Publication(`whip/${CALL}.${room.me}`, table.iceServers);
-    publication.addEventListener("state", () => showLine());
+    publication.addEventListener("state", () => status.show());
   }
   if (publication.state !== "off") return;
   green.driver.letVoiceBeHeard(!muted);
@@ -194,7 +221,9 @@ function leaveTable(said) {
   if (said.action !== "back") green.driver.stop();
   room.me = 0;
   room.seats = new Map();
-  green.lock(false);
+  room.recording = room.handover = null;
+  void record.list(mayRecord());
+  void green.lock(false);
   showOut(said);
 }
 
@@ -208,7 +237,7 @@ function show(where) {
   part("door-title").textContent = where === "waiting" ? "Waiting for the host to let you in" : "Opening the call";
   part("patience").hidden = where !== "waiting";
   part("bar").hidden = where !== "call";
-  showLine();
+  status.show();
 }
 
 /** @param {import("./words.js").Said} said */
@@ -238,52 +267,12 @@ function showTitle(title) {
   document.title = title ? `${title}: Telequilt` : "Telequilt: a call";
 }
 
-function showLine() {
-  const at = document.body.dataset.at;
-  const [on, words] =
-    at !== "call" ? [false, at === "waiting" ? "Waiting" : "Not in the call"]
-    : talk?.state !== "on" ? [false, "Getting the line back"]
-    : publication?.state === "lost" ? [false, "Sending you again"]
-    : publication?.state === "refused" ? [false, "You are not seen"]
-    : [true, "In the call"];
-  part("line").dataset.on = String(on);
-  if (part("line-words").textContent !== words) part("line-words").textContent = words;
-  if (at === "call") showBanner();
-}
-
-let passing = "";
-
-/** Something to read for a moment. @param {string} words */
-function banner(words) {
-  passing = words;
-  clearTimeout(bannerTimer);
-  bannerTimer = setTimeout(() => {
-    passing = "";
-    showBanner();
-  }, BANNER_MS);
-  showBanner();
-}
-
-function showBanner() {
-  const lost = talk?.state === "lost" ? "The line to the server is lost. Getting it back…" : "";
-  const unsent = publication?.state === "lost" ? "The others do not see you just now. Sending again…" : "";
-  const refused = publication?.state === "refused" ? inWords(publication.problem) : "";
-  const dark = publishes() && !green.driver.on && document.body.dataset.at === "call" ? "Nothing moves your avatar: turn on your camera." : "";
-  const hushed = room.own?.muted && room.own.by === "host" ? "The host has muted you. Press M to speak again." : "";
-  say(part("banner"), lost || refused || unsent || passing || dark || hushed || room.strained);
-}
-
-/** Said aloud by screen readers, politely. @param {string} words */
-function announce(words) {
-  part("said").textContent = words;
-  banner(words);
-}
-
 function draw() {
   if (document.body.dataset.at !== "call") return;
   table.draw();
   people.show(room);
   record.draw();
+  outgoing.draw();
   part("invite").hidden = !room.hosting;
   part("alone-invite").hidden = !room.hosting;
   const lonely = !room.others.length;
@@ -300,7 +289,7 @@ function draw() {
   press("camera", !seen, seen ? "Camera off" : "Camera on");
   press("look", looking, "Look around");
   table.look = looking ? (now) => head.at(now) : null;
-  showBanner();
+  status.show();
 }
 
 /** @param {string} id @param {boolean} on @param {string} words */
@@ -314,7 +303,7 @@ function press(id, on, words) {
 /** @param {boolean} now @param {boolean} [tell] */
 async function setMuted(now, tell = true) {
   if (!now && !green.driver.hasVoice) {
-    if (!(await green.toggleVoice())) return banner("There is no microphone that the browser may use.");
+    if (!(await green.toggleVoice())) return status.tell("There is no microphone that the browser may use.");
     publication?.start(green.driver.stream()); // the connection that stands has no place for sound
   }
   muted = now;
@@ -336,7 +325,7 @@ async function setSeen(now) {
 
 function setLooking(now) {
   looking = now;
-  banner(looking ? "Move your head to look around." : "Looking around by your head is off. Use the mouse, the arrow keys or the slider.");
+  status.tell(looking ? "Move your head to look around." : "Looking around by your head is off. Use the mouse, the arrow keys or the slider.");
   draw();
 }
 
@@ -358,7 +347,6 @@ for (const id of ["leave", "give-up"]) part(id).addEventListener("click", () => 
   leaveTable(out(1000, { why: "left" }));
   talk?.stop();
 });
-part("record").addEventListener("click", () => void record.toggle().catch((failure) => banner(inWords(failure))));
 part("hush").addEventListener("click", () => {
   part("hush").hidden = true;
   table.sound();
@@ -367,8 +355,13 @@ table.addEventListener("hushed", () => (part("hush").hidden = false));
 part("self-switch").addEventListener("click", () => table.showSelf(part("self").dataset.as === "camera"));
 
 /** @param {() => Promise<unknown>} work */
-const tried = (work) => void work().catch((failure) => banner(inWords(failure)));
-people.addEventListener("toggle", () => table.draw());
+const tried = (work) => void work().catch((failure) => status.tell(inWords(failure)));
+people.addEventListener("toggle", () => {
+  table.draw();
+  void record.list(mayRecord());
+});
+part("record").addEventListener("click", () => tried(() => record.toggle()));
+part("outgoing-do").addEventListener("click", () => tried(() => outgoing.toggle()));
 people.addEventListener("do", ({ detail: { what, seat } }) => {
   const path = api.callPath(CALL, `/seats/${seat}`);
   if (what === "admit" || what === "decline") talk?.say({ t: "approve", seat, yes: what === "admit" });
@@ -402,6 +395,7 @@ for (const [who, event] of [[window, "online"], [navigator.connection, "change"]
   });
 }
 addEventListener("pagehide", () => {
+  void green.lock(true);
   publication?.stop();
   table.clear();
 });

@@ -6,6 +6,7 @@ import { Shelf } from "../shared/gallery.js";
 import { inWords, part, say, whenWarm } from "../shared/notices.js";
 import { keepName, keptName } from "./kept.js";
 import { Level } from "./level.js";
+import { Rehearsal } from "./rehearsal.js";
 
 const PUPPET = "puppet";
 const LEVEL_EVERY_MS = 60;
@@ -40,9 +41,14 @@ export class GreenRoom extends EventTarget {
   #loudAt = 0;
   #busy = Promise.resolve();
   #given = "";
+  #rehearsal;
 
-  constructor() {
+  /** @param {string} call */
+  constructor(call) {
     super();
+    this.#rehearsal = new Rehearsal(call);
+    this.#rehearsal.addEventListener("state", () => this.#showRehearsal());
+    part("rehearse").addEventListener("click", () => (this.#rehearsal.state === "off" ? this.#rehearse() : this.#rehearsal.stop()));
     part("mic").addEventListener("click", () => void this.toggleVoice());
     part("cam").addEventListener("click", () => void this.togglePicture());
     part("camera-choice").addEventListener("change", () => void this.#turnOn(part("camera-choice").value));
@@ -50,7 +56,7 @@ export class GreenRoom extends EventTarget {
     navigator.mediaDevices?.addEventListener?.("devicechange", () => void this.#list());
     this.driver.addEventListener("change", () => this.#show());
     part("name").value = keptName();
-    part("shown-as").addEventListener("change", () => this.#showChosen());
+    part("shown-as").addEventListener("change", () => this.#changeChosen());
     this.#showChosen();
     setInterval(() => this.#showLevel(), LEVEL_EVERY_MS);
   }
@@ -94,10 +100,11 @@ export class GreenRoom extends EventTarget {
     return ["", ""];
   }
 
-  /** @param {boolean} locked while one is in the call */
+  /** @param {boolean} locked while one is in the call @returns {Promise<unknown>} once there is room again for what a rehearsal took */
   lock(locked) {
     this.#shelf?.lock(locked);
     keepName(part("name").value.trim());
+    return this.#rehearsal.stop();
   }
 
   /** The microphone on or off. @returns {Promise<boolean>} whether it is heard now */
@@ -114,7 +121,7 @@ export class GreenRoom extends EventTarget {
 
   #stock() {
     this.#shelf ??= new Shelf(this.driver, () => this.#turnOn("").then(() => this.driver.on), (work) => whenWarm(work, (words) => say(part("join-problem"), words)));
-    this.#shelf.addEventListener("change", () => this.#showChosen());
+    this.#shelf.addEventListener("change", () => this.#changeChosen());
     void this.#shelf.load("sample");
     void this.#tellGiven();
   }
@@ -123,6 +130,25 @@ export class GreenRoom extends EventTarget {
     const usual = (await engines().catch(() => [])).find((engine) => engine.default);
     this.#given = usual?.geometry ? GIVEN : "";
     this.#showChosen();
+  }
+
+  /** What the others see is another thing now, and so is the rehearsal. */
+  #changeChosen() {
+    this.#showChosen();
+    if (this.#rehearsal.state !== "off") this.#rehearse();
+  }
+
+  #rehearse() {
+    if (this.driver.on) void this.#rehearsal.start(this.driver.stream(), this.look);
+    else this.#rehearsal.stop("Turn on your camera first, or choose the puppet.");
+    this.#showRehearsal();
+  }
+
+  #showRehearsal() {
+    const { state, problem } = this.#rehearsal;
+    part("chosen-part").dataset.rehearsal = state;
+    part("rehearse").textContent = state === "off" ? "See yourself as the others will" : "Enough";
+    part("rehearsal-words").textContent = problem || (state === "on" ? "Only you see this. Move the pointer over it to look around." : "");
   }
 
   #showChosen() {

@@ -38,11 +38,12 @@ export class Place extends EventTarget {
   #everybody = null;
 
   /**
-   * @param {{slider: HTMLInputElement, surface: HTMLElement, path: string, iceServers: RTCIceServer[], silent?: boolean}} means
-   *   surface: where the pointer steers; silent: it is oneself
+   * @param {{slider: HTMLInputElement, surface: HTMLElement, path: string, iceServers: RTCIceServer[], silent?: boolean, token?: string}} means
+   *   surface: where the pointer steers; silent: it is oneself; token: not the page's own
    */
-  constructor({ slider, surface, path, iceServers, silent = false }) {
+  constructor({ slider, surface, path, iceServers, silent = false, token }) {
     super();
+    this.token = token;
     this.path = path;
     this.iceServers = iceServers;
     this.root = document.createElement("li");
@@ -164,7 +165,7 @@ export class Place extends EventTarget {
   }
 
   #play() {
-    const playback = new Playback(this.#video, this.path, { iceServers: this.iceServers });
+    const playback = new Playback(this.#video, this.path, { iceServers: this.iceServers, token: this.token });
     this.#playback = playback;
     playback.resting = this.#rests;
     playback.addEventListener("state", () => playback === this.#playback && this.#changed());

@@ -1,14 +1,15 @@
-// Recording a call: only with everybody's yes; a red sign meanwhile.
+// Recording a call: only with everybody's yes; a red sign meanwhile; and the films of it, for those who may have them.
 
 import * as api from "../shared/api.js";
-import { agreed } from "../shared/asking.js";
 import { part } from "../shared/notices.js";
+import { downloadLink } from "../shared/recording.js";
 
 export class Record {
   #room;
   #path;
   #announce;
-  #asked = false;
+  /** @type {string[]} names of the films that are listed */
+  #films = [];
 
   /** @param {import("./room.js").Room} room @param {string} call @param {(words: string) => void} announce */
   constructor(room, call, announce) {
@@ -24,8 +25,8 @@ export class Record {
     part("record").hidden = !(own?.role === "host" || own?.role === "recorder" || going);
     part("record").setAttribute("aria-pressed", String(going));
     const member = own?.role === "member";
-    part("record").querySelector("span").textContent = going ? (member ? "Take back my yes" : "Stop recording") : asking !== null ? "Asking…" : "Record";
-    part("record").disabled = !going && asking !== null;
+    part("record").querySelector("span").textContent = going ? (member ? "Take back my yes" : "Stop recording") : asking.recording ? "Asking…" : "Record";
+    part("record").disabled = !going && Boolean(asking.recording);
   }
 
   /** Begins to ask everybody, or ends it. */
@@ -35,24 +36,26 @@ export class Record {
       await api.tell(this.#path, "POST");
     } catch (failure) {
       if (failure.kind !== "not-everybody-agrees") throw failure;
-      this.#room.asking = this.#room.me;
+      this.#room.asking.recording = { by: this.#room.me };
       this.#announce("Everybody is being asked whether they agree to a recording.");
     }
     this.draw();
   }
 
-  /** Somebody wants a recording. @param {(yes: boolean) => void} say */
-  async answer(say) {
-    if (this.#asked) return;
-    this.#asked = true;
-    const who = this.#room.nameOf(this.#room.asking ?? 0);
-    const question = {
-      title: "May this call be recorded?",
-      words: `${who} wants to record everybody’s avatar and voice. It begins once all have agreed, and ends as soon as you take your yes back.`,
-      yes: "I agree",
-      no: "No",
-    };
-    say(await agreed(question));
-    this.#asked = false;
+  /** Lists the films of this call; they are complete once it is not recorded any more. @param {boolean} may whether one may have them */
+  async list(may) {
+    const told = may ? await api.tell(this.#path, "GET").catch(() => null) : null; // none is told of a call that has ended
+    if (told) this.#films = told.recorded;
+    for (const films of document.querySelectorAll(".call-films")) {
+      films.hidden = !this.#films.length || this.#room.recording !== null;
+      films.querySelector("ul").replaceChildren(...this.#films.map(row));
+    }
   }
+}
+
+/** @param {string} name of a film @param {number} index */
+function row(name, index) {
+  const item = document.createElement("li");
+  item.append(downloadLink(name, `Recording ${index + 1}`));
+  return item;
 }

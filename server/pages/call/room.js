@@ -1,5 +1,7 @@
 // The room: who is in a call and how it goes, as its socket tells. Pure: messages in, what is to be said aloud out.
 
+import { sentence } from "./words.js";
+
 /**
  * @typedef {{seat: number, name: string, role: "host"|"member"|"viewer"|"recorder", state: "waiting"|"joining"|"present"|"away"|"gone",
  *            publishing: "none"|"connecting"|"live"|"stalled", muted: boolean, by?: "self"|"host", camera: boolean, speaking: boolean,
@@ -9,7 +11,7 @@
 /** Why somebody is gone, after the name. @type {Record<string, string>} */
 const GONE = { left: "left", removed: "was taken out by the host", lost: "did not come back", denied: "was not let in", unanswered: "was not let in" };
 
-/** Why a recording ended that needs no explanation. */
+/** Why a recording, or going out, ended that needs no explanation. */
 const MEANT = "asked to";
 
 const publishes = ({ role }) => role === "host" || role === "member";
@@ -30,8 +32,12 @@ export class Room {
     this.forms = new Map();
     /** Since when, on the server's clock. @type {number|null} */
     this.recording = null;
-    /** Who wants a recording: a seat, 0 for who runs the server; null: nobody. @type {number|null} */
-    this.asking = null;
+    /** Where it goes out to, and since when. @type {{to: string, since: number}|null} */
+    this.handover = null;
+    /** Where a host may send it out to: what the operator lists. @type {string[]} */
+    this.handoverHosts = [];
+    /** Who wants what: a seat, 0 for who runs the server. @type {Record<"recording"|"handover", {by: number, to?: string}|null>} */
+    this.asking = { recording: null, handover: null };
     /** @type {Set<number>} */
     this.speaking = new Set();
     this.loudest = null;
@@ -78,7 +84,7 @@ export class Room {
    */
   hear(message) {
     const work = { welcome: this.#welcome, seat: this.#seat, gone: this.#gone, call: this.#call, speaking: this.#spoke, form: this.#formed,
-                   asking: this.#asked, recording: this.#recorded, problem: this.#problem }[message.t];
+                   asking: this.#asked, recording: this.#recorded, handover: this.#handedOver, problem: this.#problem }[message.t];
     return work?.call(this, message) ?? [];
   }
 
@@ -86,14 +92,15 @@ export class Room {
     return [...this.seats.values()].filter(wanted).sort((one, other) => one.seat - other.seat);
   }
 
-  #welcome({ seat, seats, title, locked, form, recording }) {
+  #welcome({ seat, seats, title, locked, form, recording, handover = null, handover_hosts = [] }) {
     const first = this.me === 0;
     this.me = seat;
     const before = this.seats;
     this.seats = new Map(seats.map((row) => [row.seat, row]));
     this.speaking = new Set(seats.filter((row) => row.speaking).map((row) => row.seat));
     const table = form?.as === "table" ? form : null;
-    Object.assign(this, { title, locked, table, form: table ? this.form : form, recording, asking: null });
+    Object.assign(this, { title, locked, table, form: table ? this.form : form, recording: recording?.since ?? null, handover, handoverHosts: handover_hosts });
+    this.asking = { recording: null, handover: null };
     if (first) return [];
     const came = [...this.seats.values()].filter((row) => !before.has(row.seat) && row.seat !== seat).map((row) => `${row.name} is here.`);
     const left = [...before.values()].filter((row) => !this.seats.has(row.seat)).map((row) => `${row.name} has left.`);
@@ -133,24 +140,33 @@ export class Room {
     else Object.assign(this, { form, table: null });
   }
 
-  #asked({ by }) {
-    this.asking = by;
-    return [`${this.nameOf(by)} wants to record this call.`];
+  #asked({ what, by, to }) {
+    this.asking[what] = { by, to };
+    return [what === "handover" ? `${this.nameOf(by)} wants to send this call out to ${to}.` : `${this.nameOf(by)} wants to record this call.`];
   }
 
   #recorded({ since, why }) {
-    const ended = since === null && (this.recording !== null || this.asking !== null);
+    const ended = since === null && (this.recording !== null || this.asking.recording !== null);
     this.recording = since;
-    this.asking = null;
+    this.asking.recording = null;
     if (since !== null) return ["This call is being recorded."];
     if (!ended) return [];
     return [why && why !== MEANT ? `There is no recording: ${why}.` : "The recording has ended."];
   }
 
+  #handedOver({ since, to, why }) {
+    const ended = since === null && (this.handover !== null || this.asking.handover !== null);
+    this.handover = since === null ? null : { since, to };
+    this.asking.handover = null;
+    if (since !== null) return [`This call goes out to ${to}.`];
+    if (!ended) return [];
+    return [why && why !== MEANT ? `This call does not go out: ${why}.` : "This call goes out no more."];
+  }
+
   #problem({ type, detail }) {
-    if (type?.endsWith("capacity-lost")) this.strained = detail;
+    if (type?.endsWith("capacity-lost")) this.strained = sentence(detail);
     else if (type?.endsWith("capacity-back")) this.strained = "";
-    else return [detail];
+    else return [sentence(detail)];
     return this.strained ? [this.strained] : [];
   }
 }

@@ -44,7 +44,7 @@ export function out(code, bye) {
 }
 
 /** @param {string} words */
-const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
+export const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
 
 /**
  * What stands on somebody's place instead of a hologram, or over the last one; null where nothing has to be said.

@@ -7,6 +7,7 @@ import { showFilms } from "./films.js";
 import { Following } from "../shared/following.js";
 import { keepChannel, suggestedChannel } from "./names.js";
 import { inWords, part, say, whenWarm, withToken } from "../shared/notices.js";
+import { OutgoingSign } from "../shared/outgoing.js";
 import { Recorder } from "../shared/recording.js";
 import { Shelf } from "../shared/gallery.js";
 import { Stage } from "../shared/player.js";
@@ -16,6 +17,7 @@ import { publish } from "../shared/whip.js";
 const driver = new Driver(part("driver-video"));
 const stage = new Stage(part("stage"), part("angle"));
 const recorder = new Recorder(part("stage").querySelector(".glass"));
+const outgoing = new OutgoingSign(part("stage").querySelector(".glass"));
 const sign = new ConditionSign(part("stage").querySelector(".glass"), "caller");
 const following = new Following();
 const shelf = new Shelf(driver, () => startDriver("camera"), patiently);
@@ -247,6 +249,7 @@ async function endCall(words = "") {
   session = null; // first: what stops from here on is meant to
   following.leave();
   sign.show(null);
+  outgoing.show(null);
   stage.stop();
   driver.stop();
   setOnAir(false);
@@ -294,6 +297,7 @@ function hear(facts) {
   if (!session) return;
   showReport(facts, stage.state === "live" ? 1 : 0);
   sign.show(facts.condition);
+  outgoing.show(facts.handover);
   recorder.hear(facts);
 }
 

@@ -15,6 +15,42 @@ const FORGET = {
   no: "Keep it",
 };
 
+// The same on each page that has a place for it, and there before anything asks for its parts.
+part("portraits").innerHTML = `
+  <div class="shelf" id="shelf" role="radiogroup" aria-labelledby="avatar-title"></div>
+  <p class="shelf-line" id="shelf-line"></p>
+  <div class="enrol" id="enrol" hidden>
+    <div class="sources" id="portrait-sources">
+      <button type="button" class="tile-button" id="snapshot">
+        <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 8h3l1.5-2.5h7L17 8h3v11H4z"/><circle cx="12" cy="13" r="3.5"/></svg>
+        Take a snapshot
+        <small>Look straight at the camera, mouth closed</small>
+      </button>
+      <label class="tile-button" id="drop">
+        <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 16V5m0 0L8 9m4-4 4 4M5 19h14"/></svg>
+        Upload a photo
+        <small>Or drop one here: JPEG, PNG or WebP</small>
+        <input type="file" class="unseen" id="portrait-file" accept="image/*">
+      </label>
+    </div>
+    <div class="consent" id="consent" hidden>
+      <img id="portrait-preview" alt="The portrait you chose">
+      <div>
+        <fieldset id="consent-choice" aria-describedby="kept">
+          <legend>Whose face is it?</legend>
+          <label><input type="radio" name="consent" value="me"> Mine</label>
+          <label><input type="radio" name="consent" value="consenting"> Someone’s who agreed to this</label>
+          <label><input type="radio" name="consent" value="synthetic"> Nobody’s: it is synthetic</label>
+        </fieldset>
+        <p class="hint" id="kept">Kept on this server until you press Forget: the face cut from the photo, what was measured on it, your answer, and a fingerprint of the file. The file itself is not kept.</p>
+        <div class="row">
+          <button type="button" class="button primary" id="make">Make the avatar</button>
+          <button type="button" class="button quiet" id="discard">Other photo</button>
+        </div>
+      </div>
+    </div>
+  </div>`;
+
 /** A file's name as a person would say it. @param {string} filename */
 const stem = (filename) => filename.replace(/\.[^.]*$/, "").replace(/[_-]+/g, " ").trim() || "Portrait";
 

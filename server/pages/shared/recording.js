@@ -130,12 +130,12 @@ export class Recorder extends EventTarget {
   }
 }
 
-/** @param {string} name of a recording */
-export function downloadLink(name) {
+/** @param {string} name of a recording @param {string} [words] */
+export function downloadLink(name, words = "Download") {
   const link = document.createElement("a");
-  Object.assign(link, { className: "text-button", textContent: "Download", href: api.recordingAddress(name), download: name });
+  Object.assign(link, { className: "text-button", textContent: words, href: api.recordingAddress(name), download: name });
   link.addEventListener("click", (event) => {
-    if (!api.hasToken()) return; // a plain download goes straight to the disk; one with a token has to be asked for
+    if (!api.authorization().Authorization) return; // a plain download goes straight to the disk; one with a token has to be asked for
     event.preventDefault();
     void api.recordingFile(name).then((blob) => saveAs(blob, name), (failure) => link.replaceWith(inWords(failure)));
   });

@@ -17,7 +17,8 @@ let learned = null;
 
 /**
  * What a session may need besides its address.
- * @typedef {{iceServers?: RTCIceServer[], hears?: boolean}} Means iceServers: where they are known already; hears: what comes has sound
+ * @typedef {{iceServers?: RTCIceServer[], hears?: boolean, token?: string}} Means iceServers: where they are known already; hears: what
+ *   comes has sound; token: not the page's own
  */
 
 /** @typedef {{connection: RTCPeerConnection, address: string, stop: () => Promise<void>, abandon: () => void}} Session */
@@ -57,7 +58,7 @@ async function limitVideo(connection) {
  * @param {Means} [means]
  * @returns {Promise<Session>}
  */
-export async function exchange(path, prepare, { iceServers, hears = false } = {}) {
+export async function exchange(path, prepare, { iceServers, hears = false, token = "" } = {}) {
   const connection = new RTCPeerConnection({ iceServers: iceServers ?? (await askIceServers(path)) });
   try {
     prepare(connection);
@@ -66,10 +67,10 @@ export async function exchange(path, prepare, { iceServers, hears = false } = {}
     await gathered(connection);
     const answer = await ask(path, {
       method: "POST",
-      headers: { "Content-Type": "application/sdp" },
+      headers: { "Content-Type": "application/sdp", ...bearer(token) },
       body: connection.localDescription.sdp,
     });
-    const session = sessionOf(connection, answer);
+    const session = sessionOf(connection, answer, token);
     await connection.setRemoteDescription({ type: "answer", sdp: await answer.text() }).catch((failure) => {
       session.abandon();
       throw failure;
@@ -86,12 +87,15 @@ function inStereo(sdp) {
   return sdp.replace(/^(a=fmtp:\d+ (?![^\r\n]*stereo=)[^\r\n]*useinbandfec=1[^\r\n]*)/gm, "$1;stereo=1");
 }
 
-/** @param {RTCPeerConnection} connection @param {Response} answer @returns {Session} */
-function sessionOf(connection, answer) {
+/** @param {string} token @returns {Record<string, string>} */
+const bearer = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
+
+/** @param {RTCPeerConnection} connection @param {Response} answer @param {string} token @returns {Session} */
+function sessionOf(connection, answer, token) {
   const address = new URL(answer.headers.get("Location") ?? "", answer.url).href;
   const hangUp = async (keepalive) => {
     connection.close();
-    await fetch(address, { method: "DELETE", headers: authorization(), keepalive }).catch(() => undefined);
+    await fetch(address, { method: "DELETE", headers: { ...authorization(), ...bearer(token) }, keepalive }).catch(() => undefined);
   };
   return {
     connection,

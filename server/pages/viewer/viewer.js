@@ -6,6 +6,7 @@ import { Following } from "../shared/following.js";
 import { Headset, offered } from "../geometry/headset.js";
 import { LookingGlass } from "./lookingglass.js";
 import { askForToken, part } from "../shared/notices.js";
+import { OutgoingSign } from "../shared/outgoing.js";
 import { Recorder } from "../shared/recording.js";
 import { Stage } from "../shared/player.js";
 
@@ -19,6 +20,7 @@ const channel = decodeURIComponent(location.pathname.split("/").pop() ?? "");
 const stage = new Stage(part("stage"), part("angle"), part("surface"));
 const glass = new LookingGlass(stage, part("surface"));
 const recorder = new Recorder(part("stage").querySelector(".glass"));
+const outgoing = new OutgoingSign(part("stage").querySelector(".glass"));
 const sign = new ConditionSign(part("stage").querySelector(".glass"), "viewer");
 const following = new Following();
 /** States in which somebody may be live, of whom the server can tell. */
@@ -42,6 +44,7 @@ async function stateChanged() {
 /** @param {any} facts as GET /api/channels/{channel} gives them */
 function hear(facts) {
   recorder.hear(facts);
+  outgoing.show(facts.handover);
   const shortly = sign.show(facts.condition);
   if (document.body.dataset.live === "true") part("air-words").textContent = shortly || AIR_WORDS.live;
 }
@@ -51,6 +54,7 @@ function gone() {
   headset?.end();
   following.leave();
   recorder.leave();
+  outgoing.show(null);
   sign.show(null);
 }
 

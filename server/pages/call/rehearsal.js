@@ -1,0 +1,76 @@
+// Rehearsal: oneself as the others will see one, before joining: a hologram of one's own, sent to this page alone.
+
+import * as api from "../shared/api.js";
+import { inWords, part } from "../shared/notices.js";
+import { publish } from "../shared/whip.js";
+import { Place } from "./place.js";
+
+/** Fires "state" whenever `state` changes: off, coming, on. `problem`: why it ended, in words; empty where nobody has to know. */
+export class Rehearsal extends EventTarget {
+  #call;
+  #round = 0;
+  #place = null;
+  #session = null;
+  #path = "";
+  #token = "";
+  state = "off";
+  problem = "";
+
+  /** @param {string} call */
+  constructor(call) {
+    super();
+    this.#call = call;
+  }
+
+  /** @param {MediaStream} stream what drives it @param {{avatar: string}|{engine: string}} look */
+  async start(stream, look) {
+    const left = this.stop();
+    const round = this.#round;
+    this.#become("coming");
+    try {
+      await left;
+      const made = await api.tell(api.callPath(this.#call, "/rehearsals"), "POST", look);
+      if (round !== this.#round) return void leave(api.callPath(this.#call, `/rehearsals/${made.number}`), made.token);
+      [this.#path, this.#token] = [api.callPath(this.#call, `/rehearsals/${made.number}`), made.token];
+      const session = await publish(made.whip, new MediaStream(stream.getVideoTracks()), { token: made.token, iceServers: made.ice_servers });
+      if (round !== this.#round) return session.abandon();
+      this.#session = session;
+      this.#show(made, "engine" in look);
+    } catch (failure) {
+      if (round !== this.#round) return;
+      this.stop(failure.kind === "too-many-callers" ? "The server has no room to show you yourself just now. You can join all the same." : inWords(failure));
+    }
+  }
+
+  /** @param {string} [why] @returns {Promise<unknown>} once the server has room again for what this took */
+  stop(why = "") {
+    this.#round += 1;
+    this.#place?.remove();
+    this.#session?.abandon();
+    const left = this.#path ? leave(this.#path, this.#token) : Promise.resolve();
+    this.#place = this.#session = null;
+    this.#path = "";
+    this.problem = why;
+    this.#become("off");
+    return left;
+  }
+
+  /** @param {any} made as the server answers @param {boolean} live */
+  #show({ number, whep, form, token, ice_servers: iceServers }, live) {
+    const slider = Object.assign(document.createElement("input"), { type: "range" });
+    const place = new Place({ slider, surface: part("rehearsal"), path: whep, iceServers, silent: true, token });
+    this.#place = place;
+    place.addEventListener("state", () => place.state === "live" && this.#become("on"));
+    part("rehearsal").replaceChildren(place.root);
+    place.show({ seat: number, name: "You", role: "member", state: "present", publishing: "live", muted: true, camera: true, speaking: false, live }, form, false, null);
+  }
+
+  #become(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.dispatchEvent(new Event("state"));
+  }
+}
+
+/** @param {string} path @param {string} token @returns {Promise<unknown>} */
+const leave = (path, token) => api.ask(path, { method: "DELETE", keepalive: true, headers: { Authorization: `Bearer ${token}` } }).catch(() => undefined);
