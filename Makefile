@@ -61,6 +61,7 @@ build/audit/.ready:
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --disable-pip-version-check pip-audit pip-licenses
 	@touch $@
+
 quality: quality-instruments
 	$(PY) -m benchmarks.quality
 

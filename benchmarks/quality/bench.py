@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from benchmarks.quality.driving import Driver, reference_of, turned_back
+from benchmarks.quality.driving import Driver, Moment, reference_of, turned_back
 from benchmarks.quality.instruments.face import Looker, angles_of
-from benchmarks.quality.seen import Picture
+from benchmarks.quality.seen import SIDE, Picture
 from display.optics import Cameras, intrinsics, orbit
 from engines.contract import CROP, AnyEngine, FaceObservation
 
 FRONT = Cameras(orbit(0)[None], intrinsics()[None], CROP, CROP)
+ENDS = 17.5
+"Degrees to both sides of the product's fan."
 SLIGHTLY = 2.0
 "Degrees below which a portrait's own turn is not told from none."
 
@@ -66,12 +68,15 @@ class Bench:
         lost = float((before.angles[:2] - seen.angles[:2]) @ own) / size**2
         return (0.0, 0.0) if lost > 0.5 else (float(own[0]), float(own[1]))
 
-    def played(
-        self, avatar: object, driver: Driver, change: Callable[[FaceObservation], FaceObservation]
-    ) -> list[Picture]:
-        """The middle view of every moment; pixels are kept where the driver's are."""
+    def played(self, avatar: object, driver: Driver, change: Callable[[Moment], FaceObservation]) -> list[Picture]:
+        """The middle view of every moment; of those without a reference its pixels are the small ones."""
         made = []
         for moment in driver.moments:
-            picture = self.picture(self.front(avatar, change(moment.seen)))
-            made.append(picture if moment.reference else Picture(np.empty(0, np.uint8), picture.look))
+            picture = self.picture(self.front(avatar, change(moment)))
+            made.append(picture if moment.reference else Picture(picture.small, picture.look))
         return made
+
+    def beside(self, avatar: object, seen: FaceObservation) -> np.ndarray:
+        """[2, SIDE, SIDE, 3] uint8: the views from both ends of the fan."""
+        at = np.stack([orbit(-ENDS), orbit(ENDS)])
+        return self.views(avatar, seen, Cameras(at, np.repeat(intrinsics()[None], 2, 0), SIDE, SIDE))

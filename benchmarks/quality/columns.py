@@ -97,10 +97,11 @@ GROUPS = {
     "unreferenced": "Quality without a reference",
 }
 YARDSTICKS = ("frozen", "shuffled", "meter", "swap")
-CONDITIONS = ("as run", "matched", *YARDSTICKS)
+CONDITIONS = ("as run", "matched", "raw", *YARDSTICKS)
 MEANING = {
     "as run": "the product's own road",
     "matched": "the driver's angles minus the portrait's, where the engine adds them",
+    "raw": "as run, from an Observer that does not smooth: what is late or steady here is the engine's own (self alone)",
     "frozen": "the avatar at rest, not moving",
     "shuffled": "what the avatar showed at another moment",
     "meter": "the reference against itself, cut out a little differently: the instrument's floor",

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from benchmarks.quality.instruments.face import Look, Looker, angles_of
+from benchmarks.quality.seen import SIDE, Picture
 from engines.contract import CROP, FaceObservation, PortraitRejected
 from pipeline.frame import Frame
 from pipeline.preprocess import framing
@@ -37,6 +38,11 @@ class Moment:
     at: float
     "Seconds."
     seen: FaceObservation
+    "By the product's own Observer."
+    raw: FaceObservation | None
+    "By one that does not smooth; None where nobody asked."
+    small: np.ndarray
+    "[256, 256, 3] uint8: the reference; black where there is no face."
     look: Look | None
     "At the reference."
     reference: Reference | None
@@ -56,16 +62,25 @@ class Driver:
 
 
 def observe(
-    name: str, frames: Iterator[Frame], first: int, count: int | None, every: int, wants: frozenset[str], looker: Looker
+    name: str,
+    frames: Iterator[Frame],
+    first: int,
+    count: int | None,
+    every: int,
+    wants: frozenset[str],
+    looker: Looker,
+    raw: bool,
 ) -> Driver:
-    """Frames `first` to `first + count` of a clip; those before are observed too, as live. Every `every`-th is scored."""
+    """Frames `first` to `first + count` of a clip; those before are observed too, as live. Every `every`-th is scored. `raw`: also
+    without smoothing."""
     moments: list[Moment] = []
     held: Frame | None = None
-    with Observer(wants | WANTS) as observer:
+    with Observer(wants | WANTS) as observer, Observer(wants, smoothed=False) as unsmoothed:
         for frame in frames:
             if count is not None and frame.sequence >= first + count:
                 break
             seen = observer.observe(frame)
+            seen_raw = unsmoothed.observe(frame) if raw else None
             if frame.sequence < first:
                 continue
             there = seen.confidence > 0
@@ -74,9 +89,9 @@ def observe(
             if held is None and look is not None:
                 held = frame
             near = (frame.sequence - first) % every in (0, 1)
-            moments.append(
-                Moment(frame.sequence, frame.captured, _slim(seen, wants), look, reference if near else None)
-            )
+            small = Picture(reference.pixels, None).small if reference else np.zeros((SIDE, SIDE, 3), np.uint8)
+            kept = reference if near else None
+            moments.append(Moment(frame.sequence, frame.captured, _slim(seen, wants), seen_raw, small, look, kept))
     scored = [
         index
         for index, one in enumerate(moments)

@@ -13,7 +13,7 @@ from benchmarks.quality.seen import Picture
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import Observer
 
-DRIVEN = ("as run", "matched")
+DRIVEN = ("as run", "matched", "raw")
 "Conditions under which an avatar moves by itself; the others are yardsticks."
 
 
@@ -46,8 +46,11 @@ class Measured:
     "Pictures of the avatar that were looked at."
     tracks: dict[str, np.ndarray] = field(default_factory=dict)
     "times [T], and of the driver and each condition [T, 9] signals."
-    shown: list[tuple[float, np.ndarray, np.ndarray]] = field(default_factory=list)
-    "Seconds, reference and output [256, 256, 3] of scored frames, as run."
+    sheet: dict[str, np.ndarray] = field(default_factory=dict)
+    """Of the median and the worst frame as run: `at` [2] seconds, and reference, output and the views from both ends
+    [2, 256, 256, 3] uint8; and the `source` [256, 256, 3]."""
+    films: dict[str, np.ndarray] = field(default_factory=dict)
+    "`driver` and `shown` [T, 256, 256, 3] uint8."
 
     def film(self, condition: str, values: dict[str, float]) -> None:
         """Figures of a whole film, or of a fan at rest."""
@@ -64,9 +67,11 @@ def measure(bench: Bench, subject: Subject, driver: Driver, itself: bool, swap: 
     avatar = bench.engine.enrol(subject.portrait)
     yaw, pitch = bench.left_in(avatar, subject)
     played = {
-        "as run": bench.played(avatar, driver, lambda seen: seen),
-        "matched": bench.played(avatar, driver, lambda seen: turned_back(seen, yaw, pitch)),
+        "as run": bench.played(avatar, driver, lambda moment: moment.seen),
+        "matched": bench.played(avatar, driver, lambda moment: turned_back(moment.seen, yaw, pitch)),
     }
+    if all(moment.raw for moment in driver.moments):
+        played["raw"] = bench.played(avatar, driver, lambda moment: moment.raw or moment.seen)
     measured = Measured()
     for condition, shown in played.items():
         blind = [moment.at for moment, one in zip(driver.moments, shown, strict=True) if one.look is None]
@@ -81,6 +86,7 @@ def measure(bench: Bench, subject: Subject, driver: Driver, itself: bool, swap: 
         candidates |= {"swap": swap} if swap else {}
         _score(bench, subject, driver, index, candidates, itself, measured)
     _tremble(bench, avatar, driver, measured)
+    _keep(bench, avatar, subject, driver, played["as run"], measured)
     return measured
 
 
@@ -103,7 +109,6 @@ def _score(
             measured.failures.append(Failure(condition, moment.at, "no face in the yardstick"))
         values = likeness.figures(subject.source, truth, moment.reference.matte, picture, itself)
         measured.rows.append(Row(condition, moment.at, values))
-    measured.shown.append((moment.at, truth.small, candidates["as run"].small))
 
 
 def _films(bench: Bench, driver: Driver, played: dict[str, list[Picture]], measured: Measured) -> None:
@@ -164,9 +169,36 @@ def _unexplained(driver: Driver, shown: list[Picture]) -> dict[str, float]:
     found = []
     for index in driver.scored:
         after = index + 1
-        if after >= len(shown) or not shown[after].pixels.size:
-            continue
-        references = [driver.moments[k].reference for k in (index, after)]
-        first, second = (Picture(one.pixels, None).small for one in references if one is not None)
-        found.append(steadiness.unexplained(first, second, shown[index].small, shown[after].small))
+        if after < len(shown) and driver.moments[after].look is not None:
+            first, second = (driver.moments[k].small for k in (index, after))
+            found.append(steadiness.unexplained(first, second, shown[index].small, shown[after].small))
     return {"warped": float(np.median(found))} if found else {}
+
+
+def _keep(
+    bench: Bench, avatar: object, subject: Subject, driver: Driver, shown: list[Picture], measured: Measured
+) -> None:
+    """What the sheet and the page show."""
+    measured.films |= {
+        "driver": np.stack([moment.small for moment in driver.moments]),
+        "shown": np.stack([picture.small for picture in shown]),
+    }
+    if not driver.scored:
+        return
+    bad = {row.at: _badness(row.values) for row in measured.rows if row.condition == "as run" and not np.isnan(row.at)}
+    ordered = sorted(driver.scored, key=lambda index: bad[driver.moments[index].at])
+    chosen = [ordered[len(ordered) // 2], ordered[-1]]
+    ends = [bench.beside(avatar, driver.moments[index].seen) for index in chosen]
+    measured.sheet |= {
+        "at": np.array([driver.moments[index].at for index in chosen]),
+        "source": subject.source.small,
+        "reference": np.stack([driver.moments[index].small for index in chosen]),
+        "output": np.stack([shown[index].small for index in chosen]),
+        "left": np.stack([one[0] for one in ends]),
+        "right": np.stack([one[1] for one in ends]),
+    }
+
+
+def _badness(values: dict[str, float]) -> float:
+    """By which frames are put in order: likeness to the reference where there is one, else what the face does; blind ones last."""
+    return values.get("stlpips", values.get("expression", values.get("points", values.get("yaw", np.inf))))

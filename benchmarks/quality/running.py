@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -27,6 +28,19 @@ from engines.contract import AnyEngine, PortraitRejected
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "build" / "quality"
 FAN = "the 24 views of "
+REPORTING = {
+    "__main__",
+    "bar",
+    "blind",
+    "bootstrap",
+    "compare",
+    "comparing",
+    "page",
+    "papers",
+    "protocols",
+    "results",
+} | {"set_up", "sheet", "tables", "tracks", "columns"}
+"Files of this folder that change nothing of what is measured, only how it is told."
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,9 @@ class Done:
     failures: list[dict[str, Any]]
     looked: int
     tracks: dict[str, np.ndarray]
-    pictures: dict[str, np.ndarray]
+    sheet: dict[str, np.ndarray]
+    films: dict[str, Path]
+    "Of the driver and of the avatar, H.264."
 
 
 def tasks_of(pairs: Sequence[Pair], media: Media, only: Sequence[str]) -> list[Task]:
@@ -76,7 +92,7 @@ class Run:
         self.engine, self.media, self.every = engine, media, every
         self.bench = Bench(engine, Looker())
         self.folder = WORK / f"{engine.name}_{self._digest()}"
-        self._driver: tuple[tuple[str, int, int | None], Driver] | None = None
+        self._driver: tuple[tuple[str, int, int | None, bool], Driver] | None = None
         self._subjects: dict[tuple[str, int | None], Subject | str] = {}
         self._numbers: dict[tuple[str, int | None], int] = {}
 
@@ -85,7 +101,7 @@ class Run:
         sources = [
             path for folder in ("engines", "pipeline", "display") for path in sorted((ROOT / folder).rglob("*.py"))
         ]
-        sources += sorted(Path(__file__).parent.rglob("*.py"))
+        sources += [path for path in sorted(Path(__file__).parent.rglob("*.py")) if path.stem not in REPORTING]
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
         known = [sorted(catalogue.used()), str(self.media.root.resolve()), self.every]
         digest.update(json.dumps(known).encode())
@@ -110,29 +126,44 @@ class Run:
         with np.load(arrays) as file:
             kept = {name: file[name] for name in file.files}
         tracks = {name[6:]: value for name, value in kept.items() if name.startswith("track_")}
-        shown = {name[8:]: value for name, value in kept.items() if name.startswith("picture_")}
+        sheet = {name[6:]: value for name, value in kept.items() if name.startswith("sheet_")}
         said = json.loads(facts.read_text())
-        return Done(task, rows, said["failures"], said["looked"], tracks, shown)
+        films = {name: self.folder / file for name, file in said["films"].items()}
+        return Done(task, rows, said["failures"], said["looked"], tracks, sheet, films)
 
     def _measured(self, task: Task) -> Done:
         measured = self._look(task)
-        shown = _pictures(measured)
         done = Done(
             task,
             Rows.of(task.kind, self.media.person(task.pair.source), task.name, measured),
             [asdict(failure) for failure in measured.failures],
             measured.looked,
             measured.tracks,
-            shown,
+            measured.sheet,
+            self._films(task, measured),
         )
         done.rows.save(self.folder / f"{task.file}_rows.npz")
         tracks = {f"track_{name}": value for name, value in measured.tracks.items()}
-        np.savez_compressed(
-            self.folder / f"{task.file}.npz", **tracks, **{f"picture_{name}": value for name, value in shown.items()}
-        )
-        facts = json.dumps({"task": asdict(task), "failures": done.failures, "looked": done.looked})
+        sheet = {f"sheet_{name}": value for name, value in measured.sheet.items()}
+        np.savez_compressed(self.folder / f"{task.file}.npz", **tracks, **sheet)
+        films = {name: path.name for name, path in done.films.items()}
+        said = {"task": asdict(task), "failures": done.failures, "looked": done.looked, "films": films}
+        facts = json.dumps(said)
         (self.folder / f"{task.file}.json").write_text(facts)  # last: what has this is whole
         return done
+
+    def _films(self, task: Task, measured: Measured) -> dict[str, Path]:
+        """A driver's film is made once for all who are driven by it."""
+        if not measured.films:
+            return {}
+        mine = measured.tracks["times"]
+        rate = round((len(mine) - 1) / max(float(mine[-1] - mine[0]), 1e-3)) if len(mine) > 1 else 1
+        whose = hashlib.sha256(f"{task.pair.driver} {mine[0]} {len(mine)}".encode()).hexdigest()[:12]
+        paths = {"driver": self.folder / f"driver_{whose}.mp4", "shown": self.folder / f"{task.file}.mp4"}
+        for name, path in paths.items():
+            if name == "shown" or not path.is_file():
+                write_film(path, measured.films[name], rate)
+        return paths
 
     def _look(self, task: Task) -> Measured:
         subject = self.subject(task.pair)
@@ -151,11 +182,18 @@ class Run:
 
     def driver(self, pair: Pair, first: int) -> Driver:
         """The pair's driver, observed once for all pairs that follow each other with it."""
-        key = pair.driver, first, pair.driver_count
+        key = pair.driver, first, pair.driver_count, pair.source == pair.driver
         if self._driver is None or self._driver[0] != key:
             frames = self.media.frames(pair.driver)
             made = driving.observe(
-                pair.driver, frames, first, pair.driver_count, self.every, self.engine.wants, self.bench.looker
+                pair.driver,
+                frames,
+                first,
+                pair.driver_count,
+                self.every,
+                self.engine.wants,
+                self.bench.looker,
+                raw=pair.source == pair.driver,
             )
             self._driver = key, made
         return self._driver[1]
@@ -183,13 +221,14 @@ class Run:
         return None
 
 
-def _pictures(measured: Measured) -> dict[str, np.ndarray]:
-    """Of the frames that were scored: seconds, references and outputs at 256."""
-    if not measured.shown:
-        return {}
-    times, references, outputs = zip(*measured.shown, strict=True)
-    return {
-        "times": np.array(times),
-        "references": np.stack(references),
-        "outputs": np.stack(outputs),
-    }
+def write_film(path: Path, pictures: np.ndarray, rate: int) -> None:
+    """[T, H, W, 3] uint8 as H.264, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    with av.open(str(part), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        film: Any = container.add_stream("libx264", rate=max(rate, 1))
+        film.height, film.width = pictures.shape[1:3]
+        film.pix_fmt, film.options = "yuv420p", {"crf": "20", "preset": "veryfast"}
+        for picture in pictures:
+            container.mux(film.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(film.encode(None))
+    part.replace(path)
