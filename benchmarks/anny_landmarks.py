@@ -72,13 +72,13 @@ def _picture(heads: Family, vertices: np.ndarray, yaw: float) -> tuple[np.ndarra
     owner, depth = np.empty((SIDE, SIDE), np.int32), np.empty((SIDE, SIDE), np.float32)
     out, blank = np.empty((SIDE, SIDE, 4), np.uint8), np.zeros((2, 2, 3), np.uint8)
     uv = np.zeros((len(vertices), 2), np.float32)
-    textured.draw(places, heads.triangles, uv, _painted(heads, vertices), light, blank, owner, depth, out)
+    textured.draw(places, heads.triangles, uv, painted(heads, vertices), light, blank, owner, depth, out)
     shown = out[..., :3].copy()
     shown[owner < 0] = 120
     return shown, places, owner
 
 
-def _painted(heads: Family, vertices: np.ndarray) -> np.ndarray:
+def painted(heads: Family, vertices: np.ndarray) -> np.ndarray:
     """[V, 4] colours that make a face of a plaster: lips and brows are where actions move most, irises look ahead."""
     colours = np.zeros((len(vertices), 4), np.float32)
     colours[:, :3] = SKIN

@@ -3,6 +3,7 @@
     python -m benchmarks.quality                                    relief on ../shared/media, about half an hour of one core
     python -m benchmarks.quality --sources frontal_sharp_woman --drivers talk_frontal      one pair, under a minute
     python -m benchmarks.quality --data FOLDER --protocol voodoo3d-hdtf                    your own, as a paper pairs it
+    python -m benchmarks.quality --quick                            a minute, on media made here, against the committed figures
     python -m benchmarks.quality.compare BEFORE.json AFTER.json     two results, frame by frame
 
 A run that was stopped goes on where it stopped. Instruments that are missing are named: `make quality-instruments` brings them.
@@ -12,20 +13,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.lib.harness import RESULTS, write
-from benchmarks.quality import protocols, tables
+from benchmarks.quality import bar, protocols, tables
 from benchmarks.quality.columns import COLUMNS, MEANING
 from benchmarks.quality.instruments import catalogue, expression
+from benchmarks.quality.made import Made
 from benchmarks.quality.media import Media, MediaUnusable, Pair, write_pairs
 from benchmarks.quality.results import KINDS, Rows, figures, with_kept_share
 from benchmarks.quality.running import Done, Run, tasks_of
 from engines import catalogue as engines
-from engines.contract import WeightsMissing
+from engines.contract import AnyEngine, WeightsMissing
+from engines.parametric.train.anny import HeadsMissing
 
 MEDIA = Path(__file__).parents[3] / "shared" / "media"
 
@@ -33,7 +37,7 @@ MEDIA = Path(__file__).parents[3] / "shared" / "media"
 def main() -> int:
     wanted = _parser().parse_args()
     torch.set_num_threads(1)
-    if not wanted.data.is_dir():
+    if not wanted.quick and not wanted.data.is_dir():
         print(f"{wanted.data} is not here: name a folder with portraits/ and clips/ by --data, or run --quick")
         return 2
     try:
@@ -42,28 +46,51 @@ def main() -> int:
         print(f"not run: {missing}")
         return 2
     engine.warm_up()
-    media = Media(wanted.data)
     try:
+        media = Made() if wanted.quick else Media(wanted.data)
         pairs = _pairs(media, wanted)
-    except MediaUnusable as failure:
+    except (MediaUnusable, HeadsMissing) as failure:
         print(failure)
         return 2
+    return _quick(engine, media, pairs, wanted) if wanted.quick else _whole(engine, media, pairs, wanted)
+
+
+def _whole(engine: AnyEngine, media: Media, pairs: list[Pair], wanted: argparse.Namespace) -> int:
     run = Run(engine, media, wanted.every)
     done = list(run.measure(tasks_of(pairs, media, wanted.only)))
-    report(wanted, engine.name, media, pairs, done)
+    result, rows = resulting(engine.name, media, wanted.protocol, wanted.every, done)
+    path = _kept(wanted.name or f"quality_{engine.name}_{media.root.name}", result, rows, pairs, wanted.out)
+    tables.show_all(result)
+    print(f"\n{path}, and beside it every frame's row (.npz) and the pairs (.csv)")
     return 0
 
 
-def report(wanted: argparse.Namespace, engine: str, media: Media, pairs: list[Pair], done: list[Done]) -> None:
-    """Everything on disk and on the terminal."""
+def _quick(engine: AnyEngine, media: Media, pairs: list[Pair], wanted: argparse.Namespace) -> int:
+    run = Run(engine, media, bar.EVERY, bar.LEFT_OUT)
+    tasks = [task for task in tasks_of(pairs, media, wanted.only) if task.kind != "fan" or task.pair.source == "hopper"]
+    result, rows = resulting(engine.name, media, "quick", bar.EVERY, list(run.measure(tasks)))
+    if wanted.accept:
+        print(_kept(bar.name_of(engine.name), result, rows, pairs, wanted.out))
+        return 0
+    return bar.held(wanted.out / f"{bar.name_of(engine.name)}.json", result, rows)
+
+
+def _kept(name: str, result: dict[str, Any], rows: Rows, pairs: list[Pair], folder: Path) -> Path:
+    path = write(name, result, folder)
+    rows.save(path.with_suffix(".npz"))
+    write_pairs(pairs, path.with_name(f"{name}_pairs.csv"))
+    return path
+
+
+def resulting(engine: str, media: Media, protocol: str, every: int, done: list[Done]) -> tuple[dict[str, Any], Rows]:
+    """What a run comes to, and its rows."""
     rows = with_kept_share(Rows.joined([one.rows for one in done]))
     failures = [{"kind": one.task.kind, "pair": one.task.name} | failure for one in done for failure in one.failures]
-    name = wanted.name or f"quality_{engine}_{media.root.name}"
     result: dict[str, Any] = {
         "engine": engine,
         "data": media.root.name,
-        "protocol": wanted.protocol,
-        "every": wanted.every,
+        "protocol": protocol,
+        "every": every,
         "instruments": catalogue.used(),
         "not_measured": not_measured(),
         "not_run": not_run(engine),
@@ -75,11 +102,7 @@ def report(wanted: argparse.Namespace, engine: str, media: Media, pairs: list[Pa
         "columns": {one.name: {"label": one.label, "unit": one.unit, "better": one.better} for one in COLUMNS},
         "figures": figures(rows, failures),
     }
-    path = write(name, result, wanted.out)
-    rows.save(path.with_suffix(".npz"))
-    write_pairs(pairs, path.with_name(f"{name}_pairs.csv"))
-    tables.show_all(result)
-    print(f"\n{path}, and beside it every frame's row (.npz) and the pairs (.csv)")
+    return result, rows
 
 
 def not_measured() -> list[str]:
@@ -100,11 +123,11 @@ def not_run(measured: str) -> list[str]:
 
 
 def _pairs(media: Media, wanted: argparse.Namespace) -> list[Pair]:
-    pairs = media.pairs() if wanted.protocol == "all-pairs" else None
+    pairs = media.pairs() if wanted.quick or wanted.protocol == "all-pairs" else None
     if pairs is None:
         pairs = protocols.PROTOCOLS[wanted.protocol](media)
     chosen = [
-        pair
+        replace(pair, driver_count=min(pair.driver_count or wanted.frames, wanted.frames)) if wanted.frames else pair
         for pair in pairs
         if (not wanted.sources or pair.source in wanted.sources)
         and (not wanted.drivers or pair.driver in wanted.drivers)
@@ -132,7 +155,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--sources", nargs="+", help="only these portraits and clips are shown")
     add("--drivers", nargs="+", help="only these clips drive")
     add("--only", nargs="+", choices=KINDS, default=list(KINDS), help="self, cross, fan: which kinds of task")
+    add("--frames", type=int, help="at most so many frames of each driver; all unless given")
     add("--every", type=int, default=25, help="every so manieth frame is scored; all of them are tracked (default: 25)")
+    add("--quick", action="store_true", help="a minute on media made here, against the committed figures of the engine")
+    add("--accept", action="store_true", help="with --quick: today's figures become the committed ones")
     add("--name", help="of the result's files")
     add("--out", type=Path, default=RESULTS, help="folder for them (default: benchmarks/results)")
     return options

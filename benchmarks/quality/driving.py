@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from benchmarks.quality.instruments.face import Look, Looker, angles_of
+from benchmarks.quality.instruments.face import Look, Looker, angles_of, rotation_of
 from benchmarks.quality.seen import SIDE, Picture
 from engines.contract import CROP, FaceObservation, PortraitRejected
 from pipeline.frame import Frame
@@ -130,15 +130,8 @@ def turned_back(seen: FaceObservation, yaw: float, pitch: float) -> FaceObservat
     """`seen` with so many degrees less of yaw (to the picture's right) and pitch (up); expression and roll stay."""
     upright = framing.UPRIGHT @ seen.pose[:3, :3].T
     now = angles_of(upright)
-    rotation = _rotation(now[0] - yaw, now[1] - pitch) @ _rotation(now[0], now[1]).T @ upright
+    rotation = rotation_of(now[0] - yaw, now[1] - pitch) @ rotation_of(now[0], now[1]).T @ upright
     return replace(seen, landmarks=framing.in_crop(seen.shape, rotation), pose=framing.pose_of(rotation))
-
-
-def _rotation(yaw: float, pitch: float) -> np.ndarray:
-    """[3, 3] in world axes: first the nod, then the turn."""
-    about_y, about_x = np.radians(yaw), -np.radians(pitch)
-    cy, sy, cx, sx = np.cos(about_y), np.sin(about_y), np.cos(about_x), np.sin(about_x)
-    return np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
 
 
 def _slim(seen: FaceObservation, wants: frozenset[str]) -> FaceObservation:

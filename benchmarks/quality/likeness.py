@@ -12,10 +12,12 @@ from benchmarks.quality.instruments.face import Look
 from benchmarks.quality.seen import Picture
 
 
-def figures(source: Picture, truth: Picture, matte: np.ndarray, shown: Picture, itself: bool) -> dict[str, float]:
+def figures(
+    source: Picture, truth: Picture, matte: np.ndarray, shown: Picture, itself: bool, without: Sequence[str] = ()
+) -> dict[str, float]:
     """Columns of `shown` beside the driver's frame `truth`, which is its reference where the driver is the source `itself`."""
     assert truth.look is not None
-    values = pictures.compared(truth, matte, shown) if itself else {}
+    values = pictures.compared(truth, matte, shown, "stlpips" not in without) if itself else {}
     values["holes"] = pictures.holes(shown.pixels, shown.look)
     if shown.look is None:
         return values

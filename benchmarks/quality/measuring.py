@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -61,9 +62,16 @@ class Measured:
             known.values.update(values)
 
 
-def measure(bench: Bench, subject: Subject, driver: Driver, itself: bool, swap: Picture | None) -> Measured:
+def measure(
+    bench: Bench,
+    subject: Subject,
+    driver: Driver,
+    itself: bool,
+    swap: Picture | None,
+    without: Sequence[str] = (),
+) -> Measured:
     """The avatar of `subject` by `driver`. `itself`: the driver is the same clip, so that its frames are references. `swap` is
-    somebody else. Raises PortraitRejected."""
+    somebody else. Some columns may be left out, `without`. Raises PortraitRejected."""
     avatar = bench.engine.enrol(subject.portrait)
     yaw, pitch = bench.left_in(avatar, subject)
     played = {
@@ -84,7 +92,7 @@ def measure(bench: Bench, subject: Subject, driver: Driver, itself: bool, swap: 
         candidates = {condition: shown[index] for condition, shown in played.items()}
         candidates |= {"frozen": frozen, "shuffled": played["as run"][other]}
         candidates |= {"swap": swap} if swap else {}
-        _score(bench, subject, driver, index, candidates, itself, measured)
+        _score(bench, subject, driver, index, candidates, itself, measured, without)
     _tremble(bench, avatar, driver, measured)
     _keep(bench, avatar, subject, driver, played["as run"], measured)
     return measured
@@ -98,6 +106,7 @@ def _score(
     candidates: dict[str, Picture],
     itself: bool,
     measured: Measured,
+    without: Sequence[str],
 ) -> None:
     """One frame beside its reference."""
     moment = driver.moments[index]
@@ -107,7 +116,7 @@ def _score(
     for condition, picture in (candidates | {"meter": meter}).items():
         if picture.look is None and condition not in DRIVEN:
             measured.failures.append(Failure(condition, moment.at, "no face in the yardstick"))
-        values = likeness.figures(subject.source, truth, moment.reference.matte, picture, itself)
+        values = likeness.figures(subject.source, truth, moment.reference.matte, picture, itself, without)
         measured.rows.append(Row(condition, moment.at, values))
 
 

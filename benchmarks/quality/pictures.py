@@ -15,8 +15,8 @@ DARK = 6
 "Levels up to which a pixel inside the figure is a hole."
 
 
-def compared(truth: Picture, matte: np.ndarray, shown: Picture) -> dict[str, float]:
-    """`shown` beside the driver's frame `truth` with its `matte` [512, 512]."""
+def compared(truth: Picture, matte: np.ndarray, shown: Picture, perceived: bool = True) -> dict[str, float]:
+    """`shown` beside the driver's frame `truth` with its `matte` [512, 512]; by ST-LPIPS too where `perceived`."""
     assert truth.look is not None
     a, b = truth.small, shown.small
     person = cv2.resize(matte, (SIDE, SIDE), interpolation=cv2.INTER_AREA) > 0.5
@@ -28,7 +28,7 @@ def compared(truth: Picture, matte: np.ndarray, shown: Picture) -> dict[str, flo
         "psnr_face": psnr(a, b, _hull(points[OVAL])),
         "psnr_parts": psnr(a, b, _boxes(points)),
     }
-    if catalogue.here("stlpips"):
+    if perceived and catalogue.here("stlpips"):
         figures["stlpips"] = perceptual.distance(truth.features, shown.features)
     return figures
 

@@ -88,8 +88,9 @@ def tasks_of(pairs: Sequence[Pair], media: Media, only: Sequence[str]) -> list[T
 class Run:
     """An engine on some media."""
 
-    def __init__(self, engine: AnyEngine, media: Media, every: int) -> None:
-        self.engine, self.media, self.every = engine, media, every
+    def __init__(self, engine: AnyEngine, media: Media, every: int, without: Sequence[str] = ()) -> None:
+        """Every `every`-th frame is scored; `without` some columns."""
+        self.engine, self.media, self.every, self.without = engine, media, every, without
         self.bench = Bench(engine, Looker())
         self.folder = WORK / f"{engine.name}_{self._digest()}"
         self._driver: tuple[tuple[str, int, int | None, bool], Driver] | None = None
@@ -103,7 +104,7 @@ class Run:
         ]
         sources += [path for path in sorted(Path(__file__).parent.rglob("*.py")) if path.stem not in REPORTING]
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
-        known = [sorted(catalogue.used()), str(self.media.root.resolve()), self.every]
+        known = [sorted(catalogue.used()), str(self.media.root.resolve()), self.every, self.without]
         digest.update(json.dumps(known).encode())
         return digest.hexdigest()[:12]
 
@@ -176,7 +177,7 @@ class Run:
         try:
             if task.kind == "fan":
                 return fans.measure(self.bench, subject, driver, self._swap(pair))
-            return measuring.measure(self.bench, subject, driver, itself, self._swap(pair))
+            return measuring.measure(self.bench, subject, driver, itself, self._swap(pair), self.without)
         except PortraitRejected as refused:
             return Measured(failures=[Failure("as run", None, f"{refused.reason}: {refused}")])
 

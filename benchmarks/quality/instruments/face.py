@@ -101,6 +101,13 @@ def angles_of(rotation: np.ndarray) -> np.ndarray:
     return np.degrees([yaw, -pitch, np.arctan2(rotation[1, 0], rotation[1, 1])])
 
 
+def rotation_of(yaw: float, pitch: float) -> np.ndarray:
+    """[3, 3] of a head turned by so many degrees, in world axes: first the nod, then the turn."""
+    about_y, about_x = np.radians(yaw), -np.radians(pitch)
+    cy, sy, cx, sx = np.cos(about_y), np.sin(about_y), np.cos(about_x), np.sin(about_x)
+    return np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+
+
 class Looker:
     """Used from one thread at a time."""
 

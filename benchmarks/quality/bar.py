@@ -1,0 +1,63 @@
+"""Bar: a minute's run on media that are made here, held against figures that are committed: whether an engine got worse.
+
+A figure is worse where the paired difference on the same frames is certainly worse, and larger than the committed figure's own interval.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality import results
+from benchmarks.quality.columns import BY_NAME
+from benchmarks.quality.compare import show_differences
+from benchmarks.quality.comparing import Difference, differences
+from benchmarks.quality.results import Rows
+
+EVERY = 15
+"Frames between those that are scored."
+LEFT_OUT = ("stlpips",)
+"Instruments that take too long for a minute."
+SLACK = 3
+"Units of a column's last decimal within which two machines may differ."
+
+
+def name_of(engine: str) -> str:
+    """What the committed figures are called."""
+    return f"quality_bar_{engine}"
+
+
+def worse(committed: dict[str, Any], before: Rows, now: Rows) -> list[Difference]:
+    """What got worse by more than the committed interval, of figures whose instruments are the same."""
+    return [one for one in differences(before, now, ("as run",)) if one.verdict == "worse" and _beyond(committed, one)]
+
+
+def _beyond(committed: dict[str, Any], found: Difference) -> bool:
+    cell = committed["figures"].get(found.kind, {}).get(found.condition, {}).get(found.column)
+    if cell is None:
+        return False
+    half = (cell["high"] - cell["low"]) / 2
+    return abs(found.change.mean) > max(half, SLACK * 10 ** -BY_NAME[found.column].decimals)
+
+
+def held(path: Path, result: dict[str, Any], rows: Rows) -> int:
+    """Says what got worse than the committed figures at `path`, and returns an exit status."""
+    if not path.is_file():
+        print(f"{path} is not there: nothing to hold {result['engine']} to. Accept today's figures: --quick --accept")
+        return 2
+    committed, before = results.load(path)
+    if missing := sorted(committed["instruments"].keys() - result["instruments"].keys()):
+        print(f"not compared for want of instruments: {', '.join(missing)}: make quality-instruments")
+    if "blendshapes" in missing:  # another eye would see other points
+        return 0
+    found = worse(committed, before, rows)
+    lost = len(result["failures"]) - len(committed["failures"])
+    if lost > 0:
+        print(f"{lost} more pictures without a face than at {committed['commit']}")
+    if found:
+        show_differences(found)
+    if found or lost > 0:
+        print(f"worse than at {committed['commit']}; if that is meant: python -m benchmarks.quality --quick --accept")
+        return 1
+    print(f"nothing is worse than at {committed['commit']}")
+    return 0
