@@ -12,6 +12,7 @@ A run that was stopped goes on where it stopped. Instruments that are missing ar
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,13 @@ from typing import Any
 import torch
 
 from benchmarks.lib.harness import RESULTS, write
-from benchmarks.quality import bar, protocols, tables
+from benchmarks.quality import bar, page, papers, protocols, tables, tracks
 from benchmarks.quality.columns import COLUMNS, MEANING
 from benchmarks.quality.instruments import catalogue, expression
 from benchmarks.quality.made import Made
 from benchmarks.quality.media import Media, MediaUnusable, Pair, write_pairs
 from benchmarks.quality.results import KINDS, Rows, figures, with_kept_share
-from benchmarks.quality.running import Done, Run, tasks_of
+from benchmarks.quality.running import WORK, Done, Run, tasks_of
 from engines import catalogue as engines
 from engines.contract import AnyEngine, WeightsMissing
 from engines.parametric.train.anny import HeadsMissing
@@ -60,8 +61,13 @@ def _whole(engine: AnyEngine, media: Media, pairs: list[Pair], wanted: argparse.
     done = list(run.measure(tasks_of(pairs, media, wanted.only)))
     result, rows = resulting(engine.name, media, wanted.protocol, wanted.every, done)
     path = _kept(wanted.name or f"quality_{engine.name}_{media.root.name}", result, rows, pairs, wanted.out)
+    written = json.loads(path.read_text())
+    title = f"{engine.name} on {media.root.name}, commit {written['commit']}"
+    tracks.write(path.with_name(f"{path.stem}_tracks.png"), done, title)
     tables.show_all(result)
-    print(f"\n{path}, and beside it every frame's row (.npz) and the pairs (.csv)")
+    papers.show_beside(result)
+    print(f"\n{path}, and beside it every frame's row (.npz), the pairs (.csv) and curves (_tracks.png)")
+    print(f"films, sheet and figures to look at: {page.write(WORK / 'pages' / path.stem, written, done)}")
     return 0
 
 

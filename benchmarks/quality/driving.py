@@ -128,10 +128,16 @@ def reference_of(seen: FaceObservation) -> Reference:
 
 def turned_back(seen: FaceObservation, yaw: float, pitch: float) -> FaceObservation:
     """`seen` with so many degrees less of yaw (to the picture's right) and pitch (up); expression and roll stay."""
-    upright = framing.UPRIGHT @ seen.pose[:3, :3].T
-    now = angles_of(upright)
-    rotation = rotation_of(now[0] - yaw, now[1] - pitch) @ rotation_of(now[0], now[1]).T @ upright
-    return replace(seen, landmarks=framing.in_crop(seen.shape, rotation), pose=framing.pose_of(rotation))
+    rotation = seen.head_rotation
+    now = angles_of(rotation)
+    turned = rotation_of(now[0] - yaw, now[1] - pitch) @ rotation_of(now[0], now[1]).T @ rotation
+    stance = framing.Stance(turned, 1.0, np.zeros(3))
+    return replace(
+        seen,
+        landmarks=framing.in_crop(seen.shape, stance.upright),
+        pose=framing.pose_of(stance.upright),
+        roll=stance.roll,
+    )
 
 
 def _slim(seen: FaceObservation, wants: frozenset[str]) -> FaceObservation:

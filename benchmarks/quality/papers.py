@@ -1,4 +1,4 @@
-"""Papers: the seeds' own tables beside a run's, in two blocks, and why they are not one. Numbers are as printed there."""
+"""Papers: the papers' own tables beside a run's, in two blocks, and why they are not one. Numbers are as printed there."""
 
 from __future__ import annotations
 
@@ -50,14 +50,17 @@ def joined(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
     return made
 
 
+def beside(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, columns and rows of the tables that stand beside a result: its own protocol's, or the usual ones."""
+    known = tables()
+    return joined(result) or [(_title(known[name]), known[name]["columns"], _rows(known[name])) for name in USUAL]
+
+
 def show_beside(result: dict[str, Any]) -> None:
-    """The papers' block."""
-    one_table = joined(result)
-    for title, columns, rows in one_table or [
-        (_title(t), t["columns"], _rows(t)) for t in map(tables().get, USUAL) if t
-    ]:
+    """The papers' block on the terminal."""
+    for title, columns, rows in beside(result):
         show(title, ["", *columns], rows)
-    print("The papers' figures stand apart from those above, since:")
+    print("The papers' figures stand apart from this run's, since:")
     print("\n".join(f"  {reason}" for reason in why_apart(result)))
 
 
@@ -68,4 +71,4 @@ def _rows(table: dict[str, Any]) -> list[list[str]]:
 
 
 def _title(table: dict[str, Any]) -> str:
-    return f"Published (seed {table['seed']}, {table['where']}): {table['task']}, {table['dataset'] or 'data not said'}"
+    return f"Published in {table['paper']}, {table['where']}: {table['task']}, {table['dataset'] or 'data not said'}"

@@ -1,4 +1,4 @@
-"""Protocols: which pairs are measured, by name. Those of the papers follow what seeds 000 to 004 write, and no more than that."""
+"""Protocols: which pairs are measured, by name. Those of the papers follow what these write, and no more than that."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def all_pairs(media: Media) -> list[Pair]:
 
 
 def voodoo3d_hdtf(media: Media) -> list[Pair]:
-    """Seed 004: the first frame of each video by the rest of it, and by the first 200 frames of every other."""
+    """VOODOO 3D: the first frame of each video by the rest of it, and by the first 200 frames of every other."""
     selves = [Pair(clip, 0, clip, 1) for clip in media.clips]
     return selves + [
         Pair(source, 0, driver, 0, FIRST_FRAMES)
@@ -35,21 +35,21 @@ def voodoo3d_hdtf(media: Media) -> list[Pair]:
 
 
 def voodoo3d_celeba(media: Media) -> list[Pair]:
-    """Seed 004: pictures of the first half by those of the second, one to one."""
+    """VOODOO 3D: pictures of the first half by those of the second, one to one."""
     names = list(media.portraits)
     half = len(names) // 2
     return [Pair(source, None, driver) for source, driver in zip(names[:half], names[half:], strict=False)]
 
 
 def lpr_hdtf(media: Media) -> list[Pair]:
-    """Seed 004's supplement: the first frame of each video by one video. Raises MediaUnusable where that is absent."""
+    """VOODOO 3D's supplement: the first frame of each video by one video. Raises MediaUnusable where that is absent."""
     if CANTOR not in media.clips:
         raise MediaUnusable(f"lpr-hdtf is driven by {CANTOR}.mp4, which {media.root} has not")
     return [Pair(clip, 0, CANTOR) for clip in media.clips if media.person(clip) != media.person(CANTOR)]
 
 
 def lpr_celeba(media: Media) -> list[Pair]:
-    """Seed 004's supplement: pictures of even index by those of odd index, one to one."""
+    """VOODOO 3D's supplement: pictures of even index by those of odd index, one to one."""
     names = list(media.portraits)
     return [Pair(source, None, driver) for source, driver in zip(names[::2], names[1::2], strict=False)]
 

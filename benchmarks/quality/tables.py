@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.lib.harness import show
-from benchmarks.quality.columns import COLUMNS, CONDITIONS, GROUPS, MEANING, Column
+from benchmarks.quality.columns import COLUMNS, CONDITIONS, GROUPS, MEANING, YARDSTICKS, Column
 
 
 def show_all(result: dict[str, Any]) -> None:
@@ -27,19 +27,20 @@ def table(result: dict[str, Any], kind: str, group: str) -> list[list[str]]:
     by_condition = result["figures"].get(kind, {})
     rows = []
     for column in COLUMNS:
-        cells = [by_condition[one].get(column.name) for one in CONDITIONS if one in by_condition]
-        if column.group == group and any(cells):
+        cells = {one: by_condition[one].get(column.name) for one in CONDITIONS if one in by_condition}
+        if column.group == group and any(cells.values()):
             unit = f" ({column.unit})" if column.unit else ""
-            rows.append([f"{column.label}{unit}{_arrow(column)}", *(written(column, cell) for cell in cells)])
+            said = (written(column, cell, one not in YARDSTICKS) for one, cell in cells.items())
+            rows.append([f"{column.label}{unit}{_arrow(column)}", *said])
     return rows
 
 
-def written(column: Column, cell: dict[str, Any] | None) -> str:
-    """Mean and interval."""
+def written(column: Column, cell: dict[str, Any] | None, whole: bool = True) -> str:
+    """Mean, and the interval where `whole`."""
     if cell is None:
         return "-"
     mean, low, high = (f"{cell[key]:.{column.decimals}f}" for key in ("mean", "low", "high"))
-    return mean if low == high else f"{mean} [{low}, {high}]"
+    return mean if low == high or not whole else f"{mean} [{low}, {high}]"
 
 
 def counts(result: dict[str, Any], kind: str) -> str:
