@@ -72,7 +72,7 @@ def columns(shown: Shown, looker: Looker, driver: list[Look | None]) -> dict[str
     times = np.arange(len(driver)) / RATE
     looks = [looker.look(one) for one in shown.film]
     values = tracking.figures(times, likeness.signals(driver), likeness.signals(looks), STILL)
-    values |= steadiness.at_rest(shown.held, [looker.look(one) for one in shown.held])
+    values |= steadiness.at_rest(list(shown.held), [looker.look(one) for one in shown.held])
     values |= fan.figures(shown.fan, YAWS, True, looker, lambda pixels, look: {})[0]
     return values | {"holes": pictures.holes(shown.film[10], looks[10])}
 

@@ -48,7 +48,8 @@ def main() -> int:
         options.error(
             "two folders with films.json are wanted: python -m benchmarks.quality writes them to build/quality/pages"
         )
-    print(f"open {make(*wanted.pages, wanted.out)}")
+    first, second = wanted.pages
+    print(f"open {make(first, second, wanted.out)}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def interval(values: np.ndarray, people: np.ndarray, pairs: np.ndarray, seconds:
     labels, of = np.unique(pairs, return_inverse=True)
     drawn = np.stack([_pair_means(values[of == k], seconds[of == k], random) for k in range(len(labels))], 1)
     owners = np.array([people[of == k][0] for k in range(len(labels))])
-    weights = _weights(owners, random)
+    weights = _weights(tuple(owners.tolist()))
     means = (drawn * weights).sum(1) / weights.sum(1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     mean = float(np.mean([values[of == k].mean() for k in range(len(labels))]))
@@ -55,12 +56,14 @@ def _pair_means(values: np.ndarray, seconds: np.ndarray, random: np.random.Gener
     return (chosen @ sums) / (chosen @ counts)
 
 
-def _weights(owners: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """[DRAWS, P]: how often each pair is drawn when its owners are drawn first."""
-    labels = np.unique(owners)
+@lru_cache(maxsize=64)
+def _weights(owners: tuple[str, ...]) -> np.ndarray:
+    """[DRAWS, P]: how often each pair is drawn when its owners are drawn first, and then as many of an owner's pairs as there are."""
+    random = np.random.default_rng(SEED)
+    labels, of = np.unique(owners, return_inverse=True)
+    times = random.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), DRAWS)
     weights = np.zeros((DRAWS, len(owners)))
-    for draw, people in enumerate(random.integers(0, len(labels), (DRAWS, len(labels)))):
-        for person, times in zip(*np.unique(people, return_counts=True), strict=True):
-            own = np.flatnonzero(owners == labels[person])
-            np.add.at(weights[draw], own[random.integers(0, len(own), times * len(own))], 1 / len(own))
+    for person in range(len(labels)):
+        own = np.flatnonzero(of == person)
+        weights[:, own] = random.multinomial(times[:, person] * len(own), np.full(len(own), 1 / len(own)))
     return weights
