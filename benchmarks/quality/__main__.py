@@ -61,22 +61,27 @@ def _whole(engine: AnyEngine, media: Media, pairs: list[Pair], wanted: argparse.
     done = list(run.measure(tasks_of(pairs, media, wanted.only)))
     result, rows = resulting(engine.name, media, wanted.protocol, wanted.every, done)
     path = _kept(wanted.name or f"quality_{engine.name}_{media.root.name}", result, rows, pairs, wanted.out)
-    written = json.loads(path.read_text())
-    title = f"{engine.name} on {media.root.name}, commit {written['commit']}"
-    tracks.write(path.with_name(f"{path.stem}_tracks.png"), done, title)
     tables.show_all(result)
     papers.show_beside(result)
+    _told(path, done)
+    return 0
+
+
+def _told(path: Path, done: list[Done]) -> None:
+    """Curves beside the result at `path`, and the page."""
+    written = json.loads(path.read_text())
+    tracks.write(path.with_name(f"{path.stem}_tracks.png"), done, f"{written['engine']}, commit {written['commit']}")
     print(f"\n{path}, and beside it every frame's row (.npz), the pairs (.csv) and curves (_tracks.png)")
     print(f"films, sheet and figures to look at: {page.write(WORK / 'pages' / path.stem, written, done)}")
-    return 0
 
 
 def _quick(engine: AnyEngine, media: Media, pairs: list[Pair], wanted: argparse.Namespace) -> int:
     run = Run(engine, media, bar.EVERY, bar.LEFT_OUT)
     tasks = [task for task in tasks_of(pairs, media, wanted.only) if task.kind != "fan" or task.pair.source == "hopper"]
-    result, rows = resulting(engine.name, media, "quick", bar.EVERY, list(run.measure(tasks)))
+    done = list(run.measure(tasks))
+    result, rows = resulting(engine.name, media, "quick", bar.EVERY, done)
     if wanted.accept:
-        print(_kept(bar.name_of(engine.name), result, rows, pairs, wanted.out))
+        _told(_kept(bar.name_of(engine.name), result, rows, pairs, wanted.out), done)
         return 0
     return bar.held(wanted.out / f"{bar.name_of(engine.name)}.json", result, rows)
 

@@ -47,7 +47,12 @@ def counts(result: dict[str, Any], kind: str) -> str:
     """How many people, pairs and scored frames a table is of."""
     cells: Iterable[dict[str, Any]] = result["figures"][kind].get("as run", {}).values()
     most = {key: max((cell[key] for cell in cells), default=0) for key in ("people", "pairs", "values")}
-    return f"{most['people']} people, {most['pairs']} pairs, {most['values']} frames scored"
+    what = "moments of fans" if kind == "fan" else "frames scored"
+    return f"{_counted(most['people'], 'person', 'people')}, {_counted(most['pairs'], 'pair', 'pairs')}, {most['values']} {what}"
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def failed(result: dict[str, Any]) -> str:
