@@ -112,3 +112,19 @@ def test_every_viewer_has_steps_of_ever_fewer_bits(views: int | None, sound: boo
     assert rates == sorted(set(rates), reverse=True)
     if views is None:
         assert {(form.columns, form.rows) for form in forms if form is not None} == {(6, 4)}, "its tiling stays"
+
+
+def test_a_flood_is_answered_at_once_and_with_a_picture():
+    link = Link(RATES)
+    assert link.pace is None
+    assert link.flooded(0.31, RATES[0], 10.0)
+    form = FORMS[link.step]
+    assert form is not None
+    assert RATES[link.step] < 0.31 * RATES[0]
+    assert link.pace is not None
+    assert RATES[link.step] < link.pace < RATES[0]
+    assert not Link(RATES[:1]).flooded(0.01, RATES[0], 10.0), "whose detail is not to be changed keeps it"
+    poor = Link(RATES)
+    assert poor.flooded(0.001, RATES[0], 10.0)
+    assert FORMS[poor.step] is not None
+    assert not poor.flooded(0.001, RATES[0], 10.0)

@@ -46,7 +46,8 @@ class Flood:
             parts[min(int(PARTS * (newest - at) / SPAN), PARTS - 1)].append(lost)
         if any(len(part) < FEWEST or sum(part) < LOST * len(part) for part in parts):
             return None
-        return 1 - sum(parts[0]) / len(parts[0])
+        settled = [lost for part in parts[:-1] for lost in part]  # in the oldest part it may have begun
+        return 1 - sum(settled) / len(settled)
 
     def forget(self) -> None:
         """What is sent from now on is another matter."""

@@ -71,10 +71,12 @@ class Link:
         self.lost, self._heard["lost"] = lost, now
 
     def flooded(self, through: float, sent: float, now: float) -> bool:
-        """Only the share `through` of what is sent gets through, for certain. Whether it is another step than before."""
-        if self.step == len(self._rates) - 1:
+        """Only the share `through` of what is sent gets through, for certain. Whether it is another step than before: one with a
+        picture, since what is lost of a few bursts tells no more than that."""
+        last = max(step for step, rate in enumerate(self._rates) if rate)
+        if self.step >= last:
             return False
-        return self._down(through * (sent or self._rates[self.step]), now)
+        return self._down(max(through * (sent or self._rates[self.step]), self._rates[last] / SAFE), now)
 
     def look(self, sent: float, now: float) -> bool:
         """Whether it is another step than before. `sent`: bits a second that are sent to it now, as far as known."""

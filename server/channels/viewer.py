@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from display.screen import Screen
 from pipeline.session import Session
 from pipeline.table import Table
@@ -14,6 +16,8 @@ from server.channels.link import Link
 from server.media.present import Presenter, ViewerTrack
 from server.webrtc.audio import Listen, VoiceTrack
 from server.webrtc.peers import Peer
+
+log = structlog.get_logger(__name__)
 
 ONCE_MORE = 0.7
 "Seconds after a form's first keyframe until another one, where the link was narrow: the first met what had piled up there."
@@ -88,6 +92,7 @@ class Viewer:
         if through is None or self._session is None or self._hidden:
             return
         if self.link.flooded(through, self.track.bits, time.monotonic()):
+            log.info("a viewer's link is flooded", through=round(through, 2), step=self.link.step)
             self.flood.forget()
             self.forget()
             self._show()
