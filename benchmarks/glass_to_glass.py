@@ -13,7 +13,6 @@ so caller and viewer cost frames too.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import subprocess
 import sys
 import time
@@ -37,8 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.lib.harness import RESULTS, write
-from benchmarks.live import barcode
-from benchmarks.live.scripts import BARCODE, script
+from benchmarks.live import barcode, browsers
 from display.screen import PRODUCT
 from pipeline.clock import percentiles
 from server.webrtc.client import PictureTrack, playing, publishing
@@ -181,27 +179,14 @@ def _call_in_chromium(port: int, film: Path, seconds: float, server: psutil.Proc
     """The same call with a real browser at both ends, whose camera plays `film`."""
     from playwright.sync_api import sync_playwright
 
-    measure = script("browser_peers.js")
-    wants = {"channel": "benchmark", "warmUp": WARM_UP, "seconds": seconds, **BARCODE}
+    wants = {"channel": "benchmark", "warmUp": WARM_UP, "seconds": seconds, "code": browsers.CODE}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--use-fake-ui-for-media-stream",
-                "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-video-capture={film}",
-                "--autoplay-policy=no-user-gesture-required",
-                "--disable-features=WebRtcHideLocalIpsWithMdns",
-                "--disable-background-networking",
-            ],
-        )
+        browser = playwright.chromium.launch(**browsers.flags(film))
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         before = (sum(server.cpu_times()[:2]), _others_cpu(server))
         begun = time.monotonic()
-        saw = page.evaluate(measure, wants)
+        saw = page.evaluate(browsers.script("browser_peers.js"), wants)
         whole = time.monotonic() - begun
         costs = (sum(server.cpu_times()[:2]) - before[0], _others_cpu(server) - before[1])
         browser.close()

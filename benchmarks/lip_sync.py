@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
 import time
 import wave
 from dataclasses import dataclass, field
@@ -36,10 +35,9 @@ from rich.table import Table
 
 from benchmarks.glass_to_glass import Camera, film, witnessed_server
 from benchmarks.lib.harness import RESULTS, write
-from benchmarks.live import barcode, chirp
+from benchmarks.live import barcode, browsers, chirp
 from benchmarks.live.lossy import Links, Narrow, without_candidates
 from benchmarks.live.offsets import MEDIAN, SLEWING, Aged, ages, gaps, offsets, steady, summary
-from benchmarks.live.scripts import BARCODE, script
 from server.webrtc import patches
 from server.webrtc.client import PictureTrack, playing, publishing
 from server.webrtc.live_video import LiveVideo
@@ -181,29 +179,15 @@ def call_in_chromium(
     """The same call with both ends in one page, after the control within it; the viewer behind one of `links`, if there are any."""
     from playwright.sync_api import sync_playwright
 
-    measure = script("lip_peers.js")
-    wants = {"channel": "lips", "seconds": seconds, "control": control, **BARCODE}
+    wants = {"channel": "lips", "seconds": seconds, "control": control, "code": browsers.CODE}
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
-        sound = _sound(Path(folder))
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=[
-                "--no-sandbox",
-                "--disable-gpu",
-                "--use-fake-ui-for-media-stream",
-                "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-video-capture={film(pictures, RATE, Path(folder))}",
-                f"--use-file-for-fake-audio-capture={sound}",
-                "--autoplay-policy=no-user-gesture-required",
-                "--disable-features=WebRtcHideLocalIpsWithMdns",
-                "--disable-background-networking",
-            ],
-        )
+        how = browsers.flags(film(pictures, RATE, Path(folder)), _sound(Path(folder)))
+        browser = playwright.chromium.launch(**how)
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         if links is not None:
             page.route("**/whep/lips?*", partial(_through, links))
-        saw = page.evaluate(measure, wants)
+        saw = page.evaluate(browsers.script("lip_peers.js"), wants)
         browser.close()
     times, found, facts = _of_page(saw, saw["call"])
     itself, waits = _account(saw["call"], times, found)

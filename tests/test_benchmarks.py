@@ -14,7 +14,7 @@ from benchmarks.live import barcode
 from server.media.encode import Encoder, form_for
 
 
-@pytest.mark.parametrize("number", [0, 1, 1000, 2**19, 2**20 - 1])
+@pytest.mark.parametrize("number", [0, 1, 1000, 2**13, 2**14 - 1])
 def test_a_number_is_read_back(number: int):
     plane = np.full((64, 512), 128, np.uint8)
     barcode.draw(plane, number)

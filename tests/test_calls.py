@@ -344,8 +344,13 @@ async def test_monitors_count_calls_and_seats_and_learn_no_names(served, call):
     await call.sit("Bo")
     await hers.connection.close()
     async with publishing(http, ana):
-        await call.enter(ana, resume=True)
+        back = await call.enter(ana, resume=True)
+        for age in (87, 87, 120.5):
+            await back.say(t="stats", look_age_ms=age)
+        await back.say(t="ping")
+        await back.hears("pong")
         told = (await http.get("/metrics")).text
+        assert 'telequilt_look_age_ms{quantile="p50"} 87.0' in told
         assert 'telequilt_calls{state="open"} 1.0' in told
         assert 'telequilt_seats{state="joining"} 1.0' in told
         assert "telequilt_event_loop_lag_ms" in told

@@ -69,7 +69,10 @@ def unsigned(call: str) -> str:
 def test_a_token_says_who_somebody_is_and_nothing_else_does(tmp_path):
     tokens = Tokens(tmp_path, KEY)
     token, expires = tokens.seat("call", 2, 3, ROLES["member"], "Ana", 600)
-    assert tokens.read(token, "call") == Claims("call", ROLES["member"], float(int(expires)), "Ana", seat=2, epoch=3)
+    claims = tokens.read(token, "call")
+    told = Claims("call", ROLES["member"], float(int(expires)), claims.issued, "Ana", seat=2, epoch=3)
+    assert claims == told
+    assert claims.issued == pytest.approx(time.time(), abs=3)
     with pytest.raises(TokenInvalid):
         tokens.read(token, "another")
     with pytest.raises(TokenExpired):
@@ -119,6 +122,19 @@ async def test_each_wrong_token_gets_its_own_refusal_and_no_way_to_probe(http, c
     ):
         answer = await http.get(f"/api/calls/{name}", headers={"Authorization": f"Bearer {token}"})
         assert (answer.status_code, kind(answer)) == (status, why)
+
+
+async def test_a_call_that_went_with_the_server_before_is_said_to_be_lost(served, http, call):
+    seat = await call.sit("Ana")
+    calls = served[1].state.calls
+    calls.end(calls.conferences[call.name], "the server stops")
+    calls.begun = time.time() + 60  # as if it were a new process
+    answer = await call.ask("GET")
+    assert (answer.status_code, kind(answer)) == (409, "call-lost")
+    socket = await Socket.open(str(http.base_url), call.name)
+    await socket.say(t="hello", token=seat["token"], resume=True)
+    assert (await socket.hears("bye"))["why"] == "call-lost"
+    assert await socket.closed() == 4410
 
 
 async def test_tokens_that_do_not_verify_are_counted_and_then_not_looked_at(http, call):

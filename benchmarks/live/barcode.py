@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-BITS = 20
+BITS = 14
+"Few enough that a quilt which was made small still holds them: 288 pixels."
 CHECK_BITS = 4
 BLOCK = 16
 "Pixels a side: four coding blocks, so that a hard quantiser still keeps black from white."
@@ -13,7 +14,7 @@ DARK, LIGHT = 20, 230
 
 
 def draw(plane: np.ndarray, number: int) -> None:
-    """Write `number` (modulo 2^20) into the top left of `plane` ([H, W] or [H, W, C] uint8), in place."""
+    """Write `number` (modulo 2^14: eleven minutes of 25 a second) into the top left of `plane` ([H, W] or [H, W, C] uint8), in place."""
     bits = _with_check(number % (1 << BITS))
     row = np.repeat(np.where(bits, LIGHT, DARK).astype(np.uint8), BLOCK)
     plane[:HEIGHT, :WIDTH] = row if plane.ndim == 2 else row[:, None]

@@ -1,9 +1,9 @@
 // Caller and viewer in one page of a real browser; what the viewer saw of each numbered camera picture, and when.
 // Run by benchmarks/glass_to_glass.py in the caller page, whose own modules do the publishing and the playing.
-async ({ channel, warmUp, seconds, bits, checkBits, block, dark, light }) => {
+async ({ channel, warmUp, seconds, code }) => {
   const { publish } = await import("/pages/shared/whip.js");
   const { Playback } = await import("/pages/shared/whep.js");
-  // barcode.js
+  const { watch } = senses(code);
 
   const shown = (stream) => {
     const video = Object.assign(document.createElement("video"), { muted: true, playsInline: true, srcObject: stream });

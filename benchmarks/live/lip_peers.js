@@ -1,39 +1,9 @@
 // Caller and viewer in one page of a real browser: what was captured, seen and heard, and when. Run by benchmarks/lip_sync.py in
 // the caller's page, whose own modules publish and play. First both ends of one connection within the page: the control.
-async ({ channel, control, seconds, bits, checkBits, block, dark, light }) => {
+async ({ channel, control, seconds, code }) => {
   const { publish } = await import("/pages/shared/whip.js");
   const { Playback } = await import("/pages/shared/whep.js");
-  // barcode.js
-
-  /** Keeps what `track` sounds like, and when each chunk of it came, until told to end. */
-  function hear(track) {
-    const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 200 }).readable.getReader();
-    const heard = { chunks: [], times: [], rate: 48000 };
-    const next = async () => {
-      const { value, done } = await reader.read();
-      if (done || heard.ended) return void reader.cancel();
-      const samples = new Float32Array(value.numberOfFrames);
-      value.copyTo(samples, { planeIndex: 0, format: "f32-planar" });
-      heard.times.push([performance.now(), value.numberOfFrames]);
-      heard.chunks.push(Int16Array.from(samples, (one) => Math.max(-1, Math.min(1, one)) * 32767));
-      heard.rate = value.sampleRate;
-      value.close();
-      return next();
-    };
-    void next();
-    return heard;
-  }
-
-  /** As JSON: the samples in base 64. */
-  function told(heard) {
-    heard.ended = true;
-    let text = "";
-    for (const chunk of heard.chunks) {
-      for (const byte of new Uint8Array(chunk.buffer)) text += String.fromCharCode(byte);
-    }
-    return { times: heard.times, rate: heard.rate, pcm: btoa(text) };
-  }
-
+  const { watch, hear, told } = senses(code);
   const pause = (s) => new Promise((done) => setTimeout(done, 1000 * s));
   const element = (stream, muted) => {
     const video = Object.assign(document.createElement("video"), { muted, playsInline: true, srcObject: stream });

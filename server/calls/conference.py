@@ -6,7 +6,7 @@ Event loop only. What a call has besides seats and channels is in its parts (par
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -48,6 +48,7 @@ QUIET = "this server is busy: whoever does not speak is shown in few pictures"
 LATE = "this server is busy: pictures come late"
 STALLED_SECONDS = 2.5
 "Without a picture."
+MOST_AGES = 60
 
 
 class Conference:
@@ -75,6 +76,8 @@ class Conference:
         self._gathered: tuple[int, ...] = ()
         self._agreed = Agreed(0, {})
         self._strain = Strain()
+        self.look_ages: deque[float] = deque(maxlen=MOST_AGES)
+        "Seconds: how old `look` was when it came, as pages tell. Whose, is not kept."
         self.parts = [make(self) for make in parts]
 
     # What may be asked ----------------------------------------------------------------------------------------------------

@@ -48,6 +48,8 @@ class Calls:
         """`parts`: what each call has besides its seats (conference.py)."""
         self._settings, self._lobby, self.tokens = settings, lobby, tokens
         self._ice_servers, self._parts = ice_servers, parts
+        self.begun = time.time()
+        "Calls that are older were another process's, and went with it."
         self.conferences: dict[str, Conference] = {}
         "Those that have not ended, by id."
         self.ended: Counter[str] = Counter()
@@ -78,6 +80,10 @@ class Calls:
     def of(self, channel: str) -> Conference | None:
         """The call that the channel `channel` is of, its table's or a seat's."""
         return self.conferences.get(channel.partition(".")[0])
+
+    def outlived(self, issued: float) -> bool:
+        """Whether a token, or the call that it is of, is older than this process."""
+        return issued < int(self.begun)
 
     def end(self, conference: Conference, why: str) -> None:
         if not conference.ended:

@@ -59,6 +59,13 @@ def call_ended() -> Problem:
     return Problem(409, "call-ended", "this call has ended; make a new one")
 
 
+LOST = "call-lost"
+
+
+def call_lost() -> Problem:
+    return Problem(409, LOST, "the server was started anew since, and calls do not outlive that; make a new one")
+
+
 def consent_missing() -> Problem:
     return Problem(
         403,

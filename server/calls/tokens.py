@@ -40,6 +40,8 @@ class Claims:
     grants: Grants
     expires: float
     "Seconds since 1970."
+    issued: float = 0.0
+    "Whole seconds since 1970."
     name: str = ""
     invitation: str = ""
     "Its id; empty for a seat's token."
@@ -106,7 +108,7 @@ def _claims(found: dict[str, Any]) -> Claims:
         raise ValueError("grants is no object")
     grants = replace(NONE, **{name: bool(value) for name, value in found["grants"].items()})
     common: dict[str, Any] = {"call": str(found["aud"]), "grants": grants, "expires": float(found["exp"])}
-    common |= {"name": str(found.get("name", ""))}
+    common |= {"issued": float(found["iat"]), "name": str(found.get("name", ""))}
     if kind == "invite" and rest:
         return Claims(invitation=rest, **common)
     if kind == "seat":

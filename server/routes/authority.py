@@ -101,7 +101,7 @@ def known(calls: Calls, quotas: Quotas, token: str, call: str, address: str) -> 
         raise refusals.no_such_call() from None
     conference = calls.conferences.get(call)
     if conference is None:
-        raise refusals.call_ended()
+        raise refusals.call_lost() if calls.outlived(claims.issued) else refusals.call_ended()
     return Authority(conference, claims)
 
 

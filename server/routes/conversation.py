@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 from server.calls import events as of
 from server.calls.conference import Conference
 from server.calls.events import Shared
-from server.calls.refusals import not_permitted
+from server.calls.refusals import LOST, not_permitted
 from server.calls.rules import GRANT, MALFORMED, OVER, TOKEN, TOO_FAST
 from server.calls.talk import Ending, Talk
 from server.calls.tokens import Claims
@@ -70,12 +70,17 @@ class Agree(_Message):
         return self
 
 
+class Stats(_Message):
+    t: Literal["stats"]
+    look_age_ms: float | None = Field(default=None, ge=0, le=60_000)
+
+
 class Word(_Message):
-    t: Literal["leave", "ping", "stats"]
+    t: Literal["leave", "ping"]
 
 
-SAID: TypeAdapter[Change | Watching | Approve | Agree | Word] = TypeAdapter(
-    Annotated[Change | Watching | Approve | Agree | Word, Field(discriminator="t")]
+SAID: TypeAdapter[Change | Watching | Approve | Agree | Stats | Word] = TypeAdapter(
+    Annotated[Change | Watching | Approve | Agree | Stats | Word, Field(discriminator="t")]
 )
 KNOWN = {"set", "watching", "approve", "agree", "leave", "ping", "stats"}
 
@@ -121,13 +126,18 @@ async def _welcomed(socket: WebSocket, talk: Talk, call: str) -> tuple[Conferenc
     try:
         who = known(calls_of(socket), socket.app.state.quotas, hello.token, call, address_of(socket))
     except Problem as problem:
-        raise Ending(CODES.get(problem.status, MALFORMED)) from None
+        raise Ending(CODES.get(problem.status, MALFORMED), _goodbye(problem)) from None
     assert who.claims is not None
     if not who.claims.seat:
         raise Ending(GRANT)
     if who.claims.seat not in who.conference.rules.seats:
         raise Ending(OVER)
     return who.conference, who.claims, hello
+
+
+def _goodbye(problem: Problem) -> dict[str, Any] | None:
+    """What is said before the close code, where that does not tell all."""
+    return {"t": "bye", "why": LOST, "again": "never"} if problem.kind == LOST else None
 
 
 async def _converse(conference: Conference, claims: Claims, hello: Hello, talk: Talk) -> None:
@@ -165,6 +175,8 @@ def _told(conference: Conference, seat: int, claims: Claims, talk: Talk, message
                 for what in Shared:
                     if (yes := getattr(message, what)) is not None:
                         conference.happen(of.Agreed(seat, what, yes))
+            case Stats(look_age_ms=float(age)):
+                conference.look_ages.append(age / 1e3)
             case Word(t="leave"):
                 conference.happen(of.Left(seat))
             case Word(t="ping"):

@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from display import presets
 from display.screen import screens
 from engines import catalogue
+from pipeline.clock import percentiles
 from pipeline.table import Table
 from server.calls.directory import Calls
 from server.calls.events import Being
@@ -184,6 +185,12 @@ def _of_people(calls: Calls | None) -> Iterator[Metric]:
         for quantile, value in asdict(calls.lag()).items():
             lag.add_metric([quantile], value)
     yield lag
+    looks = GaugeMetricFamily(
+        "telequilt_look_age_ms", "How old a head's place is on its page, by what pages tell", labels=["quantile"]
+    )
+    for quantile, value in asdict(percentiles(age for one in conferences for age in one.look_ages)).items():
+        looks.add_metric([quantile], value)
+    yield looks
     yield CounterMetricFamily("telequilt_mixer_seconds", "Of processor time that mixing sound took", value=spent())
 
 

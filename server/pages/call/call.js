@@ -168,8 +168,15 @@ function sit(token, resume) {
 
 /** @param {any} message */
 function hear(message) {
-  if (message.t === "look") return head.hear({ ...message, at: clock.here(message.at, performance.now()) });
-  if (message.t === "pong") return clock.answered(message.sent, message.came, message.at);
+  if (message.t === "look") {
+    const now = performance.now();
+    return head.hear({ ...message, at: clock.here(message.at, now) }, now);
+  }
+  if (message.t === "pong") {
+    const age = head.tellAge();
+    if (age !== null) talk?.say({ t: "stats", look_age_ms: age });
+    return clock.answered(message.sent, message.came, message.at);
+  }
   if (message.t === "token") {
     return keepSeat(CALL, { invitation: invitationId(), seat: room.me, token: message.token });
   }

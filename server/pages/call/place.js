@@ -34,6 +34,7 @@ export class Place extends EventTarget {
   #coming = null;
   #seat = null;
   #painted = false;
+  #expected = false;
   /** @type {Everybody|null} */
   #everybody = null;
 
@@ -91,10 +92,12 @@ export class Place extends EventTarget {
 
   /** By a video of its own. @param {import("./room.js").Seat} seat */
   #follow(seat) {
-    if (this.#playback) this.#playback.resting = this.#rests;
-    const plays = ["live", "stalled"].includes(seat.publishing) && seat.state !== "away";
-    if (plays && !this.#playback) this.#play();
-    if (seat.publishing === "none" && this.#playback) this.rest();
+    const [before, playback] = [this.#expected, this.#playback];
+    this.#expected = ["live", "stalled"].includes(seat.publishing) && seat.state !== "away";
+    if (playback) playback.resting = this.#rests;
+    if (this.#expected && !playback) this.#play();
+    // who was away comes back by the connection that was left standing, unless that went with what it showed
+    else if (this.#expected && !before && playback.state !== "live") playback.start();
   }
 
   /** No more is fetched; the last picture stays. */
@@ -132,9 +135,9 @@ export class Place extends EventTarget {
     this.#hologram.look = look;
   }
 
-  /** No picture is to be expected just now: nobody would see it, or the link does not carry it. */
+  /** No picture is to be expected just now: nobody sends one, nobody would see it, or the link does not carry it. */
   get #rests() {
-    return document.hidden || this.#coming?.columns === 0;
+    return !this.#expected || document.hidden || this.#coming?.columns === 0;
   }
 
   /** A tiling that was told counts from the first picture on that has its shape. */

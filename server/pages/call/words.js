@@ -6,6 +6,7 @@
 const NOT_IN = {
   "no-such-call": { title: "There is no such call", text: "The link may be incomplete, or the call is over. Ask whoever sent it for a new one.", action: "home" },
   "no-such-seat": { title: "Your place is gone", text: "You were away for too long. Join again.", action: "again" },
+  "call-lost": { title: "The call was lost", text: "The server was started anew, and a call does not outlive that. Whoever made it can start another one and send its new link.", action: "home" },
   "call-ended": { title: "The call has ended", text: "Everybody has left, or the host has ended it.", action: "home" },
   "token-required": { title: "This link lacks its key", text: "Open the whole link that you were sent, with all that follows the #.", action: "home" },
   "token-expired": { title: "This invitation has expired", text: "Ask the host for a new link.", action: "home" },
@@ -36,6 +37,7 @@ const BY_CODE = { 1000: "left", 4403: "removed", 4409: "replaced" };
 
 /** Why one is out. @param {number} code of the socket's close @param {{why?: string}|null} bye @returns {Said} */
 export function out(code, bye) {
+  if (bye?.why === "call-lost") return NOT_IN["call-lost"];
   const known = OUT[bye?.why ?? BY_CODE[code] ?? ""];
   if (known) return known;
   if (code === 4404) return NOT_IN["no-such-call"];

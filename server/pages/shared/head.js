@@ -22,6 +22,8 @@ const TOO_OLD_MS = 300;
 /** A face seen less than this for so long is lost. */
 const LEAST_SEEN = 0.5;
 const LOST_MS = 500;
+/** Ages that are kept until they are told: about four seconds'. */
+const MOST_AGES = 100;
 /** How long it takes to take the angle over, and to give it back. */
 const EASE_MS = 800;
 /** Up and down the picture slides by this share of its height for each unit of y / z, and by no more than the second. */
@@ -61,6 +63,8 @@ export class HeadLook {
   #seen = -Infinity;
   #weight = 0;
   #last = null;
+  /** @type {number[]} */
+  #ages = [];
 
   /** @param {{gain?: number, cameraAbove?: number}} [how] cameraAbove: millimetres from the middle of the screen up to the camera */
   constructor({ gain = 1, cameraAbove = 0 } = {}) {
@@ -68,9 +72,16 @@ export class HeadLook {
     this.cameraAbove = cameraAbove;
   }
 
-  /** A place has come, of `look.at` on this clock. The newest wins. @param {Look} look from the camera */
-  hear(look) {
+  /** How old, ms, the newest places were as they came; forgotten once told. @returns {number|null} the median; null: there were none */
+  tellAge() {
+    const ages = this.#ages.splice(0).sort((one, other) => one - other);
+    return ages.length ? Math.round(ages[ages.length >> 1]) : null;
+  }
+
+  /** A place has come, of `look.at` on this clock. The newest wins. @param {Look} look from the camera @param {number} [now] */
+  hear(look, now = look.at) {
     if (this.#newest && look.at <= this.#newest.at) return;
+    if (this.#ages.length < MOST_AGES) this.#ages.push(now - look.at);
     if (look.seen < LEAST_SEEN) return;
     const place = { x: look.x, y: look.y + this.cameraAbove, z: look.z, at: look.at };
     if (look.at - this.#seen > LOST_MS) this.#begin(place);

@@ -7,6 +7,8 @@ import { exchange } from "./whip.js";
 const STALL_MS = 2500;
 const FIRST_PICTURE_MS = 12000;
 const LOOK_EVERY_MS = 500;
+/** Until the first one has come. */
+const LOOK_OUT_MS = 100;
 const SHORTEST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 8000;
 
@@ -198,7 +200,8 @@ export class Playback extends EventTarget {
       if (this.state === "live") this.#become("lost");
       return this.#again(null);
     }
-    this.#timer = setTimeout(() => void this.#watch(round, frames === counted && !this.resting ? since : now, frames), LOOK_EVERY_MS);
+    const pause = frames > 0 ? LOOK_EVERY_MS : LOOK_OUT_MS;
+    this.#timer = setTimeout(() => void this.#watch(round, frames === counted && !this.resting ? since : now, frames), pause);
   }
 }
 

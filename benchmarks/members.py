@@ -1,0 +1,326 @@
+"""Members: a call of two in its own pages, each in a headless Chromium of its own: how often and how old they see each other, what
+they hear, and how soon one whose browser was killed is back.
+
+    python -m benchmarks.members
+
+    python -m benchmarks.members --check return
+
+    python -m benchmarks.members --check windows
+
+Camera pictures carry their numbers, which the server draws into the quilts made from them; each microphone hears a tone of its
+own. Both browsers and the server share this machine's cores; the figures of a single channel (glass_to_glass --peers chromium)
+are the measure.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import wave
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import httpx
+import numpy as np
+import psutil
+import typer
+from rich.console import Console
+
+from benchmarks.glass_to_glass import PUPPET_FRAMES, film, witnessed_server
+from benchmarks.lib.harness import RESULTS, write
+from benchmarks.live import browsers, chirp
+from pipeline.clock import percentiles
+
+RATE = 25.0
+WARM_UP = 8.0
+"Seconds after both see each other that are not counted."
+TONES = {"Ana": 440.0, "Bo": 660.0}
+RETURNS = 3
+WRITTEN_SECONDS = 7.0
+"Within which Chromium has written to the disk what pages keep."
+LONGEST = 90_000.0
+"Milliseconds that anything may take to come about."
+RAW = """
+const given = MediaDevices.prototype.getUserMedia;
+const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+MediaDevices.prototype.getUserMedia = function (wanted) {
+  return given.call(this, wanted.audio ? { ...wanted, audio: { ...wanted.audio, ...raw } } : wanted);
+};
+"""
+"A tone is noise to what makes voices clear."
+
+
+class Check(StrEnum):
+    SEE = "see"
+    RETURN = "return"
+    WINDOWS = "windows"
+
+
+class Call:
+    """One call, by its host's link."""
+
+    def __init__(self, port: int) -> None:
+        self.base = f"http://127.0.0.1:{port}"
+        made = httpx.post(f"{self.base}/api/calls", json={"title": "measured"}, trust_env=False).json()
+        self.name, self.host = made["call"], f"{self.base}/{made['host']['link']}"
+        self._by = {"Authorization": f"Bearer {made['host']['token']}"}
+
+    def invite(self, name: str) -> str:
+        url = f"{self.base}/api/calls/{self.name}/invitations"
+        return f"{self.base}/{httpx.post(url, json={'name': name}, headers=self._by, trust_env=False).json()['link']}"
+
+    def seats(self) -> list[dict[str, Any]]:
+        return httpx.get(f"{self.base}/api/calls/{self.name}", headers=self._by, trust_env=False).json()["seats"]
+
+
+class People:
+    """Two browsers with pictures and a tone each."""
+
+    def __init__(self, playwright: Any, folder: Path, pictures: list[np.ndarray]) -> None:
+        self._chromium, self._folder = playwright.chromium, folder
+        self._film = film(pictures, RATE, folder)
+
+    def come(self, name: str, link: str) -> tuple[Any, Any]:
+        """(context, page) of one who opens `link`; by a profile that stays on the disk."""
+        sound = _tone(self._folder / f"{name}.wav", TONES[name])
+        how = browsers.flags(self._film, sound)
+        context = self._chromium.launch_persistent_context(self._folder / name, bypass_csp=True, **how)
+        context.set_default_timeout(LONGEST)
+        context.add_init_script(RAW)
+        page = context.new_page()
+        page.goto(link)
+        return context, page
+
+    def kill(self, name: str) -> None:
+        own = f"--user-data-dir={self._folder / name}"
+        found = [one for one in psutil.process_iter(["cmdline"]) if own in (one.info["cmdline"] or ())]
+        for process in [*found, *(child for one in found for child in one.children(recursive=True))]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def _tone(path: Path, frequency: float) -> Path:
+    wave_of = 8000 * np.sin(2 * np.pi * frequency * np.arange(chirp.RATE) / chirp.RATE)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, chirp.RATE, 0, "NONE", ""))
+        file.writeframes(wave_of.astype("<i2").tobytes())
+    return path
+
+
+def join(page: Any, name: str) -> None:
+    page.wait_for_selector("#mirror[data-on=true]")
+    page.get_by_role("textbox", name="Your name").fill(name)
+    page.locator("#agree").check()
+    page.get_by_role("button", name="Join the call").click()
+
+
+def sees(page: Any) -> None:
+    """Wait until the other is seen there. Raises RuntimeError with what the page says instead."""
+    from playwright.sync_api import TimeoutError as TooLate
+
+    try:
+        page.wait_for_selector(".place[data-state=live]")
+    except TooLate:
+        raise RuntimeError(f"nobody is seen; the page says: {page.inner_text('main')!r}") from None
+
+
+# ---- how they see and hear each other ----
+
+
+def see(people: People, call: Call, seconds: float, server: psutil.Process) -> dict[str, Any]:
+    """Both are in the call for `seconds`."""
+    (_, ana), (_, bo) = people.come("Ana", call.host), people.come("Bo", call.invite("Bo"))
+    pages = {"Ana": ana, "Bo": bo}
+    for name, page in pages.items():
+        join(page, name)
+    for page in pages.values():
+        sees(page)
+    for page in pages.values():
+        page.evaluate(browsers.script("member.js"), {"code": browsers.CODE})
+    time.sleep(WARM_UP)
+    for page in pages.values():
+        page.evaluate("member.begin()")
+    before, begun = sum(server.cpu_times()[:2]), time.monotonic()
+    time.sleep(seconds)
+    took, spent = time.monotonic() - begun, sum(server.cpu_times()[:2]) - before
+    saw = {name: page.evaluate("member.told()") for name, page in pages.items()}
+    report = httpx.get(f"{call.base}/api/channels", trust_env=False).json()
+    told = {name: _told(saw, name, other, took) for name, other in (("Ana", "Bo"), ("Bo", "Ana"))}
+    return {"members": told, "server_cores": round(spent / took, 2), "channels": report}
+
+
+def _told(saw: dict[str, Any], name: str, other: str, took: float) -> dict[str, Any]:
+    """What `name` saw and heard of `other`."""
+    ages, times = _ages(saw[other]["captured"], saw[name]["seen"])
+    gaps = np.diff(times) if len(times) > 1 else np.zeros(1)
+    return {
+        "fps": round(len(times) / took, 2),
+        "age_ms": percentiles(ages),
+        "longest_pause_s": round(float(gaps.max()), 2),
+        "picture": f"{saw[name]['width']}x{saw[name]['height']}",
+        **_heard(saw[name]["heard"], TONES[name], TONES[other]),
+    }
+
+
+def _ages(captured: list[list[float]], seen: list[list[float]]) -> tuple[list[float], list[float]]:
+    """(ages, when) of each new picture, seconds: by the newest capture of its number, numbers coming round."""
+    ages, times, newest = [], [], -1.0
+    for number, when in seen:
+        taken = [at for one, at in captured if one == number and at <= when]
+        if taken and number != newest and when - max(taken) < 500 * PUPPET_FRAMES / RATE:
+            ages.append((when - max(taken)) / 1e3)
+            times.append(when / 1e3)
+            newest = number
+    return ages, times
+
+
+def _heard(heard: dict[str, Any], own: float, others: float) -> dict[str, float]:
+    """How loud the other's tone is, dB of full scale, and one's own below that, in the median of blocks of 100 ms."""
+    pcm, rate = np.frombuffer(base64.b64decode(heard["pcm"]), np.int16) / 32768, heard["rate"]
+    size = rate // 10
+    blocks = pcm[: len(pcm) // size * size].reshape(-1, size) * np.hanning(size) * 2 / size
+    at = np.arange(size) / rate
+    loud = {tone: np.abs(blocks @ np.exp(-2j * np.pi * tone * at)) for tone in (own, others)}
+    level = 20 * np.log10(float(np.median(loud[others])) + 1e-9)
+    below = 20 * np.log10((float(np.median(loud[own])) + 1e-9) / (float(np.median(loud[others])) + 1e-9))
+    return {"other_dbfs": round(level, 1), "own_below_other_db": round(below, 1)}
+
+
+# ---- one who comes back ----
+
+
+def comes_back(people: People, call: Call) -> dict[str, Any]:
+    """Ana stays; Bo's browser is killed, begun again, and opens its link."""
+    link = call.invite("Bo")
+    _, ana = people.come("Ana", call.host)
+    join(ana, "Ana")
+    _, bo = people.come("Bo", link)
+    join(bo, "Bo")
+    for page in (ana, bo):
+        sees(page)
+    return {"returns": [_returned(people, call, ana, link) for _ in range(RETURNS)]}
+
+
+def _returned(people: People, call: Call, ana: Any, link: str) -> dict[str, Any]:
+    time.sleep(WRITTEN_SECONDS)
+    number = next(one["seat"] for one in call.seats() if one["name"] == "Bo")
+    begun = time.monotonic()
+    people.kill("Bo")
+    ana.wait_for_function("document.querySelector('.place')?.dataset.state !== 'live'", polling=20)
+    noticed = time.monotonic() - begun
+    while next(one for one in call.seats() if one["seat"] == number)["state"] != "away":
+        time.sleep(0.02)
+    away = time.monotonic() - begun
+    ana.evaluate(_NOTE)
+    _, bo = people.come("Bo", link)
+    origin = bo.evaluate("performance.timeOrigin")
+    after = {
+        "seat_present_s": _when(lambda: _seat(call, number)["state"] == "present", origin),
+        "seat_live_s": _when(lambda: _seat(call, number)["publishing"] == "live", origin),
+    }
+    ana.wait_for_function("window.back", polling=20)
+    after["seen_again_s"] = round((ana.evaluate("window.back") - origin) / 1e3, 2)
+    sees(bo)
+    after["sees_again_s"] = round((bo.evaluate("performance.timeOrigin + performance.now()") - origin) / 1e3, 2)
+    same = _seat(call, number)["name"] == "Bo" and len(call.seats()) == 2
+    return {"noticed_s": round(noticed, 2), "away_s": round(away, 2), "same_seat": same, **after, "heard": _hears(ana)}
+
+
+_NOTE = """
+window.back = 0;
+const look = () => {
+  if (document.querySelector(".place").dataset.state === "live") window.back = performance.timeOrigin + performance.now();
+  else setTimeout(look, 10);
+};
+look();
+"""
+"Notes when the other is seen again."
+
+
+def _seat(call: Call, number: int) -> dict[str, Any]:
+    return next(
+        (one for one in call.seats() if one["seat"] == number), {"state": "gone", "publishing": "none", "name": ""}
+    )
+
+
+def _when(come: Callable[[], bool], origin: float) -> float:
+    while not come():
+        time.sleep(0.02)
+    return round(time.time() - origin / 1e3, 2)
+
+
+def _hears(page: Any) -> bool:
+    """Whether the other is heard within five seconds."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if page.locator(".place").get_attribute("data-speaking") == "true":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+# ---- two windows of one seat ----
+
+
+def windows(people: People, call: Call, seconds: float) -> dict[str, Any]:
+    """Bo opens his link in a second window, and nobody touches either for `seconds`."""
+    link = call.invite("Bo")
+    context, first = people.come("Bo", link)
+    join(first, "Bo")
+    first.wait_for_selector("body[data-at=call]")
+    second = context.new_page()
+    second.goto(link)
+    second.wait_for_selector("body[data-at=call]")
+    first.wait_for_selector("body[data-at=over]")
+    for page in (first, second):
+        page.evaluate(_TURNS)
+    time.sleep(seconds)
+    at = [page.evaluate("document.body.dataset.at") for page in (first, second)]
+    turns = [page.evaluate("turns") for page in (first, second)]
+    return {"seconds": seconds, "first": at[0], "second": at[1], "turns": turns, "seats": len(call.seats())}
+
+
+_TURNS = """
+window.turns = [];
+new MutationObserver(() => turns.push(document.body.dataset.at)).observe(document.body, { attributeFilter: ["data-at"] });
+"""
+"Notes wherever a page goes."
+
+
+def main(
+    check: Annotated[Check, typer.Option(help="What is looked at.")] = Check.SEE,
+    seconds: Annotated[float, typer.Option(min=5, help="For how long.")] = 60.0,
+    adapt: Annotated[bool, typer.Option(help="Give up detail where the machine is too slow.")] = True,
+    port: Annotated[int, typer.Option(help="Where the server listens meanwhile.")] = 8768,
+    out: Annotated[Path, typer.Option(help="Folder for the JSON.")] = RESULTS,
+) -> None:
+    """Measure a call of two in its pages on this machine."""
+    from playwright.sync_api import sync_playwright
+
+    from pipeline.puppet import Puppet
+
+    console = Console()
+    with console.status("drawing what the cameras see"):
+        pictures = [frame.pixels for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
+    with ExitStack() as opened:
+        opened.enter_context(console.status(f"a call of two: {check}"))
+        server = opened.enter_context(witnessed_server(port, "cpu", "telequilt", adapt))
+        folder = Path(opened.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
+        people = People(opened.enter_context(sync_playwright()), folder, pictures)
+        call = Call(port)
+        facts = {
+            Check.SEE: lambda: see(people, call, seconds, server),
+            Check.RETURN: lambda: comes_back(people, call),
+            Check.WINDOWS: lambda: windows(people, call, seconds),
+        }[check]()
+    console.print({name: one for name, one in facts.items() if name != "channels"})
+    console.print(write(f"members_{check}", {"seconds": seconds, "adapt": adapt, **facts}, out))
+
+
+if __name__ == "__main__":
+    typer.run(main)
