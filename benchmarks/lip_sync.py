@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import time
 import wave
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import av
+import httpx
 import numpy as np
 import typer
 from aiortc.mediastreams import MediaStreamTrack
@@ -35,7 +37,7 @@ from rich.table import Table
 
 from benchmarks.glass_to_glass import Camera, film, witnessed_server
 from benchmarks.lib.harness import RESULTS, write
-from benchmarks.live import barcode, browsers, chirp
+from benchmarks.live import barcode, browsers, chirp, filmed
 from benchmarks.live.lossy import Links, Narrow, without_candidates
 from benchmarks.live.offsets import MEDIAN, SLEWING, Aged, ages, gaps, offsets, steady, summary
 from server.webrtc import patches
@@ -128,7 +130,10 @@ async def call(port: int, pictures: list[np.ndarray], seconds: float) -> dict[st
         watching = asyncio.create_task(viewer.watch(tracks["video"]))
         while not viewer.pictures:
             await asyncio.sleep(0.02)
-        await asyncio.sleep(seconds)
+        async with httpx.AsyncClient(base_url=base, timeout=30, trust_env=False) as http:
+            await filmed.begin(http, "lips")
+            await asyncio.sleep(seconds)
+            film_of_it = await filmed.end(http, "lips")
         watching.cancel()
     at, _, numbers = (np.array(one) for one in zip(*viewer.pictures, strict=True))
     heard, _, told = (np.array(one) for one in zip(*viewer.sounds, strict=True))
@@ -142,6 +147,7 @@ async def call(port: int, pictures: list[np.ndarray], seconds: float) -> dict[st
         "reports_apart_ms": apart,
         "gaps": gaps(np.concatenate(viewer.pcm)),
         "picture_age_ms": _middle(seen),
+        "recording": filmed.apart(io.BytesIO(film_of_it), camera.begun, RATE, microphone.begun),
     }
     return facts | {"sound_age_ms": _middle(said), "at_s": times, "offsets_ms": found}
 

@@ -49,8 +49,8 @@ class Member:
     async def enter(self, stack: AsyncExitStack) -> str:
         """Its token."""
         seat = await stack.enter_async_context(attending(self._link, self._name, lambda words: None, avatar="sample"))
-        begin = 61 * seat.seat  # nobody moves as the others do
-        camera = PictureTrack(lambda n: self._pictures[(begin + n) % len(self._pictures)], self._rate)
+        self.seat, last = seat.seat, len(self._pictures)  # everybody moves at a pace of their own
+        self.camera = camera = PictureTrack(lambda n: self._pictures[seat.seat * n % last], self._rate)
         whip = f"{self._link.server}/whip/{seat.channel}"
         await stack.enter_async_context(publishing(whip, camera, Tone(seat.seat, time.monotonic()), token=seat.token))
         return seat.token

@@ -146,6 +146,8 @@ def test_two_people_see_and_hear_each_other_and_not_themselves(browser: Browser,
     sees(bo, "Ana")
     expect(ana.get_by_role("button", name="Unmute")).to_be_visible()  # as it was left
     assert sorted(call.rules.seats) == [1, 2]
+    ana.keyboard.press("m")
+    expect(bo.locator(".place")).to_have_attribute("data-speaking", "true")
 
     ana.get_by_role("button", name="Leave").click()
     expect(ana.get_by_role("heading", name="You have left the call")).to_be_focused()

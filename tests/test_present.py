@@ -106,3 +106,46 @@ def test_a_pause_earns_no_more_than_one_burst():
     bucket = Bucket(per_second=10_000, burst=4)
     bucket.take(0.0)
     assert [bucket.take(100.0) > 0 for _ in range(5)] == [False] * 4 + [True]
+
+
+def test_over_a_narrow_link_packets_leave_no_faster_than_it_carries():
+    bucket = Bucket()
+    bucket.take(0.0)
+    bucket.narrow(5e6)
+    now = 1.0
+    for _ in range(80):  # a keyframe of 96 kB
+        now += bucket.take(now)
+    assert now - 1.0 == pytest.approx(80 * 1200 * 8 / 5e6, rel=0.15)
+    bucket.narrow(None)
+    assert all(bucket.take(5.0) == 0 for _ in range(32))
+
+
+async def test_what_is_held_goes_on_with_what_was_coming_or_with_a_keyframe_where_that_is_given_up():
+    whole = screen(PRODUCT)
+    small = whole.scaled(0.5)
+    presenter, track = Presenter(lambda _: form_for(256, 128, 25), "libx264"), ViewerTrack()
+
+    async def made(form, number):
+        yuv = np.full((192, 256), 9 * number, np.uint8)
+        await asyncio.to_thread(presenter.present, Picture(form, yuv, Layout.I420, number, number / 25))
+        await asyncio.sleep(0)
+        return track.waiting.take()
+
+    presenter.show(track, whole)
+    assert await made(whole, 0) is not None
+    track.hold()
+    assert await made(whole, 1) is not None, "nothing else is coming"
+    presenter.show(track, small)
+    track.hold()
+    assert [await made(whole, number) for number in (2, 3)] == [None, None]
+    first = await made(small, 4)
+    assert first is not None
+    assert first.keyframe
+    assert track.screens == {small}
+    assert await made(small, 5) is not None
+    presenter.show(track, whole)
+    track.hold()
+    presenter.show(track, small)
+    again = await made(small, 6)
+    assert again is not None
+    assert again.keyframe, "it missed nothing, but might have"

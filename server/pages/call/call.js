@@ -51,6 +51,8 @@ let muted = false;
 let seen = true;
 /** Whether this page was loaded anew and takes up how its seat was left. */
 let adopting = false;
+/** Whether its camera and microphone are being turned on for that. */
+let opening = false;
 let looking = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 api.speakWith(() => talk?.token || invitation);
@@ -146,9 +148,10 @@ async function join() {
 
 /** @param {import("./kept.js").Kept} kept the seat of a page that was loaded anew, or whose browser was killed */
 async function comeBack(kept) {
-  adopting = true;
+  adopting = opening = true;
   sit(kept.token, true);
   await green.open(publishes()).catch(() => undefined);
+  opening = false;
   send();
 }
 
@@ -203,14 +206,15 @@ function welcomed(message) {
   send();
 }
 
-/** Publishes, where there is a seat to publish into and something to publish. */
+/** Publishes, where there is a seat to publish into and something to publish; anew where a voice has come that it lacks. */
 function send() {
-  if (!publishes() || !room.me || room.own?.state === "waiting" || !green.driver.on) return;
+  if (opening || !publishes() || !room.me || room.own?.state === "waiting" || !green.driver.on) return;
   if (!publication) {
     publication = new Publication(`whip/${CALL}.${room.me}`, table.iceServers);
     publication.addEventListener("state", () => status.show());
   }
-  if (publication.state !== "off") return;
+  const lacking = green.driver.hasVoice && !publication.hasVoice; // a connection that stands has no place for sound
+  if (publication.state !== "off" && !lacking) return;
   green.driver.letVoiceBeHeard(!muted);
   green.driver.letPictureBeSeen(seen);
   publication.start(green.driver.stream());
@@ -311,7 +315,6 @@ function press(id, on, words) {
 async function setMuted(now, tell = true) {
   if (!now && !green.driver.hasVoice) {
     if (!(await green.toggleVoice())) return status.tell("There is no microphone that the browser may use.");
-    publication?.start(green.driver.stream()); // the connection that stands has no place for sound
   }
   muted = now;
   green.driver.letVoiceBeHeard(!muted);

@@ -27,6 +27,11 @@ export class Publication extends EventTarget {
     this.problem = null;
   }
 
+  /** Whether what is sent has sound. */
+  get hasVoice() {
+    return Boolean(this.#stream?.getAudioTracks().length);
+  }
+
   /** Sends `stream` from now on, in the place of what was sent. @param {MediaStream} stream */
   start(stream) {
     this.#stream = stream;

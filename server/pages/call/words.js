@@ -61,6 +61,7 @@ export function ofSeat(seat, playback, heardOnly = false) {
   if (seat.state === "joining") return { title: `${name} is coming in`, text: "", busy: true };
   if (!seat.camera) return { title: `${name}’s camera is off`, text: "", busy: false };
   if (seat.publishing === "none") return { title: `${name} is here`, text: "There is no picture yet.", busy: false };
+  if (seat.publishing === "connecting") return { title: `Connecting to ${name}`, text: "", busy: true };
   if (seat.publishing === "stalled") return { title: `${name}’s line is bad`, text: "This is the last picture.", busy: true };
   if (heardOnly) return { title: "Your line is bad", text: `You hear ${name}. The picture comes back once the line carries it.`, busy: false };
   if (playback === "live") return null;
