@@ -29,14 +29,23 @@ from benchmarks.endurance import Vitals, grown
 from benchmarks.glass_to_glass import PUPPET_FRAMES, witnessed_server
 from benchmarks.lib.harness import RESULTS, write
 from display.screen import PRODUCT
+from display.seating import SEAT_HEIGHT, SEAT_WIDTH, seated
+from pipeline import puppet
+from pipeline.preprocess.framing import stance_of
+from pipeline.preprocess.tracker import open_tracker
 from server.commands.attendance import Link, attending
 from server.commands.puppet import Tone
 from server.webrtc import patches
 from server.webrtc.client import PictureTrack, playing, publishing
+from server.webrtc.live_video import LiveVideo
 
 NAMES = ("Ana", "Bo", "Cy")
 LOOK_EVERY = 10.0
 "Seconds between looks at the table."
+FACES_SECONDS = 16.0
+"For which its middle view is looked at in the end."
+LARGER = 3
+"A seat is 144 pixels wide; FaceMesh wants more."
 
 
 class Member:
@@ -55,6 +64,11 @@ class Member:
         await stack.enter_async_context(publishing(whip, camera, Tone(seat.seat, time.monotonic()), token=seat.token))
         return seat.token
 
+    def yaw(self, at: float) -> float:
+        """Degrees, of the face before its camera at a moment of time.monotonic()."""
+        number = self.seat * round((at - self.camera.begun) * self._rate)
+        return puppet.gesture(number % len(self._pictures) / puppet.RATE).yaw
+
     async def watch(self, stack: AsyncExitStack, token: str) -> None:
         whep = f"{self._link.server}/whep/{self._link.call}?as=table"
         await stack.enter_async_context(playing(whep, "video", "audio", token=token, opened=self._opened))
@@ -67,8 +81,11 @@ class Member:
         return False
 
 
-async def hold(port: int, pictures: list[np.ndarray], rate: float, seconds: float) -> list[dict[str, Any]]:
-    """One call of so long; what the server says of its table every LOOK_EVERY seconds."""
+async def hold(
+    port: int, pictures: list[np.ndarray], rate: float, seconds: float
+) -> tuple[float, list[dict[str, Any]], dict[str, Any]]:
+    """One call of so long: when it began, what the server says of its table every LOOK_EVERY seconds, and whose faces are there in the
+    end."""
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base, timeout=20, trust_env=False) as http, AsyncExitStack() as stack:
         made = (await http.post("/api/calls", json={"title": "ten minutes"})).json()
@@ -88,7 +105,52 @@ async def hold(port: int, pictures: list[np.ndarray], rate: float, seconds: floa
         while time.monotonic() - begun < seconds:
             await asyncio.sleep(LOOK_EVERY)
             looks.append(await _look(http, made["call"], members) | {"at_s": round(time.monotonic() - begun, 1)})
-        return looks
+        shown = await _shown(f"{base}/whep/{made['call']}?as=view", tokens[0])
+        return begun, looks, await asyncio.to_thread(_faces, shown, members)
+
+
+async def _shown(whep: str, token: str) -> list[tuple[float, np.ndarray]]:
+    """(when, [H, W, 3] uint8 RGB) of the middle view's pictures, for a while."""
+    shown: list[tuple[float, np.ndarray]] = []
+    async with playing(whep, "video", token=token) as tracks:
+        video = tracks["video"]
+        assert isinstance(video, LiveVideo)
+        until = time.monotonic() + FACES_SECONDS
+        while time.monotonic() < until:
+            frame, _ = await video.take()
+            shown.append((time.monotonic(), frame.to_ndarray(format="rgb24")))
+    return shown
+
+
+def _faces(shown: list[tuple[float, np.ndarray]], members: list[Member]) -> dict[str, Any]:
+    """How often an independent FaceMesh finds three faces, and how each one's turning goes with each member's script."""
+    turns, places = np.full((len(shown), len(members)), np.nan), seated(range(1, len(members) + 1)).places
+    tracker = open_tracker(None)
+    try:
+        for row, (_, view) in zip(turns, shown, strict=True):
+            for at, place in enumerate(places):
+                seat = view[place.top : place.top + SEAT_HEIGHT, place.left : place.left + SEAT_WIDTH]
+                seat = cv2.resize(seat, None, fx=LARGER, fy=LARGER, interpolation=cv2.INTER_CUBIC)
+                if faces := tracker.search(seat):
+                    upright = stance_of(faces[0].points).upright
+                    row[at] = np.degrees(np.arctan2(upright[0, 2], upright[2, 2]))
+    finally:
+        tracker.close()
+    when, found = np.array([at for at, _ in shown]), np.isfinite(turns)
+    together = [[_together(turns[:, at], when, member) for member in members] for at in range(len(members))]
+    return {
+        "pictures": len(shown),
+        "three_found": round(float(found.all(axis=1).mean()), 3),
+        "yaw_with_members": together,
+    }
+
+
+def _together(turns: np.ndarray, when: np.ndarray, member: Member) -> float:
+    """Of a seat's yaw and a member's script, as old as goes best with it: their correlation."""
+    found = np.isfinite(turns)
+    ages = np.arange(0.0, 0.6, 0.04)
+    truths = [[member.yaw(at - age) for at in when[found]] for age in ages]
+    return round(max((float(np.corrcoef(turns[found], truth)[0, 1]) for truth in truths), key=abs), 3)
 
 
 async def _look(http: httpx.AsyncClient, call: str, members: list[Member]) -> dict[str, Any]:
@@ -127,20 +189,17 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the JSON.")] = RESULTS,
 ) -> None:
     """Hold one call of three for minutes; show ages, memory, threads and handles minute by minute."""
-    from pipeline.puppet import Puppet
-
     console = Console()
     with console.status("drawing what the cameras see"):
-        pictures = [cv2.resize(frame.pixels, (320, 240)) for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
+        pictures = [cv2.resize(frame.pixels, (320, 240)) for frame in islice(puppet.Puppet().frames(), PUPPET_FRAMES)]
     with (
         console.status(f"a call of {minutes:g} minutes"),
         witnessed_server(port, "cpu", PRODUCT, adapt=True) as server,
         Vitals(server) as vitals,
     ):
         began = time.monotonic()
-        looks = asyncio.run(hold(port, pictures, rate, 60 * minutes + 12))
-        into = time.monotonic() - began - looks[-1]["at_s"]
-    samples = [sample | {"at_s": sample["at_s"] - into} for sample in vitals.samples]
+        begun, looks, faces = asyncio.run(hold(port, pictures, rate, 60 * minutes + 12))
+    samples = [sample | {"at_s": sample["at_s"] - (begun - began)} for sample in vitals.samples]
     rows = by_minute(looks, samples)
     table = Table(title="three at a table, minute by minute (medians)")
     for heading in rows[0]:
@@ -148,7 +207,9 @@ def main(
     for row in rows:
         table.add_row(*(f"{value:g}" for value in row.values()))
     console.print(table)
-    console.print(write("long_call", {"minutes": minutes, "camera_fps": rate, "by_minute": rows, "looks": looks}, out))
+    console.print(faces)
+    facts = {"minutes": minutes, "camera_fps": rate, "by_minute": rows, "faces": faces, "looks": looks}
+    console.print(write("long_call", facts, out))
     if leaks := grown(rows):
         raise SystemExit("; ".join(leaks))
 
