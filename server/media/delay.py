@@ -1,9 +1,10 @@
 """Delay: for how long sound is held back, so that it leaves with the picture of its moment. Told the time, knows no clock.
 
-What is followed is the age at which pictures of one form are sent: one that three of four do not exceed, since people bear sound
-that is late better than sound that is early (ITU-R BT.1359-1), and since every rise costs more than its own time: a receiver
-takes it for a link that delays, and keeps sound back for ten seconds more (Chromium's NetEq, seen). Sound follows slowly, so
-that no receiver has to skip or to stretch more than it can unheard; in silence at once, since nobody hears a pause grow.
+What is followed is the age at which pictures of one form are sent: a little more than the median, since people bear sound that
+is late better than sound that is early (ITU-R BT.1359-1); of three seconds, since every rise costs more than its own time: a
+receiver takes it for a link that delays, and keeps sound back for ten seconds more, and pictures with it (Chromium, seen). Sound
+follows slowly, so that no receiver has to skip or to stretch more than it can unheard; in silence at once, since nobody hears a
+pause grow.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import deque
 from itertools import islice
 from statistics import median
 
-PICTURES, SHARE = 75, 0.75
+PICTURES, SHARE = 75, 0.6
 "Newest pictures, three seconds', and the share of them that is no older than what is followed. One late picture moves nothing."
 DEAD_BAND = 0.010
 "Seconds. Ages tremble by more from picture to picture."
