@@ -25,7 +25,7 @@ second."""
 LONGEST = 0.5
 "Seconds that sound is held back at most."
 SUDDEN = 10
-"Pictures in a row that are all older than sound by more than NEAR: the age has jumped."
+"Pictures in a row that are all older than sound by more than NEAR: the age has jumped, and those before tell no more."
 
 
 class Delay:
@@ -43,6 +43,9 @@ class Delay:
         self._ages.append(min(max(age, 0.0), LONGEST))
         if self.seconds is None:
             self.seconds = self._ages[0]
+        newest = list(islice(reversed(self._ages), SUDDEN))
+        if len(newest) == SUDDEN and min(newest) > self.seconds + NEAR:
+            self._ages = deque(reversed(newest), PICTURES)
 
     def sound(self, age: float) -> None:
         """Sound is sent `age` seconds after its capture."""
@@ -50,12 +53,9 @@ class Delay:
 
     @property
     def aim(self) -> float | None:
-        """The age of pictures that is followed: that of the newest ones where all of them are far older than sound."""
+        """The age of pictures that is followed."""
         if self.seconds is None:
             return None
-        newest = list(islice(reversed(self._ages), SUDDEN))
-        if len(newest) == SUDDEN and min(newest) > self.seconds + NEAR:
-            return median(newest)
         return sorted(self._ages)[math.ceil(SHARE * len(self._ages)) - 1]
 
     def at(self, now: float, silent: bool = False) -> float | None:
