@@ -26,8 +26,10 @@ def apart(film: Any, camera_begun: float, rate: float, microphone_begun: float) 
     """The offsets in `film` (a file) as offsets.summary has them, all of it: a film is looked at from its beginning. `rate`: the
     camera's, whose pictures began at `camera_begun`."""
     shown, heard = [], []
-    with av.open(film) as container:
+    with av.open(film, "r") as container:
         for frame in container.decode(video=0, audio=0):
+            if frame.time is None:
+                continue
             if isinstance(frame, av.VideoFrame):
                 luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
                 if (number := barcode.read(luma[: barcode.HEIGHT, : barcode.WIDTH])) is not None:
