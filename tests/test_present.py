@@ -146,6 +146,6 @@ async def test_what_is_held_goes_on_with_what_was_coming_or_with_a_keyframe_wher
     presenter.show(track, whole)
     track.hold()
     presenter.show(track, small)
-    again = await made(small, 6)
+    again = await made(small, 40)  # keyframes are half a second apart
     assert again is not None
     assert again.keyframe, "it missed nothing, but might have"

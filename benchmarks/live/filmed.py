@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import av
@@ -22,19 +23,18 @@ async def end(http: httpx.AsyncClient, channel: str) -> bytes:
     return (await http.get(f"/api/recordings/{name}")).raise_for_status().content
 
 
-def apart(film: Any, camera_begun: float, rate: float, microphone_begun: float) -> dict[str, Any]:
+def apart(film: io.BytesIO, camera_begun: float, rate: float, microphone_begun: float) -> dict[str, Any]:
     """The offsets in `film` (a file) as offsets.summary has them, all of it: a film is looked at from its beginning. `rate`: the
     camera's, whose pictures began at `camera_begun`."""
     shown, heard = [], []
-    with av.open(film, "r") as container:
+    with av.open(film) as container:
+        assert isinstance(container, av.container.InputContainer)
         for frame in container.decode(video=0, audio=0):
-            if frame.time is None:
-                continue
-            if isinstance(frame, av.VideoFrame):
+            if isinstance(frame, av.VideoFrame) and frame.time is not None:
                 luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
                 if (number := barcode.read(luma[: barcode.HEIGHT, : barcode.WIDTH])) is not None:
                     shown.append((frame.time, frame.time - camera_begun - number / rate))
-            elif isinstance(frame, av.AudioFrame):
+            elif isinstance(frame, av.AudioFrame) and frame.time is not None:
                 block = chirp.samples(frame)
                 if (told := chirp.read(block)) is not None:
                     heard.append((frame.time + len(block) / chirp.RATE / 2, told))
