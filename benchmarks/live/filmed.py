@@ -8,6 +8,7 @@ from typing import Any
 import av
 import httpx
 import numpy as np
+from av.container import InputContainer
 
 from benchmarks.live import barcode, chirp
 from benchmarks.live.offsets import Aged, ages, offsets, summary
@@ -28,7 +29,7 @@ def apart(film: io.BytesIO, camera_begun: float, rate: float, microphone_begun: 
     camera's, whose pictures began at `camera_begun`."""
     shown, heard = [], []
     with av.open(film) as container:
-        assert isinstance(container, av.container.InputContainer)
+        assert isinstance(container, InputContainer)
         for frame in container.decode(video=0, audio=0):
             if isinstance(frame, av.VideoFrame) and frame.time is not None:
                 luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
