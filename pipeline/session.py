@@ -191,6 +191,11 @@ class Session:
             return self._times.cost
 
     @property
+    def newest(self) -> Frame | None:
+        """The newest frame that was taken in."""
+        return self._newest
+
+    @property
     def presence(self) -> float:
         """0..1 of the newest observation; 0 while nobody is seen."""
         return self._presence

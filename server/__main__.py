@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,6 +76,12 @@ def render(
     focus: _Focus = 0.0,
     depth: Annotated[float, typer.Option(min=0.1, max=2, help="Less than 1 is flatter, more is deeper.")] = 1.0,
     mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
+    consent: Annotated[
+        Literal["me", "consenting", "synthetic", "unstated"],
+        typer.Option(
+            help="Whose face it is: mine, someone's who agreed, nobody's. The film states it (docs/trust.md)."
+        ),
+    ] = "unstated",
     synthetic_weights: SyntheticWeights = False,
     runtime: Runtime = None,
     precision: Precision = None,
@@ -87,9 +93,12 @@ def render(
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
     from server.commands import render as offline
+    from server.provenance.consents import MARK_OFF, Consents
+    from server.provenance.credentials import Signer
 
     if view is not None and (fill or focus):
         raise typer.BadParameter("--fill and --focus are for quilts: leave --view out")
+    settings = terminal.settings_of({})
     with _explained(), terminal.progress(MofNCompleteColumn(), TimeRemainingColumn()) as told:
         result = offline.render(
             portrait,
@@ -100,11 +109,17 @@ def render(
             options=engine_options(runtime=runtime, precision=precision, synthetic_weights=synthetic_weights),
             fill=offline.grid(fill) if fill else None,
             marked=mark,
+            consent=consent,
+            signer=Signer(settings.keys, settings.timestamp_authority),
             progress=told,
         )
+    if not mark:
+        Consents(settings.provenance_dir).add(MARK_OFF, by="render --no-mark")
     typer.echo(
         f"{result.out}: {result.frames} frames in {result.seconds:.1f} s ({result.frames / result.seconds:.1f} fps)"
     )
+    if result.unsigned:
+        typer.echo(f"it carries no content credentials: {result.unsigned}", err=True)
     if result.unseen:
         typer.echo(f"no face was seen in {result.unseen} of them; the avatar rests there")
 

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     face_landmarker: Path | None = Field(
         default=None, description="A face_landmarker.task of MediaPipe's Tasks API; the bundled models if unset."
     )
+    identity_model: Path | None = Field(
+        default=None,
+        description="A folder with mobileface.json and mobileface.bin, by which a caller is told where the portrait does not look like "
+        "them. Nobody is compared if unset.",
+    )
     screen: str = Field(default=PRODUCT, description="Whose quilt is sent to viewers of the form 'quilt'.")
     placement: str = Field(
         default=AUTO, description="Which stage runs on which device: a preset, a .json file, or auto for what is there."

@@ -182,7 +182,7 @@ async def test_a_recording_that_begins_while_its_caller_leaves_records_nobody_el
     begun, go_on = threading.Event(), threading.Event()
     begin = Archive.begin
 
-    def slow(archive: Archive, *what: str) -> Any:
+    def slow(archive: Archive, *what: Any) -> Any:
         opened = begin(archive, *what)
         begun.set()
         assert go_on.wait(20)

@@ -137,6 +137,23 @@ async def test_an_avatar_is_fetched_by_the_node_that_needs_it_and_forgotten_by_a
         assert kept == []
 
 
+async def test_consent_is_withdrawn_on_every_node_and_what_shows_it_ends(three, tmp_path):
+    async with at(three[0]) as a, at(three[1]) as b, at(three[2]) as c:
+        avatar = await enrolled(a)
+        assert (await b.get(f"/api/avatars/{avatar}")).status_code == 200, "now it has it too"
+        async with live(c, "hers", avatar=avatar):
+            done = await b.post(f"/api/avatars/{avatar}/withdrawal")
+            assert done.status_code == 200, done.text
+            told = done.json()
+            assert (told["ended"], told["looked"]["found"], len(told["nodes"])) == (["hers"], [], 3)
+            assert [one["had"] for one in told["nodes"].values()] == [True] * 3
+        for http in (a, b, c):
+            assert (await http.get(f"/api/avatars/{avatar}")).status_code == 404
+        assert (await c.post(f"/api/avatars/{avatar}/withdrawal")).status_code == 404
+        kept = [folder for one in three for folder in (one.data_dir / "avatars").iterdir()]
+        assert kept == []
+
+
 async def test_a_node_that_was_away_learns_what_was_forgotten_before_it_serves_it(three, directory, tmp_path):
     fourth = begun(tmp_path / "fourth", directory)
     ready(fourth)

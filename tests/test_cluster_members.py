@@ -156,6 +156,7 @@ def test_each_route_has_its_way():
         ("POST", "/api/calls", Target(Way.PLACE)),
         ("GET", "/api/calls/abc/events", Target(Way.OWNER, "abc")),
         ("DELETE", "/api/avatars/x", Target(Way.FORGET, "x")),
+        ("POST", "/api/avatars/x/withdrawal", Target(Way.WITHDRAW, "x")),
         ("DELETE", "/api/avatars/sample", HERE),
         ("GET", "/api/avatars/x", HERE),
         ("GET", "/metrics", HERE),

@@ -113,7 +113,7 @@ async def test_a_slow_disk_costs_no_picture_of_a_live_call(live, http, tmp_path,
         def __exit__(self, *_: object) -> None:
             self._file.close()
 
-    def begin(self: Archive, *what: str) -> Any:
+    def begin(self: Archive, *what: Any) -> Any:
         facts, file = plain_begin(self, *what)
         return facts, Slow(file)
 

@@ -19,6 +19,7 @@ from server.provenance.reading import examine
 from server.provenance.statement import CONFIRMED, LABEL, LIVE, Agreed, Consent, manifest
 from server.provenance.verdict import Finding, verdict
 from server.recordings import archive as archives
+from server.recordings import fragments
 from server.recordings.archive import EARLIER, PENDING, SIGNED, UNSIGNED, Archive
 from tests.films import content
 from tests.signed import archive_in, coded_anew, filmed, flipped, signer_in, stated, still
@@ -38,6 +39,7 @@ def test_a_film_is_signed_when_it_ends_and_both_readers_find_it_whole(tmp_path: 
     assert facts.bytes == film.stat().st_size
     assert archive.get(facts.name) == facts
     assert content(film).decoded == facts.frames == 50
+    assert fragments.described(film) == "whose", "by which it is forgotten"
     found = examine(film, signer_in(tmp_path).keys.anchors())
     assert found.finding is Finding.VALID, found
     assert found.stated["consent"]["category"] == "me"

@@ -21,6 +21,9 @@ from pipeline.puppet import HEIGHT, WIDTH, Puppet, puppet_portrait
 from server.__main__ import app
 from server.commands.render import OffAxis, OutputRefused, checked_output, chosen_screen
 from server.media.clips import facts, frames
+from server.provenance.keys import Keys
+from server.provenance.reading import examine
+from server.provenance.verdict import Finding
 from tests.painted import PaintedEngine, PaintedState
 
 COUNT = 8
@@ -48,20 +51,34 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return photo, clip
 
 
+@pytest.fixture(autouse=True)
+def own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of its own: keys that sign are made there."""
+    folder = tmp_path_factory.mktemp("own")
+    monkeypatch.setenv("TELEQUILT_DATA_DIR", str(folder))
+    return folder
+
+
 def run(*words: object) -> tuple[int, str]:
     done = CliRunner().invoke(app, [str(word) for word in words])
     return done.exit_code, done.output
 
 
-def test_a_quilt_film_holds_every_frame_and_the_sound(material: tuple[Path, Path], tmp_path: Path):
+def test_a_quilt_film_holds_every_frame_and_the_sound_and_says_what_it_is(
+    material: tuple[Path, Path], tmp_path: Path, own: Path
+):
     photo, clip = material
-    code, said = run("render", "--portrait", photo, "--driver", clip, "--out", tmp_path / "me.mp4")
+    code, said = run("render", "--portrait", photo, "--driver", clip, "--out", tmp_path / "me.mp4", "--consent", "me")
     assert code == 0, said
     film = tmp_path / "me_qs6x4a1.mp4"
     assert film.name in said.replace("\n", "")
     told = facts(film)
     assert (told.width, told.height, told.frames, told.has_sound) == (1536, 1024, COUNT, True)
     assert told.comment == OFF_AXIS
+    signed = examine(film, Keys(own / "provenance").anchors())
+    assert signed.finding is Finding.VALID, signed
+    assert (signed.stated["consent"]["category"], signed.stated["mark"]) == ("me", "AI avatar")
+    assert signed.stated["tiling"]["views"] == 24
     assert [path.name for path in tmp_path.iterdir()] == [film.name]
     last = list(frames(film))[-1].pixels
     tiles = [last[top : top + 256, left : left + 256] for left, top in map(screen("telequilt").tile_origin, range(24))]

@@ -26,7 +26,7 @@ from server.channels.viewer import Viewer
 from server.media.delay import Delay
 from server.media.present import Presenter
 from server.media.rates import CLOCK_RATE, SOUND_CLOCK
-from server.provenance.statement import Agreed, Statement
+from server.provenance.statement import UNCOMPARED, Agreed, Statement
 from server.recordings.recording import Recording
 from server.webrtc import offers, redundancy
 from server.webrtc.audio import Begun, Listen, Voice
@@ -89,6 +89,10 @@ class Channel:
         self.session: Session | Table | None = None
         self.origin: Statement | None = None
         "What made it, of whom, with whose consent; known once the session is made (origin.py)."
+        self.likeness = UNCOMPARED
+        "Whether its caller looks like the portrait (likening.py)."
+        self.displayed = False
+        "The display of this machine shows it."
         self.agreed: Callable[[], Agreed] | None = None
         "Who has agreed to its being recorded; None where nobody has to."
         self.drawing: Drawing | None = None

@@ -26,6 +26,7 @@ from server.channels.entry import Accepted, Entry
 from server.channels.forms import steps
 from server.channels.gate import Gate
 from server.channels.lifecycle import Event
+from server.channels.likening import Likening
 from server.channels.report import ChannelReport, report_of, shown
 from server.channels.rounds import Rounds
 from server.channels.services import Services
@@ -55,7 +56,10 @@ class Lobby:
         self._gate = Gate(settings, services, self.channels)
         self._endings = Endings(self.channels, self._tasks)
         self._entry = Entry(settings, services, codec, attached, self._gate, self._endings, self._tasks)
-        self._rounds = Rounds(settings, self.channels, self._gate.failing, self._endings.overdue, self._gate.measure)
+        likening = Likening(services, self._tasks.see_to)
+        self._rounds = Rounds(
+            settings, self.channels, self._gate.failing, self._endings.overdue, self._gate.measure, likening.look_after
+        )
 
     async def publish(self, name: str, sdp: str, avatar: str, engine: str) -> Accepted:
         """Let a caller in; into a channel that is held, again and again: it takes the place of the one before once it is connected.
@@ -281,6 +285,7 @@ class Lobby:
             return
         if not live and self._attached.channel == channel.name:
             self._attached.leave()
+            channel.displayed = False
         if self._attached.channel is not None:
             return
         for one in self.channels.values():
@@ -288,4 +293,5 @@ class Lobby:
                 continue  # nobody watches a call unseen
             if self._attached.wants(one.name):
                 self._attached.watch(one.name, one.session, one.parallel)
+                one.displayed = True
                 return

@@ -42,6 +42,7 @@ def statement(channel: Channel, settings: Settings, whole: Screen | None = None)
         channel.origin or _gathered(channel, settings),
         seen_by=_seen_by(channel, settings),
         geometry=channel.geometry,
+        likeness=channel.likeness,
         shown=_shown(channel),
         agreed=channel.agreed() if channel.agreed is not None and whole is not None else None,
     )
@@ -61,4 +62,5 @@ def _seen_by(channel: Channel, settings: Settings) -> str:
 
 
 def _shown(channel: Channel) -> tuple[str, ...]:
-    return ("another server",) if channel.handed_over is not None else ()
+    places = {"another server": channel.handed_over is not None, "a display of the server's": channel.displayed}
+    return tuple(place for place, there in places.items() if there)

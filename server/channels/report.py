@@ -55,6 +55,8 @@ class ChannelReport:
     recording: UnderWay | None
     recorded: Facts | None
     "The newest recording of this channel that has ended."
+    likeness: str
+    "Whether the caller looks like the portrait (provenance/statement.py); nobody is kept from anything by it."
     handover: Passed | None
     "The other server at which the channel is published."
 
@@ -82,6 +84,7 @@ def report_of(channel: Channel, private: bool) -> ChannelReport:
         streams=channel.presenter.reports(),
         recording=recording.report() if recording else None,
         recorded=shown(recording.facts, private) if recording and not recording.under_way else None,
+        likeness=channel.likeness,
         handover=passed(channel.handed_over) if channel.handed_over else None,
     )
 

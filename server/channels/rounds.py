@@ -33,10 +33,12 @@ class Rounds:
         failing: Callable[[Channel], str],
         overdue: Callable[[Channel, str], None],
         measure: Callable[[], None],
+        liken: Callable[[Channel], None],
     ) -> None:
-        """`failing` says which of a channel's devices fail; `overdue` is told why a channel has to end; `measure` belongs to each round."""
+        """`failing` says which of a channel's devices fail; `overdue` is told why a channel has to end; `measure` belongs to each round;
+        `liken` compares a caller with the portrait."""
         self._settings, self._channels, self._failing, self._overdue = settings, channels, failing, overdue
-        self._measure = measure
+        self._measure, self._liken = measure, liken
         self._told = Tally(log)
         self._going = asyncio.create_task(self._go())
 
@@ -74,6 +76,7 @@ class Rounds:
             if told.state not in (State.CONNECTING, State.LIVE):
                 self._told.count(f"a channel is {told.state}", channel=channel.name, why=told.why)
         channel.session.repeat(REPEAT_AFTER)
+        self._liken(channel)
         why = channel.course.overdue(now, self._settings.undecoded_seconds, self._settings.still_seconds)
         if why:
             self._overdue(channel, why)

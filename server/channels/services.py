@@ -24,6 +24,7 @@ from pipeline.devices.planner import Planned
 from pipeline.devices.transfer import working_on
 from pipeline.executors.deployments import Deployments
 from pipeline.frame import Frame
+from pipeline.likeness.comparing import Comparing, comparing
 from pipeline.preprocess.observer import Observer, observe_portrait
 from pipeline.session import Observer as Observing
 from pipeline.session import Session
@@ -44,6 +45,8 @@ class Services:
     observer: Callable[[frozenset[str]], Observing] = Observer
     "Makes a caller's observer, given what the engine wants."
     observe_portrait: Callable[[Frame], FaceObservation] = observe_portrait
+    likeness: Comparing | None = None
+    "Whether a caller looks like the portrait, where the operator has brought a network for that."
 
     def warm_up(self, engine: str) -> None:
         """Do once what would make the first caller wait: compile kernels, enrol the sample."""
@@ -139,6 +142,7 @@ def open_services(settings: Settings) -> Services:
         partial(catalogue.load, options=settings.engine_options),
         observer=partial(Observer, landmarker=model),
         observe_portrait=partial(observe_portrait, landmarker=model),
+        likeness=comparing(settings.identity_model),
     )
 
 

@@ -19,9 +19,11 @@ from pipeline.avatars import SAMPLE, NoRoomForAvatars
 from server import workers
 from server.channels.lobby import Lobby
 from server.channels.services import Services
+from server.channels.withdrawal import Withdrawn, withdraw
 from server.cluster.forward import Forward
 from server.cluster.members import Report
 from server.problems import Problem, busy
+from server.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +73,13 @@ class Exchange:
         had = await self._delete(avatar)
         self._left.discard(avatar)
         return had
+
+    async def withdraw(self, avatar: str, settings: Settings) -> Withdrawn:
+        """As forget(), of one whose consent is taken back: what shows it ends, and what is left is looked for. Raises Problem."""
+        services, lobby = self._services, self._lobby
+        if services is None or lobby is None:
+            raise busy("warming-up", "this machine is still warming up; ask again", 2)
+        return await withdraw(lobby, services, settings, avatar, self.forget)
 
     async def learn(self, forgotten: tuple[str, ...]) -> None:
         """Of avatars that were forgotten, elsewhere or while this node was away; what is left of earlier ones is tried again."""

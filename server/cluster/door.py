@@ -10,11 +10,13 @@ from contextlib import suppress
 
 import structlog
 from fastapi import FastAPI
+from httpx import HTTPStatusError
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from server.calls.tokens import Claims, TokenExpired, TokenInvalid, Tokens
+from server.channels.withdrawal import Withdrawn, told
 from server.cluster.answers import Kept, merged, named, query, replayed, whole, with_query
 from server.cluster.avatars import Exchange
 from server.cluster.forward import CLIENT, PASS, Forward
@@ -75,6 +77,8 @@ class Door:
                 await self._sought(scope, receive, send)
             case Way.FORGET:
                 await self._forgotten(to.name, scope, receive, send)
+            case Way.WITHDRAW:
+                await self._withdrawn(to.name, scope, receive, send)
             case _:
                 await self._locally(scope, receive, send)
 
@@ -87,7 +91,7 @@ class Door:
             raise busy("draining", "this machine takes nobody any more: it is being emptied", 60)
         if path.startswith(OF_MEMBERS) and (claims := self._claims(scope)) is not None:
             return Target(Way.OWNER, claims.call)
-        if to.way in (Way.GATHER, Way.SEEK, Way.FORGET) and not self._lets(scope):  # the app says why
+        if to.way in (Way.GATHER, Way.SEEK, Way.FORGET, Way.WITHDRAW) and not self._lets(scope):  # the app says why
             return HERE
         return to
 
@@ -201,6 +205,29 @@ class Door:
             raise Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
         log.info("avatar forgotten", machines=sum(had))
         await Response(status_code=204)(scope, receive, send)
+
+    async def _withdrawn(self, avatar: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """No node serves it any more; each ends what shows it there, deletes what it has, and looks what is left."""
+        try:
+            await self._registry.forget(avatar)
+        except ConnectionError:
+            raise busy(
+                "directory-away", "the cluster's directory does not answer, so not every machine could be told", 2
+            ) from None
+        each, missing = {self._here: await self._exchange.withdraw(avatar, self._settings)}, []
+        for one in self._others():
+            try:
+                answer = await self._forward.ask(one.door, "POST", f"/api/cluster/avatars/{avatar}/withdrawal", scope)
+                each[one.node] = Withdrawn(**answer.raise_for_status().json())
+            except (
+                Problem,
+                HTTPStatusError,
+            ):  # it is told when it is heard of again (Members.join), and looks for nobody
+                missing.append(one.node)
+        if not any(one.had for one in each.values()):
+            raise Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
+        headers = {"Telequilt-Missing": ", ".join(missing)} if missing else {}
+        await JSONResponse(told(each), headers=headers)(scope, receive, send)
 
     async def _owner(self, name: str) -> Report | None:
         try:

@@ -47,6 +47,11 @@ def router(settings: Settings, membership: Membership, exchange: Exchange) -> AP
             raise Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
         return Response(status_code=204)
 
+    @routes.post("/avatars/{avatar}/withdrawal")
+    async def withdraw(request: Request, avatar: str) -> dict[str, Any]:
+        _only_doors(request)
+        return asdict(await exchange.withdraw(avatar, settings))
+
     async def _drain(node: str, on: bool) -> Response:
         try:
             known = await membership.registry.drain(node, on)

@@ -20,6 +20,8 @@ class Way(Enum):
     "By the first node that does not say 404."
     FORGET = auto()
     "By all nodes: none may have the avatar `name` any more."
+    WITHDRAW = auto()
+    "By all nodes: what shows the avatar `name` ends, and none may have it any more."
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ _NAMED = re.compile(r"/(?:whip|whep|api/channels|api/calls)/([^/.]+)(?:\.\d+)?(?
 "A seat's channel begins with its call's id."
 _LISTS = ("/api/channels", "/api/calls", "/api/recordings", "/api/avatars")
 _RECORDING, _AVATAR = re.compile(r"/api/recordings/[^/]+"), re.compile(r"/api/avatars/([^/]+)")
+_WITHDRAWAL = re.compile(r"/api/avatars/([^/]+)/withdrawal")
 SAMPLE = "sample"
 
 
@@ -48,6 +51,8 @@ def target(method: str, path: str) -> Target:
         return Target(Way.SEEK)
     if method == "DELETE" and (found := _AVATAR.fullmatch(path)) and found[1] != SAMPLE:
         return Target(Way.FORGET, found[1])
+    if method == "POST" and (found := _WITHDRAWAL.fullmatch(path)) and found[1] != SAMPLE:
+        return Target(Way.WITHDRAW, found[1])
     if found := _NAMED.fullmatch(path):
         begins = method == "POST" and path.startswith("/whip/")
         return Target(Way.PLACE if begins else Way.OWNER, found[1])

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ from engines import catalogue
 from pipeline.devices import gpus
 from pipeline.devices.planner import PlacementImpossible
 from server.channels.services import planned
+from server.provenance.keys import KeyUnusable
 from server.settings import Settings
 
 SOCKET_BUFFER = 4 * 1024 * 1024
@@ -57,6 +59,7 @@ def examine(settings: Settings, cluster: bool = False) -> list[Finding]:
         compiler,
         lambda: _placement(settings),
         _encoder,
+        lambda: _signing(settings),
         _buffers,
         lambda: _ice_servers(settings),
         lambda: _ports(settings),
@@ -253,6 +256,25 @@ def _address(host: str, port: int) -> Finding:
         return Finding(
             "Address", Health.LACKING, f"{host}:{port}: {failure.strerror}", f"make run TELEQUILT_PORT={port + 1}"
         )
+
+
+def _signing(settings: Settings) -> Finding:
+    what = "Content credentials"
+    if find_spec("c2pa") is None:
+        return Finding(what, Health.SLOWER, "films and stills are not signed", "pip install c2pa-python")
+    if settings.keys.ours and not settings.keys.made:
+        return Finding(what, Health.FINE, "a key is made with the first film or still that is signed")
+    try:
+        credential = settings.keys.credential()
+    except KeyUnusable as failure:
+        return Finding(what, Health.LACKING, "films and stills are not signed", str(failure))
+    until = f"{credential.certificate.not_valid_after_utc:%Y-%m-%d}"
+    if credential.certificate.not_valid_after_utc < datetime.now(UTC):
+        return Finding(
+            what, Health.LACKING, f"the certificate ended on {until}", "TELEQUILT_SIGNING_CERTIFICATE: a newer one"
+        )
+    whose = "this installation's" if credential.ours else "the operator's own"
+    return Finding(what, Health.FINE, f"{whose} key, certified until {until}")
 
 
 def _browser() -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ from pipeline.stages import Picture, Stages
 from server.displays import glass
 from server.media import clips, portraits
 from server.media.encode import CHROMA_IN_THE_MIDDLE
+from server.provenance.credentials import Signer, Unsigned
+from server.provenance.statement import UNSTATED, Consent, Engine, Statement
 
 QUILT_NAME = re.compile(r"_qs(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)$")
 "How Looking Glass software reads the tiling from a quilt's file name: columns, rows, aspect."
@@ -60,6 +63,8 @@ class Result:
     "Spent on rendering, enrolment not included."
     unseen: int
     "Frames in which no face was followed; the avatar rests there."
+    unsigned: str = ""
+    "Why the film carries no content credentials."
 
 
 def chosen_screen(name: str = PRODUCT, view: int | None = None, *, focus: float = 0.0, depth: float = 1.0) -> Screen:
@@ -112,11 +117,14 @@ def render(
     options: EngineOptions = EngineOptions(),
     fill: tuple[int, int] | None = None,
     marked: bool = True,
+    consent: str = UNSTATED,
+    signer: Signer | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Result:
     """Drive `portrait` by the face in `driver` and write what `target` shows of it, with the driver's sound.
 
     `fill` (columns, rows) repeats the target's views until they fill that grid, for programs that insist on one.
+    `consent`: to the portrait, as the film states it, which `signer` signs.
     `progress` is told the stage, how many frames are done, and of how many (0 if unknown).
     Raises PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused, UnknownEngine or WeightsMissing.
     """
@@ -130,7 +138,10 @@ def render(
     avatar = engine.enrol(observe_portrait(portraits.from_file(portrait)))
 
     begun, done, unseen = time.monotonic(), 0, 0
-    with _film(out, driver, film, clip) as write, Observer(engine.wants) as observer:
+    seal = _Seal(
+        signer, out.name, _stated(engine_name, options, engine.abilities.mark if marked else "", consent, film)
+    )
+    with _film(out, driver, film, clip, seal) as write, Observer(engine.wants) as observer:
         executor = Inline()
         seen = OffAxis(engine, target, film) if film.views > 1 else engine
         stages = Stages(seen, avatar, observer, preset("cpu"), write, time.monotonic, marked)
@@ -140,7 +151,33 @@ def render(
             done += 1
             unseen += job.seen.confidence == 0
             progress("rendering", done, max(clip.frames, done))
-    return Result(out, done, time.monotonic() - begun, unseen)
+    return Result(out, done, time.monotonic() - begun, unseen, seal.failure)
+
+
+def _stated(engine: str, options: EngineOptions, mark: str, consent: str, film: Screen) -> Statement:
+    build = catalogue.build(engine, options)
+    made = Engine(build.name, build.code_sha256, build.weights, build.synthetic)
+    stated = Statement(str(uuid.uuid4()), time.time(), made, Consent(consent), mark)
+    return stated.of(film.columns, film.rows, film.views, film.aspect)
+
+
+class _Seal:
+    """Signs a film before it appears."""
+
+    def __init__(self, signer: Signer | None, name: str, stated: Statement) -> None:
+        self._signer, self._name, self._stated = signer, name, stated
+        self.failure = ""
+        "Why it could not."
+
+    def put(self, film: Path) -> Path:
+        """A signed copy of `film`, or `film` itself."""
+        if self._signer is None:
+            return film
+        try:
+            return self._signer.film(film, self._stated.told(), self._name)
+        except Unsigned as failure:
+            self.failure = str(failure)
+            return film
 
 
 class OffAxis:
@@ -178,7 +215,9 @@ def _raise(failure: Failure | None) -> None:
 
 
 @contextmanager
-def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Iterator[Callable[[Picture], None]]:
+def _film(
+    out: Path, driver: Path, target: Screen, clip: clips.ClipFacts, seal: _Seal
+) -> Iterator[Callable[[Picture], None]]:
     """Write pictures to `out`, which appears whole or not at all; the driver's sound is copied beside them."""
     part = out.with_name(f".{out.name}.part")
     try:
@@ -201,7 +240,7 @@ def _film(out: Path, driver: Path, target: Screen, clip: clips.ClipFacts) -> Ite
             container.mux(film.encode(None))
             if sound is not None:
                 sound()
-        os.replace(part, out)
+        os.replace(seal.put(part), out)
     except av.error.FFmpegError as failure:
         raise OutputRefused(f"{out} cannot be written: {clips.at_most(failure)}") from failure
     except OSError as failure:

@@ -29,11 +29,12 @@ class Signer:
         self.keys, self._timestamps = keys, timestamps
 
     def film(self, path: Path, told: Mapping[str, Any], name: str = "") -> Path:
-        """A signed copy of the MP4 at `path`, beside it, on disk. Raises Unsigned, and then leaves nothing behind."""
+        """A signed copy of the MP4 at `path`, beside it, on disk, for the same eyes. Raises Unsigned, and then leaves nothing behind."""
         copy = path.with_name(BEING_SIGNED.format(name=path.name))
         try:
             with path.open("rb") as source, open(copy, "w+b", opener=_private) as target:
                 self._sign(FILM, source, target, told, name or path.name)
+                os.fchmod(target.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
                 target.flush()
                 os.fsync(target.fileno())
         except OSError as failure:
@@ -60,9 +61,9 @@ class Signer:
         except (KeyError, TypeError, ValueError, OverflowError, OSError) as failure:  # it may come from a file
             raise Unsigned(f"what is stated of it is damaged ({failure!r})") from None
         try:
-            with_ = self.keys.credential()
+            credential = self.keys.credential()
             asked = self._timestamps.encode() if self._timestamps else None
-            info = c2pa.C2paSignerInfo(with_.algorithm.encode(), with_.chain, with_.key, asked)
+            info = c2pa.C2paSignerInfo(credential.algorithm.encode(), credential.chain, credential.key, asked)
             with c2pa.Signer.from_info(info) as signer, c2pa.Builder(what) as builder:
                 builder.sign(signer, kind, source, target)
         except KeyUnusable as failure:

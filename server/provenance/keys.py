@@ -71,6 +71,11 @@ class Keys:
         """Whether no operator's own is set."""
         return self._certificate is None or self._key is None
 
+    @property
+    def made(self) -> bool:
+        """Whether there is one of ours by now."""
+        return (self.folder / SIGNING).is_file()
+
     def credential(self) -> Credential:
         """What to sign with now; ours is made, or replaced, where it is time for that. Raises KeyUnusable."""
         if self._certificate is not None and self._key is not None:
@@ -120,7 +125,7 @@ class Keys:
             raise KeyUnusable(f"{place} is damaged: python -m server signing replace --root") from None
         assert isinstance(root_key, ec.EllipticCurvePrivateKey)
         key = ec.generate_private_key(ec.SECP256R1())
-        made = _certified(_named("Telequilt, this installation"), root.subject, key.public_key(), CERTIFIED_FOR)
+        made = _certified(_named(_common(root)), root.subject, key.public_key(), CERTIFIED_FOR)
         usage = x509.ExtendedKeyUsage(
             [ExtendedKeyUsageOID.EMAIL_PROTECTION]
         )  # C2PA 2.2, section 14.5.1.1: one that lists know
@@ -162,7 +167,7 @@ def _algorithm(key: object) -> str | None:
 
 
 def _new_root() -> bytes:
-    key, name = ec.generate_private_key(ec.SECP256R1()), _named(f"Telequilt installation {os.urandom(4).hex()}")
+    key, name = ec.generate_private_key(ec.SECP256R1()), _named(f"installation {os.urandom(4).hex()}")
     made = _certified(name, name, key.public_key(), ROOTED_FOR)
     made = made.add_extension(x509.BasicConstraints(True, 0), True).add_extension(_usage(signs=False), True)
     return key.private_bytes(*_PRIVATE) + _pem(made.sign(key, hashes.SHA256()))
@@ -175,6 +180,10 @@ def _certified(
     made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     made = made.serial_number(x509.random_serial_number()).not_valid_before(now - DAWN).not_valid_after(now + lasting)
     return made.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
+
+
+def _common(certificate: x509.Certificate) -> str:
+    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 def _usage(signs: bool) -> x509.KeyUsage:

@@ -18,6 +18,8 @@ SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 COMPOSITE, TRAINED, CAPTURED = "compositeSynthetic", "trainedAlgorithmicMedia", "compositeCapture"
 LIVE = "live-picture"
 "The consent of whoever shows their own camera's picture: there is no portrait to agree to."
+UNSTATED = "unstated"
+"Nobody was asked whose face it is: a film that was rendered on a command line without --consent."
 SEVERAL = "several"
 "That of a picture with several people in it, each with a consent of their own (Statement.agreed)."
 ALIKE, UNLIKE, CONFIRMED, UNCOMPARED = "alike", "unlike", "unlike-confirmed", "not-compared"
@@ -125,6 +127,7 @@ CONSENTS = {
     "consenting": "whoever brought the portrait says that the person shown agreed",
     "synthetic": "whoever brought the portrait says that it shows nobody",
     "public-domain": "the portrait is in the public domain",
+    UNSTATED: "nobody has said whose face it is",
     SEVERAL: "each member of the call brought a portrait, and said whose it is",
     LIVE: "no portrait: the caller's own camera",
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -135,29 +136,38 @@ def _lines(active: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tuple[s
     source = next((one.removeprefix(SOURCE_TYPES) for one in sources if one), "")
     lines = [("Made by", _program(active)), ("How it came to be", SOURCES.get(source, source))]
     try:
-        lines += _ours(stated) if stated else []
+        lines += lines_of(stated) if stated else []
     except (KeyError, TypeError, ValueError, AttributeError):  # another program's, or another version's
         lines.append(("Statement", "in a form that this version does not know"))
     return [(what, how) for what, how in lines if how]
 
 
-def _ours(stated: Mapping[str, Any]) -> list[tuple[str, str]]:
+def lines_of(stated: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is stated (Statement.told), for people: what, and how. Raises KeyError, TypeError, ValueError where it is no statement."""
     consent, engine, tiling = stated["consent"], stated["engine"], stated["tiling"]
     weights = [f"{file} {digest[:12]}…" for file, digest in engine["weights"].items()]
     built = [engine["name"], f"code {engine['code_sha256'][:12]}…", *(weights or ["without weights"])]
     lines = [
         ("What it shows", described(stated)),
         ("Consent to the portrait", CONSENTS.get(consent["category"], consent["category"])),
-        ("Began", stated["began"]),
+        ("Began", f"{_moment(stated['began']):%Y-%m-%d %H:%M} UTC"),
         ("Engine", ", ".join(built)),
         ("Mark in every view", f"“{stated['mark']}”" if stated["mark"] else "switched off by the operator"),
         ("Views", f"{tiling['views']}, in {tiling['columns']} x {tiling['rows']} tiles" if tiling else ""),
     ]
+    if stated.get("geometry"):
+        lines.append(("Geometry", "the head leaves the server as geometry, and is drawn where it is seen"))
+    if stated.get("shown"):
+        lines.append(("Also shown on", ", ".join(stated["shown"])))
     if stated.get("agreed"):
         lines.append(("Consent to the recording", f"all {stated['agreed']['members']} members of the call agreed"))
     if stated.get("likeness") in LIKENESS:
         lines.append(("Caller and portrait", LIKENESS[stated["likeness"]]))
-    return lines
+    return [(what, how) for what, how in lines if how]
+
+
+def _moment(began: str | float) -> datetime:
+    return datetime.fromtimestamp(began, UTC) if isinstance(began, int | float) else datetime.fromisoformat(began)
 
 
 LIKENESS = {

@@ -80,6 +80,7 @@ class Archive:
         self.folder, self._ours, self._signer = folder, ours, signer
         self._lock = threading.Lock()
         self._signing = threading.Lock()
+        self._made = time.time()
         self._damaged: set[str] = set()
         "Of which it has been said."
         self._under_way: dict[str, Facts] = {}
@@ -138,11 +139,7 @@ class Archive:
 
     def sign_late(self) -> int:
         """Sign what ended without being signed, since the server was killed; how many films. Never raises for one of them."""
-        for left in self.folder.glob(
-            ".*.signing"
-        ):  # of a server that was killed while it signed; another one's fails, and is tried again
-            with suppress(OSError):
-                left.unlink()
+        self._clear_away()
         lacking = [one for one in self.listing() if one.ended and one.credentials != SIGNED and one.provenance]
         return sum(self._signed(one).credentials == SIGNED for one in lacking)
 
@@ -253,6 +250,14 @@ class Archive:
         with suppress(OSError):  # a full disk: the older facts stay, and are mended when next read
             self._write(mended)
         return mended
+
+    def _clear_away(self) -> None:
+        """What a killed server left half written: signed copies, facts. What is younger than we are may be being written."""
+        for left in (*self.folder.glob(".*.mp4.signing"), *self.folder.glob("*.part")):
+            film = left.name.removeprefix(".").removesuffix(".mp4.signing").removesuffix(".part") + ".mp4"
+            with suppress(OSError):
+                if NAME.fullmatch(film) and left.stat().st_mtime < self._made:
+                    left.unlink()
 
     def _signed(self, facts: Facts) -> Facts:
         """Sign a film that has ended: its facts, which say so, or why it is as it was."""

@@ -12,8 +12,8 @@ from server.recordings.archive import mark_of
 
 LEFT_OUT = ("weights", "engines")
 "Folders of the data directory that hold networks: gigabytes, that nothing of a portrait goes into."
-LOG = re.compile(r"consents\.log(\.\d+)?")
-"It says that an avatar was forgotten, by a hash of its id: no trace of a face."
+LOG = re.compile(r"consents\.log(\.\d+)?|forgotten\.json")
+"They say that an avatar was forgotten, by a hash of its id, or by the id that opens nothing any more: no trace of a face."
 PIECE = 1 << 22
 
 

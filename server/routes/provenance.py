@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from fastapi import APIRouter, Request, Response
 
-from pipeline.avatars import SAMPLE, AvatarDamaged
+from pipeline.avatars import SAMPLE, UnknownAvatar
 from server import workers
-from server.channels.lobby import Lobby
 from server.channels.origin import statement
-from server.channels.services import Services
+from server.channels.withdrawal import told, withdraw
 from server.problems import Problem
-from server.provenance.consents import WITHDRAWN
-from server.recordings import traces
+from server.provenance.statement import CONFIRMED, UNLIKE
+from server.provenance.verdict import lines_of
 from server.recordings.archive import mark_of
 from server.routes.signalling import Channel as ChannelName
 from server.routes.signalling import lobby_of
 from server.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 
 def router(settings: Settings) -> APIRouter:
@@ -30,33 +26,29 @@ def router(settings: Settings) -> APIRouter:
     async def provenance(request: Request, response: Response, channel: ChannelName) -> dict[str, Any]:
         live = lobby_of(request).live(channel)
         response.headers["Cache-Control"] = "no-store"
-        return statement(live, settings).told()
+        stated = statement(live, settings).told()
+        who = [("Who may see it", stated["seen_by"])]
+        return stated | {"lines": lines_of(stated) + who}
+
+    @routes.post("/channels/{channel}/likeness", status_code=204)
+    async def confirm(request: Request, channel: ChannelName) -> Response:
+        """The caller, who does not look like the portrait, says that the person shown agreed."""
+        live = lobby_of(request).live(channel)
+        if live.likeness not in (UNLIKE, CONFIRMED):
+            raise Problem(409, "nothing-to-confirm", "caller and portrait were not found to be unlike")
+        if live.likeness == UNLIKE:
+            live.likeness = CONFIRMED
+            await workers.slow(request.app.state.consents.add, CONFIRMED, avatar=mark_of(live.avatar))
+        return Response(status_code=204)
 
     @routes.post("/avatars/{avatar}/withdrawal")
-    async def withdraw(request: Request, avatar: str) -> dict[str, Any]:
+    async def withdrawal(request: Request, avatar: str) -> dict[str, Any]:
         """Ends what shows it, deletes all that was made of it, and looks whether anything is left."""
-        lobby: Lobby = lobby_of(request)
-        services: Services = request.app.state.services
+        lobby = lobby_of(request)
         if avatar == SAMPLE:
             raise Problem(403, "built-in", "the built-in sample stays: it is part of the program")
-        photo = await workers.slow(_photo, services, avatar)
-        ended = lobby.withdraw(avatar)
-        async with lobby.forgetting(avatar):
-            recordings = await workers.slow(request.app.state.archive.forget, avatar)
-            await workers.slow(services.avatars.forget, avatar)
-        folders = (settings.data_dir, settings.recordings)
-        looked = await workers.slow(traces.look, avatar, folders, [photo])
-        facts = {"channels": len(ended), "recordings": recordings, "files": looked.files, "left": len(looked.found)}
-        await workers.slow(request.app.state.consents.add, WITHDRAWN, avatar=mark_of(avatar), **facts)
-        log.info("consent withdrawn", **facts)
-        return {"ended": ended, "recordings": recordings, "looked": {"files": looked.files, "found": looked.found}}
+        if not await workers.slow(request.app.state.services.avatars.keeps, avatar):
+            raise UnknownAvatar(f"no avatar {avatar!r} is kept here")
+        return told({"": await withdraw(lobby, request.app.state.services, settings, avatar)})
 
     return routes
-
-
-def _photo(services: Services, avatar: str) -> str:
-    """The hash of the photo that it was made from, where that can be read. Raises UnknownAvatar."""
-    try:
-        return services.avatars.get(avatar).portrait_sha256
-    except AvatarDamaged:
-        return ""

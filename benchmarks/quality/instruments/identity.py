@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.quality.instruments import catalogue
 from benchmarks.quality.instruments.face import Look
-from benchmarks.quality.instruments.graph import GraphModel
+from pipeline.likeness.graph import GraphModel
 from pipeline.preprocess.rigid import fit
 
 TEMPLATE = np.array(

@@ -299,6 +299,7 @@ function hear(facts) {
   sign.show(facts.condition);
   outgoing.show(facts.handover);
   recorder.hear(facts);
+  part("unlike").hidden = facts.likeness !== "unlike";
 }
 
 /** @param {string} why in the server's words; empty where it does not know */
@@ -329,6 +330,9 @@ async function startOrStop() {
 part("start").addEventListener("click", () => void startOrStop());
 following.addEventListener("facts", (event) => hear(event.detail));
 following.addEventListener("gone", (event) => ended(event.detail));
+part("confirm-likeness").addEventListener("click", async () => {
+  await api.confirmLikeness(part("channel").value).then(() => (part("unlike").hidden = true), (failure) => sayAtStart(inWords(failure)));
+});
 part("copy").addEventListener("click", async () => {
   part("link").select();
   await navigator.clipboard?.writeText(part("link").value).catch(() => undefined); // what is selected can still be copied by hand

@@ -173,6 +173,9 @@ export const screen = async () => (await screens()).find((one) => one.default);
 /** @param {string} name */
 export const channel = (name) => json(`api/channels/${segment(name)}`);
 
+/** Whoever drives a portrait that does not look like them says that the person shown agreed. @param {string} name of a channel */
+export const confirmLikeness = (name) => ask(`api/channels/${segment(name)}/likeness`, { method: "POST" });
+
 /** @param {string} name of a channel */
 export const beginRecording = async (name) => (await ask(`api/channels/${segment(name)}/recording`, { method: "POST" })).json();
 
@@ -204,6 +207,9 @@ export const recordingFile = async (name) => (await ask(`api/recordings/${segmen
 
 /** @param {string} name of a recording */
 export const deleteRecording = (name) => ask(`api/recordings/${segment(name)}`, { method: "DELETE" });
+
+/** What is stated of a live channel. @param {string} name */
+export const provenance = (name) => json(`api/channels/${segment(name)}/provenance`);
 
 /** What a file says of itself, and whether that can be believed. @param {Blob} file @returns {Promise<any>} server/provenance/verdict.py */
 export const verify = async (file) => (await ask("api/verify", { method: "POST", body: file })).json();

@@ -2,6 +2,7 @@
 
 import * as api from "../shared/api.js";
 import { inWords, part, say, withToken } from "../shared/notices.js";
+import { rows } from "../shared/stated.js";
 
 /** @typedef {{finding: string, words: string, signer: string, lines: [string, string][], codes: string[]}} Verdict */
 
@@ -48,12 +49,8 @@ function shown(name, { finding, words, signer, lines }) {
   const card = titled(CALLED[finding] ?? finding, name);
   card.dataset.finding = finding;
   card.append(Object.assign(document.createElement("p"), { textContent: words }));
-  const rows = [...lines, ...(signer ? [["Signed by", signer]] : [])];
-  if (rows.length) {
-    const list = document.createElement("dl");
-    for (const [what, how] of rows) list.append(text("dt", what), text("dd", how));
-    card.append(list);
-  }
+  const stated = [...lines, ...(signer ? [["Signed by", signer]] : [])];
+  if (stated.length) card.append(rows(stated));
   return card;
 }
 

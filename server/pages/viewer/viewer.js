@@ -8,6 +8,7 @@ import { LookingGlass } from "./lookingglass.js";
 import { askForToken, part } from "../shared/notices.js";
 import { OutgoingSign } from "../shared/outgoing.js";
 import { Recorder } from "../shared/recording.js";
+import { showStated } from "../shared/stated.js";
 import { Stage } from "../shared/player.js";
 
 const HIDE_CONTROLS_MS = 3000;
@@ -134,6 +135,7 @@ part("modes").addEventListener("change", (event) => stage.setMode(event.target.v
 part("sound").addEventListener("click", toggleSound);
 part("full").addEventListener("click", toggleFullscreen);
 part("headset").addEventListener("click", () => void toggleHeadset());
+part("stated").addEventListener("click", () => void showStated(channel));
 part("tilt").addEventListener("click", () => void toggleTilt());
 document.addEventListener("fullscreenchange", () => part("full").setAttribute("aria-pressed", String(Boolean(document.fullscreenElement))));
 for (const kind of ["pointermove", "keydown", "pointerdown"]) addEventListener(kind, stir);
