@@ -16,8 +16,11 @@ import numpy as np
 import torch
 
 from display.calibration import Calibration
+from display.figure import Figure, FigurePainter
 from display.lenticular import CellTable, Filter, Tiling, fragment_source, uniforms, vertex_source
 from display.monitors import MonitorRefused
+from display.screen import PRODUCT, Screen, preset
+from display.screen import screen as named
 from display.texture import QuiltTexture
 
 DIALECT = "330 core"
@@ -36,6 +39,10 @@ class Hologram:
     cells: CellTable = CellTable.BRIDGE
     focus: float = 0.0
     depth: float = 1.0
+
+    def screen(self, width: int, height: int) -> Screen:
+        """What is drawn for it here: the panel's own views at their own size."""
+        return preset(self.calibration) or named(PRODUCT)
 
     def uniforms(self, tiling: Tiling, width: int, height: int) -> dict[str, Any]:
         """For a window of that size. Raises MonitorRefused where it is not the panel's."""
@@ -57,6 +64,15 @@ class Preview:
     whole: bool = False
     "All views, as the quilt has them."
 
+    def screen(self, width: int, height: int) -> Screen:
+        """What is drawn for a window of that size here: the view from where the pointer is, as large as fits; or all of a quilt."""
+        product = named(PRODUCT)
+        if self.whole:
+            return product
+        side, yaws = max(min(width, height), 1), product.yaws_degrees
+        yaw = yaws[0] + self.across * (yaws[-1] - yaws[0])
+        return Screen("preview", 1, 1, side, side, 1.0, (yaw,))
+
     def uniforms(self, tiling: Tiling, width: int, height: int) -> dict[str, Any]:
         """As if the window were a panel all of whose lenses send the same view."""
         if self.whole:
@@ -76,12 +92,24 @@ class WindowReport:
     lost: int
     "Quilts that a newer one replaced before they were drawn."
     way: str
-    'How quilts come into the texture: "host", "cuda", or empty before the first.'
+    'How quilts come into the texture: "host", "cuda", "drawn" here; or empty before the first.'
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure at one moment, to be drawn here."""
+
+    figure: Callable[[Screen], Figure]
+    "It, as a screen wants it; the same function for the same figure."
+    points: np.ndarray
+    "[N, 3] float32, units of the world (display/optics.py)."
+    light: np.ndarray
+    "[N] float32."
 
 
 @dataclass(frozen=True)
 class _Given:
-    pixels: np.ndarray | torch.Tensor | None
+    pixels: np.ndarray | torch.Tensor | Drawn | None
     "None goes black."
     tiling: Tiling | None
     written: torch.cuda.Event | None
@@ -105,6 +133,10 @@ class Window:
         self._program = gl.program(vertex_source(DIALECT), fragment_source(DIALECT))
         self._corners = gl.vertex_array(self._program, [])
         self._texture = QuiltTexture(gl)
+        self._drawn: Drawn | None = None
+        self._painter: FigurePainter | None = None
+        self._painted: Callable[[Screen], Figure] | None = None
+        "Which figure the painter has."
         self._tiling: Tiling | None = None
         "Of the quilt in the texture; None while nothing is shown."
         self._listen()
@@ -124,6 +156,13 @@ class Window:
                 self._offered += 1
                 self._replace(_Given(pixels, tiling, written), TITLE)
 
+    def draw(self, drawn: Drawn) -> None:
+        """Show a figure, drawn here at the panel's own tiling, in place of anything that still waits. From any thread; never waits."""
+        with self._lock:
+            if not self._closed:
+                self._offered += 1
+                self._replace(_Given(drawn, None, None), TITLE)
+
     def clear(self, why: str) -> None:
         """Go black, with `why` in the title bar of a preview. From any thread; never waits."""
         with self._lock:
@@ -138,7 +177,8 @@ class Window:
     def report(self) -> WindowReport:
         """How it is doing, from any thread."""
         with self._lock:
-            return WindowReport(self._offered, self._shown, self._lost, self._texture.way)
+            way = "drawn" if self._drawn is not None else self._texture.way
+            return WindowReport(self._offered, self._shown, self._lost, way)
 
     def run(self, going_on: Callable[[], bool] = lambda: True) -> None:
         """Show what comes until the window is closed or `going_on` says no. Raises MonitorRefused where the monitor changes."""
@@ -181,6 +221,8 @@ class Window:
                 return
             self._closed, self._waiting = True, None
         self._texture.close()
+        if self._painter is not None:
+            self._painter.close()
         self._corners.release()
         self._program.release()
         self._gl.release()
@@ -201,13 +243,19 @@ class Window:
             self._glfw.set_window_title(self._handle, words)
         if given is not None:
             self._tiling, self._stale = given.tiling, True
-            if given.pixels is not None:
+            self._drawn = given.pixels if isinstance(given.pixels, Drawn) else None
+            self._shown += self._drawn is not None
+            if given.pixels is not None and self._drawn is None:
+                assert not isinstance(given.pixels, Drawn)
                 self._texture.write(given.pixels, given.written)
                 self._shown += 1
 
     def _paint(self) -> tuple[int, int]:
         """Draw into the back buffer; its (width, height)."""
         width, height = self._glfw.get_framebuffer_size(self._handle)
+        quilt = self._texture
+        if self._drawn is not None:
+            quilt, self._tiling = self._draw(self._drawn, self._drawing.screen(width, height))
         self._gl.screen.use()
         self._gl.viewport = (0, 0, width, height)
         if self._tiling is None:
@@ -216,9 +264,18 @@ class Window:
         for name, value in self._drawing.uniforms(self._tiling, width, height).items():
             if name in self._program:  # a driver may have found one that changes nothing
                 self._program[name].value = value
-        self._texture.use()
+        quilt.use()
         self._corners.render(vertices=3)
         return width, height
+
+    def _draw(self, drawn: Drawn, screen: Screen) -> tuple[Any, Tiling]:
+        """The texture that holds the figure as a quilt of `screen`, and how it is tiled."""
+        if self._painter is None or drawn.figure != self._painted or not self._painter.fits(screen):
+            if self._painter is not None:
+                self._painter.close()
+            self._painter, self._painted = FigurePainter(self._gl, drawn.figure(screen)), drawn.figure
+        self._painter.paint(drawn.points, drawn.light, screen)
+        return self._painter.quilt, Tiling.of(screen, self._painter.parallel)
 
     def _listen(self) -> None:
         glfw, handle = self._glfw, self._handle

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -19,11 +20,13 @@ from PIL import Image, UnidentifiedImageError
 from display.screen import Screen
 from display.tiling import NOTED, Tiling, named
 from pipeline.frame import Frame
+from server import workers
 from server.commands.attendance import Link, attending
+from server.commands.drawn import Motions, figure_of
 from server.commands.speaker import Speaker
-from server.displays.glass import Canvas
+from server.displays.glass import Canvas, Easel
 from server.media import clips, photo_decoder
-from server.webrtc.client import Refused, Unreachable, fetch, playing
+from server.webrtc.client import Refused, Unreachable, drawing, fetch, playing
 from server.webrtc.ingest import Ingest
 from server.webrtc.live_video import LiveVideo
 
@@ -85,7 +88,11 @@ class Watcher:
 
     async def _watch(self) -> None:
         """One session, from its beginning until its pictures end."""
-        tiling = await self._tiling()
+        live = await fetch(f"{self._server}/api/channels/{quote(self._channel)}", self._token())
+        if live.get("geometry") and isinstance(self._canvas, Easel):
+            await self._draw(self._canvas)
+            return
+        tiling = await self._tiling(live["parallel"])
         url = f"{self._server}/whep/{quote(self._channel)}?as=quilt"
         opened = self._speaker.opened if self._speaker is not None else lambda kind, receiver: None
         kinds = ("video", "audio") if self._speaker is not None else ("video",)
@@ -96,15 +103,29 @@ class Watcher:
             await self._pass_on(video, tiling)
             self._dark(f"waiting for {self._called}", f"{self._called} has ended, or its server is gone.")
 
-    async def _tiling(self) -> Tiling:
+    async def _draw(self, easel: Easel) -> None:
+        """One session in which the avatar is drawn here, from its beginning until nothing moves it any more."""
+        motions = Motions()
+        heard = partial(self._speaker.opened, "audio") if self._speaker is not None else None
+        url = f"{self._server}/whep/{quote(self._channel)}?as=geometry"
+        async with drawing(url, motions.take, self._token(), heard) as asset:
+            self.sessions += 1
+            figure = figure_of(asset)
+            self._say(f"Showing {self._called}, drawn here.")
+            with suppress(TimeoutError):
+                while True:
+                    moved = await asyncio.wait_for(motions.newest(), SILENCE)
+                    easel.draw(await workers.live(figure.moved, moved))
+            self._dark(f"waiting for {self._called}", f"{self._called} has ended, or its server is gone.")
+
+    async def _tiling(self, parallel: bool) -> Tiling:
         """How the channel's quilts are tiled; asked anew for each session, since a server may come back as another."""
-        live = await fetch(f"{self._server}/api/channels/{quote(self._channel)}", self._token())
         screens: list[dict[str, Any]] = await fetch(f"{self._server}/api/screens", self._token())
         used = next(one for one in screens if one["default"])
         facts: dict[str, Any] = {field.name: used[field.name] for field in fields(Screen)}
         facts["yaws_degrees"] = tuple(facts["yaws_degrees"])
         screen = Screen(**facts)
-        return Tiling.of(screen, live["parallel"])
+        return Tiling.of(screen, parallel)
 
     async def _pass_on(self, video: LiveVideo, tiling: Tiling) -> None:
         ended = asyncio.Event()

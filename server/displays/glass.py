@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from display.desktop import Desktop
 from display.lenticular import CellTable, Tiling
 from display.monitors import Monitor, for_hologram, for_preview
 from display.screen import Screen, reported
-from display.window import Hologram, Window
+from display.window import Drawn, Hologram, Window
 
 BRIDGE_PATIENCE = 3.0
 "Seconds: Bridge answers at once where it runs."
@@ -37,6 +37,13 @@ class Canvas(Protocol):
     def show(self, pixels: np.ndarray | torch.Tensor, tiling: Tiling) -> None: ...
 
     def clear(self, why: str) -> None: ...
+
+
+@runtime_checkable
+class Easel(Canvas, Protocol):
+    """A canvas on which figures are drawn, too: display.window.Window."""
+
+    def draw(self, drawn: Drawn) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,29 @@ async def playing(
 
 
 @asynccontextmanager
+async def drawing(
+    url: str,
+    take: Callable[[bytes], None],
+    token: str | None = None,
+    heard: Callable[[RTCRtpReceiver], None] | None = None,
+) -> AsyncIterator[bytes]:
+    """The asset of a WHEP endpoint `as=geometry`, and each record of motion to `take`, for as long as the context lasts. `heard` is shown
+    the receiver of the sound before it starts; None: without sound. Raises Refused or Unreachable."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    if heard is not None:
+        heard(connection.addTransceiver("audio", "recvonly").receiver)
+    connection.createDataChannel("motion", ordered=False, maxRetransmits=0).on("message", take)
+    async with _session(connection, url, token) as location, _http(token) as http:
+        try:
+            answer = await http.get(f"{location}/asset")
+        except httpx.TransportError as failure:
+            raise _unreachable(url, failure) from failure
+        if not answer.is_success:
+            raise Refused(answer.status_code, _words(answer))
+        yield answer.content
+
+
+@asynccontextmanager
 async def _ending_with(video: LiveVideo, track: MediaStreamTrack) -> AsyncIterator[None]:
     ending = asyncio.create_task(video.end_with(track))
     try:
@@ -136,8 +159,8 @@ async def ask(method: str, url: str, token: str | None = None, body: Any = None)
 
 
 @asynccontextmanager
-async def _session(connection: RTCPeerConnection, url: str, token: str | None) -> AsyncIterator[None]:
-    """Offer, take the answer, and leave by DELETE whatever happens."""
+async def _session(connection: RTCPeerConnection, url: str, token: str | None) -> AsyncIterator[str]:
+    """Offer, take the answer, and leave by DELETE whatever happens. The session's address."""
     async with _http(token) as http:
         location = None
         try:
@@ -147,7 +170,7 @@ async def _session(connection: RTCPeerConnection, url: str, token: str | None) -
                 raise Refused(answer.status_code, _words(answer))
             location = urljoin(url, answer.headers["Location"])
             await connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
-            yield
+            yield location
         finally:
             await connection.close()
             if location is not None:

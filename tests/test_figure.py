@@ -1,0 +1,131 @@
+"""Figures drawn by OpenGL (Mesa here): in a window's preview, through a panel's lenses, and from a channel's motion."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from display.calibration import Calibration
+from display.desktop import Desktop
+from display.label import mark
+from display.lenticular import Tiling, interlace
+from display.monitors import for_hologram, for_preview
+from display.optics import fan
+from display.quilt import compose
+from display.screen import PRODUCT, Screen, screen
+from display.window import Drawn, Hologram, Window
+from engines.contract import FaceObservation
+from engines.geometry import glb, motion
+from engines.geometry.motion import Record
+from engines.relief.engine import Relief
+from pipeline.puppet import scripted
+from server.commands.drawn import Motions, figure_of
+from server.commands.watching import Watcher
+from tests import desktops
+from tests.drawing import acted_services
+from tests.live import Client, serving, settings_for, until
+
+PANEL = Calibration(pitch=8, slope=-5, center=0.1, dpi=100, width=320, height=320, serial="TEST")
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with desktops.one_monitor(PANEL.width, PANEL.height) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def moved(relief: Relief, sample_portrait: FaceObservation) -> tuple[Any, Drawn]:
+    """A state, and what a machine elsewhere draws of it."""
+    avatar = relief.enrol(sample_portrait)
+    state = relief.drive(avatar, scripted(sample_portrait, yaw=9, mouth=0.5))
+    packed = glb.packed(relief.asset(avatar), "AI avatar")
+    record = motion.unpacked(motion.packed(Record(relief.motion(state), packed.number, 1, 0.0)))
+    return state, figure_of(packed.data).moved(record.motion)
+
+
+def rendered(relief: Relief, state: Any, to: Screen) -> np.ndarray:
+    """[H, W, 3] uint8: the marked quilt of `to`."""
+    return np.asarray(compose([relief.render(state, fan(to))], to, mark(to)).pixels)[..., :3]
+
+
+def decibels(one: np.ndarray, other: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / ((one.astype(float) - other) ** 2).mean()))
+
+
+def shown(window: Window, drawn: Drawn) -> np.ndarray:
+    window.draw(drawn)
+    window.step()
+    assert window.report().way == "drawn"
+    return window.read_back()
+
+
+def test_a_preview_is_the_engines_view(desk: None, relief: Relief, moved):
+    state, drawn = moved
+    with Desktop() as desktop, desktop.preview(for_preview(desktop.monitors(), None)) as window:
+        picture = shown(window, drawn)
+        side = picture.shape[0]
+        wanted = rendered(relief, state, Screen("one", 1, 1, side, side, 1.0, (0.0,)))
+        # measured, mark included: 41.9 dB, and 44.5 through the lenses
+        assert decibels(picture, wanted) >= 38
+        window.show(np.zeros((1024, 1536, 3), np.uint8), Tiling.of(screen(PRODUCT)))
+        window.step()
+        assert window.read_back().max() == 0, "a quilt takes its place"
+
+
+def test_a_panel_shows_the_engines_views_through_its_lenses(desk: None, relief: Relief, moved):
+    state, drawn = moved
+    whole = screen(PRODUCT)  # a panel that is in no table
+    with Desktop() as desktop:
+        monitor = for_hologram(desktop.monitors(), PANEL, None, None)
+        with desktop.hologram(monitor, Hologram(PANEL)) as window:
+            picture = shown(window, drawn)
+    wanted = interlace(rendered(relief, state, whole), Tiling.of(whole, parallel=True), PANEL)
+    assert decibels(picture, wanted) >= 38
+
+
+async def test_show_draws_what_a_channel_sends(tmp_path: Path, sample_portrait: FaceObservation):
+    told: list[str] = []
+    drawn: list[Drawn] = []
+
+    class Canvas:
+        def draw(self, one: Drawn) -> None:
+            drawn.append(one)
+
+        def show(self, pixels: Any, tiling: Tiling) -> None:
+            raise AssertionError("no quilt is asked for")
+
+        def clear(self, why: str) -> None:
+            told.append(why)
+
+    async with (
+        serving(settings_for(tmp_path), acted_services(sample_portrait)) as (base, app),
+        httpx.AsyncClient(base_url=base, timeout=30) as http,
+        Client(http) as caller,
+    ):
+        assert (await caller.publish()).status_code == 201
+        watching = asyncio.create_task(Watcher(base, "room", lambda: None, Canvas(), told.append).run())
+        await until(lambda: len(drawn) > 5)
+        assert app.state.lobby.channels["room"].session.drawn
+        assert "Showing room, drawn here." in told
+        assert np.abs(drawn[0].points - drawn[-1].points).max() > 0
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+def test_an_older_record_that_comes_late_is_dropped(relief: Relief, moved):
+    state, _ = moved
+    motions = Motions()
+    for number in (5, 4):
+        motions.take(motion.packed(Record(relief.motion(state), 0, number, float(number))))
+    motions.take(b"\1 is no record")
+    assert motions._newest is not None
+    assert motions._newest.sequence == 5
