@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,23 @@ def package(name: str, version: str, sha256: str) -> tarfile.TarFile:
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     assert found == sha256, f"{archive} is not the {name} {version} that this was written for: delete it"
     return tarfile.open(archive)
+
+
+def modules(name: str, version: str, lacking: Callable[[str], NoReturn]) -> Path:
+    """The folder `node_modules` that has `name` and what it needs. No script of it is run. `lacking` is told what is missing."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = caches / "telequilt-tests" / f"{name}-{version}"
+    if not (folder / "node_modules" / name).is_dir():
+        npm = shutil.which("npm")
+        if npm is None:
+            lacking(f"npm, which fetches {name}, is missing: apt-get install npm")
+        folder.mkdir(parents=True, exist_ok=True)
+        options = ("--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
+        words = [npm, "install", "--prefix", str(folder), *options, f"{name}@{version}"]
+        fetched = subprocess.run(words, capture_output=True, text=True, timeout=180)
+        if fetched.returncode != 0:
+            lacking(f"npm could not fetch {name} {version}: {fetched.stderr[-400:]}")
+    return folder / "node_modules"
 
 
 def _fetch(what: str, folder: Path) -> None:
