@@ -45,6 +45,8 @@ class FaceObservation:
     "[512, 512] float32 0..1, 1 on the person, where the engine wants it."
     place: np.ndarray | None = None
     "[3] float32 millimetres: where the head is before its camera, right and up as that person sees them, and away; None if unknown."
+    size: float | None = None
+    "Pixels from forehead to chin in the picture that the tracker looked at; None if unknown."
 
     @property
     def posed(self) -> bool:

@@ -57,6 +57,8 @@ class SessionReport:
     "Frames finished since the session began."
     presence: float
     "0..1 of the newest observation; 0 while nobody is seen."
+    face: float | None
+    "Pixels from forehead to chin in the picture that was tracked; None while no face is seen."
     busy: dict[str, float]
     "Device -> milliseconds that it works for one frame that somebody watches."
 
@@ -111,6 +113,7 @@ class Session:
         self._offered = 0.0
         self._frames = 0
         self._presence = 0.0
+        self._face: float | None = None
         self._failures: set[str] = set()
         self._ended = False
         self._left_behind = False
@@ -182,6 +185,7 @@ class Session:
                 drops=dict(self._flow.dropped),
                 frames=self._frames,
                 presence=round(self._presence, 3),
+                face=None if self._face is None else round(self._face, 1),
                 busy={device: round(1e3 * seconds, 3) for device, seconds in self._times.cost.busy.items()},
             )
 
@@ -199,6 +203,11 @@ class Session:
     def presence(self) -> float:
         """0..1 of the newest observation; 0 while nobody is seen."""
         return self._presence
+
+    @property
+    def face(self) -> float | None:
+        """Pixels from forehead to chin in the picture that was tracked last; None while no face is seen."""
+        return self._face
 
     def fps(self) -> float:
         """Frames finished a second, lately."""
@@ -257,6 +266,7 @@ class Session:
                 self._times.add(job.clock, job.views_made if whole else None)
                 self._frames += 1
                 self._presence = job.seen.presence
+                self._face = job.seen.size if job.seen.confidence > 0 else None
             else:
                 gone = self._note(failure)
             late = self._left_behind and self._flow.idle

@@ -108,6 +108,7 @@ class Table:
                 drops=dict(self._mosaic.lost),
                 frames=self._made,
                 presence=1.0,
+                face=None,
                 busy={},
             )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import endurance
+from benchmarks import endurance, face_size
 from benchmarks.gpu.hot_spots import FRAMES, hot_spots
 from benchmarks.lib.harness import write
 from benchmarks.live import barcode
@@ -49,6 +49,15 @@ def test_numbers_survive_our_own_encoder():
     decoded += decoder.decode(None)
     lumas = [np.frombuffer(memoryview(one.planes[0]), np.uint8).reshape(-1, one.planes[0].line_size) for one in decoded]
     assert [barcode.read(luma) for luma in lumas] == list(range(20))
+
+
+def test_small_faces_are_held_against_large_ones():
+    large = [(np.sin(n / 5), np.cos(n / 3), np.cos(n / 3), 10 * np.sin(n / 9)) for n in range(60)]
+    assert face_size.compared(large, large)["eyes"] == face_size.compared(large, large)["seen"] == 1.0
+    other = [None if n < 30 else (row[0], row[1], row[2] / 2, row[3] + 2.0) for n, row in enumerate(large)]
+    found = face_size.compared(large, other)
+    assert (found["seen"], found["mouth"], found["yaw off"]) == (0.5, 1.0, 2.0)
+    assert found["eyes off"] > 0.1
 
 
 def test_a_result_says_where_it_comes_from(tmp_path: Path):

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from server.channels.condition import (
     FIRST_PICTURE,
+    LARGE_ENOUGH,
     NO_FACE_AFTER,
+    SMALLEST,
     STILL_AFTER,
+    TOO_FAR_AFTER,
     UNDECODED_AFTER,
     Condition,
     Course,
@@ -98,6 +101,19 @@ def test_a_face_may_turn_away_for_a_moment():
     assert gone[-1][0] - 1.0 > NO_FACE_AFTER
     assert after(*gone).state is State.NO_FACE
     assert after(*gone, going(6.0)).state is State.LIVE
+
+
+def test_a_face_may_be_small_for_a_moment_and_then_is_asked_to_come_closer():
+    far = [going(float(number), face=SMALLEST - 1) for number in range(4)]
+    assert after(*far[:3]).state is State.LIVE
+    assert far[3][0] > TOO_FAR_AFTER
+    assert after(*far).state is State.TOO_FAR
+    assert after(*far, going(4.0)).state is State.TOO_FAR, "unseen for a moment, it has not come closer"
+    assert after(*far, going(4.0, face=SMALLEST + 1)).state is State.TOO_FAR, "the limit is no place to tremble at"
+    assert after(*far, going(4.0, face=SMALLEST * LARGE_ENOUGH)).state is State.LIVE
+    unseen = [going(4.0 + number, presence=0.0) for number in range(4)]
+    assert after(*far, *unseen).state is State.NO_FACE
+    assert after(*far, *unseen, going(8.0, face=SMALLEST - 1)).state is State.LIVE
 
 
 def test_what_is_worse_is_said_first():

@@ -65,10 +65,11 @@ class Spoilt(MediaStreamTrack):
 
 
 class SometimesThere(StillObserver):
-    away = False
+    away, size = False, 200.0
 
     def observe(self, frame: Frame) -> FaceObservation:
-        return replace(super().observe(frame), presence=0.0 if SometimesThere.away else 1.0)
+        presence = 0.0 if SometimesThere.away else 1.0
+        return replace(super().observe(frame), presence=presence, size=SometimesThere.size)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -77,6 +78,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simple
     with pytest.MonkeyPatch.context() as quicker:
         quicker.setattr(condition, "FIRST_PICTURE", 1.5)
         quicker.setattr(condition, "NO_FACE_AFTER", 0.5)
+        quicker.setattr(condition, "TOO_FAR_AFTER", 0.5)
         async with serving(settings, services) as (base, app), httpx.AsyncClient(base_url=base, timeout=30) as http:
             yield SimpleNamespace(http=http, app=app)
 
@@ -107,7 +109,10 @@ async def test_a_call_that_goes_well_is_live_and_one_without_a_face_says_so(http
         assert 'telequilt_condition{channel="room",condition="live"} 1.0' in (await http.get("/metrics")).text
         SometimesThere.away = True
         await told(http, "no-face")
-        SometimesThere.away = False
+        SometimesThere.away, SometimesThere.size = False, condition.SMALLEST / 2
+        await told(http, "too-far")
+        assert (await http.get(CHANNEL)).json()["session"]["face"] == condition.SMALLEST / 2
+        SometimesThere.size = condition.SMALLEST * 2
         await told(http, "live")
         metrics = (await http.get("/metrics")).text
         assert float(re.search(r'telequilt_arrived_total{channel="room"} (\S+)', metrics)[1]) > 5  # type: ignore[index]

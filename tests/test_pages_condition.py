@@ -59,6 +59,7 @@ def test_both_pages_say_how_the_call_goes(browser: Browser, painted: tuple[str, 
         (State.STILL, "", "Your camera sends no new pictures.", "its last picture.", "Still"),
         (State.UNDECODED, "no picture", "see nothing of you: no picture.", "can be shown: no picture.", "No picture"),
         (State.NO_FACE, "", "Look at the camera.", "out of sight.", "Live"),
+        (State.TOO_FAR, "", "Come closer to the camera.", "far from the camera.", "Live"),
         (State.SLOWED, "the processor is busy", "less detail: the processor is busy.", "less detail: the pro", "Live"),
         (State.FAILING, "cpu:1: hangs", "devices fail: cpu:1: hangs.", "devices fail: cpu:1: hangs.", "Failing"),
     ):

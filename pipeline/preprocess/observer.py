@@ -20,7 +20,7 @@ from pipeline.preprocess.neutral import Neutral
 from pipeline.preprocess.occlusion import mouth_seen
 from pipeline.preprocess.rigid import nearest_rotation
 from pipeline.preprocess.smoothing import OneEuro, Response
-from pipeline.preprocess.tracker import TrackedFace, open_tracker
+from pipeline.preprocess.tracker import LARGEST_SIDE, TrackedFace, open_tracker
 
 SHAPE_RESPONSE = Response(rest_hz=2.0, per_speed=5.0, speed_hz=5.0)
 """Of `shape`, centimetres: a lid that blinks moves at 5..10 cm/s and passes at 25 Hz and more. Measured on the clips: the mouth's
@@ -147,7 +147,7 @@ def observe_portrait(frame: Frame, landmarker: Path | None = None) -> FaceObserv
         matting.close()
     assert found.crop is not None
     # the photo's tilt is not the person's
-    return replace(found, roll=0.0, place=None, mouth_seen=mouth_seen(found.crop, found.landmarks))
+    return replace(found, roll=0.0, place=None, size=None, mouth_seen=mouth_seen(found.crop, found.landmarks))
 
 
 def _observe(
@@ -177,6 +177,7 @@ def _observe(
         crop=crop if "crop" in wants else None,
         matte=matte,
         place=place_of(stance, frame.pixels.shape[0] / frame.pixels.shape[1]),
+        size=_height(face.points) * frame.pixels.shape[1] * min(1.0, LARGEST_SIDE / max(frame.pixels.shape[:2])),
     )
 
 

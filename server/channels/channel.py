@@ -192,6 +192,7 @@ class Channel:
             decoded=reception.last_decoded if reception else None,
             lost=reception.lost if reception else {},
             presence=self.session.presence,
+            face=self.session.face,
             slowed=self.slowed,
             failing=failing,
         )

@@ -17,6 +17,14 @@ STILL_AFTER = 1.5
 "Seconds without a picture until the source counts as standing still: a screen share sends one a second."
 NO_FACE_AFTER = 2.0
 "Seconds without a face: who turns round or drinks is not gone."
+TOO_FAR_AFTER = 2.0
+"Seconds with a face that is too small: who leans back comes forward again."
+SMALLEST = 60.0
+"""Pixels from forehead to chin of a face that is followed well. Against the same face at full size (benchmarks/face_size.py; three
+films of people and the puppet) lids correlate 0.88 to 0.995 at 60 pixels, 0.74 to 0.99 at 48, 0.70 to 0.98 at 40 and 0.27 to 0.96 at
+26, where faces are still found; heads turn to within 0.25 to 0.9 degrees at 60 and 0.7 to 2.5 at 26."""
+LARGE_ENOUGH = 1.15
+"Times SMALLEST, from which on it is no longer said: a face that stands at the limit trembles by less."
 
 
 class State(StrEnum):
@@ -26,6 +34,8 @@ class State(StrEnum):
     "The source sends no new pictures; viewers are shown the last one."
     UNDECODED = "nothing-decoded"
     NO_FACE = "no-face"
+    TOO_FAR = "too-far"
+    "A face is seen, too small to be followed well."
     SLOWED = "slowed-down"
     "Detail is given up, so that pictures stay young."
     FAILING = "devices-failing"
@@ -44,6 +54,8 @@ class Facts:
     "Reason -> pictures that came and were not shown."
     presence: float = 1.0
     "Of the newest observation; 0 while nobody is seen."
+    face: float | None = None
+    "Pixels from forehead to chin in the picture that was tracked; None while none is seen."
     slowed: str = ""
     "Why detail is given up; empty where it is not."
     failing: str = ""
@@ -65,7 +77,7 @@ class Course:
     def __init__(self, now: float) -> None:
         self._state, self._why, self._since = State.CONNECTING, "", now
         self._connected: float | None = None
-        self._face = now
+        self._face = self._near = now
         self._lost: dict[str, int] = {}
         self._decoded: float | None = None
         self._reason = ""
@@ -73,9 +85,11 @@ class Course:
     def update(self, facts: Facts, now: float) -> bool:
         """Whether the state is another one than before."""
         if facts.connected and self._connected is None:
-            self._connected = self._face = now
+            self._connected = self._face = self._near = now
         if facts.presence > 0:
             self._face = now
+        if self._close_enough(facts.face):
+            self._near = now
         self._learn(facts)
         state, self._why = self._judge(facts, now)
         if state is self._state:
@@ -108,6 +122,11 @@ class Course:
             self._reason = self._reason or NO_KEYFRAME
         self._lost = dict(facts.lost)
 
+    def _close_enough(self, face: float | None) -> bool:
+        """Whether it is near, or nothing is known against it: who is far and unseen for a moment has not come closer."""
+        far = self._state is State.TOO_FAR
+        return not far if face is None else face >= SMALLEST * (LARGE_ENOUGH if far else 1.0)
+
     def _judge(self, facts: Facts, now: float) -> tuple[State, str]:
         if self._connected is None:
             return State.CONNECTING, ""
@@ -119,6 +138,8 @@ class Course:
             return nothing
         if now - self._face > NO_FACE_AFTER:
             return State.NO_FACE, ""
+        if now - self._near > TOO_FAR_AFTER:
+            return State.TOO_FAR, ""
         return (State.SLOWED, facts.slowed) if facts.slowed else (State.LIVE, "")
 
     def _nothing_new(self, facts: Facts, now: float) -> tuple[State, str] | None:
