@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Any
 
@@ -42,7 +43,16 @@ class Problem(Exception):
         }
 
     def response(self) -> JSONResponse:
-        return JSONResponse(self.body(), self.status, self.headers, media_type=MEDIA_TYPE)
+        return _Told(self.body(), self.status, self.headers)
+
+
+class _Told(JSONResponse):
+    """In ASCII: a refusal repeats its client's words, and half a surrogate pair, which JSON may hold, is no UTF-8."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
 
 
 _ABBREVIATIONS = {"sdp": "SDP", "ice": "ICE", "etag": "ETag", "rtcp": "RTCP"}

@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from server.calls.events import ROLES
+from server.calls.rules import MALFORMED
 from server.calls.tokens import Claims, TokenExpired, TokenInvalid, Tokens
 from server.routes import conversation
 from tests.conversing import Call, Socket
@@ -388,3 +389,36 @@ async def test_who_never_answers_a_goodbye_keeps_no_socket_open(served, call):
     await until(lambda: not app.state.calls.conferences)
     await asyncio.wait_for(reader.read(), 30)  # to its end: the server has closed it
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("", b'{"\\ud800": 1}'),
+        ("", b'{"title": "\\ud800"}'),
+        ("", b'{"seats": NaN}'),
+        ("", b"[" * 50_000),
+        ("/seats", b'{"name": "Eve", "consent": true, "engine": "\\ud800"}'),
+        ("/seats", b'{"name": "Eve", "consent": true, "avatar": "\\ud800"}'),
+        ("/invitations", b'{"expires_in": NaN}'),
+    ],
+    ids=["key", "title", "seats", "deep", "engine", "avatar", "lasts"],
+)
+async def test_a_refusal_can_repeat_words_that_are_no_text(http, call, path, body):
+    """JSON may hold half a surrogate pair, which no UTF-8 can: said in ASCII, it is refused like any other word."""
+    answer = await http.post(
+        f"/api/calls/{call.name}{path}" if path else "/api/calls",
+        content=body,
+        headers={"Authorization": f"Bearer {call.host}", "Content-Type": "application/json"} if path else {},
+    )
+    assert 400 <= answer.status_code < 500, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_name_is_plain_text_by_whichever_way_it_comes(served, call):
+    ana, socket = await call.join("Ana")
+    await socket.say(t="set", name=" Ana\n\u202eof\x07 Oz ")
+    rules = served[1].state.calls.conferences[call.name].rules
+    await until(lambda: rules.seats[ana["seat"]].name == "Ana of Oz")
+    await socket.say(t="set", name="\u202e\n")
+    assert await socket.closed() == MALFORMED

@@ -16,14 +16,14 @@ from server.calls.events import ROLES, Grants
 from server.calls.invitations import LONGEST_SECONDS, MOST_USES
 from server.routes import conversation
 from server.routes.authority import Authority, address_of, calls_of, host
+from server.routes.conversation import Name, Title
 from server.routes.locations import location
-from server.routes.seats import Asked, Name, Who, quotas_of
+from server.routes.seats import Asked, Who, quotas_of
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 MOST_SEATS = 8
-TITLE_LENGTH = 80
 INVITED_SECONDS = 86_400.0
 "A day: how long an invitation lasts if nothing else is asked for."
 Host = Annotated[Authority, Depends(host)]
@@ -31,7 +31,7 @@ Form = Literal["auto", "pair", "table"]
 
 
 class NewCall(Asked):
-    title: str = Field(default="", max_length=TITLE_LENGTH)
+    title: Title = ""
     seats: int = Field(default=MOST_SEATS, ge=1, le=MOST_SEATS)
     form: Form = "auto"
     approve: bool = False
@@ -39,7 +39,7 @@ class NewCall(Asked):
 
 class CallChange(Asked):
     locked: bool | None = None
-    title: str | None = Field(default=None, max_length=TITLE_LENGTH)
+    title: Title | None = None
     form: Form | None = None
 
 

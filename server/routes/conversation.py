@@ -28,6 +28,23 @@ NO_CALL = 4404
 "Close code: no such call, or a token of another."
 CODES = {401: TOKEN, 404: NO_CALL, 409: OVER, 429: TOO_FAST, 503: 1013}
 "Of problems before the conversation has begun: HTTP's -> the socket's."
+NAME_LENGTH, TITLE_LENGTH = 40, 80
+
+
+def one_line(text: str) -> str:
+    """Without control characters: what people read and nothing acts on."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
+def plain_text(text: str) -> str:
+    """One line that says something."""
+    if not (text := one_line(text)):
+        raise ValueError("is empty")
+    return text
+
+
+Name = Annotated[str, AfterValidator(plain_text), Field(max_length=NAME_LENGTH)]
+Title = Annotated[str, AfterValidator(one_line), Field(max_length=TITLE_LENGTH)]
 
 
 class _Message(BaseModel):
@@ -42,7 +59,7 @@ class Hello(_Message):
 
 class Change(_Message):
     t: Literal["set"]
-    name: Annotated[str, AfterValidator(str.strip), Field(min_length=1, max_length=40)] | None = None
+    name: Name | None = None
     muted: bool | None = None
     camera: bool | None = None
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from engines.catalogue import LIVE
 from pipeline.avatars import SAMPLE
@@ -19,23 +19,12 @@ from server.calls.events import ROLES, Grants
 from server.calls.tokens import PLAIN_SECONDS
 from server.problems import Problem
 from server.routes.authority import Authority, address_of, asker
+from server.routes.conversation import Name
 from server.routes.locations import location
 from server.routes.quotas import Quotas
 from server.settings import Settings
 
-NAME_LENGTH = 40
 Who = Annotated[Authority, Depends(asker)]
-
-
-def plain_text(text: str) -> str:
-    """One line without control characters: what people read and nothing acts on."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    if not text:
-        raise ValueError("is empty")
-    return text
-
-
-Name = Annotated[str, AfterValidator(plain_text), Field(max_length=NAME_LENGTH)]
 
 
 class Asked(BaseModel):
