@@ -44,6 +44,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(pool, "1")
 MOST_WORKERS = 4
 "Each comes to two gigabytes, and one may take as long over the longest file as the others over all that is left."
+WAITING = 1
+"Workers more than there are cores: while tests wait, for peers, browsers and time limits, half of what two could use lies idle."
 
 BARE = find_spec("aiortc") is None
 "Whether this machine has not what a server needs, so that packages are lacking on purpose."
@@ -52,8 +54,10 @@ OURS = {"benchmarks", "display", "engines", "pipeline", "server", "tests"}
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Cores that this process may use. Without this it were those that psutil calls physical, one on many a virtual machine."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST_WORKERS)
+    """Cores that this process may use, and WAITING. Without this it were those that psutil calls physical, one on many a virtual
+    machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores + WAITING, MOST_WORKERS)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -125,6 +129,16 @@ def sample_portrait() -> FaceObservation:
     from pipeline.puppet import puppet_portrait
 
     return observe_portrait(puppet_portrait())
+
+
+@pytest.fixture(autouse=True)
+def nobody_visits_any_more() -> Iterator[None]:
+    """After each test, where browsers are used at all; whom a fixture of wider scope brought stays."""
+    browsing = sys.modules.get("tests.browsing")
+    before = browsing.leave(sys.maxsize) if browsing else 0
+    yield
+    if browsing:
+        browsing.leave(before)
 
 
 @pytest.fixture

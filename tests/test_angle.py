@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
@@ -24,21 +26,25 @@ def test_the_shown_angle_follows_pointer_and_keys(
     expect(viewer.locator("#stage")).to_have_attribute("data-state", "live")
     expect(viewer.locator("canvas")).to_have_attribute("data-painter", painter)
 
-    def view_at(share: float) -> float:
+    for share, view in ((0, 0), (0.25, 5.75), (0.5, 11.5), (0.75, 17.25), (1, 23)):  # between two views both are mixed
         box = viewer.locator("#surface").bounding_box()
         assert box is not None
         viewer.mouse.move(box["x"] + 1 + share * (box["width"] - 2), box["y"] + box["height"] / 2)
-        viewer.wait_for_timeout(1200)
-        return _view(viewer)
+        _expect_view(viewer, view)
 
-    shown = [view_at(share) for share in (0, 0.25, 0.5, 0.75, 1)]
-    assert shown == pytest.approx([0, 5.75, 11.5, 17.25, 23], abs=0.7), "between two views both are mixed"
-
-    viewer.keyboard.press("ArrowLeft")
-    viewer.wait_for_timeout(1200)
-    assert _view(viewer) == pytest.approx(22.0, abs=0.8), "a key turns by 1.5 degrees: one view of 35/23"
+    viewer.keyboard.press("ArrowLeft")  # turns by 1.5 degrees: one view of 35/23
+    _expect_view(viewer, 22)
     assert visit.complaints == []
     visit.context.close()
+
+
+def _expect_view(page: Page, view: float) -> None:
+    """The angle eases to where it was sent, and rests there."""
+    deadline = time.monotonic() + PLENTY / 1000
+    while _view(page) != pytest.approx(view, abs=0.7) and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(200)
+    assert _view(page) == pytest.approx(view, abs=0.7)
 
 
 def _view(page: Page) -> float:

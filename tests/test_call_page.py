@@ -211,7 +211,9 @@ def test_a_killed_browser_comes_back_to_the_same_seat(
     page = browser.browser_type.launch_persistent_context(profile, **how).new_page()
     page.goto(link)
     inside(join(page, "Ana"))
-    page.wait_for_timeout(7000)  # Chromium writes what pages keep to the disk within five seconds
+    seat = call.rules.seats[1]
+    while not _is_written(profile, call.name):  # Chromium does it within five seconds
+        page.wait_for_timeout(100)
     for process in _browsers(profile):
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -219,11 +221,17 @@ def test_a_killed_browser_comes_back_to_the_same_seat(
     page = context.new_page()
     page.goto(link)  # whose one use is spent
     inside(page)
-    seat = call.rules.seats[1]
     while seat.publishing != "live":
         page.wait_for_timeout(50)
     assert (list(call.rules.seats), seat.being, seat.name) == ([1], "present", "Ana")
     context.close()
+
+
+def _is_written(profile: Path, call: str) -> bool:
+    """Whether what a page keeps of its seat in `call` is on the disk."""
+    logs = profile.glob("**/Local Storage/leveldb/*.log")
+    kept = b"".join(log.read_bytes() for log in logs)
+    return call.encode() in kept and b'"seat":' in kept
 
 
 def _browsers(profile: Path) -> list[psutil.Process]:

@@ -65,6 +65,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 import uvicorn
 from server import connections
 
+connections.HEADER_SECONDS = 1.0
+
 async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body"})

@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +40,21 @@ def modules(firefox: str) -> Path:
     return npm.modules("puppeteer-core", VERSION, lacking)
 
 
+@asynccontextmanager
+async def driven(environment: dict[str, str], *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """What drives Firefox, to its end: it alone can end the browser, which has a process group of its own."""
+    pipe, script = asyncio.subprocess.PIPE, Path(__file__).with_name("foreign_firefox.mjs")
+    async with running("node", str(script), *words, stdin=pipe, stdout=pipe, env=os.environ | environment) as process:
+        try:
+            yield process
+            assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+        finally:
+            if process.returncode is None:
+                process.terminate()  # upon which puppeteer ends the browser too
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), 10)
+
+
 async def step(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]:
     """Wait for the browser's next step, which has to be `name`."""
     assert process.stdout is not None
@@ -50,26 +67,25 @@ async def step(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]
 @pytest.mark.browser
 @pytest.mark.parametrize("driver", ["camera", "puppet"])
 async def test_firefox_calls_and_says_why_it_cannot_watch(tmp_path, firefox, modules, driver):
-    pipe, script = asyncio.subprocess.PIPE, Path(__file__).with_name("foreign_firefox.mjs")
-    environment = os.environ | {"FIREFOX": firefox, "HOME": str(tmp_path)}
-    async with serving(settings_for(tmp_path / "data")) as (base, app):
-        command = ("node", str(script), str(modules), f"{base}/", driver)
-        async with running(*command, stdin=pipe, stdout=pipe, env=environment) as process:
-            await step(process, "on air")
-            channel = app.state.lobby.live("room")
-            await until(lambda: channel.session.report().frames > 25, PATIENCE)
-            words = (await step(process, "viewed"))["words"]
-            assert "Live" in words or "Add-ons" in words, words  # builds with the OpenH264 plugin play
-            assert process.stdin is not None
-            process.stdin.close()
-            await step(process, "off air")
-            await until(lambda: not app.state.lobby.channels, PATIENCE)
+    environment = {"FIREFOX": firefox, "HOME": str(tmp_path)}
+    async with (
+        serving(settings_for(tmp_path / "data")) as (base, app),
+        driven(environment, str(modules), f"{base}/", driver) as process,
+    ):
+        await step(process, "on air")
+        channel = app.state.lobby.live("room")
+        await until(lambda: channel.session.report().frames > 25, PATIENCE)
+        words = (await step(process, "viewed"))["words"]
+        assert "Live" in words or "Add-ons" in words, words  # builds with the OpenH264 plugin play
+        assert process.stdin is not None
+        process.stdin.close()
+        await step(process, "off air")
+        await until(lambda: not app.state.lobby.channels, PATIENCE)
 
 
 @pytest.mark.browser
 async def test_firefox_sits_in_a_call(tmp_path, firefox, modules):
-    pipe, script = asyncio.subprocess.PIPE, Path(__file__).with_name("foreign_firefox.mjs")
-    environment = os.environ | {"FIREFOX": firefox, "HOME": str(tmp_path)}
+    environment = {"FIREFOX": firefox, "HOME": str(tmp_path)}
     async with serving(settings_for(tmp_path / "data")) as (base, app), httpx.AsyncClient(base_url=base) as http:
         made = (await http.post("/api/calls", json={})).json()
         host = {"Authorization": f"Bearer {made['host']['token']}"}
@@ -78,8 +94,7 @@ async def test_firefox_sits_in_a_call(tmp_path, firefox, modules):
         http.headers["Authorization"] = f"Bearer {seat['token']}"
         async with Client(http) as camera:
             assert (await camera.publish(f"{made['call']}.1")).status_code == 201
-            command = ("node", str(script), str(modules), f"{base}/{made['host']['link']}", "call")
-            async with running(*command, stdin=pipe, stdout=pipe, env=environment) as process:
+            async with driven(environment, str(modules), f"{base}/{made['host']['link']}", "call") as process:
                 await step(process, "seated")
                 rules = app.state.calls.conferences[made["call"]].rules
                 await until(lambda: rules.seats[2].publishing == "live", PATIENCE)
