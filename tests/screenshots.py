@@ -133,7 +133,7 @@ def main() -> None:
     expect.set_options(timeout=PLENTY)
     with (
         tempfile.TemporaryDirectory() as data,
-        served(Settings(data_dir=Path(data), port=8000)),
+        served(Settings(data_dir=Path(data), port=8000, adapt=False)),
         browsing(None, SCREENS) as browser,
     ):
         visit = Visit(browser)
