@@ -21,6 +21,7 @@ from benchmarks.lip_sync import Microphone, Viewer
 from benchmarks.live import barcode, chirp
 from benchmarks.live.offsets import Aged, ages, offsets, summary
 from benchmarks.live.witnessed_server import WitnessedServices
+from display.seating import SEAT_WIDTH, seated
 from pipeline.puppet import Puppet
 from server.channels.services import Services
 from server.settings import Settings
@@ -50,12 +51,14 @@ def witnessed(settings: Settings) -> Services:
 class Audience(Viewer):
     """Whoever watches at the SFU; reads what the first seat's picture carries, which lies across tiles of the table."""
 
-    def __init__(self, form: dict[str, Any]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        tile = form["width"] // form["columns"]
-        place = min(form["seats"], key=lambda one: one["seat"])
-        self._wide, self._top = round(place["width"] * tile), round(place["top"] * form["height"] / form["rows"])
-        self._lefts = [column * tile + round(place["left"] * tile) for column in range(form["columns"])]
+        seating = seated([1, 2])
+        place, whole = seating.places[0], seating.screen()
+        seat = seating.seat(place)
+        top = (seat.rows - 1) * seat.columns  # the view at the top left of the seat's own quilt
+        corners = [whole.tile_origin(top + column) for column in range(-(-barcode.WIDTH // SEAT_WIDTH))]
+        self._corners = [(x + place.left, y + place.top) for x, y in corners]
         self.decoded = 0
 
     async def watch(self, video: MediaStreamTrack) -> None:
@@ -65,9 +68,9 @@ class Audience(Viewer):
             now = asyncio.get_running_loop().time()
             self.decoded += 1
             luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)
-            row = luma[self._top : self._top + barcode.HEIGHT]
-            code = np.hstack([row[:, left : left + self._wide] for left in self._lefts])[:, : barcode.WIDTH]
-            if code.shape[1] == barcode.WIDTH and (number := barcode.read(code)) is not None:
+            parts = [luma[y : y + barcode.HEIGHT, x : x + SEAT_WIDTH] for x, y in self._corners]
+            code = np.hstack(parts)[:, : barcode.WIDTH]
+            if code.shape[1] == barcode.WIDTH and (number := barcode.read(code)):  # a dark tile reads as none, too
                 self.pictures.append((now, rtp, number))
 
 
@@ -137,8 +140,7 @@ async def going_out(stack: AsyncExitStack, tmp_path: Any) -> AsyncIterator[Simpl
         await his.hears("handover", to="127.0.0.1")
         await until(lambda: (table := app.state.lobby.channels.get(call.name)) is not None and bool(table.watching), 60)
         await until(lambda: any(len(one.get("seats", ())) == 2 for one in hers.told if one.get("as") == "table"))
-        forms = [one for one in hers.told if one.get("as") == "table" and len(one["seats"]) == 2]
-        return Audience(forms[-1])
+        return Audience()
 
     facts = {"camera": camera, "took": taking.captured, "microphone": microphone}
     yield SimpleNamespace(hand=hand, table=lambda: app.state.lobby.live(call.name), **facts)
