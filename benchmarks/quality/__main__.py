@@ -57,10 +57,12 @@ def main() -> int:
 
 
 def _whole(engine: AnyEngine, media: Media, pairs: list[Pair], wanted: argparse.Namespace) -> int:
+    name = wanted.name or f"quality_{engine.name}_{media.root.name}"
+    write_pairs(pairs, wanted.out / f"{name}_pairs.csv")
     run = Run(engine, media, wanted.every)
     done = list(run.measure(tasks_of(pairs, media, wanted.only)))
     result, rows = resulting(engine.name, media, wanted.protocol, wanted.every, done)
-    path = _kept(wanted.name or f"quality_{engine.name}_{media.root.name}", result, rows, pairs, wanted.out)
+    path = _kept(name, result, rows, wanted.out)
     tables.show_all(result)
     papers.show_beside(result)
     _told(path, done)
@@ -71,7 +73,7 @@ def _told(path: Path, done: list[Done]) -> None:
     """Curves beside the result at `path`, and the page."""
     written = json.loads(path.read_text())
     tracks.write(path.with_name(f"{path.stem}_tracks.png"), done, f"{written['engine']}, commit {written['commit']}")
-    print(f"\n{path}, and beside it every frame's row (.npz), the pairs (.csv) and curves (_tracks.png)")
+    print(f"\n{path}, and beside it every frame's row (.npz), and curves (_tracks.png)")
     print(f"films, sheet and figures to look at: {page.write(WORK / 'pages' / path.stem, written, done)}")
 
 
@@ -81,15 +83,14 @@ def _quick(engine: AnyEngine, media: Media, pairs: list[Pair], wanted: argparse.
     done = list(run.measure(tasks))
     result, rows = resulting(engine.name, media, "quick", bar.EVERY, done)
     if wanted.accept:
-        _told(_kept(bar.name_of(engine.name), result, rows, pairs, wanted.out), done)
+        _told(_kept(bar.name_of(engine.name), result, rows, wanted.out), done)
         return 0
     return bar.held(wanted.out / f"{bar.name_of(engine.name)}.json", result, rows)
 
 
-def _kept(name: str, result: dict[str, Any], rows: Rows, pairs: list[Pair], folder: Path) -> Path:
+def _kept(name: str, result: dict[str, Any], rows: Rows, folder: Path) -> Path:
     path = write(name, result, folder)
     rows.save(path.with_suffix(".npz"))
-    write_pairs(pairs, path.with_name(f"{name}_pairs.csv"))
     return path
 
 

@@ -49,6 +49,8 @@ def main() -> int:
             "two folders with films.json are wanted: python -m benchmarks.quality writes them to build/quality/pages"
         )
     first, second = wanted.pages
+    if _said(first) == _said(second):
+        options.error(f"both pages are of {_said(first)}: two results are wanted, of two engines or commits")
     print(f"open {make(first, second, wanted.out)}")
     return 0
 
@@ -67,8 +69,9 @@ def make(first: Path, second: Path, out: Path) -> Path:
         }
         for name, path in sources.items():
             shutil.copy(path, out / "films" / f"{number}{name}.mp4")
+        shutil.copy(first / film["source"], out / "films" / f"{number}source.png")
         trials.append({"pair": film["pair"], "number": number})
-    names = [f"{page['engine']} {page['commit']}" for page in (one, other)]
+    names = [_said(page) for page in (first, second)]
     page = files("benchmarks.quality").joinpath("blind.html").read_text()
     (out / "index.html").write_text(
         page.replace("{{trials}}", json.dumps(trials))
@@ -76,6 +79,11 @@ def make(first: Path, second: Path, out: Path) -> Path:
         .replace("{{questions}}", json.dumps(QUESTIONS))
     )
     return out / "index.html"
+
+
+def _said(page: Path) -> str:
+    known = json.loads((page / "films.json").read_text())
+    return f"{known['engine']} {known['commit']}"
 
 
 def count(votes: Sequence[Path]) -> None:
@@ -96,7 +104,7 @@ def count(votes: Sequence[Path]) -> None:
             table.append([words, rater or "all", f"{wins} of {len(chosen)}", f"{low:.0%} to {high:.0%}"])
     show(f"How often {first} is chosen over {rows[0]['second']}", ["question", "rater", "wins", "95 %"], table)
     if len(raters) < RATERS:
-        print(f"{len(raters)} raters: no claim is made from fewer than {RATERS}.")
+        print(f"{len(raters)} of them voted: no claim is made from fewer than {RATERS}.")
 
 
 def wilson(wins: int, trials: int) -> tuple[float, float]:

@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from benchmarks.quality import papers, sheet, tables, tracks
 from benchmarks.quality.columns import CONDITIONS, GROUPS, MEANING
 from benchmarks.quality.credits import credit
@@ -24,10 +26,13 @@ def write(folder: Path, result: dict[str, Any], done: Sequence[Done]) -> Path:
     tracks.write(folder / "tracks.png", done, title)
     films = []
     for one in done:
-        if one.films:
+        if one.films and one.sheet:
             for path in one.films.values():
                 shutil.copy(path, folder / "films" / path.name)
-            films.append({"pair": one.task.name} | {name: f"films/{path.name}" for name, path in one.films.items()})
+            photo = f"films/{one.films['shown'].stem}.png"
+            Image.fromarray(one.sheet["source"]).save(folder / photo)
+            paths = {name: f"films/{path.name}" for name, path in one.films.items()}
+            films.append({"pair": one.task.name, "source": photo} | paths)
     (folder / "films.json").write_text(
         json.dumps({"engine": result["engine"], "commit": result["commit"], "films": films})
     )
