@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality import bootstrap, comparing, papers, pictures, protocols, set_up, tracking
+from benchmarks.quality import bar, bootstrap, comparing, papers, pictures, protocols, set_up, tracking
 from benchmarks.quality.blind import wilson
 from benchmarks.quality.columns import BY_NAME, NAMES
 from benchmarks.quality.driving import turned_back
@@ -99,8 +99,25 @@ def test_a_difference_is_called_better_only_where_its_interval_does_not_hold_zer
     assert by_name["expression"].verdict == "better"  # millimetres: lower
     assert by_name["source_faceres"].verdict == "worse"  # likeness: higher
     assert by_name["expression"].won == 1.0
+    one, other = (rows({"expression": some[:20]}, people[:2]) for some in (before, large))
+    assert comparing.differences(one, other)[0].verdict == "better here"
     (unsure,) = comparing.differences(base, rows({"expression": small}, people))
     assert unsure.verdict == "not shown"
+
+
+def test_the_bar_stops_what_got_worse_and_lets_pass_what_did_not():
+    people = [f"person {k}" for k in range(3)]
+    before = rows({"expression": RANDOM.normal(1.0, 0.1, 30), "mouth_lag": np.repeat(5.0, 30)}, people)
+    committed = {"figures": figures(before, [])}
+
+    def now(expression: float, lag: float) -> list[str]:
+        values = {"expression": before.column("expression") + expression, "mouth_lag": before.column("mouth_lag") + lag}
+        return [one.column for one in bar.worse(committed, before, rows(values, people))]
+
+    assert now(0.02, 10.0) == []
+    assert now(-0.5, 0.0) == []
+    assert now(0.3, 0.0) == ["expression"]
+    assert now(0.0, 40.0) == ["mouth_lag"]
 
 
 def test_rows_survive_the_disk_and_columns_that_come_and_go(tmp_path: Path):

@@ -12,6 +12,8 @@ from benchmarks.quality.bootstrap import Interval
 from benchmarks.quality.columns import BY_NAME, NAMES
 from benchmarks.quality.results import Rows
 
+FEW = 3
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -25,8 +27,11 @@ class Difference:
     change: Interval
     won: float
     "Share of the pairs in which the second is better; NaN for a column that has no better."
+    gain: float
+    "By how much the second is better in the mean."
     verdict: str
-    "better, worse, not shown; or differs, of a column that has no better."
+    """better, worse, not shown; or differs, of a column that has no better. Of fewer than FEW people it is `better here`: of these films,
+    not of engines; of fewer than FEW values nothing is shown."""
 
 
 def differences(first: Rows, second: Rows, conditions: tuple[str, ...] = ("as run", "matched")) -> list[Difference]:
@@ -60,15 +65,20 @@ def _difference(
     assert change is not None
     assert towards is not None
     won = np.mean([gained[first.pairs[a] == pair].mean() > 0 for pair in np.unique(first.pairs[a])])
-    verdict = "not shown"
-    if BY_NAME[name].better == "none":
-        verdict = "differs" if change.low > 0 or change.high < 0 else verdict
-    elif towards.low > 0:
-        verdict = "better"
-    elif towards.high < 0:
-        verdict = "worse"
     won = float("nan") if BY_NAME[name].better == "none" else float(won)
-    return Difference(kind, condition, name, float(before.mean()), float(after.mean()), change, won, verdict)
+    verdict = _verdict(name, change, towards)
+    return Difference(
+        kind, condition, name, float(before.mean()), float(after.mean()), change, won, towards.mean, verdict
+    )
+
+
+def _verdict(name: str, change: Interval, towards: Interval) -> str:
+    if change.values < FEW or towards.low <= 0 <= towards.high:
+        return "not shown"
+    if BY_NAME[name].better == "none":
+        return "differs"
+    word = "better" if towards.low > 0 else "worse"
+    return word if change.people >= FEW else f"{word} here"
 
 
 def _gain(name: str, before: np.ndarray, after: np.ndarray) -> np.ndarray:

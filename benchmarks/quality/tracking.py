@@ -18,6 +18,8 @@ BAND = (0.3, 8.0)
 MOST_LAG = 0.5
 SHORTEST = 1.5
 "Seconds below which a film is too short to say."
+ALIKE = 0.6
+"Correlation below which a peak is nobody's lag."
 STILL = 5.0
 "A driver whose signal moves less than this many times the meter's own trembling is still."
 
@@ -41,19 +43,22 @@ def followed(times: np.ndarray, driver: np.ndarray, shown: np.ndarray, trembling
     slope = float(np.cov(x, y)[0, 1] / x.var(ddof=1))
     if y.std() < 1e-9:
         return Followed(0.0, 0.0, np.nan)
-    return Followed(float(np.corrcoef(x, y)[0, 1]), slope, 1000 * lag(times[seen], x, y))
+    return Followed(float(np.corrcoef(x, y)[0, 1]), slope, 1000 * lag(times[seen], x, y, trembling))
 
 
-def lag(times: np.ndarray, driver: np.ndarray, shown: np.ndarray) -> float:
-    """Seconds that `shown` comes later, by the peak of the normalised cross-correlation within MOST_LAG; NaN where there is none."""
+def lag(times: np.ndarray, driver: np.ndarray, shown: np.ndarray, trembling: float = 0.0) -> float:
+    """Seconds that `shown` comes later, by the peak of the normalised cross-correlation within MOST_LAG. NaN where there is none, and
+    where the driver moves too slowly to tell: within BAND less than STILL times the meter's `trembling`."""
     even = np.arange(times[0], times[-1], 1 / RATE)
     band = butter(2, BAND, "band", fs=RATE, output="sos")
     x, y = (sosfiltfilt(band, np.interp(even, times, one)) for one in (driver, shown))
+    if x.std() <= STILL * trembling:
+        return float("nan")
     most = int(MOST_LAG * RATE)
     shifts = np.arange(-most, most + 1)
     alike = np.array([_correlation(x, y, shift) for shift in shifts])
     best = int(np.argmax(alike))
-    if best in (0, len(shifts) - 1) or alike[best] < 0.3:
+    if best in (0, len(shifts) - 1) or alike[best] < ALIKE:
         return float("nan")
     before, here, after = alike[best - 1 : best + 2]
     bend = before - 2 * here + after
