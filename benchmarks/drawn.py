@@ -27,7 +27,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSession
 
 from benchmarks.lib.harness import RESULTS, parser, show, write
 from benchmarks.live.heavy_caller import Recorded, coded
-from benchmarks.live.lossy import Links
+from benchmarks.live.lossy import Links, without_candidates
 from engines.geometry import motion
 from server.webrtc import patches
 
@@ -220,7 +220,8 @@ async def _session(
     http: httpx.AsyncClient, peer: RTCPeerConnection, path: str, query: dict[str, str], links: Links | None = None
 ) -> AsyncIterator[str]:
     await peer.setLocalDescription(await peer.createOffer())
-    answer = await http.post(path, params=query, content=peer.localDescription.sdp, headers=SDP)
+    offer = peer.localDescription.sdp if links is None else without_candidates(peer.localDescription.sdp)
+    answer = await http.post(path, params=query, content=offer, headers=SDP)
     try:
         answer.raise_for_status()
         sdp = answer.text if links is None else await asyncio.to_thread(links.through, answer.text)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable
 
 import httpx
 from aiortc import RTCDataChannel
 
+from benchmarks.live.lossy import without_candidates
 from engines.contract import AnyEngine, FaceObservation
 from engines.geometry import motion
 from engines.geometry.motion import Record
@@ -58,7 +59,7 @@ class Drawer(Client):
         super().__init__(http)
         self.records: list[Record] = []
         self.came: list[float] = []
-        "When each came, seconds of the loop's clock."
+        "When each came, seconds since 1970."
         self.sizes: list[int] = []
         self.line: RTCDataChannel | None = None
 
@@ -70,12 +71,17 @@ class Drawer(Client):
             self.connection.addTransceiver("audio", "recvonly")
         self.line = self.connection.createDataChannel("motion", ordered=False, maxRetransmits=0)
         self.line.on("message", self._take)
-        return await self.exchange(f"/whep/{channel}", {"as": "geometry", **query})
+        met = str if self.through is str else without_candidates
+        return await self.exchange(f"/whep/{channel}", {"as": "geometry", **query}, met)
 
     async def asset(self, **headers: str) -> httpx.Response:
         return await self.http.get(f"{self.session}/asset", headers=headers)
 
+    def heard(self, first: int, last: int) -> list[tuple[float, Record]]:
+        """When they came, and the records after `first` up to `last`."""
+        return [(at, one) for at, one in zip(self.came, self.records, strict=True) if first < one.sequence <= last]
+
     def _take(self, data: bytes) -> None:
         self.sizes.append(len(data))
-        self.came.append(asyncio.get_running_loop().time())
+        self.came.append(time.time())
         self.records.append(motion.unpacked(data))

@@ -159,6 +159,8 @@ class Client:
         self.answer = ""
         self.session = ""
         self.etag = ""
+        self.through: Callable[[str], str] = str
+        "By which way: an answer with other addresses in it."
         self._readers: list[asyncio.Task[None]] = []
         self.connection.on("track", self._read)
 
@@ -229,7 +231,7 @@ class Client:
         if answer.status_code == 201:
             self.answer, self.etag = answer.text, answer.headers["ETag"]
             self.session = located(answer)
-            await self.connection.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
+            await self.connection.setRemoteDescription(RTCSessionDescription(self.through(self.answer), "answer"))
         return answer
 
     def _read(self, track: MediaStreamTrack) -> None:

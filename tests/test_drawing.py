@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks.live.lossy import Links
 from display.optics import fan
 from display.screen import Screen, fan_yaws
 from engines.contract import FaceObservation
@@ -108,6 +109,42 @@ async def test_an_asset_is_a_live_viewers_alone(tmp_path: Path, sample_portrait:
         assert not list(tmp_path.rglob("*.glb")), "it is on no disk"
         await caller.hang_up()
         await until(lambda: "room" not in app.state.lobby.channels)
+
+
+async def test_motion_goes_on_over_a_link_that_loses_and_delays(tmp_path: Path, sample_portrait: FaceObservation):
+    jitter = 0.05
+    links = Links(0.05, jitter, from_server=True)
+    try:
+        async with (
+            serving(settings_for(tmp_path), acted_services(sample_portrait)) as (base, _),
+            httpx.AsyncClient(base_url=base, timeout=30) as http,
+            Client(http) as caller,
+            Drawer(http) as near,
+            Drawer(http) as far,
+        ):
+            far.through = links.through
+            assert (await caller.publish()).status_code == 201
+            assert (await near.draw(audio=False)).status_code == 201
+            assert (await far.draw(audio=False)).status_code == 201
+            await until(lambda: len(far.records) > 10)
+            first = far.records[-1].sequence
+            await until(lambda: near.records[-1].sequence > first + 100, 40)
+            last = near.records[-1].sequence
+            await until(lambda: far.records[-1].sequence >= last - 25)
+        (link,) = links.links
+        assert link.lost > 3, "it did lose some"
+        sent = [one for one in near.records if first < one.sequence <= last]
+        came = [one for one in far.records if first < one.sequence <= last]
+        assert len(came) > 0.7 * len(sent), "two datagrams a record: nine of ten come"
+        ages = [
+            np.percentile([at - one.captured for at, one in drawer.heard(first, last)], 95) for drawer in (near, far)
+        ]
+        assert ages[1] < ages[0] + jitter + 0.05, (
+            "no older than the link makes it; half as much again for a busy machine"
+        )
+        assert max(np.diff(sorted(one.sequence for one in came))) < 15, "no rest longer than half a second"
+    finally:
+        links.close()
 
 
 @pytest.mark.parametrize("why", ["engine", "operator"])
