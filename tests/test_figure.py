@@ -25,8 +25,9 @@ from engines.geometry import glb, motion
 from engines.geometry.motion import Record
 from engines.relief.engine import Relief
 from pipeline.puppet import scripted
-from server.commands.drawn import Motions, figure_of
 from server.commands.watching import Watcher
+from server.displays.attached import Attached
+from server.displays.drawn import Motions, figure_of
 from tests import desktops
 from tests.drawing import acted_services
 from tests.live import Client, serving, settings_for, until
@@ -92,33 +93,64 @@ def test_a_panel_shows_the_engines_views_through_its_lenses(desk: None, relief: 
     assert decibels(picture, wanted) >= 38
 
 
+class Easel:
+    """Takes figures and no quilts."""
+
+    def __init__(self) -> None:
+        self.drawn: list[Drawn] = []
+        self.told: list[str] = []
+
+    @property
+    def dark(self) -> str:
+        return self.told[-1] if self.told else ""
+
+    def draw(self, one: Drawn) -> None:
+        self.drawn.append(one)
+        self.told.append("")
+
+    def show(self, pixels: Any, tiling: Tiling) -> None:
+        raise AssertionError("no quilt is asked for")
+
+    def clear(self, why: str) -> None:
+        self.told.append(why)
+
+
 async def test_show_draws_what_a_channel_sends(tmp_path: Path, sample_portrait: FaceObservation):
     told: list[str] = []
-    drawn: list[Drawn] = []
-
-    class Canvas:
-        def draw(self, one: Drawn) -> None:
-            drawn.append(one)
-
-        def show(self, pixels: Any, tiling: Tiling) -> None:
-            raise AssertionError("no quilt is asked for")
-
-        def clear(self, why: str) -> None:
-            told.append(why)
-
+    easel = Easel()
+    drawn = easel.drawn
     async with (
         serving(settings_for(tmp_path), acted_services(sample_portrait)) as (base, app),
         httpx.AsyncClient(base_url=base, timeout=30) as http,
         Client(http) as caller,
     ):
         assert (await caller.publish()).status_code == 201
-        watching = asyncio.create_task(Watcher(base, "room", lambda: None, Canvas(), told.append).run())
+        watching = asyncio.create_task(Watcher(base, "room", lambda: None, easel, told.append).run())
         await until(lambda: len(drawn) > 5)
         assert app.state.lobby.channels["room"].session.drawn
         assert "Showing room, drawn here." in told
         assert np.abs(drawn[0].points - drawn[-1].points).max() > 0
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_the_serving_machines_display_draws_without_any_rendering(
+    tmp_path: Path, sample_portrait: FaceObservation
+):
+    easel = Easel()
+    attached = Attached(screen(PRODUCT), None, easel)
+    async with (
+        serving(settings_for(tmp_path), acted_services(sample_portrait), attached) as (base, app),
+        httpx.AsyncClient(base_url=base, timeout=30) as http,
+        Client(http) as caller,
+    ):
+        assert (await caller.publish()).status_code == 201
+        await until(lambda: len(easel.drawn) > 5)
+        assert app.state.lobby.channels["room"].session.report().stages.keys() == {"preprocess", "drive"}
+        assert len(easel.drawn[-1].points) > 2000
+        await caller.hang_up()
+        await until(lambda: easel.dark == "waiting for a caller")
+    assert easel.told[-1] == "waiting for a caller"
 
 
 def test_an_older_record_that_comes_late_is_dropped(relief: Relief, moved):

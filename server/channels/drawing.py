@@ -17,6 +17,7 @@ from engines.geometry.motion import Motion, Record
 from pipeline.frame import Frame
 from pipeline.session import Session
 from server import workers
+from server.displays.drawn import Figure
 from server.media.delay import Delay
 from server.media.rates import Rate, packets_of
 from server.tally import Tally
@@ -51,6 +52,8 @@ class Drawing:
         self.delay = Delay()
         "Of the sound that goes with motion."
         self.drawers: set[Drawer] = set()
+        self.here: Callable[[Motion], None] | None = None
+        "Hears of motion in the thread that drives: this machine's display."
 
     async def asset(self) -> Packed:
         """What is served of the avatar, made when first asked for: 0.4 s of a thread."""
@@ -59,8 +62,14 @@ class Drawing:
         self._asset = packed = await asyncio.shield(self._packing)
         return packed
 
+    def figure(self) -> Figure:
+        """The avatar, for this machine's display. In a thread."""
+        return Figure(self._engine.asset(self._enrolled()), self._mark)
+
     def moved(self, how: Motion, frame: Frame) -> None:
         """In the thread that drives."""
+        if self.here is not None:
+            self.here(how)
         if self._asset is not None:
             record = Record(how, self._asset.number, frame.sequence, told_time(frame.captured))
             self._loop.call_soon_threadsafe(self._fan_out, motion.packed(record), frame.captured)

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from display.colour import Layout
@@ -292,6 +293,10 @@ class Lobby:
             if one.held or not one.life.live or not isinstance(one.session, Session):
                 continue  # nobody watches a call unseen
             if self._attached.wants(one.name):
-                self._attached.watch(one.name, one.session, one.parallel)
+                if one.drawing is not None and self._attached.draws:
+                    one.drawing.here = partial(self._attached.move, one.name)
+                    self._attached.follow(one.name, one.session, one.drawing.figure)
+                else:
+                    self._attached.watch(one.name, one.session, one.parallel)
                 one.displayed = True
                 return

@@ -22,8 +22,8 @@ from display.tiling import NOTED, Tiling, named
 from pipeline.frame import Frame
 from server import workers
 from server.commands.attendance import Link, attending
-from server.commands.drawn import Motions, figure_of
 from server.commands.speaker import Speaker
+from server.displays.drawn import Motions, figure_of
 from server.displays.glass import Canvas, Easel
 from server.media import clips, photo_decoder
 from server.webrtc.client import Refused, Unreachable, drawing, fetch, playing

@@ -1,4 +1,4 @@
-"""Drawn: what is drawn on this machine of a channel somewhere else: its asset as a figure, moved by the newest record."""
+"""Drawn: avatars that are drawn on this machine: an asset as a figure, moved by the newest record, if they live somewhere else."""
 
 from __future__ import annotations
 
