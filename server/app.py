@@ -127,7 +127,8 @@ async def _warm_up(
         app.state.failure = f"{type(failure).__name__}: {failure}"
         log.exception("warming up failed")
         return
-    app.state.calls = Calls(settings, lobby, tokens, _ice_servers(settings), PARTS)
+    app.state.calls = calls = Calls(settings, lobby, tokens, _ice_servers(settings), PARTS)
+    await calls.take_up_kept()
     app.state.lobby = lobby
     workers.later(app.state.archive.sign_late)
     log.info("ready", engine=settings.engine, screen=settings.screen, codec=codec)

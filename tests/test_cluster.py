@@ -15,6 +15,7 @@ from PIL import Image
 
 from server.cluster.forward import CLIENT, PASS
 from server.cluster.members import DEAD_SECONDS
+from server.cluster.registry import pass_of
 from server.cluster.station import Station
 from tests.clusters import Flaky, begun, ready, stations
 from tests.conversing import Call
@@ -262,11 +263,44 @@ async def test_a_machine_that_dies_takes_only_what_it_held_and_its_names_are_fre
     assert fourth.ended.wait(20)
 
 
+async def test_a_call_whose_machine_dies_goes_on_elsewhere_with_its_seats_and_faces(directory, three, tmp_path):
+    fourth = begun(tmp_path / "falling", directory)
+    ready(fourth)
+    asked_by_a_door = {PASS: pass_of((tmp_path / "falling" / "call.key").read_bytes())}
+    async with at(three[0]) as a, at(fourth, **asked_by_a_door) as d:
+        avatar = await enrolled(a)
+        call = await Call.make(d, title="Falls")
+        seat, _ = await call.join("Ana", avatar=avatar)
+        await asyncio.sleep(1.2)
+        assert (await nodes(a))[fourth.name] == [call.name]
+        directory.unheard.add(fourth.name)
+        await until_gone(a, fourth)
+        again = Call(a, {"call": call.name, "host": {"token": call.host}})
+        socket = await again.enter(seat, resume=True)
+        told = await socket.hears("welcome")
+        assert told["title"] == "Falls"
+        assert [(one["name"], one["seat"]) for one in told["seats"]] == [("Ana", seat["seat"])]
+        token = (await socket.hears("token"))["token"]
+        async with at(three[1], Authorization=f"Bearer {token}") as hers, Client(hers) as ana:
+            assert (await ana.publish(f"{call.name}.{seat['seat']}")).status_code == 201
+            await socket.hears("seat", seat=seat["seat"], publishing="live")
+        assert (await again.invite())["role"] == "member"
+        assert (await again.ask("DELETE")).status_code == 204
+        for one in (call, again):
+            await one.close()
+        await settled(a)
+        gone = await a.delete(f"/api/avatars/{avatar}")
+        assert gone.status_code == 204, gone.text
+    fourth.stop()
+    assert fourth.ended.wait(20)
+
+
 async def test_nobody_but_a_door_may_say_what_doors_say(three):
     async with at(three[0], **{PASS: "guessed", CLIENT: "192.0.2.7"}) as http:
         avatar = await enrolled(http)
         for method in ("GET", "DELETE"):
             assert (await http.request(method, f"/api/cluster/avatars/{avatar}")).status_code == 404
+        assert (await http.post("/api/cluster/calls/mine", json={"people": []})).status_code == 404
         assert (await http.get(f"/api/avatars/{avatar}")).status_code == 200
         assert (await http.delete(f"/api/avatars/{avatar}")).status_code == 204
 

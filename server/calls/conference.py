@@ -25,6 +25,7 @@ from server.calls.events import Event, Grants, Publishing, Shared
 from server.calls.films import Films
 from server.calls.forms import seat_form, sent_form
 from server.calls.invitations import Invitations
+from server.calls.memory import remembered
 from server.calls.outgoing import Outgoing
 from server.calls.part import Part
 from server.calls.permits import NO_SEAT
@@ -107,6 +108,19 @@ class Conference:
         self.taken[number] = Taken(avatar, engine)
         log.info("seat taken", role=event.grants.role, plain=bool(event.lasts), seats=len(self.rules.seats))
         return number
+
+    def remembered(self) -> dict[str, Any]:
+        """What it takes for the call to go on after this process has died (memory.py)."""
+        return remembered(self.rules, self.taken, self.invitations, _now())
+
+    def take_up(self, taken: Mapping[int, Taken], invitations: Invitations) -> None:
+        """Go on with a call that died elsewhere, whose seats the rules have recalled. Raises Problem where there is no room for them."""
+        self.invitations, self.taken, held = invitations, dict(taken), list[str]()
+        forms = (VIEWS,) if self.rules.seats_at_table(0) else KEPT
+        for number, one in taken.items():
+            if self.rules.seats[number].grants.publish:
+                self.lobby.hold(self.channel(number), one.engine, held, forms)
+                held.append(self.channel(number))
 
     def channel(self, seat: int) -> str:
         return f"{self.name}.{seat}"

@@ -6,21 +6,24 @@ import asyncio
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from display.screen import screen
 from pipeline.clock import Percentiles, percentiles
+from server import workers
 from server.calls import events as of
 from server.calls.conference import Conference
 from server.calls.forms import seat_form
+from server.calls.kept import Kept
+from server.calls.memory import recalled
 from server.calls.part import Part
 from server.calls.rules import Call
 from server.calls.tokens import Tokens
 from server.channels.lobby import Lobby
-from server.problems import busy
+from server.problems import Problem, busy
 from server.settings import Settings
 from server.tally import Tally
 
@@ -60,7 +63,34 @@ class Calls:
         "Seats that were taken up again, in calls that have ended."
         self._late: deque[float] = deque(maxlen=MOST_LATE)
         self._told = Tally(log)
+        self._kept = Kept(settings.data_dir)
+        self._writing: asyncio.Task[None] | None = None
         self._going = asyncio.create_task(self._go())
+
+    async def take_up_kept(self) -> None:
+        """Go on with the calls that a process had which died a moment ago."""
+        for name, memory in (await workers.slow(self._kept.read)).items():
+            try:
+                self.recall(name, memory)
+            except (Problem, ValueError, TypeError, LookupError, AttributeError) as failure:
+                log.warning("a call that was going on cannot be taken up again", cause=str(failure))
+
+    def recall(self, name: str, memory: Mapping[str, Any]) -> Conference:
+        """The call `name`, which went on elsewhere until whatever had it died; all who were there may come back.
+
+        Raises Problem 503 where there is no room, ValueError, TypeError, LookupError where `memory` is none (memory.py).
+        """
+        if name in self.conferences:
+            return self.conferences[name]
+        rules, taken, invitations = recalled(memory, seat_form(screen(self._settings.screen)), time.monotonic())
+        conference = self._conference(name, rules)
+        try:
+            conference.take_up(taken, invitations)
+        except Problem:
+            self.end(conference, "there is no room for it here")
+            raise
+        log.info("call taken up again", seats=len(taken))
+        return conference
 
     def make(self, title: str, seats: int, form: str, approve: bool) -> Conference:
         """A call that nobody has come to yet. Raises Problem 503."""
@@ -72,9 +102,13 @@ class Calls:
             time.monotonic(), seats=seats, watchers=self._settings.max_viewers, title=title, form=form, approve=approve,
             tiling=tiling,
         )  # fmt: skip
+        made = self._conference(name, rules)
+        log.info("call made", seats=seats, form=form)
+        return made
+
+    def _conference(self, name: str, rules: Call) -> Conference:
         made = Conference(name, rules, self._lobby, self._settings, self.tokens, self._ice_servers, self._parts)
         self.conferences[name] = made
-        log.info("call made", seats=seats, form=form)
         return made
 
     def of(self, channel: str) -> Conference | None:
@@ -104,6 +138,9 @@ class Calls:
         await asyncio.gather(self._going, return_exceptions=True)
         for conference in list(self.conferences.values()):
             self.end(conference, "the server stops")
+        if self._writing is not None:
+            await asyncio.gather(self._writing, return_exceptions=True)
+        await self._keep()
 
     async def _go(self) -> None:
         while True:
@@ -117,6 +154,18 @@ class Calls:
                     self._told.count("a call could not be looked after", error=repr(failure))
                 if conference.ended:
                     self._see_off(conference, conference.rules.why)
+            if self._writing is None or self._writing.done():
+                self._writing = asyncio.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        """What goes on is known after this process has died."""
+        now = {name: one.remembered() for name, one in self.conferences.items() if one.taken}
+        try:
+            await workers.slow(self._kept.write, now)
+        except OSError as failure:
+            self._told.count(
+                "calls would not survive this process: what they are cannot be written", error=repr(failure)
+            )
 
     def _see_off(self, conference: Conference, why: str) -> None:
         if self.conferences.pop(conference.name, None) is not None:

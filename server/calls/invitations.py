@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from server.problems import Problem
 
@@ -21,8 +23,12 @@ class _Out:
 class Invitations:
     """Of one call, by id."""
 
-    def __init__(self) -> None:
-        self._out: dict[str, _Out] = {}
+    def __init__(self, remembered: Mapping[str, Sequence[Any]] | None = None) -> None:
+        self._out = {jti: _Out(uses, revoked) for jti, (uses, revoked) in (remembered or {}).items()}
+
+    def remembered(self) -> dict[str, tuple[int | None, bool]]:
+        """Id -> how often it may still be used, and whether it was taken back."""
+        return {jti: (one.uses, one.revoked) for jti, one in self._out.items()}
 
     def add(self, jti: str, uses: int | None) -> None:
         self._out[jti] = _Out(uses)

@@ -7,7 +7,7 @@ A seat's number is never given twice. Who is gone is told nothing more. Each eff
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from server.calls import effects as do
@@ -112,6 +112,14 @@ class Call:
     def check_view(self, number: int) -> Refuse | None:
         """Why `number` may not watch now."""
         return permits.view(self.seats.get(number), self.agreements)
+
+    def recall(self, seats: Iterable[Seat], numbers: int, now: float) -> None:
+        """Begin with whoever was there when what had the call died: all are away, and come back as after a lost line. `numbers` were
+        given."""
+        for seat in seats:
+            self.seats[seat.number] = seat
+            self._become(seat, Being.AWAY, now)
+        self._numbers = max(numbers, *self.seats, 0)
 
     # Coming ---------------------------------------------------------------------------------------------------------------
 

@@ -187,33 +187,39 @@ class Door:
         await unknown.give(send)
 
     async def _forgotten(self, avatar: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Nobody anywhere may be live with it; then no node serves it any more, and each deletes what it has."""
-        try:
-            if await self._registry.live(avatar):
-                raise Problem(409, "avatar-live", "somebody is live with this avatar; end that first")
-            await self._registry.forget(avatar)
-        except ConnectionError:
-            raise busy(
-                "directory-away", "the cluster's directory does not answer, so not every machine could be told", 2
-            ) from None
+        """Nobody anywhere may be live with it; then each node deletes what it has and takes it from nobody any more."""
+        if await self._live(avatar):
+            raise Problem(409, "avatar-live", "somebody is live with this avatar; end that first")
         had = [await self._exchange.forget(avatar)]
         for one in self._others():
             with suppress(Problem):  # it is told when it is heard of again (Members.join)
                 answer = await self._forward.ask(one.door, "DELETE", f"/api/cluster/avatars/{avatar}", scope)
                 had.append(answer.status_code == 204)
+        await self._forgotten_for_good(avatar)
         if not any(had):
             raise Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
         log.info("avatar forgotten", machines=sum(had))
         await Response(status_code=204)(scope, receive, send)
 
-    async def _withdrawn(self, avatar: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """No node serves it any more; each ends what shows it there, deletes what it has, and looks what is left."""
+    async def _live(self, avatar: str) -> bool:
+        """Whether somebody is, anywhere. Raises Problem 503."""
         try:
-            await self._registry.forget(avatar)
+            return await self._registry.live(avatar)
         except ConnectionError:
             raise busy(
                 "directory-away", "the cluster's directory does not answer, so not every machine could be told", 2
             ) from None
+
+    async def _forgotten_for_good(self, avatar: str) -> None:
+        """Machines that were away are told of it too. Last: before, a node would delete it on its own and say that it had none."""
+        try:
+            await self._registry.forget(avatar)
+        except ConnectionError:
+            self._membership.join_again()  # with all that is known to be forgotten here
+
+    async def _withdrawn(self, avatar: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """No node serves it any more; each ends what shows it there, deletes what it has, and looks what is left."""
+        await self._live(avatar)
         each, missing = {self._here: await self._exchange.withdraw(avatar, self._settings)}, []
         for one in self._others():
             try:
@@ -224,6 +230,7 @@ class Door:
                 HTTPStatusError,
             ):  # it is told when it is heard of again (Members.join), and looks for nobody
                 missing.append(one.node)
+        await self._forgotten_for_good(avatar)
         if not any(one.had for one in each.values()):
             raise Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
         headers = {"Telequilt-Missing": ", ".join(missing)} if missing else {}
@@ -231,9 +238,23 @@ class Door:
 
     async def _owner(self, name: str) -> Report | None:
         try:
-            return await self._registry.owner(name)
+            return await self._registry.owner(name) or await self._taken_up(name)
         except ConnectionError:  # what was heard last: who is live stays so
             return next((one for one in self._membership.nodes if name in one.names), None)
+
+    async def _taken_up(self, call: str) -> Report | None:
+        """The node where `call` goes on whose own has died. Two who ask at once choose one, which takes it up once."""
+        memory = await self._registry.lost(call)
+        if memory is None:
+            return None
+        chosen = await self._place(call, ())
+        asking: Scope = {"type": "http", "headers": [], "client": None}
+        answer = await self._forward.ask(chosen.door, "POST", f"/api/cluster/calls/{call}", asking, json=memory)
+        if answer.status_code != 204:
+            raise busy(
+                "node-lost", "the machine that had this call has died, and no other takes it up now; ask again", 1
+            )
+        return chosen
 
     def _others(self) -> list[Report]:
         return [one for one in self._membership.nodes if one.node != self._here]

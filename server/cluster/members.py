@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 DEAD_SECONDS = 3.0
 "A node that has not been heard of for so long is gone, and so is what it held. It reports twice a second."
 CLAIM_SECONDS = 15.0
 "How long a name is kept for the node it was placed on until that one reports it: an avatar may have to be enrolled first."
+LOST_SECONDS = 120.0
+"For how long a call that lost its node may go on elsewhere."
 SETTLED_SECONDS = 2.0
 "Within which every node has reported to a directory that begins."
 NEW_LOAD = 0.25
@@ -34,6 +37,8 @@ class Report:
     welcome: bool = False
     "One caller more fits; False too while it warms up."
     draining: bool = False
+    calls: Mapping[str, Any] = field(default_factory=dict)
+    "Call -> what it takes for it to go on elsewhere (server/calls/memory.py)."
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Members:
     _claims: dict[str, _Claim] = field(default_factory=dict)
     _forgotten: dict[str, None] = field(default_factory=dict)
     _draining: set[str] = field(default_factory=set)
+    _lost: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    "Call -> its memory, and when the node that had it was missed."
 
     def join(self, report: Report, forgotten: Iterable[str], now: float) -> Heard:
         """A node begins, or has not been known here, with the avatars that it knows to be forgotten."""
@@ -100,6 +107,7 @@ class Members:
         """By their names."""
         for name, seen in list(self._seen.items()):
             if now - seen.heard > DEAD_SECONDS:
+                self._lost |= {call: (memory, now) for call, memory in seen.report.calls.items()}
                 self.leave(name)
         return tuple(self._seen[name].report for name in sorted(self._seen))
 
@@ -133,6 +141,11 @@ class Members:
         chosen = mine if loads[mine.node] - loads[chosen.node] < ALIKE else chosen
         self._claims[name or f"/{now}"] = _Claim(chosen.node, now)
         return chosen
+
+    def lost(self, call: str, now: float) -> Any:
+        """What it takes for `call` to go on, whose node has died not long ago; None where there is none such."""
+        self._lost = {name: one for name, one in self._lost.items() if now - one[1] <= LOST_SECONDS}
+        return self._lost[call][0] if call in self._lost and self.owner(call, now) is None else None
 
     def drain(self, node: str, on: bool, now: float) -> bool:
         """Take a node out, or in again; whether there is such a node."""

@@ -32,8 +32,8 @@ class Membership:
         self.nodes: tuple[Report, ...] = ()
         "As heard last."
         self.draining = False
-        self._known: int | None = None
-        "Of how many forgotten avatars the directory has told; None: it has to be joined."
+        self._joined, self._known = False, 0
+        "Whether the directory knows this node, and of how many forgotten avatars it has told."
         self._heard_at, self._settled = 0.0, False
         self._turn = asyncio.Lock()
         self._told = Tally(log)
@@ -61,6 +61,10 @@ class Membership:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._beat()
 
+    def join_again(self) -> None:
+        """With the next report."""
+        self._joined = False
+
     def away(self) -> bool:
         """The directory has not answered for so long that it takes this node for gone."""
         return time.monotonic() - self._heard_at > DEAD_SECONDS
@@ -84,11 +88,10 @@ class Membership:
 
     async def _reported(self) -> None:
         report = self._report()
-        heard = await self.registry.beat(report, self._known) if self._known is not None else None
+        heard = await self.registry.beat(report, self._known) if self._joined else None
         if heard is None:
-            known = self._forgotten()
-            heard = await self.registry.join(report, known)
-            self._known = 0
+            self._joined, self._known = True, 0
+            heard = await self.registry.join(report, self._forgotten())
             log.info("joined the cluster", node=self.node, machines=len(heard.nodes))
         await self._take(heard)
 
@@ -97,7 +100,6 @@ class Membership:
         if heard.draining != self.draining:
             log.info("drained: takes nobody any more" if heard.draining else "takes callers again", node=self.node)
         self.draining = heard.draining
-        assert self._known is not None
         self._known += len(heard.forgotten)
         await self._learn(heard.forgotten)
         self._settled = self._settled or heard.settled

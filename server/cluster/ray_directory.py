@@ -51,6 +51,9 @@ class RayRegistry:
     async def live(self, avatar: str) -> bool:
         return await self._ask("live", avatar)
 
+    async def lost(self, call: str) -> Any:
+        return await self._ask("lost", call)
+
     async def nodes(self) -> tuple[Report, ...]:
         return await self._ask("nodes")
 

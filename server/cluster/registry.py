@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from server.cluster.members import Heard, Members, Report
 
@@ -27,6 +27,7 @@ class Registry(Protocol):
     async def drain(self, node: str, on: bool) -> bool: ...
     async def forget(self, avatar: str) -> None: ...
     async def live(self, avatar: str) -> bool: ...
+    async def lost(self, call: str) -> Any: ...
     async def nodes(self) -> tuple[Report, ...]: ...
 
 
@@ -74,6 +75,9 @@ class Local:
 
     async def live(self, avatar: str) -> bool:
         return self.members.live(avatar, time.monotonic())
+
+    async def lost(self, call: str) -> Any:
+        return self.members.lost(call, time.monotonic())
 
     async def nodes(self) -> tuple[Report, ...]:
         return self.members.alive(time.monotonic())

@@ -11,6 +11,7 @@ from server import workers
 from server.cluster.avatars import Exchange
 from server.cluster.membership import Membership
 from server.problems import Problem, busy
+from server.routes.authority import calls_of
 from server.settings import Settings
 
 
@@ -22,7 +23,8 @@ def router(settings: Settings, membership: Membership, exchange: Exchange) -> AP
         """Every node that is there; what is live on it is told to this machine's user alone."""
         told = [asdict(one) | {"channels": len(one.names)} for one in membership.nodes]
         for row in told:
-            row.pop("avatars")
+            for name in ("avatars", "calls"):
+                row.pop(name)
             if not settings.private:
                 row.pop("names")
         return {"here": membership.node, "nodes": told, "directory": "away" if membership.away() else "there"}
@@ -51,6 +53,16 @@ def router(settings: Settings, membership: Membership, exchange: Exchange) -> AP
     async def withdraw(request: Request, avatar: str) -> dict[str, Any]:
         _only_doors(request)
         return asdict(await exchange.withdraw(avatar, settings))
+
+    @routes.post("/calls/{call}", status_code=204)
+    async def take_up(request: Request, call: str, memory: dict[str, Any]) -> Response:
+        """A call whose node has died goes on here."""
+        _only_doors(request)
+        for person in memory.get("people", ()):
+            await exchange.bring(person["avatar"])
+        calls_of(request).recall(call, memory)
+        await membership.tell()
+        return Response(status_code=204)
 
     async def _drain(node: str, on: bool) -> Response:
         try:

@@ -135,6 +135,7 @@ class Station:
             load=max(0.0, *lobby.utilisation.values(), len(lobby.channels) / self._settings.max_channels),
             welcome=_welcome(lobby, self._settings.engine),
             draining=self._drains(),
+            calls={name: one.remembered() for name, one in calls.conferences.items()},
         )
 
     def _empty(self) -> bool:
