@@ -24,6 +24,8 @@ const shelf = new Shelf(driver, () => startDriver("camera"), patiently);
 
 /** @type {import("../shared/whip.js").Session|null} */
 let session = null;
+/** @type {typeof session} which was lost, and is dialled anew */
+let redialling = null;
 
 /* ---- a call between people ---- */
 
@@ -226,21 +228,61 @@ async function missing(tell) {
   return (await driverReady(tell)) ? "" : NOTHING_DRIVES;
 }
 
-async function startCall() {
-  const channel = part("channel").value;
+/** @returns {Promise<import("../shared/whip.js").Session>} */
+function dial() {
   const path = new URLSearchParams({ avatar: shelf.chosen });
   if (part("engine").value) path.set("engine", part("engine").value);
-  session = await patiently(() => publish(`whip/${encodeURIComponent(channel)}?${path}`, driver.stream()));
+  return publish(`whip/${encodeURIComponent(part("channel").value)}?${path}`, driver.stream());
+}
+
+async function startCall() {
+  goLive(await patiently(dial));
+  scrollTo(0, 0); // the steps have made room
+}
+
+/** @param {import("../shared/whip.js").Session} begun */
+function goLive(begun) {
+  const channel = part("channel").value;
+  session = begun;
   session.connection.addEventListener("connectionstatechange", (event) => {
     const broken = ["failed", "closed"].includes(event.target.connectionState);
-    if (broken && session?.connection === event.target) void endCall("The connection to the server was lost. Start again.");
+    if (broken && session?.connection === event.target) void dialAgain();
   });
   keepChannel(channel);
   showLive(channel);
   stage.play(channel);
   recorder.follow(channel);
   following.follow(channel);
-  scrollTo(0, 0); // the steps have made room
+}
+
+const LOST = "The connection to the server was lost. Start again.";
+const DIAL_AGAIN_FOR_MS = 45_000;
+const DIAL_AGAIN_EVERY_MS = 1000;
+/** What a server that starts, or has not missed the lost call yet, answers; 0: nothing. */
+const FOR_NOW = [0, 404, 409, 502, 503, 504];
+
+/** The line, the server or the machine with this call was lost: the camera stays on, and the call begins again by itself, where it is
+ * let in within a while. */
+async function dialAgain() {
+  const lost = session;
+  if (!lost || lost === redialling) return;
+  redialling = lost;
+  const until = performance.now() + DIAL_AGAIN_FOR_MS;
+  following.leave();
+  sign.show(null);
+  part("air-words").textContent = "Reconnecting";
+  lost.connection.close();
+  while (session === lost && driver.on) {
+    try {
+      const begun = await dial();
+      if (session === lost) goLive(begun);
+      else begun.abandon(); // stopped meanwhile
+    } catch (failure) {
+      if (!FOR_NOW.includes(failure.status) || performance.now() > until) await endCall(LOST);
+      else await new Promise((done) => setTimeout(done, DIAL_AGAIN_EVERY_MS));
+    }
+  }
+  redialling = null;
 }
 
 /** @param {string} [words] why, if it was not asked for */
@@ -304,7 +346,9 @@ function hear(facts) {
 
 /** @param {string} why in the server's words; empty where it does not know */
 function ended(why) {
-  if (session) void endCall(why ? `The server ended the call: ${why}. Start again.` : "The server ended the call. Start again.");
+  if (!session) return;
+  if (why) void endCall(`The server ended the call: ${why}. Start again.`);
+  else void dialAgain(); // it knows of no end: it is another one, or has begun anew
 }
 
 async function startOrStop() {
