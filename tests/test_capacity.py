@@ -9,7 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.clock import UNKNOWN, Cost
-from pipeline.devices.capacity import ENOUGH_FRAMES, MOST_OVERHEAD, PROCESSOR, REMEMBERED, Capacity, Load
+from pipeline.devices.capacity import (
+    ENOUGH_FRAMES,
+    MOST_OVERHEAD,
+    PROCESSOR,
+    REMEMBERED,
+    WITHOUT_VIEWS,
+    Capacity,
+    Load,
+)
 
 
 def load(engine: str = "quick", views: int = 24, frames: int = 250, **busy: float) -> Load:
@@ -159,3 +167,24 @@ def test_one_caller_more_never_makes_room(costs):
     before = capacity.with_another(live, "engine").utilisation
     after = capacity.with_another([*live, Load("engine", Cost(costs[-1], 24, 250))], "engine").utilisation
     assert all(after[device] >= share for device, share in before.items())
+
+
+def test_who_is_drawn_where_he_is_seen_costs_his_driving_alone():
+    capacity = Capacity(25, cores=2)
+    drawn = replace(load(views=0, cpu0=0.006), drawn=True)
+    quilts = load(cpu0=0.030)
+    assert capacity.now([quilts, drawn]).utilisation["cpu:0"] == pytest.approx(25 * 0.036)
+    unknown = replace(UNWATCHED, drawn=True)
+    share = capacity.now([quilts, unknown]).utilisation["cpu:0"] / capacity.now([quilts]).utilisation["cpu:0"] - 1
+    assert share == pytest.approx(WITHOUT_VIEWS, abs=0.01), "of what a quilt is known to cost"
+    watched = replace(drawn, drawn=False)
+    assert capacity.now([quilts, watched]).utilisation["cpu:0"] == pytest.approx(25 * 0.060), (
+        "a quilt may be wanted next"
+    )
+
+
+def test_more_fit_of_those_who_are_drawn_elsewhere():
+    capacity, live = Capacity(25, cores=2), [replace(load(views=0, cpu0=0.006), drawn=True)]
+    while capacity.with_another(live, "quick").fits:
+        live.append(live[0])
+    assert len(live) == 5

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from display.screen import screen
+from engines.geometry.motion import Motion
 from pipeline.devices.placement import Placement, preset
 from pipeline.executors import Executor
 from pipeline.executors.deployments import started
@@ -178,3 +179,33 @@ def test_closing_waits_for_work_and_lets_the_observer_go():
     assert len(shown.pictures) == 1
     assert observer.closed
     executor.close()
+
+
+def test_who_draws_himself_has_the_avatar_driven_and_nothing_rendered():
+    class Moved(PaintedEngine):
+        def motion(self, state: object) -> Motion:
+            return Motion(np.zeros((0, 3, 4), np.float32), np.zeros((0, 3), np.float32), np.zeros(0, np.float32))
+
+    shown, moved = Shown(), []
+    session = Session(
+        Moved(), "a", StillObserver(), preset("cpu"), Inline(), shown, marked=False, now=lambda: 0.0,
+        moved=lambda how, frame: moved.append(frame.sequence),
+    )  # fmt: skip
+    session.offer(frame(0))
+    session.follow()
+    assert session.drawn
+    session.offer(frame(1))
+    assert (moved, shown.pictures) == ([1], [])
+    assert session.report().stages.keys() == {"preprocess", "drive"}
+    assert session.cost().views == 0
+    assert session.cost().frames == 1
+    session.watch(QUILT)
+    assert not session.drawn
+    session.offer(frame(2))
+    assert moved == [1, 2]
+    assert [picture.sequence for picture in shown.pictures] == [2], "by the next frame"
+    session.unwatch(QUILT)
+    session.unfollow()
+    session.offer(frame(3))
+    assert moved == [1, 2]
+    session.close()
