@@ -64,7 +64,7 @@ build/audit/.ready:
 	@touch $@
 
 quality-bar: $(VENV)/.ready-dev
-	$(PY) -m benchmarks.quality.set_up blendshapes || true  # without it, likeness alone is held to its figures
+	$(PY) -m benchmarks.quality.set_up blendshapes || true  # without it nothing is held to anything, and that is said
 	$(PY) -m benchmarks.quality --quick
 
 quality: quality-instruments

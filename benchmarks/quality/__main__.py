@@ -78,6 +78,8 @@ def _told(path: Path, done: list[Done]) -> None:
 
 
 def _quick(engine: AnyEngine, media: Media, pairs: list[Pair], wanted: argparse.Namespace) -> int:
+    if bar.blind():
+        return 0
     run = Run(engine, media, bar.EVERY, bar.LEFT_OUT)
     tasks = [task for task in tasks_of(pairs, media, wanted.only) if task.kind != "fan" or task.pair.source == "hopper"]
     done = list(run.measure(tasks))
