@@ -16,10 +16,12 @@ from display.screen import Screen, fan_yaws
 from engines.contract import FaceObservation
 from engines.geometry import glb, motion, plain
 from pipeline.puppet import gesture, scripted
+from tests.conversing import Call
 from tests.drawing import Drawer, acted_services
 from tests.live import Client, painted_services, serving, settings_for, until
 
 pytestmark = pytest.mark.timeout(120)
+HOUSE = "s3cret-of-the-house"
 
 
 async def test_who_draws_gets_the_avatar_and_its_motion_and_nothing_is_rendered(
@@ -109,6 +111,35 @@ async def test_an_asset_is_a_live_viewers_alone(tmp_path: Path, sample_portrait:
         assert not list(tmp_path.rglob("*.glb")), "it is on no disk"
         await caller.hang_up()
         await until(lambda: "room" not in app.state.lobby.channels)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["this machine's", "shared"])
+async def test_a_member_of_a_call_may_draw_another(tmp_path: Path, sample_portrait: FaceObservation, shared: bool):
+    settings = settings_for(tmp_path, **({"host": "0.0.0.0", "token": HOUSE} if shared else {}))
+    headers = {"Authorization": f"Bearer {HOUSE}"} if shared else {}
+    async with (
+        serving(settings, acted_services(sample_portrait)) as (base, app),
+        httpx.AsyncClient(base_url=base, headers=headers, timeout=30) as http,
+    ):
+        call = await Call.make(http, title="Tea")
+        ana = await call.sit("Ana", token=call.host, plain=True)
+        bo = await call.sit("Bo", token=(await call.invite("viewer"))["token"])
+        async with (
+            httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {ana['token']}"}) as hers,
+            httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {bo['token']}"}) as his,
+            Client(hers) as caller,
+            Drawer(his) as viewer,
+        ):
+            name = f"{call.name}.{ana['seat']}"
+            assert (await caller.publish(name)).status_code == 201
+            assert (await viewer.draw(name, audio=False)).status_code == 201
+            await until(lambda: len(viewer.records) > 3)
+            assert (await viewer.asset()).status_code == 200, "with the seat's own token"
+            assert app.state.lobby.channels[name].session.drawn
+            if shared:
+                async with httpx.AsyncClient(base_url=base) as stranger:
+                    assert (await stranger.get(f"{viewer.session}/asset")).status_code == 401
+        await call.close()
 
 
 async def test_motion_goes_on_over_a_link_that_loses_and_delays(tmp_path: Path, sample_portrait: FaceObservation):
