@@ -37,7 +37,7 @@ def main() -> None:
     found = _seen(heads, average, chosen.people)
     middle = np.nanmedian(found, 0)
     spread = np.nanmedian(np.linalg.norm(found - middle, axis=-1), 0) * 250
-    corners, shares = _on(average, heads.triangles[heads.face], middle)
+    corners, shares = nearest(average, heads.triangles[heads.face], middle)
     np.savez_compressed(OUT, corners=heads.numbers[corners].astype(np.int32), shares=shares.astype(np.float32))
     print(
         f"{OUT}: 478 points; between pictures they differ by {np.median(spread):.1f} mm (median), {spread.max():.1f} at most"
@@ -112,7 +112,7 @@ def _below(points: np.ndarray, places: np.ndarray, owner: np.ndarray, heads: Fam
     return row
 
 
-def _on(vertices: np.ndarray, triangles: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest(vertices: np.ndarray, triangles: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Corners [N, 3] and barycentric shares [N, 3] of the nearest places on a mesh, by a fine sample of it."""
     rng = np.random.default_rng(0)
     shares = family.barycentric(rng, 400 * len(triangles)).reshape(len(triangles), 400, 3)

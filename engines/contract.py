@@ -39,6 +39,8 @@ class FaceObservation:
     "Radians, counter-clockwise as seen, that the crop was turned back to stand upright; `landmarks` and `pose` are the crop's."
     mouth_seen: bool = True
     "False where the portrait's mouth is covered, for instance by a mask: an engine opens none there."
+    expression_kept: float = 0.0
+    "0..1: the share of a portrait's own expression that its avatar has at rest: 0 makes it neutral, 1 leaves it as in the photo."
     crop: np.ndarray | None = None
     "[512, 512, 3] uint8 RGB aligned crop, where the engine wants it."
     matte: np.ndarray | None = None
@@ -142,6 +144,8 @@ class Abilities:
     "It can give its driven head as a mesh: it is a HasMesh (engines/mesh.py)."
     geometry: bool = False
     "Its avatars can be drawn where they are seen: it is a HasGeometry (engines/geometry/asset.py)."
+    rig: bool = False
+    "Its avatars can be exported with named facial actions: it is a HasRig (engines/geometry/rigged.py)."
     mark: str = "AI avatar"
     "What every view says it is (display/label.py knows its letters)."
     footprint: Footprint | None = None
@@ -172,7 +176,11 @@ class Engine(Protocol, Generic[AvatarT, StateT]):
         ...
 
     def drive(self, avatar: AvatarT, seen: FaceObservation) -> StateT:
-        """The avatar as `seen` moves it; once per frame. Never rejects: what cannot be followed eases to rest."""
+        """The avatar as `seen` moves it; once per frame. Never rejects: what cannot be followed eases to rest.
+
+        Pose is absolute: the avatar looks where `seen` looks, whichever way its portrait was turned, tilted or nodded; at rest it
+        looks straight ahead.
+        """
         ...
 
     def render(self, state: StateT, cameras: Cameras) -> ViewSet:

@@ -37,7 +37,8 @@ SAMPLE = "sample"
 "The built-in avatar's id: a public-domain portrait, there without any enrolment."
 
 _NUMBERS = ("confidence", "presence", "roll")
-_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, "mouth_seen", "place"))
+_CHOSEN = "expression_kept"
+_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, _CHOSEN, "mouth_seen", "place"))
 FILES = ("observation.safetensors", "picture.png", "record.json")
 "All that is kept of an avatar."
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -119,7 +120,7 @@ class Avatars:
             )
             (folder / "picture.png").write_bytes(_png(portrait))
             numbers = {key: float(getattr(portrait, key)) for key in _NUMBERS}
-            observed = numbers | {"mouth_seen": portrait.mouth_seen}
+            observed = numbers | {"mouth_seen": portrait.mouth_seen, _CHOSEN: portrait.expression_kept}
             (folder / "record.json").write_text(json.dumps(asdict(record) | {"observation": observed}, indent=1))
             self._place(folder, record.id)
         except BaseException:
@@ -301,6 +302,7 @@ def _parsed(stored: bytes, avatar: str) -> tuple[AvatarRecord, dict[str, float]]
     record = json.loads(stored)
     observed: dict[str, float] = {name: float(record["observation"][name]) for name in _NUMBERS}
     observed["mouth_seen"] = bool(record["observation"].get("mouth_seen", True))  # of older ones it is not known
+    observed[_CHOSEN] = min(max(float(record["observation"].get(_CHOSEN, 0.0)), 0.0), 1.0)  # older ones were not asked
     texts = {name: record[name] for name in ("id", "name", "portrait_sha256")}
     if not all(isinstance(text, str) for text in texts.values()) or texts["id"] != avatar:
         raise ValueError(f"a record of another avatar, or of none: {str(texts['id'])[:80]}")

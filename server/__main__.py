@@ -63,6 +63,13 @@ _Focus = Annotated[
     float, typer.Option(min=-0.2, max=0.2, help="Moves the head out of the glass or into it, in tile widths.")
 ]
 
+_Expression = Annotated[
+    float,
+    typer.Option(
+        min=0, max=1, help="How much of the photo's own expression the avatar keeps: 0 neutral, 1 as in the photo."
+    ),
+]
+
 
 @app.command()
 def render(
@@ -75,6 +82,7 @@ def render(
     fill: _Fill = None,
     focus: _Focus = 0.0,
     depth: Annotated[float, typer.Option(min=0.1, max=2, help="Less than 1 is flatter, more is deeper.")] = 1.0,
+    expression: _Expression = 0.0,
     mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
     consent: Annotated[
         Literal["me", "consenting", "synthetic", "unstated"],
@@ -111,6 +119,7 @@ def render(
             marked=mark,
             consent=consent,
             signer=Signer(settings.keys, settings.timestamp_authority),
+            expression=expression,
             progress=told,
         )
     if not mark:
@@ -168,10 +177,14 @@ def mesh(
     portrait: Annotated[Path, typer.Option(help="The photo that becomes the avatar.")],
     out: Annotated[Path, typer.Option(help="Where to write the mesh: .glb or .ply.")],
     engine: Annotated[
-        str, typer.Option(help="An engine that holds a volume (voodoo3d, parametric) or a mesh (rome).")
+        str,
+        typer.Option(
+            help="relief (GLB with 52 facial actions), or an engine that holds a volume (voodoo3d, parametric) or a mesh (rome)."
+        ),
     ] = "voodoo3d",
     driver: Annotated[Path | None, typer.Option(help="A photo whose expression it takes on.")] = None,
     side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of a volume.")] = 256,
+    expression: _Expression = 0.0,
     synthetic_weights: SyntheticWeights = False,
     runtime: Runtime = None,
     precision: Precision = None,
@@ -183,7 +196,7 @@ def mesh(
 
     with _explained(), terminal.progress(TaskProgressColumn()) as told:
         options = engine_options(runtime=runtime, precision=precision, synthetic_weights=synthetic_weights)
-        made = sculpt(portrait, out, engine, driver, side, options=options, progress=told)
+        made = sculpt(portrait, out, engine, driver, side, expression=expression, options=options, progress=told)
     typer.echo(f"{made.out}: {made.vertices} points, {made.faces} triangles")
 
 

@@ -54,7 +54,8 @@ def test_a_mesh_of_synthetic_weights_says_that_it_is_noise(
     [
         ("head.obj", "voodoo3d", "head.glb"),
         ("nowhere/head.glb", "voodoo3d", "mkdir"),
-        ("head.glb", "relief", "no head"),
+        ("head.glb", "live", "no head"),
+        ("head.ply", "relief", "head.glb"),
     ],
 )
 def test_what_cannot_be_made_is_refused_with_what_can(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -58,7 +59,7 @@ async def enrol(http: httpx.AsyncClient, data: bytes, consent: str | None = "me"
 
 async def test_a_portrait_becomes_an_avatar_that_can_be_used_shown_and_forgotten(live):
     http, before = live.http, kept(live.data)
-    answer = await enrol(http, turned_by_exif(), name="Grace")
+    answer = await enrol(http, turned_by_exif(), name="Grace", expression="0.25")
     assert answer.status_code == 201, answer.text
     avatar = answer.json()
     assert avatar["name"] == "Grace"
@@ -70,6 +71,8 @@ async def test_a_portrait_becomes_an_avatar_that_can_be_used_shown_and_forgotten
     assert shown.headers["content-type"] == "image/png"
     assert Image.open(io.BytesIO(shown.content)).size == (512, 512)
     assert [row["id"] for row in (await http.get("/api/avatars")).json()] == ["sample", avatar["id"]]
+    record = json.loads((live.data / "avatars" / avatar["id"] / "record.json").read_text())
+    assert record["observation"]["expression_kept"] == 0.25
     for path in live.data.rglob("*"):
         assert b"a camera maker" not in (path.read_bytes() if path.is_file() else b""), "EXIF is kept nowhere"
     async with Client(http) as caller:
@@ -104,6 +107,8 @@ async def test_every_refusal_has_its_own_words_and_leaves_nothing_behind(live):
         (await enrol(http, PHOTO, consent=None), 400, "consent-missing"),
         (await enrol(http, PHOTO, consent="surely"), 400, "consent-missing"),
         (await enrol(http, PHOTO, consent="public-domain"), 400, "consent-missing"),
+        (await enrol(http, PHOTO, expression="2"), 400, "bad-parameter"),
+        (await enrol(http, PHOTO, expression="happy"), 400, "bad-parameter"),
         (await enrol(http, b""), 400, "portrait-missing"),
         (
             await http.post("/api/avatars", data={"portrait": "text", "consent": "me"}, files={"x": b""}),

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.contract import FaceObservation
-from engines.relief.enrol import ReliefAvatar
+from engines.relief.enrol import ReliefAvatar, follow_face, jaw_move
+from engines.relief.eyes import gaze
+from engines.relief.lips import LIPS_TOUCH, gaps, part
 from engines.relief.topology import (
-    CHIN,
     EYES,
-    LIP_RINGS_LOWER,
-    LIP_RINGS_UPPER,
     LOWER_LIP_INNER,
-    OVAL,
-    POINTS,
     UPPER_LIP_INNER,
     EyePoints,
 )
@@ -37,9 +34,6 @@ SHUT_EYE = 0.36
 "MediaPipe sees a shut eye this far open, as a share of the open eye (0.20..0.33 in talk_frontal.mp4)."
 
 WIDEST_EYE = 1.25
-LIPS_TOUCH = 0.07
-"Lips nearer than this (cm) are closed: MediaPipe's closed lips are 0.00..0.08 cm apart."
-
 GAZE_MOST = np.array([0.24, 0.12])
 "How far the iris may leave its rest place, in eye widths, sideways and up or down."
 
@@ -78,16 +72,13 @@ def drive(avatar: ReliefAvatar, seen: FaceObservation) -> ReliefState:
     if not np.isfinite(seen.shape).all() or not np.isfinite(seen.pose).all():
         presence = 0.0
     points, light = avatar.mesh.points.copy(), avatar.mesh.light.copy()
-    parts = avatar.parts
     moves = _expression(avatar, shape, neutral, presence)
-    face = points[parts.face]
-    face[:POINTS] += moves
-    face[POINTS : POINTS + 11] += moves[UPPER_LIP_INNER]
-    face[POINTS + 11 :] += moves[LOWER_LIP_INNER]
-    points[parts.around] += avatar.follow @ moves[OVAL]
+    jaw = jaw_move(moves)
+    jaw[1] = max(jaw[1], 0.0)  # the upper teeth stop it
+    follow_face(points, avatar.parts, avatar.follow, avatar.jaw, moves, jaw)
     irises = _move_irises(avatar, shape, neutral, presence, points)
-    jaw = _move_mouth(avatar, moves, points, light)
-    turn = _turn(avatar, seen.head_rotation, presence)
+    _light_mouth(avatar, moves, points, light)
+    turn = _turn(seen.head_rotation, presence)
     turned = (points - avatar.pivot) @ turn.T + avatar.pivot
     points += avatar.turning[:, None] * (turned - points)
     return ReliefState(avatar, points, light, Moves(moves, irises, jaw, turn))
@@ -105,25 +96,17 @@ def _expression(avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, pr
     return moves.astype(np.float32)
 
 
-def _gaps(shape: np.ndarray) -> np.ndarray:
-    """[11] centimetres between the inner lips."""
-    return np.maximum(shape[UPPER_LIP_INNER, 1] - shape[LOWER_LIP_INNER, 1] - LIPS_TOUCH, 0.0)
-
-
 def _set_lips(avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, difference: np.ndarray) -> None:
     """Correct `difference` (like `shape` and `neutral` [478, 3], in centimetres) so that the lips' distance is the portrait's
     plus what the caller opens, and closed when closed."""
-    own, now, rest = _gaps(avatar.shape), _gaps(shape), _gaps(neutral)
+    own, now, rest = gaps(avatar.shape), gaps(shape), gaps(neutral)
     own_raw = avatar.shape[UPPER_LIP_INNER, 1] - avatar.shape[LOWER_LIP_INNER, 1]
     closing = 1.0 - np.clip((rest - now) / np.maximum(rest, 0.3), 0.0, 1.0)
     wanted = (own + np.minimum(own_raw, LIPS_TOUCH)) * closing + np.maximum(now - rest, 0.0)
     if not avatar.mouth_seen:  # a mask that covers it moves with the jaw, and stays whole
         wanted = own_raw
     got = own_raw + difference[UPPER_LIP_INNER, 1] - difference[LOWER_LIP_INNER, 1]
-    lacking = wanted - got
-    for ring, weight in enumerate((1.0, 0.75, 0.5, 0.25)):
-        difference[LIP_RINGS_UPPER[ring][1:-1], 1] += 0.4 * weight * lacking[1:-1]
-        difference[LIP_RINGS_LOWER[ring][1:-1], 1] -= 0.6 * weight * lacking[1:-1]
+    part(difference, wanted - got)
 
 
 def _opening(shape: np.ndarray, eye: EyePoints) -> float:
@@ -156,19 +139,12 @@ def _set_lids(
     moves[eye.lower_fold] = 0.35 * moves[eye.lower_fold] - 0.04 * shut * apart
 
 
-def _gaze(shape: np.ndarray, eye: EyePoints) -> np.ndarray:
-    """[2] where the iris is between the eye's corners, in eye widths: image right, down."""
-    a, b = shape[eye.upper[0]], shape[eye.upper[-1]]
-    across = np.linalg.norm(b - a)
-    return (shape[eye.iris[0]] - (a + b) / 2)[:2] * [1.0, -1.0] / max(float(across), 1e-3)
-
-
 def _move_irises(
     avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, presence: float, points: np.ndarray
 ) -> np.ndarray:
     """Writes to `points` [N, 3] of the figure, crop pixels; `shape` and `neutral` [478, 3] are the caller's. [2, 3] float32: by how
     much each iris moved."""
-    looks = np.mean([_gaze(shape, eye) - _gaze(neutral, eye) for eye in EYES], axis=0)
+    looks = np.mean([gaze(shape, eye) - gaze(neutral, eye) for eye in EYES], axis=0)
     looks = presence * GAZE_MOST * np.tanh(looks / GAZE_MOST)
     right, down = avatar.to_crop[:2, 0], -avatar.to_crop[:2, 1]
     moves = np.empty((2, 3), np.float32)
@@ -180,14 +156,11 @@ def _move_irises(
     return moves
 
 
-def _move_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """Lower teeth and tongue follow the jaw; more light falls in as the mouth opens.
+def _light_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, light: np.ndarray) -> None:
+    """More light falls in as the mouth opens.
 
-    `moves` [478, 3] crop pixels; writes to `points` [N, 3] and `light` [N]. [3]: by how much the jaw moved."""
+    `moves` [478, 3] crop pixels; and `points` [N, 3] as they are now; writes to `light` [N]."""
     part = avatar.parts.mouth
-    jaw = 0.5 * moves[CHIN] + 0.5 * moves[LOWER_LIP_INNER[3:8]].mean(axis=0)
-    jaw[1] = max(jaw[1], 0.0)
-    points[part] += avatar.jaw[:, None] * jaw
     down = -avatar.to_crop[:, 1] / np.dot(avatar.to_crop[:, 1], avatar.to_crop[:, 1])
     lips = avatar.landmarks[[13, 14]] + moves[[13, 14]]
     gap = float((lips[1] - lips[0]) @ down)
@@ -197,7 +170,6 @@ def _move_mouth(avatar: ReliefAvatar, moves: np.ndarray, points: np.ndarray, lig
     own = avatar.mouth_depth <= 0.0
     shade = open_light * shadow * np.clip(1.1 - 0.09 * avatar.mouth_depth, 0.6, 1.0)
     light[part] *= np.where(own, 1.0, shade)
-    return jaw
 
 
 def _limited(angle: np.ndarray, free: np.ndarray, most: np.ndarray) -> np.ndarray:
@@ -207,16 +179,14 @@ def _limited(angle: np.ndarray, free: np.ndarray, most: np.ndarray) -> np.ndarra
     return np.sign(angle) * (np.minimum(np.abs(angle), free) + room * np.tanh(beyond / room))
 
 
-def _turn(avatar: ReliefAvatar, rotation: np.ndarray, presence: float) -> np.ndarray:
+def _turn(rotation: np.ndarray, presence: float) -> np.ndarray:
     """[3, 3] in crop axes: how the avatar's head turns from its rest."""
     if not np.isfinite(rotation).all():
         return np.eye(3, dtype=np.float32)
     yaw = np.arctan2(rotation[0, 2], rotation[2, 2])
     pitch = np.arcsin(np.clip(-rotation[1, 2], -1.0, 1.0))
     roll = np.arctan2(rotation[1, 0], rotation[1, 1])
-    at_rest = np.array([avatar.yaw, 0.0, 0.0])
-    angles = presence * np.array([yaw, pitch, roll]) + at_rest
-    yaw, pitch, roll = _limited(angles, TURN_FREE, TURN_MOST) - _limited(at_rest, TURN_FREE, TURN_MOST)
+    yaw, pitch, roll = _limited(presence * np.array([yaw, pitch, roll]), TURN_FREE, TURN_MOST)
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])

@@ -9,8 +9,10 @@ from display.views import ViewSet
 from engines.contract import Abilities, FaceObservation
 from engines.geometry.asset import Asset
 from engines.geometry.motion import Motion
+from engines.geometry.rigged import Rig
 from engines.options import EngineOptions
-from engines.relief import geometry, strips
+from engines.raster import textured
+from engines.relief import geometry, rig, strips
 from engines.relief.drive import ReliefState, drive
 from engines.relief.enrol import ReliefAvatar, enrol
 from engines.relief.render import StripRenderer
@@ -21,7 +23,7 @@ class Relief:
 
     name: ClassVar[str] = "relief"
     wants: ClassVar[frozenset[str]] = frozenset()
-    abilities: ClassVar[Abilities] = Abilities(parallel=True, geometry=True)
+    abilities: ClassVar[Abilities] = Abilities(parallel=True, geometry=True, rig=True)
     noise = False
 
     def __init__(self, options: EngineOptions = EngineOptions()) -> None:
@@ -31,6 +33,7 @@ class Relief:
     def warm_up(self) -> None:
         """Compiles the inner loops, or loads them from numba's cache (seconds the first time on a machine)."""
         strips.compile_all()
+        textured.compile_all()
 
     def enrol(self, portrait: FaceObservation) -> ReliefAvatar:
         """The portrait's avatar, about 0.3 s. Raises PortraitRejected."""
@@ -47,6 +50,10 @@ class Relief:
     def asset(self, avatar: ReliefAvatar) -> Asset:
         """The avatar for whoever draws it elsewhere."""
         return geometry.asset(avatar)
+
+    def rig(self, avatar: ReliefAvatar) -> Rig:
+        """The avatar for whoever animates it elsewhere, by ARKit's 52 names."""
+        return rig.rig(avatar)
 
     def motion(self, state: ReliefState) -> Motion:
         """The state likewise."""

@@ -9,11 +9,15 @@ import numpy as np
 
 from engines.contract import FaceObservation, PortraitRejected
 from engines.relief import eyes, figure, mouth, texture
+from engines.relief.facing import FROM, facing, turned_aside
+from engines.relief.resting import rest_of
 from engines.relief.surface import Mesh, Sheet, joined
 from engines.relief.topology import (
     CHEEKS,
     CHIN,
     EYES,
+    LIP_RINGS_LOWER,
+    LIP_RINGS_UPPER,
     LOWER_LIP_INNER,
     NOSE_TIP,
     OVAL,
@@ -22,17 +26,8 @@ from engines.relief.topology import (
     face_triangles,
 )
 
-DEPTH_TO_WIDTH = 0.96
-"""Nose tip to cheek edge, as a share of the face's width, that makes a face look turned by as much as it is.
-
-MediaPipe's own landmarks have 0.68..0.74, which looks flat; chosen by running FaceMesh on the views (tests/test_relief.py)."""
-
-STEEP_SHARE, SIDE_SHARE = 0.30, 0.55
-"""The sides of the face, less than the first (in face widths) before the cheeks' edge, recede by the second only: a frontal photo
-has a handful of pixels for them, which would be drawn out to streaks."""
-
-NOSE_SHARE, NOSE_KEPT = 0.62, 0.6
-"What stands out further than the first (in face widths) is the nose: deepened like the rest it would be too long in profile."
+DEEPER = 1.35
+"MediaPipe's depths are flat: what moves out of the face moves this much further than they say."
 
 AXIS_SHARE = 0.55
 "The views' axis lies this far from the nose tip towards the cheeks' edge: that depth lies on the plane of the glass."
@@ -52,6 +47,8 @@ class Parts:
     balls: tuple[slice, slice]
     irises: tuple[slice, slice]
     mouth: slice
+    tongue: slice
+    "Within the mouth."
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,6 @@ class ReliefAvatar:
     "[3, 3] float32: canonical centimetres to crop pixels, as the portrait's head is turned."
     width: float
     "Distance between the cheeks in crop pixels."
-    yaw: float
-    "Radians by which the portrait's own head is turned."
     pivot: np.ndarray
     "[3] what the head turns about."
     axis: tuple[float, float]
@@ -102,30 +97,18 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return ((s * np.diag(flip)).sum() / (a**2).sum() * (u @ flip @ vt)).astype(np.float32)
 
 
-def deepened(landmarks: np.ndarray) -> np.ndarray:
-    """`landmarks` [478, 3] in crop pixels, float32, with depth brought to a real face's."""
-    out = landmarks.astype(np.float32).copy()
-    width = float(np.linalg.norm(out[CHEEKS[1]] - out[CHEEKS[0]]))
-    depth = float(np.linalg.norm(out[NOSE_TIP] - out[CHEEKS].mean(axis=0)))
-    factor = np.clip(DEPTH_TO_WIDTH * width / max(depth, 1.0), 1.0, 2.0)
-    z = (out[:, 2] - out[CHEEKS, 2].mean()) * factor
-    steep = -STEEP_SHARE * width
-    z = np.where(z > steep, steep + SIDE_SHARE * (z - steep), z)
-    nose = -NOSE_SHARE * width
-    out[:, 2] = np.where(z < nose, nose + NOSE_KEPT * (z - nose), z)
-    return out
-
-
 def enrol(portrait: FaceObservation) -> ReliefAvatar:
     """The portrait's avatar. Raises PortraitRejected where there is no picture, no matte or no face of the agreed size."""
+    _required(portrait)
+    portrait = facing(portrait) if abs(turned_aside(portrait)) > FROM else portrait
     crop, matte = _required(portrait)
     portrait = portrait if portrait.mouth_seen else _shut(portrait)
-    landmarks = deepened(portrait.landmarks)
+    rest = rest_of(portrait)
+    landmarks = rest.landmarks
     width = float(np.linalg.norm(landmarks[CHEEKS[1]] - landmarks[CHEEKS[0]]))
     if width < SMALLEST_FACE:
         raise PortraitRejected("face_too_small", "the face is too small in this picture; use one where it is larger")
-    to_crop = similarity(portrait.shape, portrait.landmarks)
-    to_crop[2] *= _depth_gain(portrait.landmarks, landmarks)
+    to_crop = similarity(portrait.shape, portrait.landmarks) @ np.diag([1.0, 1.0, DEEPER]).astype(np.float32)
     colours, alpha = texture.cut_out(crop, matte, _face_mask(portrait.landmarks))
     picture, solid, faded = texture.continued(colours, alpha)
     skin = _skin(crop, portrait.landmarks)
@@ -134,30 +117,65 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
     balls = tuple(eyes.build(eye, landmarks, width, picture, atlas, skin) for eye in EYES)
     axes = mouth.Axes((landmarks[13] + landmarks[14]) / 2, to_crop @ np.diag([1.0, -1.0, -1.0]))
     inside = mouth.build(landmarks, axes, float(portrait.shape[13, 1] - portrait.shape[14, 1]), picture, atlas, skin)
-    face = _face(landmarks, axes)
+    face = _face(landmarks, axes, rest.inset)
     whole = _with_surround(face, surround.front)
     mesh, parts = _joined(surround.back, inside.sheets, balls, whole, len(face.points))
-    cheeks, nose = landmarks[CHEEKS].mean(axis=0), float(landmarks[NOSE_TIP, 2])
-    rotation = portrait.head_rotation
+    follow, jaw = surround.follow_front[len(OVAL) :], np.concatenate(inside.jaw)
+    pivot = _pivot(landmarks, width)
+    turning = _turning(mesh, parts, landmarks, width)
+    points = mesh.points.copy()
+    follow_face(points, parts, follow, jaw, rest.moves, jaw_move(rest.moves))
+    for iris in parts.irises:
+        points[iris] += rest.looks
+    points += turning[:, None] * ((points - pivot) @ rest.turn.T + pivot - points)
+    at_rest = ((landmarks + rest.moves - pivot) @ rest.turn.T + pivot).astype(np.float32)
     return ReliefAvatar(
-        mesh=mesh,
+        mesh=replace(mesh, points=points),
         parts=parts,
         atlas=atlas.picture(texture.rgba(texture.without_streaks(picture, whole), faded)),
-        landmarks=landmarks,
-        shape=portrait.shape.astype(np.float32),
-        to_crop=to_crop,
+        landmarks=at_rest,
+        shape=rest.shape,
+        to_crop=rest.turn @ to_crop,
         width=width,
-        yaw=float(np.arctan2(rotation[0, 2], rotation[2, 2])),
-        pivot=np.array([cheeks[0], landmarks[CHIN, 1] + 0.02 * width, cheeks[2] + 0.08 * width], np.float32),
-        axis=(texture.CROP / 2, nose + AXIS_SHARE * (float(cheeks[2]) - nose)),
-        turning=_turning(mesh, parts, landmarks, width),
-        follow=surround.follow_front[len(OVAL) :],
-        jaw=np.concatenate(inside.jaw),
+        pivot=pivot,
+        axis=_axis(at_rest),
+        turning=turning,
+        follow=follow,
+        jaw=jaw,
         mouth_depth=np.concatenate(inside.depth_cm),
-        slants=(balls[0].slant, balls[1].slant),
+        slants=(eyes.slant(at_rest[EYES[0].ring]), eyes.slant(at_rest[EYES[1].ring])),
         fade=texture.fade_height(colours, alpha),
         mouth_seen=bool(portrait.mouth_seen),
     )
+
+
+def follow_face(
+    points: np.ndarray, parts: Parts, follow: np.ndarray, jaw: np.ndarray, moves: np.ndarray, jaw_moves: np.ndarray
+) -> None:
+    """Let all points [N, 3] of a figure follow its landmarks' `moves` [478, 3] and those of its jaw [3], crop pixels."""
+    face = points[parts.face]
+    face[:POINTS] += moves
+    face[POINTS : POINTS + 11] += moves[UPPER_LIP_INNER]
+    face[POINTS + 11 :] += moves[LOWER_LIP_INNER]
+    points[parts.around] += follow @ moves[OVAL]
+    points[parts.mouth] += jaw[:, None] * jaw_moves
+
+
+def jaw_move(moves: np.ndarray) -> np.ndarray:
+    """[3] how the lower jaw moves where landmarks move by `moves` [478, 3], crop pixels."""
+    return 0.5 * moves[CHIN] + 0.5 * moves[LOWER_LIP_INNER[3:8]].mean(axis=0)
+
+
+def _pivot(landmarks: np.ndarray, width: float) -> np.ndarray:
+    """[3] what the head of `landmarks` [478, 3] turns about, crop pixels."""
+    cheeks = landmarks[CHEEKS].mean(axis=0)
+    return np.array([cheeks[0], landmarks[CHIN, 1] + 0.02 * width, cheeks[2] + 0.08 * width], np.float32)
+
+
+def _axis(landmarks: np.ndarray) -> tuple[float, float]:
+    """x and z of what the views turn about, for `landmarks` [478, 3] at rest."""
+    nose, cheeks = float(landmarks[NOSE_TIP, 2]), float(landmarks[CHEEKS, 2].mean())
+    return texture.CROP / 2, nose + AXIS_SHARE * (cheeks - nose)
 
 
 def _required(portrait: FaceObservation) -> tuple[np.ndarray, np.ndarray]:
@@ -180,12 +198,6 @@ def _shut(portrait: FaceObservation) -> FaceObservation:
     return replace(portrait, landmarks=landmarks, shape=shape)
 
 
-def _depth_gain(before: np.ndarray, after: np.ndarray) -> float:
-    """By how much `deepened` stretched the depth between the cheeks' edge and the lips, of landmarks [478, 3] each; 1..2."""
-    lips_before, lips_after = (float(p[13, 2] - p[CHEEKS, 2].mean()) for p in (before, after))
-    return float(np.clip(lips_after / min(lips_before, -1.0), 1.0, 2.0))
-
-
 def _joined(
     back: Sheet, inside: list[Sheet], balls: tuple[eyes.Eye, ...], whole: Sheet, face_points: int
 ) -> tuple[Mesh, Parts]:
@@ -200,6 +212,7 @@ def _joined(
         balls=(places[n], places[n + 1]),
         irises=(places[n + 2], places[n + 3]),
         mouth=slice(places[1].start, places[n - 1].stop),
+        tongue=places[2],
     )
     return mesh, parts
 
@@ -225,11 +238,14 @@ def _skin(crop: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     return np.median(patches, axis=0).astype(np.float32)
 
 
-def _face(landmarks: np.ndarray, axes: mouth.Axes) -> Sheet:
-    """The skin of landmarks [478, 3] with the rims of the lips."""
+def _face(landmarks: np.ndarray, axes: mouth.Axes, inset: float) -> Sheet:
+    """The skin of landmarks [478, 3] with the rims of the lips, whose edges take their colours `inset` of a ring further out."""
     rims, rim_texture, _, rim_triangles = mouth.lip_rims(landmarks, axes)
     points = np.concatenate([landmarks, rims.reshape(-1, 3)])
-    uv = np.concatenate([landmarks[:, :2], rim_texture.reshape(-1, 2)]) + texture.PAD
+    places = landmarks[:, :2].copy()
+    for rings in (LIP_RINGS_UPPER, LIP_RINGS_LOWER):
+        places[rings[0][1:-1]] += inset * (places[rings[1][1:-1]] - places[rings[0][1:-1]])
+    uv = np.concatenate([places, rim_texture.reshape(-1, 2)]) + texture.PAD
     light = np.ones(len(points), np.float32)
     light[POINTS:] = 0.30
     return Sheet(points, uv, np.concatenate([face_triangles(), rim_triangles]), light)

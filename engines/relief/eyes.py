@@ -27,12 +27,10 @@ OVERLAP = 1.5
 
 @dataclass(frozen=True)
 class Eye:
-    """One eye's sheets and measures."""
+    """One eye's sheets."""
 
     ball: Sheet
     iris: Sheet
-    slant: np.ndarray
-    "[2] dz/dx, dz/dy of the plane through the lids, by which the iris's depth follows its movement."
 
 
 def _box(points: np.ndarray) -> tuple[int, int, int, int]:
@@ -102,10 +100,20 @@ def build(
     ball_at = atlas.add(rgba(white * (1 - keep) + patch * keep))
     iris = _completed_iris(patch, cv2.GaussianBlur(opened, (0, 0), 0.7), from_iris)
     iris_at = atlas.add(rgba(iris, np.clip((1.22 - from_iris) / 0.16, 0, 1)))
-    flat = np.column_stack([ring[:, :2], np.ones(len(ring))])
-    plane = np.linalg.lstsq(flat, ring[:, 2], rcond=None)[0]
+    plane = _plane(ring)
     ball = _ball(ring, landmarks, corner, ball_at, plane, width)
-    return Eye(ball, _iris(centre + corner, radius, corner, iris_at, plane, width), plane[:2].astype(np.float32))
+    return Eye(ball, _iris(centre + corner, radius, corner, iris_at, plane, width))
+
+
+def _plane(ring: np.ndarray) -> np.ndarray:
+    """[3] of the plane through a ring [n, 3] of lids: depth = (x, y, 1) @ plane."""
+    flat = np.column_stack([ring[:, :2], np.ones(len(ring))])
+    return np.linalg.lstsq(flat, ring[:, 2], rcond=None)[0]
+
+
+def slant(ring: np.ndarray) -> np.ndarray:
+    """[2] float32 dz/dx, dz/dy of the plane through a ring [n, 3] of lids, by which an iris's depth follows its movement."""
+    return _plane(ring)[:2].astype(np.float32)
 
 
 def _ball(
@@ -145,3 +153,10 @@ def _iris(
     points = np.column_stack([xy, z]).astype(np.float32)
     uv = (xy - corner + at).astype(np.float32)
     return Sheet(points, uv, grid_triangles(3, 3), np.ones(len(points), np.float32))
+
+
+def gaze(shape: np.ndarray, eye: EyePoints) -> np.ndarray:
+    """[2] where the iris of `shape` [478, 3] is between the eye's corners, in eye widths: image right, down."""
+    a, b = shape[eye.upper[0]], shape[eye.upper[-1]]
+    across = np.linalg.norm(b - a)
+    return (shape[eye.iris[0]] - (a + b) / 2)[:2] * [1.0, -1.0] / max(float(across), 1e-3)

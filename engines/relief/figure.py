@@ -24,7 +24,7 @@ STEP = 15.0
 BACK_DEPTH = 0.42
 "How far the shell bulges behind the outline, in face widths; a skull is about 1.3 times as deep as a face is wide."
 
-LIP_INWARD, LIP_FORWARD = 9.0, 10.0
+LIP_INWARD, LIP_FORWARD = 14.0, 16.0
 "Crop pixels by which the shell reaches under the figure's front, which is steeper than that at its rim."
 
 STEEPEST = 1.6
@@ -197,7 +197,7 @@ def _back(
     wall = wound(placed, triangles)[:, ::-1]
     placed = np.concatenate([placed, np.column_stack([lip - PAD, lip_z]).astype(np.float32)])
     uv = (placed[:, :2] + PAD) * 0.5 + np.asarray(origin, np.float32)
-    light = np.concatenate([0.8 - 0.5 * smooth(2.2 * d), np.full(len(lip), 0.8)]).astype(np.float32)
+    light = np.concatenate([0.85 - 0.4 * smooth(1.6 * d), np.full(len(lip), 0.85)]).astype(np.float32)
     every = np.concatenate([wall, wound(placed, lip_triangles)])
     return Sheet(placed, uv.astype(np.float32), every, light, culled=True)
 

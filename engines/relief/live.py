@@ -20,6 +20,7 @@ from engines.relief import figure, strips, texture
 from engines.relief.drive import ReliefState
 from engines.relief.enrol import AXIS_SHARE, ReliefAvatar, enrol, similarity
 from engines.relief.render import StripRenderer
+from engines.relief.resting import relieved
 from engines.relief.surface import Sheet, joined, wound
 from engines.relief.topology import CHEEKS, EYES, MOUTH_RING, NOSE_TIP, OVAL, POINTS, face_triangles
 
@@ -32,6 +33,10 @@ FADE = 48
 SHALLOWER = 0.72
 """Of a real head's depth: what the camera did not see is not invented here, so sides that come into sight would be drawn out of a
 handful of pixels (seen at 0.85 and 1 on the clips: slivers beside turned faces, crumbs at ears)."""
+DEPTH_TO_WIDTH = 0.96
+"""Nose tip to cheek edge, as a share of the face's width, that makes a face look turned by as much as it is.
+
+MediaPipe's own landmarks have 0.68..0.74, which looks flat; chosen by running FaceMesh on the views."""
 DIMMEST = 0.35
 "Of the light, where nobody is seen any more: the last picture stays."
 
@@ -66,10 +71,12 @@ class Live:
     def enrol(self, portrait: FaceObservation) -> LiveAvatar:
         """The mesh; of `portrait` its proportions alone count, and it is never shown. Raises PortraitRejected."""
         usual = enrol(portrait)
-        landmarks, width = usual.landmarks, usual.width
+        landmarks, width = deepened(portrait.landmarks), usual.width
         surround = figure.build(landmarks, width, _silhouette(landmarks, width), (0.0, 0.0))
         mesh, _ = joined([_sheet(landmarks, surround.front)])
-        base = replace(usual, mesh=mesh, follow=surround.follow_front[len(OVAL) :], fade=FADE, scaled={})
+        base = replace(
+            usual, mesh=mesh, landmarks=landmarks, follow=surround.follow_front[len(OVAL) :], fade=FADE, scaled={}
+        )
         before, after = (float(p[NOSE_TIP, 2] - p[CHEEKS, 2].mean()) for p in (portrait.landmarks, landmarks))
         return LiveAvatar(base, landmarks, float(np.clip(after / min(before, -1.0), 1.0, 2.0)))
 
@@ -95,6 +102,15 @@ class Live:
     def render(self, state: ReliefState, cameras: Cameras) -> ViewSet:
         """The state from each camera; cameras without pitch only."""
         return self._renderer(state, cameras)
+
+
+def deepened(landmarks: np.ndarray) -> np.ndarray:
+    """`landmarks` [478, 3] in crop pixels, float32, with depth brought to a real face's."""
+    out = landmarks.astype(np.float32).copy()
+    width = float(np.linalg.norm(out[CHEEKS[1]] - out[CHEEKS[0]]))
+    depth = float(np.linalg.norm(out[NOSE_TIP] - out[CHEEKS].mean(axis=0)))
+    out[:, 2] = relieved(out, float(np.clip(DEPTH_TO_WIDTH * width / max(depth, 1.0), 1.0, 2.0)))
+    return out
 
 
 def _silhouette(landmarks: np.ndarray, width: float) -> np.ndarray:

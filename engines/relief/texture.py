@@ -26,6 +26,9 @@ STREAKS_FROM = 3.2
 
 GUTTER = 4
 
+RIM = 29
+"Crop pixels: twice the width of what counts as the figure's outline."
+
 
 def cut_out(crop: np.ndarray, matte: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(colours [512, 512, 3], alpha [512, 512]) of the figure alone; `face` [512, 512] is 1 where the face certainly is.
@@ -155,8 +158,12 @@ def _reaching(alpha: np.ndarray) -> np.ndarray:
 
 
 def shell(picture: np.ndarray, solid: np.ndarray, faded: np.ndarray) -> np.ndarray:
-    """[SIDE / 2, SIDE / 2, 4] for the shell behind the figure: a blur of the figure, opaque up to its outline, fading as it fades."""
-    half = cv2.resize(cv2.GaussianBlur(picture, (0, 0), 11.0), (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
+    """[SIDE / 2, SIDE / 2, 4] for the shell behind the figure: what lies along the figure's outline, hair and neck, goes on behind the
+    head, never the face; opaque up to the outline, fading as it fades."""
+    firm = (solid > 0.9).astype(np.uint8)
+    rim = (firm - cv2.erode(firm, _disc(RIM))).astype(np.float32)
+    behind = cv2.GaussianBlur(bled(picture, rim), (0, 0), 4.0)
+    half = cv2.resize(behind, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     alpha = np.clip(faded / np.maximum(solid, 1e-3), 0.0, 1.0) * (cv2.dilate(solid, _disc(9)) > 0.05)
     return rgba(half, cv2.resize(alpha, (SIDE // 2, SIDE // 2)))
 

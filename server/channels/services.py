@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -91,14 +91,16 @@ class Services:
             gone=gone,
         )
 
-    def enrol(self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str) -> AvatarRecord:
-        """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use.
+    def enrol(
+        self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str, expression: float = 0.0
+    ) -> AvatarRecord:
+        """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use, with this share of its `expression`.
 
         Raises PortraitRejected, NoRoomForAvatars.
         """
         self.avatars.check_room()
         loaded = self.engine(engine)
-        portrait = self.observe_portrait(Frame(pixels, captured=0.0))
+        portrait = replace(self.observe_portrait(Frame(pixels, captured=0.0)), expression_kept=expression)
         record = self.avatars.keep(portrait, consent, sha256, name)
         try:
             self.enrolled(record.id, loaded)

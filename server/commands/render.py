@@ -119,10 +119,12 @@ def render(
     marked: bool = True,
     consent: str = UNSTATED,
     signer: Signer | None = None,
+    expression: float = 0.0,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Result:
     """Drive `portrait` by the face in `driver` and write what `target` shows of it, with the driver's sound.
 
+    `expression` 0..1 is the share of the portrait's own that the avatar keeps.
     `fill` (columns, rows) repeats the target's views until they fill that grid, for programs that insist on one.
     `consent`: to the portrait, as the film states it, which `signer` signs.
     `progress` is told the stage, how many frames are done, and of how many (0 if unknown).
@@ -135,7 +137,7 @@ def render(
     engine = catalogue.load(engine_name, options)
     engine.warm_up()
     progress("enrolling the portrait", 0, 0)
-    avatar = engine.enrol(observe_portrait(portraits.from_file(portrait)))
+    avatar = engine.enrol(replace(observe_portrait(portraits.from_file(portrait)), expression_kept=expression))
 
     begun, done, unseen = time.monotonic(), 0, 0
     seal = _Seal(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -42,20 +44,20 @@ def router(settings: Settings) -> APIRouter:
     async def enrol(request: Request, response: Response) -> dict[str, Any]:
         services = _services(request)
 
-        def prepare(photo: portraits.Decoding, consent: Consent, name: str) -> AvatarRecord:
+        def prepare(photo: portraits.Decoding, form: _Form) -> AvatarRecord:
             pixels = photo.result()
             try:
-                return services.enrol(pixels, consent, photo.sha256, name, settings.engine)
+                return services.enrol(pixels, form.consent, photo.sha256, form.name, settings.engine, form.expression)
             except OSError as failure:
                 log.error("an avatar cannot be written", folder=str(settings.data_dir), cause=str(failure))
                 raise Problem(
                     507, "cannot-write", f"avatars cannot be written here: {failure.strerror}; the operator can mend it"
                 ) from failure
 
-        data, consent, name = await _read(request, settings, room)
+        form = await _read(request, settings, room)
         async with queue.place():  # only once the photo is here: whoever dribbles would keep the others out
-            with portraits.Decoding(data, settings.max_portrait_pixels) as photo:
-                record = await queue.run(lambda: prepare(photo, consent, name), services.avatars.forget)
+            with portraits.Decoding(form.portrait, settings.max_portrait_pixels) as photo:
+                record = await queue.run(lambda: prepare(photo, form), services.avatars.forget)
         if await _hung_up(request):  # nobody would be told the id, so nobody could ever forget it
             await workers.slow(services.avatars.forget, record.id)
             return {}
@@ -176,8 +178,17 @@ class _InMemory(MultiPartParser):
     spool_max_size = 1 << 31
 
 
-async def _read(request: Request, settings: Settings, room: _Room) -> tuple[bytes, Consent, str]:
-    """The photo's bytes, the stated consent and a name. Raises Problem."""
+@dataclass(frozen=True)
+class _Form:
+    portrait: bytes
+    consent: Consent
+    name: str
+    expression: float
+    "0..1: the share of the photo's own expression that the avatar keeps."
+
+
+async def _read(request: Request, settings: Settings, room: _Room) -> _Form:
+    """What was sent, checked. Raises Problem."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Problem(415, "wrong-content-type", "send multipart/form-data", accepted=["multipart/form-data"])
     try:
@@ -202,6 +213,7 @@ async def _read(request: Request, settings: Settings, room: _Room) -> tuple[byte
                 f"say whose face it is: consent is one of {', '.join(choices)}",
                 accepted=choices,
             )
+        expression = _share(form.get("expression", "0"))
         data = await portrait.read()
     finally:
         await form.close()
@@ -210,7 +222,18 @@ async def _read(request: Request, settings: Settings, room: _Room) -> tuple[byte
     if len(data) > settings.max_portrait_bytes:
         limit = settings.max_portrait_bytes
         raise Problem(413, "body-too-large", f"{limit} bytes is the limit for a portrait", limit=limit)
-    return data, Consent(consent), name[:NAME_LENGTH] if isinstance(name, str) else ""
+    return _Form(data, Consent(consent), name[:NAME_LENGTH] if isinstance(name, str) else "", expression)
+
+
+def _share(said: object) -> float:
+    """0..1. Raises Problem."""
+    try:
+        share = float(said) if isinstance(said, str) else math.nan
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise Problem(400, "bad-parameter", "expression is a number from 0 (neutral) to 1 (as in the photo)")
+    return share
 
 
 def _services(request: Request) -> Services:

@@ -134,13 +134,15 @@ export const avatarPicture = async (id) => (await ask(`api/avatars/${segment(id)
  * @param {Blob} portrait
  * @param {string} name what it is called on the shelf
  * @param {"me"|"consenting"|"synthetic"} consent
+ * @param {number} expression 0..1: how much of the photo's own the avatar keeps
  * @returns {Promise<AvatarEntry>}
  */
-export async function enrol(portrait, name, consent) {
+export async function enrol(portrait, name, consent, expression) {
   const form = new FormData();
   form.append("portrait", portrait, "portrait");
   form.append("name", name);
   form.append("consent", consent);
+  form.append("expression", String(expression));
   const entry = await (await ask("api/avatars", { method: "POST", body: form })).json();
   remember([...madeHere(), entry.id]);
   return entry;

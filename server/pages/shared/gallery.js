@@ -42,6 +42,10 @@ part("portraits").innerHTML = `
           <label><input type="radio" name="consent" value="consenting"> Someone’s who agreed to this</label>
           <label><input type="radio" name="consent" value="synthetic"> Nobody’s: it is synthetic</label>
         </fieldset>
+        <label class="kept-expression">
+          <span>Expression <small>when the avatar is at rest</small></span>
+          <span class="ends"><span>Neutral</span><input type="range" id="expression" min="0" max="1" step="0.05" value="0"><span>As in the photo</span></span>
+        </label>
         <p class="hint" id="kept">Kept on this server until you press Forget: the face cut from the photo, what was measured on it, your answer, and a fingerprint of the file. The file itself is not kept.</p>
         <div class="row">
           <button type="button" class="button primary" id="make">Make the avatar</button>
@@ -202,6 +206,7 @@ export class Shelf extends EventTarget {
     say(part("avatar-problem"), "");
     for (const choice of part("consent-choice").elements) choice.checked = false;
     part("consent-choice").removeAttribute("aria-invalid");
+    part("expression").value = "0";
     if (this.#portrait) part("portrait-preview").src = this.#portrait.address;
     (portrait ? part("consent-choice").elements[0] : part("snapshot")).focus();
     this.dispatchEvent(new Event("change"));
@@ -221,7 +226,7 @@ export class Shelf extends EventTarget {
     button.textContent = "Making it…";
     try {
       const { blob, name } = this.#portrait;
-      const entry = await withToken(() => api.enrol(blob, name, consent));
+      const entry = await withToken(() => api.enrol(blob, name, consent, Number(part("expression").value)));
       this.#setPortrait(null);
       await this.load(entry.id);
     } finally {
