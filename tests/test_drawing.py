@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from aiortc.mediastreams import AudioStreamTrack
 
 from benchmarks.live.lossy import Links
 from display.optics import fan
@@ -18,7 +19,7 @@ from engines.geometry import glb, motion, plain
 from pipeline.puppet import gesture, scripted
 from tests.conversing import Call
 from tests.drawing import Drawer, acted_services
-from tests.live import Client, painted_services, serving, settings_for, until
+from tests.live import Client, Clip, painted_services, serving, settings_for, until
 
 pytestmark = pytest.mark.timeout(120)
 HOUSE = "s3cret-of-the-house"
@@ -37,11 +38,12 @@ async def test_who_draws_gets_the_avatar_and_its_motion_and_nothing_is_rendered(
         Drawer(http) as other,
         Client(http) as watcher,
     ):
-        assert (await caller.publish()).status_code == 201
+        assert (await caller.publish("room", Clip(), AudioStreamTrack())).status_code == 201
         assert (await one.draw()).status_code == 201
         assert (await other.draw(audio=False)).status_code == 201
         channel = app.state.lobby.channels["room"]
         await until(lambda: len(one.records) > 20 and len(other.records) > 10)
+        await until(lambda: len(one.sounds) > 5)
         stages = (await http.get("/api/channels/room")).json()
         assert stages["geometry"] is True
         assert stages["geometry_lacks"] is None
@@ -195,6 +197,8 @@ async def test_who_may_not_draw_is_told_why(tmp_path: Path, sample_portrait: Fac
         assert answer.json()["reason"] == why
         told = (await http.get("/api/channels/room")).json()
         assert (told["geometry"], told["geometry_lacks"]) == (False, why)
+        if why == "operator":
+            assert not any(engine["geometry"] for engine in (await http.get("/api/engines")).json())
 
 
 async def test_offers_that_do_not_fit_are_refused(tmp_path: Path, sample_portrait: FaceObservation):
