@@ -102,6 +102,7 @@ def test_a_killed_server_leaves_a_film_that_is_signed_late(tmp_path: Path):
     assert again.sign_late() == 1
     facts = again.get(killed.name)
     assert (facts.credentials, facts.ended) == (SIGNED, archives.CUT_SHORT)
+    assert others(film)["integrity"] == "valid"
     assert examine(film, signer_in(tmp_path).keys.anchors()).finding is Finding.VALID
     assert [path.name for path in film.parent.glob(".*")] == []
     assert again.sign_late() == 0, "once"
