@@ -124,7 +124,7 @@ def sees(page: Any) -> None:
     from playwright.sync_api import TimeoutError as TooLate
 
     try:
-        page.wait_for_selector(".place[data-state=live]")
+        page.wait_for_selector("#places .place[data-state=live]")
     except TooLate:
         raise RuntimeError(f"nobody is seen; the page says: {page.inner_text('main')!r}") from None
 
@@ -211,7 +211,7 @@ def _returned(people: People, call: Call, ana: Any, link: str) -> dict[str, Any]
     number = next(one["seat"] for one in call.seats() if one["name"] == "Bo")
     begun = time.monotonic()
     people.kill("Bo")
-    ana.wait_for_function("document.querySelector('.place')?.dataset.state !== 'live'", polling=20)
+    ana.wait_for_function("document.querySelector('#places .place')?.dataset.state !== 'live'", polling=20)
     noticed = time.monotonic() - begun
     while next(one for one in call.seats() if one["seat"] == number)["state"] != "away":
         time.sleep(0.02)
@@ -234,7 +234,7 @@ def _returned(people: People, call: Call, ana: Any, link: str) -> dict[str, Any]
 _NOTE = """
 window.back = 0;
 const look = () => {
-  if (document.querySelector(".place").dataset.state === "live") window.back = performance.timeOrigin + performance.now();
+  if (document.querySelector("#places .place").dataset.state === "live") window.back = performance.timeOrigin + performance.now();
   else setTimeout(look, 10);
 };
 look();
@@ -258,7 +258,7 @@ def _hears(page: Any) -> bool:
     """Whether the other is heard within five seconds."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
-        if page.locator(".place").get_attribute("data-speaking") == "true":
+        if page.locator("#places .place").get_attribute("data-speaking") == "true":
             return True
         time.sleep(0.1)
     return False

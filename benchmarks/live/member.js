@@ -11,8 +11,8 @@ async ({ code }) => {
   own.srcObject = new MediaStream(document.querySelector("#self-video").srcObject.getVideoTracks());
   void own.play();
   watch(own, (number, facts, now) => noted.captured.push([number, at(facts.captureTime ?? now)]));
-  while (!document.querySelector(".place video")?.srcObject?.getAudioTracks().length) await pause(20);
-  const other = document.querySelector(".place video");
+  while (!document.querySelector("#places .place video")?.srcObject?.getAudioTracks().length) await pause(20);
+  const other = document.querySelector("#places .place video");
   watch(other, (number, facts) => noted.seen.push([number, at(facts.presentationTime)]));
   let heard = hear(other.srcObject.getAudioTracks()[0]);
   globalThis.member = {
