@@ -129,6 +129,10 @@ class Table:
     def presence(self) -> float:
         return 1.0
 
+    @property
+    def face(self) -> None:
+        """Of nobody in particular."""
+
     def lately(self, over: float) -> Lately:
         with self._lock:
             return Lately(self._made, self._times.age_lately(self._now(), over), bool(self._watched))
