@@ -37,6 +37,7 @@ HELD_FPS, HELD_AGE = 23.0, 0.15
 "Pictures a second, and seconds at the 95th percentile, with which a caller counts as held."
 LOSS, JITTER = 0.05, 0.05
 Form = Literal["quilt", "geometry"]
+FORMS: tuple[Form, Form] = ("quilt", "geometry")
 SDP = {"Content-Type": "application/sdp"}
 
 
@@ -74,8 +75,14 @@ def main() -> None:
     add("--out", type=Path, default=RESULTS, help="folder for the JSON")
     wanted = options.parse_args()
     patches.tune_libraries()
+    pictures = coded(640, 480, "H264")
     with serving(wanted.port) as server:
-        result = asyncio.run(measured(wanted.port, server, wanted.seconds, wanted.turns))
+        result = asyncio.run(measured(wanted.port, server, pictures, wanted.seconds, wanted.turns))
+    held = {}
+    for form in FORMS:  # each on a server that knows of nothing else
+        with serving(wanted.port):
+            held[form] = asyncio.run(callers_held(wanted.port, pictures, form))
+    result["held"] = held
     one = result["one call"]
     show(
         "one call",
@@ -112,14 +119,16 @@ def _ready(port: int) -> bool:
         return False
 
 
-async def measured(port: int, server: psutil.Process, seconds: float, turns: int) -> dict[str, Any]:
-    pictures = coded(640, 480, "H264")
-    forms: tuple[Form, Form] = ("quilt", "geometry")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
-        one = [await one_call(http, server, pictures, form, seconds) for _ in range(turns) for form in forms]
-        held = {form: await callers_held(http, pictures, form) for form in forms}
-        loss = await lossy(http, pictures, seconds)
-    return {"one call": one, "held": held, "loss": loss}
+def _http(port: int) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
+
+
+async def measured(
+    port: int, server: psutil.Process, pictures: list[bytes], seconds: float, turns: int
+) -> dict[str, Any]:
+    async with _http(port) as http:
+        one = [await one_call(http, server, pictures, form, seconds) for _ in range(turns) for form in FORMS]
+        return {"one call": one, "loss": await lossy(http, pictures, seconds)}
 
 
 async def one_call(
@@ -143,9 +152,9 @@ async def one_call(
         }
 
 
-async def callers_held(http: httpx.AsyncClient, pictures: list[bytes], form: Form) -> tuple[int, str]:
+async def callers_held(port: int, pictures: list[bytes], form: Form) -> tuple[int, str]:
     """How many callers with a viewer each are held, and what becomes of one more."""
-    async with AsyncExitStack() as stack:
+    async with _http(port) as http, AsyncExitStack() as stack:
         viewers: dict[str, Viewer] = {}
         for number in range(MOST_CALLERS):
             name = f"{form}{number}"

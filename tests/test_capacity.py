@@ -20,9 +20,10 @@ from pipeline.devices.capacity import (
 )
 
 
-def load(engine: str = "quick", views: int = 24, frames: int = 250, **busy: float) -> Load:
+def load(engine: str = "quick", views: int = 24, frames: int = 250, fps: float = 0.0, **busy: float) -> Load:
     """`busy`: a device's seconds a frame, cuda0=0.010 for cuda:0."""
-    return Load(engine, Cost({f"{name[:-1]}:{name[-1]}": seconds for name, seconds in busy.items()}, views, frames))
+    cost = Cost({f"{name[:-1]}:{name[-1]}": seconds for name, seconds in busy.items()}, views, frames)
+    return Load(engine, cost, fps)
 
 
 def of_many_cores() -> Capacity:
@@ -181,6 +182,18 @@ def test_who_is_drawn_where_he_is_seen_costs_his_driving_alone():
     assert capacity.now([quilts, watched]).utilisation["cpu:0"] == pytest.approx(25 * 0.060), (
         "a quilt may be wanted next"
     )
+
+
+def test_what_goes_with_every_caller_is_told_apart_by_whether_views_are_rendered():
+    capacity = Capacity(25, cores=2)
+    drawn, quilts = replace(load(views=0, fps=25.0, cpu0=0.006), drawn=True), load(fps=25.0, cpu0=0.030)
+    for _ in range(200):
+        capacity.measured([quilts], 0.9)
+        capacity.measured([drawn], 0.3)
+        capacity.measured([quilts, drawn], 8.0)
+    assert capacity.now([quilts]).utilisation[PROCESSOR] == pytest.approx(0.9 / 2, abs=0.01)
+    assert capacity.now([drawn]).utilisation[PROCESSOR] == pytest.approx(0.3 / 2, abs=0.01)
+    assert capacity.now([quilts, drawn]).utilisation[PROCESSOR] == pytest.approx(1.2 / 2, abs=0.01)
 
 
 def test_more_fit_of_those_who_are_drawn_elsewhere():

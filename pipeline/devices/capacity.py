@@ -73,7 +73,8 @@ class Capacity:
     def __init__(self, frames_per_second: float, cores: int, limit: float = FULL) -> None:
         self._rate, self._cores, self._limit = frames_per_second, cores, limit
         self._lately: dict[str, deque[Cost]] = {}
-        self._overhead = 1.0
+        self._overheads = {True: 1.0, False: 1.0}
+        "Of callers for whom views are rendered, and of those for whom none are: their packets and pictures weigh more beside less work."
 
     def with_another(self, live: Sequence[Load], engine: str, views: int = 0) -> Estimate:
         """The devices with all of `live` and one more caller of `engine`, of so many views (0: all), everybody watched and at
@@ -101,12 +102,14 @@ class Capacity:
     def _sum(self, live: Sequence[Load]) -> dict[str, float]:
         """Device -> share of the time that it works for `live`."""
         utilisation: defaultdict[str, float] = defaultdict(float)
+        processor = 0.0
         for load in live:
-            for device, seconds in self._of(load).busy.items():
+            cost = self._of(load)
+            for device, seconds in cost.busy.items():
                 utilisation[device] += seconds * self._rate
-        threads = sum(share for device, share in utilisation.items() if _is_thread(device))
-        if threads:
-            utilisation[PROCESSOR] = threads * self._overhead / self._cores
+            processor += _threads(cost) * self._rate * self._overheads[cost.views > 0]
+        if processor:
+            utilisation[PROCESSOR] = processor / self._cores
         return dict(utilisation)
 
     def measured(self, live: Sequence[Load], cores: float) -> None:
@@ -115,11 +118,13 @@ class Capacity:
         What that is more than its devices' threads account for goes with every caller: threads inside an engine's and an
         encoder's calls, packets, decoding.
         """
-        threads = sum(
-            seconds * load.fps for load in live for device, seconds in load.cost.busy.items() if _is_thread(device)
-        )
-        if threads > LEAST_TO_TELL:
-            self._overhead += SLOWLY * (min(max(1.0, cores / threads), MOST_OVERHEAD) - self._overhead)
+        known = [load for load in live if _threads(load.cost)]
+        threads = sum(_threads(load.cost) * load.fps for load in known)
+        kinds = {load.cost.views > 0 for load in known}
+        if threads > LEAST_TO_TELL and len(kinds) == 1:  # of both at once, whose it is cannot be told
+            (rendered,) = kinds
+            before = self._overheads[rendered]
+            self._overheads[rendered] += SLOWLY * (min(max(1.0, cores / threads), MOST_OVERHEAD) - before)
 
     def _learn(self, load: Load) -> None:
         """What a caller costs whose whole quilt is watched."""
@@ -150,6 +155,11 @@ def _with(usual: Cost, views: int) -> Cost:
         return usual
     share = WITHOUT_VIEWS + (1 - WITHOUT_VIEWS) * views / usual.views
     return Cost({device: share * seconds for device, seconds in usual.busy.items()}, views, usual.frames)
+
+
+def _threads(cost: Cost) -> float:
+    """Seconds of a frame that CPU threads work."""
+    return sum(seconds for device, seconds in cost.busy.items() if _is_thread(device))
 
 
 def _is_thread(device: str) -> bool:
