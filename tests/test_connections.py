@@ -181,14 +181,14 @@ async def test_a_web_socket_is_not_opened(address):
 
 
 async def test_where_files_run_out_the_server_goes_on_and_says_little():
-    """A process that may open 64, to which 200 come, twice."""
+    """A process that may open 64, to which 100 come, twice."""
     how: Any = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
     async with running(sys.executable, "-c", FEW_FILES, **how) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         port = int(await asyncio.wait_for(process.stdout.readline(), 60))
         for _ in range(2):
-            async with opened(("127.0.0.1", port), 200):
+            async with opened(("127.0.0.1", port), 100):
                 await healthy(("127.0.0.1", port))
         process.terminate()
         out, err = await asyncio.wait_for(process.communicate(), 30)
