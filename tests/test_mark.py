@@ -51,10 +51,11 @@ def test_the_mark_is_in_every_view_of_a_still():
 
 
 def test_the_mark_is_readable_in_what_a_viewer_decodes():
-    """At a quarter of the bits too, where a quarter of the views is noise that takes most of them."""
-    starved, own = measured(screen(PRODUCT))
-    assert own.views == starved.views == 24
-    assert own.contrast >= 3.8, own
-    assert own.likeness > 0.85, own
+    """On white, black and a portrait; at a quarter of the bits too, and where noise takes most of them."""
+    for one in measured(screen(PRODUCT)):
+        assert one.views == 24
+        assert one.contrast >= 3.8, one
+        assert one.likeness > 0.85, one
+    starved, *_, own = measured(screen(PRODUCT), noisy=True)
     assert starved.contrast >= 2.0, starved
-    assert starved.likeness > 0.6, starved
+    assert own.likeness > 0.85, own
