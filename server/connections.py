@@ -192,12 +192,22 @@ class Protocol(H11Protocol):
 
 
 class Socket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, which gives its place in the table free when it is gone."""
+    """uvicorn's WebSocket, which gives its place in the table free when it is gone, and is gone where its handshake does not come:
+    one that announces a body is read as if that had to follow first."""
 
     let_go: Callable[[], None] = staticmethod(lambda: None)
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(HEADER_SECONDS, self._unless_greeted)
+
+    def _unless_greeted(self) -> None:
+        if not self.handshake_initiated:
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.let_go()
+        self._deadline.cancel()
         super().connection_lost(exc)
 
 

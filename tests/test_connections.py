@@ -180,6 +180,25 @@ async def test_a_web_socket_is_not_opened(address):
     writer.transport.abort()
 
 
+BODIES = {
+    "a body": b"Content-Length: 5\r\n\r\nhello",
+    "a body that does not come": b"Content-Length: 99999999\r\n\r\n",
+    "chunks": b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+async def test_a_handshake_that_announces_a_body_does_not_stay(address, body):
+    """Its socket waited for ever, behind every deadline of requests."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(
+        b"GET /api/calls/tea/events HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n" + body
+    )
+    await ended(reader)
+    writer.transport.abort()
+
+
 async def test_where_files_run_out_the_server_goes_on_and_says_little():
     """A process that may open 64, to which 100 come, twice."""
     how: Any = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
