@@ -136,6 +136,7 @@ CLOTH = {
     "red": ((180, 60, 60), True),
     "green": ((90, 140, 110), False),
     "like skin": ((200, 160, 140), False),
+    "like skin, pleated": ((200, 160, 140), True),
 }
 
 
