@@ -64,7 +64,8 @@ def _folded(light: np.ndarray, points: np.ndarray) -> bool:
 
     def lines(start: float, end: float) -> np.ndarray:
         columns = np.linspace(points[_LEFT, 0] + start * width, points[_LEFT, 0] + end * width, 12, dtype=np.float32)
-        across = cv2.remap(light, *np.meshgrid(columns, rows), cv2.INTER_LINEAR).mean(1)
+        x, y = np.meshgrid(columns, rows)
+        across = cv2.remap(light, x, y, cv2.INTER_LINEAR).mean(1)
         return across - cv2.GaussianBlur(across[:, None], (1, 31), 10)[:, 0]
 
     lips, sides = lines(0.3, 0.7), (lines(-0.22, -0.02), lines(1.02, 1.22))
