@@ -6,18 +6,14 @@ import { screens } from "../shared/api.js";
 import { FreshFrames } from "../shared/frames.js";
 import { forgetFile, keepFile, keptGlasses } from "./kept.js";
 import { Interlacer } from "./lenticular.js";
-import { nativeTiling } from "./native.js";
 import { inWords, part, say } from "../shared/notices.js";
+import { Panel } from "./panel.js";
 import { faults, measure, size } from "./alignment.js";
 import { canTellScreens, screenOf } from "./screens.js";
 import { even } from "../shared/tiling.js";
 
 const LOOKING = "Looking for a Looking Glass on this computer. If the browser asks whether this page may reach devices or apps here, allow it.";
 const BY_HAND = "Move this window onto the Looking Glass, then press F or double-click.";
-/** Of a native quilt that is drawn here: slower than this, and the face lags behind its records. */
-const SLOWEST_MS = 40;
-/** The first ones compile and upload; the quickest of the others counts. */
-const TRIALS = 4;
 const SOURCES = { bridge: "told by Looking Glass Bridge", file: "from its calibration file" };
 
 export class LookingGlass {
@@ -38,10 +34,8 @@ export class LookingGlass {
   #stale = true;
   /** Kinds of displays that the server knows. */
   #known = [];
-  #drawn = "";
-  /** @type {import("../shared/tiling.js").Tiling|null} of what is drawn here */
-  #native = null;
-  #trials = { left: TRIALS, quickest: Infinity };
+  /** @type {Panel|null} */
+  #panel = null;
 
   /** @param {import("../shared/player.js").Stage} stage @param {HTMLElement} surface holds the canvas that covers the panel */
   constructor(stage, surface) {
@@ -64,6 +58,7 @@ export class LookingGlass {
   enter() {
     if (this.#pending) return;
     this.#interlacer ??= new Interlacer(this.#canvas);
+    this.#panel ??= new Panel(this.#interlacer);
     this.#surface.append(this.#canvas);
     this.#told = "";
     void screens().then((known) => (this.#known = known), () => undefined); // without them, as most displays
@@ -194,45 +189,26 @@ export class LookingGlass {
       this.#stale = true;
       return;
     }
-    if (this.#stage.actor) this.#draw(this.#stage.actor, now);
-    else this.#play();
+    const { actor } = this.#stage;
+    const slow = actor ? this.#panel.draw(actor, now, this.#stale) : this.#play();
     this.#stale = false;
+    if (slow) this.#stage.tooSlow(slow);
   }
 
   #play() {
     const fresh = this.#frames.take();
-    if (!fresh && !this.#stale && this.#interlacer.holds) return;
+    if (!fresh && !this.#stale && this.#interlacer.holds) return 0;
     this.#interlacer.take(this.#stage.video);
     this.#interlacer.paint();
-  }
-
-  /** @param {import("../geometry/actor.js").Actor} actor @param {number} now */
-  #draw(actor, now) {
-    const state = `${actor.generation} ${actor.mixture(now)}`;
-    if (!this.#stale && state === this.#drawn) return;
-    this.#drawn = state;
-    const begun = performance.now();
-    this.#interlacer.draw(actor, this.#aimed.tiling, now);
-    this.#interlacer.paint();
-    if (this.#trials.left > 0) this.#judge(begun);
-  }
-
-  /** @param {number} begun */
-  #judge(begun) {
-    this.#interlacer.wait();
-    const trials = this.#trials;
-    trials.left -= 1;
-    if (trials.left < TRIALS - 1) trials.quickest = Math.min(trials.quickest, performance.now() - begun);
-    if (trials.left === 0 && trials.quickest > SLOWEST_MS) this.#stage.tooSlow(trials.quickest);
+    return 0;
   }
 
   /** The pixels of the canvas become those of the panel, which may be many; the shader gets its numbers, for tiles as large as they are. */
   #aim(tiling, calibration, { width, height }) {
     const aimed = this.#aimed;
-    if (aimed?.of === tiling && aimed.calibration === calibration && aimed.width === width && aimed.height === height) return;
-    const whole = { ...tiling, width, height };
-    this.#interlacer.aim(whole, calibration);
-    this.#aimed = { of: tiling, tiling: whole, calibration, width, height };
+    if (aimed?.tiling === tiling && aimed.calibration === calibration && aimed.width === width && aimed.height === height) return;
+    this.#interlacer.aim({ ...tiling, width, height }, calibration);
+    this.#aimed = { tiling, calibration, width, height };
     this.#stale = true;
   }
 
@@ -245,30 +221,21 @@ export class LookingGlass {
     const found = faults(calibration, measure(this.#canvas, this.#dots));
     const { tiling, state, video, actor } = this.#stage;
     if (found.length || !tiling) return found;
-    if (actor) return this.#drawFaults(tiling);
-    this.#aim(tiling, calibration, made(tiling, video));
-    const trouble = this.#interlacer.trouble(tiling, calibration);
+    const wanted = actor ? this.#panel.tilingFor(this.#chosen, this.#known, tiling) : tiling;
+    this.#aim(wanted, calibration, actor ? wanted : made(tiling, video));
+    const trouble = this.#interlacer.trouble(wanted, calibration);
     if (trouble) return [{ what: trouble, mend: "" }];
+    if (actor) return [];
     const expected = [even(tiling.width), even(tiling.height)];
     if (state !== "live" || !video.videoWidth || arrivesAs(tiling, video)) return [];
     return [{ what: `A quilt of ${size([video.videoWidth, video.videoHeight])} pixels arrives, where the server announced ${size(expected)}.`, mend: "Reload the page." }];
   }
 
-  /** Where it is drawn here, as the panel wants it. @param {import("../shared/tiling.js").Tiling} played @returns {import("./alignment.js").Fault[]} */
-  #drawFaults(played) {
-    const { calibration } = this.#chosen;
-    const wanted = nativeTiling(this.#chosen, this.#known, played, this.#interlacer.largest);
-    const same = JSON.stringify(wanted) === JSON.stringify(this.#native);
-    if (!same) this.#native = wanted;
-    this.#aim(this.#native, calibration, this.#native);
-    const trouble = this.#interlacer.trouble(this.#native, calibration);
-    return trouble ? [{ what: trouble, mend: "" }] : [];
-  }
-
   /** @param {import("./alignment.js").Fault[]} wrong @param {boolean} right */
   #tell(wrong, right) {
     document.body.dataset.glass = right ? "right" : "wrong";
-    const words = right ? "The hologram fills the Looking Glass." : wrong.map(({ what, mend }) => `${what} ${mend}`).join(" ");
+    const drawn = this.#stage.actor ? `: ${this.#panel.words}` : "";
+    const words = right ? `The hologram fills the Looking Glass${drawn}.` : wrong.map(({ what, mend }) => `${what} ${mend}`).join(" ");
     if (words === this.#told) return;
     this.#told = words;
     part("glass-said").textContent = words;

@@ -1,0 +1,64 @@
+// Panel: an avatar drawn for one display: as many views as its panel has, as large as it wants them, and whether this device keeps up.
+
+import { size } from "./alignment.js";
+import { nativeTiling } from "./native.js";
+
+/** Slower than this, and the face lags behind its records. */
+const SLOWEST_MS = 40;
+/** The first one compiles and uploads; the quickest of the others counts. */
+const TRIALS = 4;
+
+export class Panel {
+  #interlacer;
+  #tiling = null;
+  #drawn = "";
+  #trials = TRIALS;
+  #quickest = Infinity;
+
+  /** @param {import("./lenticular.js").Interlacer} interlacer */
+  constructor(interlacer) {
+    this.#interlacer = interlacer;
+  }
+
+  /**
+   * What is to be drawn; the same object while nothing has changed.
+   * @param {import("./bridge.js").Display} display @param {import("./native.js").Known[]} known
+   * @param {import("../shared/tiling.js").Tiling} played
+   */
+  tilingFor(display, known, played) {
+    const wanted = nativeTiling(display, known, played, this.#interlacer.largest);
+    if (JSON.stringify(wanted) === JSON.stringify(this.#tiling)) return this.#tiling;
+    this.#trials = TRIALS;
+    this.#quickest = Infinity;
+    this.#tiling = wanted;
+    return wanted;
+  }
+
+  /**
+   * Draws what has moved. @param {import("../geometry/actor.js").Actor} actor @param {number} now @param {boolean} stale whatever has moved
+   * @returns {number} milliseconds that one picture takes, once that is found to be too many; else 0
+   */
+  draw(actor, now, stale) {
+    const state = `${actor.generation} ${actor.mixture(now)}`;
+    if (!stale && state === this.#drawn) return 0;
+    this.#drawn = state;
+    const begun = performance.now();
+    this.#interlacer.draw(actor, this.#tiling, now);
+    this.#interlacer.paint();
+    return this.#trials > 0 ? this.#judge(begun) : 0;
+  }
+
+  /** @param {number} begun */
+  #judge(begun) {
+    this.#interlacer.wait();
+    if (this.#trials < TRIALS) this.#quickest = Math.min(this.#quickest, performance.now() - begun);
+    this.#trials -= 1;
+    return this.#trials === 0 && this.#quickest > SLOWEST_MS ? this.#quickest : 0;
+  }
+
+  /** What is drawn, in words. */
+  get words() {
+    const { views, width, columns, height, rows } = this.#tiling;
+    return `${views} views of ${size([width / columns, height / rows])} pixels, drawn on this device`;
+  }
+}
