@@ -2,17 +2,21 @@
 // which asks when and from where.
 
 import { Painter } from "./painter.js";
+import { SLOWEST_MS } from "./trial.js";
 import { yawAt } from "./views.js";
 
 const CONTEXT = { alpha: true, antialias: false, depth: false, powerPreference: "high-performance" };
 /** As many device pixels as a canvas may have on a side. */
 const LARGEST_SIDE = 4096;
+/** Where who watches wants it drawn though that is slow: fewer pixels, and none between two records. */
+const LARGEST_SLOW_SIDE = 448;
+/** The first paints compile and upload; the last of these is the one that is timed. */
+const TRIAL_PAINTS = 4;
 
 /** Fires "lost" and "restored", as the graphics card comes and goes. */
 export class DrawnPicture extends EventTarget {
   kind = "geometry";
   slow = false;
-  largest = LARGEST_SIDE;
   /** Device pixels of a CSS pixel beyond which nobody sees more. */
   dots = Infinity;
   canvas = Object.assign(document.createElement("canvas"), { className: "drawn" });
@@ -22,6 +26,7 @@ export class DrawnPicture extends EventTarget {
   #gl;
   #painter = null;
   #painted = "";
+  #paints = 0;
 
   /** @param {import("./actor.js").Actor} actor @throws {import("./shaders.js").NotDrawable} */
   constructor(actor) {
@@ -42,6 +47,10 @@ export class DrawnPicture extends EventTarget {
     });
   }
 
+  get largest() {
+    return this.slow ? LARGEST_SLOW_SIDE : LARGEST_SIDE;
+  }
+
   canShow() {
     return true;
   }
@@ -56,14 +65,23 @@ export class DrawnPicture extends EventTarget {
   }
 
   #stateAt(now) {
-    return `${this.#actor.generation} ${this.#actor.mixture(now)} ${this.as}`;
+    return `${this.#actor.generation} ${this.#mixture(now)} ${this.as}`;
+  }
+
+  #mixture(now) {
+    return this.slow ? 1 : this.#actor.mixture(now);
   }
 
   /** @param {import("../shared/tiling.js").Screen} screen @param {number} share of the fan @param {number} now */
   paint(screen, share, now) {
+    const begun = performance.now();
     this.#painter.follow(this.#actor);
-    this.#painter.paint(this.as === "quilt" ? this.#tiles(screen) : this.#window(screen, share), screen.aspect, this.#actor.mixture(now));
+    this.#painter.paint(this.as === "quilt" ? this.#tiles(screen) : this.#window(screen, share), screen.aspect, this.#mixture(now));
     this.#painted = this.#stateAt(now);
+    this.#paints += 1;
+    if (this.#paints > TRIAL_PAINTS) return;
+    this.#gl.readPixels(0, 0, 1, 1, this.#gl.RGBA, this.#gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits until it is drawn
+    if (this.#paints === TRIAL_PAINTS) this.slow = performance.now() - begun > SLOWEST_MS;
   }
 
   #window({ yaws_degrees: yaws }, share) {
