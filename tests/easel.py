@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,22 @@ async () => {
       }
       return seen;
     },
+    async ages(records) {
+      const clock = { here: (at) => at * 1000 };
+      const [ages, waiting] = [[], [...records]];
+      for (let now = 500; now < 10000; now += 10) {
+        while (waiting.length && waiting[0][1] <= now) {
+          const [record, came] = waiting.shift();
+          await actor.hear(bytes(record), came);
+        }
+        ages.push(actor.age(now, clock));
+      }
+      return ages;
+    },
+    async native(record, quilt, known) {
+      const { nativeTiling, reportedQuilt } = await import("/viewer/native.js");
+      return nativeTiling({ calibration: parse(record), quilt: reportedQuilt(quilt) }, known, { fan: 0.6, parallel: true }, 8192);
+    },
     async wear() {
       const { Headset } = await import("/geometry/headset.js");
       window.headset = await Headset.worn(actor, "immersive-vr");
@@ -134,6 +151,15 @@ class Easel:
         pose at once, 20 and 40 ms later, and the pose [N, 4] that it comes from."""
         told = self.page.evaluate("(records) => heard(records)", [[_text(record), at] for record, at in records])
         return [(shown, (at_once, later, last), _poses(before)) for shown, at_once, later, last, before in told]
+
+    def ages(self, records: list[tuple[bytes, float]]) -> list[float]:
+        """How old what is shown is (ms) at every 10 ms from half a second to ten seconds, where records come so."""
+        return self.page.evaluate("(records) => ages(records)", [[_text(record), at] for record, at in records])
+
+    def native(self, calibration: Calibration, quilt: str, known: list[dict[str, Any]]) -> dict[str, Any]:
+        """The tiling of what is drawn for a display that reports `quilt`, where the server knows those kinds."""
+        record = json.loads(as_record(calibration)) | {"serial": calibration.serial}
+        return self.page.evaluate("(given) => native(...given)", [json.dumps(record), quilt, known])
 
     def panel(self, calibration: Calibration, tiling: Tiling) -> np.ndarray:
         """[H, W, 3] uint8: a display's panel, as the newest pose is drawn for it."""

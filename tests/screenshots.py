@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import FilePayload, Page, ViewportSize, expect
+from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect
 
 from display.label import mark
 from display.optics import fan
@@ -39,14 +39,24 @@ SCREENS = f"--screen-info={{1360x860 label='Main'}}{{{GLASS[0]}x{GLASS[1]} label
 SWEEP_SIZE, SWEEP_RATE, SWEEP_FROM = 400, 15, 1.2
 "Pixels, pictures a second, and seconds into the puppet's script."
 
+UNTIMED = "WebGL2RenderingContext.prototype.readPixels = () => undefined;"
+"A script for pages that are to draw as where there is a GPU: what is not waited for takes no time."
+HALF = 440
+"Pixels of each picture's side where two stand beside each other."
+
 SMILE = 4.6
 "Seconds into the puppet's script, less what the way to the viewer takes."
 
 
-def take(page: Page, name: str, driver: Page) -> None:
-    """docs/`name` at the script's broadest smile, with seven bits a channel: what PNG cannot compress is the last one."""
+def smile(driver: Page) -> None:
+    """Until the script's broadest."""
     while abs(driver.evaluate("document.getElementById('driver-video').currentTime") - SMILE) > 0.08:
         driver.wait_for_timeout(20)
+
+
+def take(page: Page, name: str, driver: Page) -> None:
+    """docs/`name` at the script's broadest smile, with seven bits a channel: what PNG cannot compress is the last one."""
+    smile(driver)
     shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
     Image.fromarray(shot & 0xFE).save(DOCS / name, optimize=True)
 
@@ -112,6 +122,27 @@ def viewers(visit: Visit, driver: Page) -> None:
     page.close()
 
 
+def sharpness(browser: Browser, driver: Page) -> None:
+    """docs/viewer_sharpness.png: the middle of the same window once from pictures of 256 pixels, once drawn on the spot."""
+    halves = []
+    for wish in ("pictures", "here"):
+        visit = Visit(browser, f"try {{ localStorage.setItem('telequilt-drawn', '{wish}'); }} catch {{}}" + UNTIMED)
+        page = watching(visit, "Window")
+        page.set_viewport_size({"width": 1200, "height": 1000})
+        expect(page.locator("#stage")).to_have_attribute("data-drawn", "here" if wish == "here" else "server")
+        page.mouse.move(760, 380)
+        page.wait_for_timeout(SETTLING)
+        page.mouse.move(700, 380)
+        smile(driver)
+        halves.append(np.asarray(Image.open(io.BytesIO(page.locator(".glass").screenshot())).convert("RGB")))
+        visit.context.close()
+    side = halves[0].shape[1]
+    rows, columns = slice(side // 5, side // 5 + HALF), slice((side - HALF) // 2, (side + HALF) // 2)
+    Image.fromarray(np.hstack([half[rows, columns] for half in halves]) & 0xFE).save(
+        DOCS / "viewer_sharpness.png", optimize=True
+    )
+
+
 def glass(visit: Visit, driver: Page) -> None:
     """docs/viewer_hologram.png: what the page draws on a Looking Glass, here a small one."""
     page = watching(visit, "Hologram")
@@ -140,6 +171,7 @@ def main() -> None:
         page = on_air(visit)
         take(page, "caller.png", page)
         viewers(visit, page)
+        sharpness(browser, page)
         glass(Visit(browser, no_viewport=True), page)
 
 

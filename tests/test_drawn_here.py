@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from display import label
+from display import label, presets
 from display.calibration import parse
 from display.lenticular import interlace
 from display.optics import Cameras, fan, intrinsics, orbit
 from display.quilt import compose
-from display.screen import Screen, fan_yaws, screen
+from display.screen import Screen, fan_yaws, screen, screens
 from display.tiling import Tiling
 from engines.contract import FaceObservation
 from engines.geometry import glb, motion
@@ -145,3 +146,41 @@ def test_the_newest_record_wins_and_is_come_to_within_the_time_of_one(hopper: li
         "on from where it was, without a jump"
     )
     assert again[0] == 3, "what comes twice is dropped"
+
+
+def test_a_bad_link_ages_what_is_shown_by_no_more_than_its_jitter(hopper: list, easel: Easel) -> None:
+    """Five in a hundred lost, up to 50 ms late: ages at every 10 ms of ten seconds."""
+    avatar_record, chance = hopper[0][1], np.random.default_rng(5)
+    sent = [(renumbered(avatar_record, 10 + at, 40.0 * at), 40.0 * at + 20) for at in range(250)]
+    quiet = easel.ages(sent)
+    easel.begin()
+    rough = easel.ages(
+        sorted(
+            ((one, at + 50 * chance.random()) for one, at in sent if chance.random() > 0.05), key=lambda pair: pair[1]
+        )
+    )
+    assert np.median(quiet) < 20 + 40 + 5, "the way, and the time of one record"
+    assert np.percentile(rough, 95) <= np.percentile(quiet, 95) + 50
+    assert max(rough) < 20 + 50 + 3 * 40, "it never stands still for long"
+
+
+def renumbered(record: bytes, sequence: int, captured: float) -> bytes:
+    """`record` as another one, captured so many milliseconds after 1970."""
+    return record[:12] + struct.pack("<Id", sequence, captured / 1000) + record[24:]
+
+
+@pytest.mark.parametrize(
+    ("serial", "quilt", "views", "tile"),
+    [
+        ("LKG-P12345", "", 48, (420, 560)),
+        ("LKG-P12345", '{"quiltX": 3840, "quiltY": 2160, "tileX": 8, "tileY": 5, "quiltAspect": 0.75}', 40, (480, 432)),
+        ("unknown", "no record", 48, (746, 560)),
+    ],
+)
+def test_a_display_is_drawn_as_it_asks(
+    easel: Easel, serial: str, quilt: str, views: int, tile: tuple[int, int]
+) -> None:
+    known = [asdict(one) | {"serials": presets.serials(one.name)} for one in screens().values()]
+    tiling = easel.native(replace(parse(json.dumps(RECORD)), serial=serial), quilt, known)
+    assert (tiling["views"], tiling["width"] / tiling["columns"], tiling["height"] / tiling["rows"]) == (views, *tile)
+    assert tiling["fan"] == 0.6

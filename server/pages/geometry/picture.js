@@ -28,12 +28,16 @@ export class DrawnPicture extends EventTarget {
   #painted = "";
   #paints = 0;
 
-  /** @param {import("./actor.js").Actor} actor @throws {import("./shaders.js").NotDrawable} */
-  constructor(actor) {
+  /**
+   * @param {import("./actor.js").Actor} actor @param {HTMLCanvasElement} beside the canvas in whose place it comes: it is called alike
+   * @throws {import("./shaders.js").NotDrawable}
+   */
+  constructor(actor, beside) {
     super();
     this.#actor = actor;
-    this.canvas.role = "img";
-    this.canvas.setAttribute("aria-labelledby", "what");
+    for (const name of ["role", "aria-label", "aria-labelledby"]) {
+      if (beside.hasAttribute(name)) this.canvas.setAttribute(name, beside.getAttribute(name));
+    }
     this.#gl = this.canvas.getContext("webgl2", CONTEXT);
     this.#painter = new Painter(this.#gl);
     this.canvas.addEventListener("webglcontextlost", (event) => {

@@ -15,12 +15,21 @@ export const SLOWEST_MS = 20;
 /** Why this browser cannot draw avatars, or nothing. */
 export function lacking() {
   if (!canUnpack() || !globalThis.RTCPeerConnection) return "this browser is too old to draw it";
-  return document.createElement("canvas").getContext("webgl2") ? "" : "this browser has no WebGL 2";
+  const gl = contextOf(1, 1);
+  letGo(gl);
+  return gl ? "" : "this browser has no WebGL 2";
 }
+
+/** @param {number} width @param {number} height */
+const contextOf = (width, height) =>
+  Object.assign(document.createElement("canvas"), { width, height }).getContext("webgl2", { alpha: true, antialias: false, depth: false });
+
+/** Browsers have few of them. @param {WebGL2RenderingContext|null} gl */
+const letGo = (gl) => gl?.getExtension("WEBGL_lose_context")?.loseContext();
 
 /** Milliseconds of a picture of these sides. @param {number} width @param {number} height @returns {Promise<number>} Infinity where it fails */
 export async function measured(width, height) {
-  const gl = new OffscreenCanvas(width, height).getContext("webgl2", { alpha: true, antialias: false, depth: false });
+  const gl = contextOf(width, height);
   try {
     const painter = new Painter(gl);
     painter.follow({ figure: await standIn(), generation: 0, before: grid(), after: grid() });
@@ -35,7 +44,7 @@ export async function measured(width, height) {
   } catch {
     return Infinity;
   } finally {
-    gl?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers have few of them
+    letGo(gl);
   }
 }
 

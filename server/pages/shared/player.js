@@ -1,12 +1,8 @@
 // The player, or stage: the glass with the hologram in it, and the words that stand there while there is none. Both pages have one.
 
-import { Actor } from "../geometry/actor.js";
-import { Choice } from "../geometry/choice.js";
-import { DrawnPicture } from "../geometry/picture.js";
-import { lacking, measured, SLOWEST_MS } from "../geometry/trial.js";
+import { Drawing } from "../geometry/drawing.js";
 import { channel, screen } from "./api.js";
 import { Hologram } from "./hologram.js";
-import { keep, recall } from "./storage.js";
 import { tilingOf } from "./tiling.js";
 import { Playback } from "./whep.js";
 
@@ -22,7 +18,6 @@ const WORDS = {
 };
 
 const PREPARE_AGAIN_MS = 1000;
-const KEPT_WISH = "telequilt-drawn";
 
 /** The ordinary-video form has no quilt; which form a mode plays. */
 const FORM = { window: "quilt", quilt: "quilt", video: "view", hologram: "quilt" };
@@ -41,11 +36,7 @@ export class Stage extends EventTarget {
   #hologram;
   #playback = null;
   #channel = "";
-  #actor = new Actor();
-  #choice = new Choice(/** @type {any} */ (recall("local", KEPT_WISH)) ?? "auto");
-  /** @type {DrawnPicture|null} once something was drawn here */
-  #picture = null;
-  #tried = false;
+  #drawing;
 
   /** @param {HTMLElement} root the element with class "stage" @param {HTMLInputElement} slider @param {HTMLElement} [surface] */
   constructor(root, slider, surface = root) {
@@ -56,8 +47,9 @@ export class Stage extends EventTarget {
     this.mode = "window";
     /** @type {import("./tiling.js").Tiling|null} of the quilts that are played, once one was */
     this.tiling = null;
-    this.#choice.lacking = lacking();
-    this.#actor.addEventListener("changed", () => this.#again());
+    this.#drawing = new Drawing(root);
+    this.#drawing.addEventListener("way", () => this.dispatchEvent(new Event("way")));
+    this.#drawing.addEventListener("again", () => this.#again());
     this.#show("idle");
   }
 
@@ -77,33 +69,14 @@ export class Stage extends EventTarget {
     return this.#hologram;
   }
 
-  /** Who is drawn here, while that is so. @type {Actor|null} */
+  /** Who is drawn here, while that is so. @type {import("../geometry/actor.js").Actor|null} */
   get actor() {
     return this.#playback?.actor ?? null;
   }
 
-  /** @returns {Choice} read it; setWish() changes it */
-  get choice() {
-    return this.#choice;
-  }
-
-  /** @param {import("../geometry/choice.js").Wish} wish of whoever watches, kept in this browser */
-  setWish(wish) {
-    keep("local", KEPT_WISH, wish);
-    this.#choose(() => (this.#choice.wish = wish));
-  }
-
-  /** Drawing for a hologram takes so long here. @param {number} milliseconds */
-  tooSlow(milliseconds) {
-    this.#choose(() => (this.#choice.slow = milliseconds));
-  }
-
-  /** @param {() => void} change of what decides the way */
-  #choose(change) {
-    const before = this.#choice.here;
-    change();
-    if (this.#choice.here !== before) this.#again();
-    this.dispatchEvent(new Event("way"));
+  /** Whether it is drawn here, why not, and how to have it otherwise. */
+  get drawing() {
+    return this.#drawing;
   }
 
   /** Plays the same channel by what is now the way. */
@@ -135,54 +108,18 @@ export class Stage extends EventTarget {
     if (this.mode === "hologram" && this.state === "live" && this.#playback) void this.#prepared(this.#playback);
     this.mode = mode;
     this.#root.dataset.mode = mode;
-    if (this.#picture) this.#picture.as = mode === "quilt" ? "quilt" : "window";
+    this.#drawing.as = mode === "quilt" ? "quilt" : "window";
     if (newForm) this.#playback?.switchTo(() => this.#way());
     this.dispatchEvent(new Event("mode"));
   }
 
-  /** What is asked for, and who is moved by it. @returns {Promise<{path: string, actor: Actor|null}>} */
+  /** What is asked for, and who is moved by it. @returns {Promise<{path: string, actor: import("../geometry/actor.js").Actor|null}>} */
   async #way() {
     const place = `whep/${encodeURIComponent(this.#channel)}`;
     if (FORM[this.mode] !== "quilt") return { path: `${place}?as=view`, actor: null };
-    const drawn = await this.#draws();
-    this.dispatchEvent(new Event("way"));
-    return drawn ? { path: `${place}?as=geometry`, actor: this.#actor } : { path: `${place}?as=quilt`, actor: null };
-  }
-
-  /** Whether this device is to draw what is live. Who may not is told so by an error: it is asked first. */
-  async #draws() {
-    const choice = this.#choice;
-    if (choice.lacking || choice.lost) return false;
-    const facts = await channel(this.#channel).catch(() => null);
-    choice.refused = facts?.geometry === false ? (facts.geometry_lacks ?? "engine") : "";
-    if (!facts?.geometry || choice.wish === "pictures") return false;
-    if (choice.wish === "auto" && !this.#tried) await this.#try();
-    return choice.here && this.#canDraw();
-  }
-
-  async #try() {
-    this.#tried = true;
-    const { width, height } = this.#root.getBoundingClientRect();
-    const took = await measured(...[width, height].map((side) => Math.max(64, Math.round(side * devicePixelRatio))));
-    this.#choice.slow = took > SLOWEST_MS ? took : 0;
-  }
-
-  #canDraw() {
-    try {
-      this.#picture ??= this.#drawnPicture();
-      return true;
-    } catch {
-      this.#choice.lacking = "this browser’s graphics driver does not take the shaders";
-      return false;
-    }
-  }
-
-  #drawnPicture() {
-    const picture = new DrawnPicture(this.#actor);
-    picture.as = this.mode === "quilt" ? "quilt" : "window";
-    picture.addEventListener("lost", () => this.#choose(() => (this.#choice.lost = true)));
-    picture.addEventListener("restored", () => this.#choose(() => (this.#choice.lost = false)));
-    return picture;
+    const facts = await channel(this.#channel).catch(() => null); // who may not draw is told so by an error: so it is asked first
+    const drawn = await this.#drawing.wanted(facts);
+    return drawn ? { path: `${place}?as=geometry`, actor: this.#drawing.actor } : { path: `${place}?as=quilt`, actor: null };
   }
 
   async #changed() {
@@ -208,7 +145,7 @@ export class Stage extends EventTarget {
     const [shown, live] = await Promise.all([screen(), channel(this.#channel)]).catch(() => [null, null]);
     if (!shown || !live) return false;
     this.tiling = tilingOf(shown, live.parallel);
-    this.#showWay();
+    this.#drawing.showIn(this.#hologram, this.actor !== null);
     if (this.mode !== "hologram" && !this.#hologram.canShow(shown)) {
       this.setMode("video");
       return true;
@@ -218,15 +155,6 @@ export class Stage extends EventTarget {
     this.#root.style.setProperty("--quilt-aspect", String(shown.quilt_width / shown.quilt_height));
     if (this.mode !== "hologram") this.#hologram.start();
     return true;
-  }
-
-  /** The glass shows what is drawn here, or the video. */
-  #showWay() {
-    const drawn = this.actor !== null;
-    this.#root.dataset.drawn = drawn ? "here" : "server";
-    this.#hologram.show(drawn ? this.#picture : null);
-    if (drawn) this.#root.querySelector("canvas").after(this.#picture.canvas);
-    else this.#picture?.canvas.remove();
   }
 
   /** @param {string} state */

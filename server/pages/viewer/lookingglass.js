@@ -192,7 +192,7 @@ export class LookingGlass {
     const { actor } = this.#stage;
     const slow = actor ? this.#panel.draw(actor, now, this.#stale) : this.#play();
     this.#stale = false;
-    if (slow) this.#stage.tooSlow(slow);
+    if (slow) this.#stage.drawing.tooSlow(slow);
   }
 
   #play() {

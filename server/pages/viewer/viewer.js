@@ -61,7 +61,8 @@ function gone() {
 
 /** How it comes here, and how old what is drawn here is. */
 function tellWay() {
-  const { choice, actor, state } = stage;
+  const { actor, state } = stage;
+  const { choice } = stage.drawing;
   part("way").hidden = state !== "live" || stage.mode === "video";
   const now = performance.now();
   const drawn = actor?.heard ? `, ${Math.max(0, Math.round(actor.age(now, following.clock)))} ms old` : "";
@@ -130,7 +131,7 @@ following.addEventListener("gone", gone);
 stage.addEventListener("mode", modeChanged);
 stage.addEventListener("way", tellWay);
 setInterval(tellWay, TELL_WAY_MS);
-part("way-switch").addEventListener("click", () => stage.setWish(stage.choice.here ? "pictures" : "here"));
+part("way-switch").addEventListener("click", () => stage.drawing.setWish(stage.drawing.choice.here ? "pictures" : "here"));
 part("modes").addEventListener("change", (event) => stage.setMode(event.target.value));
 part("sound").addEventListener("click", toggleSound);
 part("full").addEventListener("click", toggleFullscreen);
