@@ -231,11 +231,14 @@ export class LookingGlass {
     return [{ what: `A quilt of ${size([video.videoWidth, video.videoHeight])} pixels arrives, where the server announced ${size(expected)}.`, mend: "Reload the page." }];
   }
 
+  get #rightWords() {
+    return this.#stage.actor ? `The hologram fills the Looking Glass: ${this.#panel.words}.` : "The hologram fills the Looking Glass.";
+  }
+
   /** @param {import("./alignment.js").Fault[]} wrong @param {boolean} right */
   #tell(wrong, right) {
     document.body.dataset.glass = right ? "right" : "wrong";
-    const drawn = this.#stage.actor ? `: ${this.#panel.words}` : "";
-    const words = right ? `The hologram fills the Looking Glass${drawn}.` : wrong.map(({ what, mend }) => `${what} ${mend}`).join(" ");
+    const words = right ? this.#rightWords : wrong.map(({ what, mend }) => `${what} ${mend}`).join(" ");
     if (words === this.#told) return;
     this.#told = words;
     part("glass-said").textContent = words;
