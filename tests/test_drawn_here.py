@@ -160,8 +160,8 @@ def test_a_bad_link_ages_what_is_shown_by_no_more_than_its_jitter(hopper: list, 
         )
     )
     assert np.median(quiet) < 20 + 40 + 5, "the way, and the time of one record"
-    assert np.percentile(rough, 95) <= np.percentile(quiet, 95) + 50
-    assert max(rough) < 20 + 50 + 3 * 40, "it never stands still for long"
+    assert np.percentile(rough, 95) <= np.percentile(quiet, 95) + 50 + 10, "its jitter, looked at every 10 ms"
+    assert max(rough) < 20 + 50 + 4 * 40, "it never stands still for long"
 
 
 def renumbered(record: bytes, sequence: int, captured: float) -> bytes:
