@@ -81,7 +81,7 @@ def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    visit = Visit(browser, WISHING + GATED, no_viewport=True)
+    visit = Visit(browser, WISHING + GATED, no_viewport=True, reduced_motion="no-preference")
     yield visit
     visit.context.close()
 

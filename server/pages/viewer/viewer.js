@@ -46,7 +46,8 @@ async function stateChanged() {
 function hear(facts) {
   recorder.hear(facts);
   outgoing.show(facts.handover);
-  const shortly = sign.show(facts.condition);
+  const lessDetail = facts.condition?.state === "slowed-down"; // of pictures: what is drawn here has all of it
+  const shortly = sign.show(lessDetail && stage.actor ? null : facts.condition);
   if (document.body.dataset.live === "true") part("air-words").textContent = shortly || AIR_WORDS.live;
 }
 
