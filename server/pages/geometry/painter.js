@@ -307,7 +307,8 @@ export class Painter {
     gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.RENDERBUFFER, colours);
     gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.DEPTH_ATTACHMENT, gl.RENDERBUFFER, depths);
     this.#sheet = { width, height, drawn, settled, buffers: [colours, depths, pixels] };
-    if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) throw new NotDrawable("it has no room for the picture");
+    const whole = gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE;
+    if (!whole && !gl.isContextLost()) throw new NotDrawable("it has no room for the picture");
   }
 
   #unspread() {
