@@ -12,12 +12,13 @@ from benchmarks.quality import bar, bootstrap, comparing, papers, pictures, prot
 from benchmarks.quality.blind import wilson
 from benchmarks.quality.columns import BY_NAME, NAMES
 from benchmarks.quality.driving import turned_back
-from benchmarks.quality.instruments import catalogue, expression, graph
+from benchmarks.quality.instruments import catalogue, expression
 from benchmarks.quality.instruments.catalogue import Instrument, InstrumentMissing, Member, Package
 from benchmarks.quality.instruments.face import BLENDSHAPES, angles_of
 from benchmarks.quality.media import Media, MediaUnusable, Pair, read_pairs, write_pairs
 from benchmarks.quality.results import Rows, figures, with_kept_share
 from engines.contract import FaceObservation
+from pipeline.likeness import graph
 from pipeline.puppet import scripted
 
 RANDOM = np.random.default_rng(3)
