@@ -115,12 +115,12 @@ def mute(shown: Shown, play) -> Shown:
 FLAWS = {
     "two frames late": (delayed, {"mouth_lag": 65.0, "yaw_lag": 65.0}, {"_correlation", "_slope", "_lag"}),
     "a pixel's tremble": (trembling, {"rest_points": 3.0}, {"rest_pixels"}),
-    "a black hole": (pierced, {"holes": 0.05, "view_holes": 0.05}, {"torn", "composed", "uneven", "vertical"}),
+    "a black hole": (pierced, {"holes": 0.05, "view_holes": 0.05}, {"rows", "torn", "composed", "uneven", "vertical"}),
     "every second view a row off": (stepped, {"vertical": 0.3, "rows": 0.12}, {"torn", "composed"}),
     "a mouth that stays shut": (mute, {"mouth_correlation": -0.5, "mouth_slope": -0.5}, {"mouth_lag"}),
 }
 "Flaw -> how it is made, by how much at least which columns move, and endings of those that may move with them."
-ALIKE = {"_lag": 12.0, "_correlation": 0.12, "_slope": 0.12, "rest_points": 1.0, "rest_pixels": 0.3, "yaw_view": 0.6}
+ALIKE = {"_lag": 30.0, "_correlation": 0.12, "_slope": 0.12, "rest_points": 1.0, "rest_pixels": 0.3, "yaw_view": 0.6}
 "By how much a column may differ that a flaw is not to move: a hole changes what the eye sees beside it a little."
 WATCHED = (
     "mouth",
