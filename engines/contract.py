@@ -17,6 +17,10 @@ from display.views import ViewSet
 
 CROP = 512
 "Side in pixels of the aligned crop that engines see."
+EXPRESSION_KEPT = 0.35
+"""Of a portrait's own expression, if nothing else is asked for. Neutral (0) follows a driver best, but a broad grin that is closed
+altogether has pale lips with teeth drawn out over them; with a third of it they close cleanly, and whose they are is seen (looked at: two
+grins, at 0, 0.35, 0.5, 0.7 and 1)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class FaceObservation:
     "Radians, counter-clockwise as seen, that the crop was turned back to stand upright; `landmarks` and `pose` are the crop's."
     mouth_seen: bool = True
     "False where the portrait's mouth is covered, for instance by a mask: an engine opens none there."
-    expression_kept: float = 0.0
+    expression_kept: float = EXPRESSION_KEPT
     "0..1: the share of a portrait's own expression that its avatar has at rest: 0 makes it neutral, 1 leaves it as in the photo."
     crop: np.ndarray | None = None
     "[512, 512, 3] uint8 RGB aligned crop, where the engine wants it."

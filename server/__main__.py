@@ -64,9 +64,12 @@ _Focus = Annotated[
 ]
 
 _Expression = Annotated[
-    float,
+    float | None,
     typer.Option(
-        min=0, max=1, help="How much of the photo's own expression the avatar keeps: 0 neutral, 1 as in the photo."
+        min=0,
+        max=1,
+        help="How much of the photo's own expression the avatar keeps: 0 neutral, 1 as in the photo.",
+        show_default="0.35",
     ),
 ]
 
@@ -82,7 +85,7 @@ def render(
     fill: _Fill = None,
     focus: _Focus = 0.0,
     depth: Annotated[float, typer.Option(min=0.1, max=2, help="Less than 1 is flatter, more is deeper.")] = 1.0,
-    expression: _Expression = 0.0,
+    expression: _Expression = None,
     mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
     consent: Annotated[
         Literal["me", "consenting", "synthetic", "unstated"],
@@ -184,7 +187,7 @@ def mesh(
     ] = "voodoo3d",
     driver: Annotated[Path | None, typer.Option(help="A photo whose expression it takes on.")] = None,
     side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of a volume.")] = 256,
-    expression: _Expression = 0.0,
+    expression: _Expression = None,
     synthetic_weights: SyntheticWeights = False,
     runtime: Runtime = None,
     precision: Precision = None,

@@ -52,9 +52,13 @@ def test_numbers_survive_our_own_encoder():
 
 
 def test_small_faces_are_held_against_large_ones():
-    large = [(np.sin(n / 5), np.cos(n / 3), np.cos(n / 3), 10 * np.sin(n / 9)) for n in range(60)]
+    large: list[face_size.Row | None] = [
+        (np.sin(n / 5), np.cos(n / 3), np.cos(n / 3), 10 * np.sin(n / 9)) for n in range(60)
+    ]
     assert face_size.compared(large, large)["eyes"] == face_size.compared(large, large)["seen"] == 1.0
-    other = [None if n < 30 else (row[0], row[1], row[2] / 2, row[3] + 2.0) for n, row in enumerate(large)]
+    other = [
+        None if n < 30 or row is None else (row[0], row[1], row[2] / 2, row[3] + 2.0) for n, row in enumerate(large)
+    ]
     found = face_size.compared(large, other)
     assert (found["seen"], found["mouth"], found["yaw off"]) == (0.5, 1.0, 2.0)
     assert found["eyes off"] > 0.1

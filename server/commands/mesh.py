@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import catalogue, mesh
-from engines.contract import Abilities, FaceObservation
+from engines.contract import EXPRESSION_KEPT, Abilities, FaceObservation
 from engines.geometry import rigged
 from engines.options import EngineOptions
 from pipeline.preprocess.observer import observe_portrait
@@ -32,7 +32,7 @@ def sculpt(
     driver: Path | None = None,
     side: int = mesh.SIDE,
     *,
-    expression: float = 0.0,
+    expression: float | None = None,
     options: EngineOptions = EngineOptions(),
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Sculpture:
@@ -53,7 +53,10 @@ def sculpt(
     if engine.abilities.rig:
         _check_rig(engine_name, out, driver)
     progress("enrolling the portrait", 0, 0)
-    seen = replace(observe_portrait(portraits.from_file(portrait)), expression_kept=expression)
+    seen = replace(
+        observe_portrait(portraits.from_file(portrait)),
+        expression_kept=EXPRESSION_KEPT if expression is None else expression,
+    )
     avatar = engine.enrol(seen)
     moved = replace(seen, presence=0.0) if driver is None else observe_portrait(portraits.from_file(driver))
     noise = " of SYNTHETIC WEIGHTS: noise, not a face" if engine.noise else ""

@@ -25,7 +25,7 @@ from display.subsets import subsets
 from display.tiling import OFF_AXIS
 from display.views import ViewSet
 from engines import catalogue
-from engines.contract import Abilities, AnyEngine
+from engines.contract import EXPRESSION_KEPT, Abilities, AnyEngine
 from engines.options import EngineOptions
 from pipeline.clock import StageClock
 from pipeline.devices.placement import preset
@@ -119,7 +119,7 @@ def render(
     marked: bool = True,
     consent: str = UNSTATED,
     signer: Signer | None = None,
-    expression: float = 0.0,
+    expression: float | None = None,
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Result:
     """Drive `portrait` by the face in `driver` and write what `target` shows of it, with the driver's sound.
@@ -137,7 +137,12 @@ def render(
     engine = catalogue.load(engine_name, options)
     engine.warm_up()
     progress("enrolling the portrait", 0, 0)
-    avatar = engine.enrol(replace(observe_portrait(portraits.from_file(portrait)), expression_kept=expression))
+    avatar = engine.enrol(
+        replace(
+            observe_portrait(portraits.from_file(portrait)),
+            expression_kept=EXPRESSION_KEPT if expression is None else expression,
+        )
+    )
 
     begun, done, unseen = time.monotonic(), 0, 0
     seal = _Seal(

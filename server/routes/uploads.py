@@ -15,6 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from engines.contract import EXPRESSION_KEPT
 from pipeline.avatars import SAMPLE, AvatarRecord, Consent, UnknownAvatar
 from server import workers
 from server.channels.services import Services
@@ -213,7 +214,7 @@ async def _read(request: Request, settings: Settings, room: _Room) -> _Form:
                 f"say whose face it is: consent is one of {', '.join(choices)}",
                 accepted=choices,
             )
-        expression = _share(form.get("expression", "0"))
+        expression = _share(form.get("expression", str(EXPRESSION_KEPT)))
         data = await portrait.read()
     finally:
         await form.close()

@@ -44,7 +44,7 @@ part("portraits").innerHTML = `
         </fieldset>
         <label class="kept-expression">
           <span>Expression <small>when the avatar is at rest</small></span>
-          <span class="ends"><span>Neutral</span><input type="range" id="expression" min="0" max="1" step="0.05" value="0"><span>As in the photo</span></span>
+          <span class="ends"><span>Neutral</span><input type="range" id="expression" min="0" max="1" step="0.05" value="0.35"><span>As in the photo</span></span>
         </label>
         <p class="hint" id="kept">Kept on this server until you press Forget: the face cut from the photo, what was measured on it, your answer, and a fingerprint of the file. The file itself is not kept.</p>
         <div class="row">
@@ -206,7 +206,7 @@ export class Shelf extends EventTarget {
     say(part("avatar-problem"), "");
     for (const choice of part("consent-choice").elements) choice.checked = false;
     part("consent-choice").removeAttribute("aria-invalid");
-    part("expression").value = "0";
+    part("expression").value = "0.35";
     if (this.#portrait) part("portrait-preview").src = this.#portrait.address;
     (portrait ? part("consent-choice").elements[0] : part("snapshot")).focus();
     this.dispatchEvent(new Event("change"));
