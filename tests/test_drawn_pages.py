@@ -56,8 +56,11 @@ TURNED = """async () => {
     return [drawn, seen];
   };
   link.open = false;
-  await new Promise((done) => setTimeout(done, 100));  // what has come is shown
-  const heard = actor.heard;
+  let heard = -1;
+  while (heard !== actor.heard) {  // what has come is being unpacked
+    heard = actor.heard;
+    await new Promise((done) => setTimeout(done, 300));
+  }
   const sides = [await look(0), await look(innerWidth)];
   link.open = true;
   return [actor.heard - heard, sides];
