@@ -28,6 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from benchmarks.lib.harness import RESULTS, parser, show, write
 from benchmarks.simulation.simulation import Blank
 from pipeline.clock import Percentiles, percentiles
+from server import workers
 from server.channels.services import Services, open_services
 from server.cluster import node
 from server.cluster.ray_directory import NAMESPACE, RayRegistry, directory
@@ -151,7 +152,7 @@ async def holding(machines: list[str], folder: Path, seconds: float) -> dict[str
         return {"nodes": len(machines), "callers": len(rates), "came_in": percentiles(times), "least_fps": min(rates)}
     finally:
         for actor in actors:
-            await asyncio.to_thread(_end, actor)
+            await workers.slow(_end, actor)
 
 
 async def _fill(door: str, callers: AsyncExitStack) -> list[float]:

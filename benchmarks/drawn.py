@@ -29,6 +29,7 @@ from benchmarks.lib.harness import RESULTS, parser, show, write
 from benchmarks.live.heavy_caller import Recorded, coded
 from benchmarks.live.lossy import Links, without_candidates
 from engines.geometry import motion
+from server import workers
 from server.webrtc import patches
 
 RATE = 25.0
@@ -233,7 +234,7 @@ async def _session(
     answer = await http.post(path, params=query, content=offer, headers=SDP)
     try:
         answer.raise_for_status()
-        sdp = answer.text if links is None else await asyncio.to_thread(links.through, answer.text)
+        sdp = answer.text if links is None else await workers.slow(links.through, answer.text)
         await peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         yield answer.headers["Location"]
     finally:

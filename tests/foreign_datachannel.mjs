@@ -17,10 +17,12 @@ const video = new rtc.Video("video", role === "publish" ? "SendOnly" : "RecvOnly
 video.addH264Codec(PAYLOAD);
 if (role === "publish") video.addSSRC(SSRC, "caller", "stream", "track");
 const track = peer.addTrack(video);
+let sending;
 const session = await exchange();
 if (role === "publish") await publish();
 else play();
 await ended;
+clearInterval(sending);
 await fetch(session, { method: "DELETE" });
 peer.close();
 rtc.cleanup();
@@ -46,7 +48,7 @@ async function publish() {
   const pictures = [...pieces(readFileSync(file))];
   await new Promise((resolve) => track.onOpen(resolve));
   let count = 0;
-  setInterval(() => {
+  sending = setInterval(() => {
     config.timestamp = (count * CLOCK) / RATE;
     track.sendMessageBinary(pictures[count++ % pictures.length]);
   }, 1000 / RATE);

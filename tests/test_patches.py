@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from OpenSSL import SSL
 from OpenSSL.crypto import X509
 
 from server.webrtc import patches
@@ -160,3 +161,18 @@ def test_a_peer_is_known_by_its_certificates_fingerprint_alone():
     assert not failing([RTCDtlsFingerprint("sha-1", "00"), *good], own)  # one that is not known says nothing
     for wrong in (bad, [good[0], bad[1]], [], [RTCDtlsFingerprint("sha-1", "00")], [RTCDtlsFingerprint("sha-256", "")]):
         assert failing(wrong, own)
+
+
+def test_a_handshake_ends_for_a_reason_alone():
+    def fails(*reasons: object) -> Callable[[object], None]:
+        def shake(connection: object) -> None:
+            raise SSL.Error(list(reasons))
+
+        return patches.patient(shake)
+
+    with pytest.raises(SSL.WantReadError):
+        fails()(object())
+    with pytest.raises(SSL.Error) as told:
+        fails(("SSL routines", "", "handshake failure"))(object())
+    assert not isinstance(told.value, SSL.WantReadError)
+    patches.patient(lambda connection: None)(object())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from engines.geometry.motion import Motion
+
+if TYPE_CHECKING:  # a bare GPU machine has no scipy, and runs what imports this
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True)

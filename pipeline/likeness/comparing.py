@@ -25,7 +25,7 @@ TEMPLATE = np.array(
 EYES, NOSE, MOUTH = (468, 473), 1, (61, 291)
 "FaceMesh's points of both irises, the nose's tip, the mouth's corners, as a picture shows them from left to right."
 ALIKE_FROM = 0.35
-"Of the cosine. Of eight people one's own pictures came to 0.65 and more, two persons' to 0.25 at most (tests/golden/test_likeness.py)."
+"Of the cosine. Of eight people one's own pictures came to 0.65 and more, two persons' to 0.25 at most (tests/test_likeness_of_people.py)."
 
 
 class Comparing:

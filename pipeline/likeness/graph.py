@@ -93,7 +93,7 @@ def _multiplied(attributes: dict[str, Any], a: Tensor, b: Tensor, *bias: Tensor)
 
 
 def _filled(_: dict[str, Any], values: Tensor, sides: Tensor) -> Tensor:
-    return F.pad(values, [int(number) for pair in sides.tolist()[::-1] for number in pair])
+    return F.pad(values, [int(number) for pair in sides.flip(0) for number in pair])
 
 
 def _mean(attributes: dict[str, Any], values: Tensor, axes: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from server import workers
 from server.cluster.members import Heard, Report
 from server.cluster.registry import DoesNotFit, Local
 
@@ -61,7 +62,7 @@ class RayRegistry:
         """Raises ConnectionError where it does not answer, and what it raises itself."""
         try:
             if self._actor is None:
-                self._actor = await asyncio.to_thread(directory)
+                self._actor = await workers.slow(directory)
             async with asyncio.timeout(SECONDS):
                 return await getattr(self._actor, what).remote(*given)
         except DoesNotFit as failure:  # Ray raises what is that, and its own error, in one

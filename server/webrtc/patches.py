@@ -35,6 +35,7 @@ from aiortc.rtp import (
     is_rtcp,
     unpack_remb_fci,
 )
+from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from server.tally import Tally
@@ -92,6 +93,7 @@ def tune_libraries() -> None:
     _bound_gathering()
     _take_rsa_certificates()
     _know_peers_by_their_certificates_bytes()
+    SSL.Connection.do_handshake = patient(SSL.Connection.do_handshake)  # type: ignore[method-assign]
 
 
 def _offer_loopback() -> None:
@@ -242,6 +244,23 @@ def _know_peers_by_their_certificates_bytes() -> None:
             self._set_state(aiortc.rtcdtlstransport.State.FAILED)
 
     aiortc.rtcdtlstransport.RTCDtlsTransport._validate_peer_identity = validate  # type: ignore[method-assign]
+
+
+def patient(shake: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A DTLS handshake goes on after a datagram that told nothing (RFC 9147, section 4.5.2). OpenSSL then fails without any reason in its
+    queue now and then, which ended callers of libdatachannel in the moment in which they came."""
+
+    def shaken(self: Any) -> None:
+        try:
+            shake(self)
+        except SSL.WantReadError:
+            raise
+        except SSL.Error as failure:
+            if failure.args and failure.args[0]:
+                raise
+            raise SSL.WantReadError() from None
+
+    return shaken
 
 
 def fingerprint(der: bytes, algorithm: str) -> str:
