@@ -246,19 +246,24 @@ def _know_peers_by_their_certificates_bytes() -> None:
     aiortc.rtcdtlstransport.RTCDtlsTransport._validate_peer_identity = validate  # type: ignore[method-assign]
 
 
+TRIES = 3
+"Of a step of a handshake that fails for no reason; it may not have sent anything, so it is tried again at once."
+
+
 def patient(shake: Callable[[Any], None]) -> Callable[[Any], None]:
     """A DTLS handshake goes on after a datagram that told nothing (RFC 9147, section 4.5.2). OpenSSL then fails without any reason in its
     queue now and then, which ended callers of libdatachannel in the moment in which they came."""
 
     def shaken(self: Any) -> None:
-        try:
-            shake(self)
-        except SSL.WantReadError:
-            raise
-        except SSL.Error as failure:
-            if failure.args and failure.args[0]:
+        for _ in range(TRIES):
+            try:
+                return shake(self)
+            except SSL.WantReadError:
                 raise
-            raise SSL.WantReadError() from None
+            except SSL.Error as failure:
+                if failure.args and failure.args[0]:
+                    raise
+        raise SSL.WantReadError
 
     return shaken
 
