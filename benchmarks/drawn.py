@@ -9,8 +9,6 @@ quilts count packets and decode none, so that the server has the machine as far 
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +24,7 @@ import psutil
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 from benchmarks.lib.harness import RESULTS, parser, show, write
+from benchmarks.live import server_process
 from benchmarks.live.heavy_caller import Recorded, coded
 from benchmarks.live.lossy import Links, without_candidates
 from engines.geometry import motion
@@ -100,24 +99,8 @@ def serving(port: int) -> Iterator[psutil.Process]:
     with tempfile.TemporaryDirectory() as folder:
         how = {"TELEQUILT_DATA_DIR": folder, "TELEQUILT_MAX_CHANNELS": str(MOST_CALLERS), "TELEQUILT_ADAPT": "false"}
         command = [sys.executable, "-m", "server", "serve", "--port", str(port)]
-        process = subprocess.Popen(command, env=os.environ | how, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            deadline = time.monotonic() + 120
-            while not _ready(port):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"the server did not become ready; try: {' '.join(command)}")
-                time.sleep(0.2)
-            yield psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _ready(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+        with server_process.running(command, port, how) as process:
+            yield process
 
 
 def _http(port: int) -> httpx.AsyncClient:

@@ -13,7 +13,6 @@ so caller and viewer cost frames too.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -36,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.lib.harness import RESULTS, write
-from benchmarks.live import barcode, browsers
+from benchmarks.live import barcode, browsers, server_process
 from display.screen import PRODUCT
 from pipeline.clock import percentiles
 from server.webrtc.client import PictureTrack, playing, publishing
@@ -100,24 +99,8 @@ def witnessed_server(
     """The server in its own process, ready to take a caller. All detail is made, so that runs can be compared, unless it may `adapt`."""
     command = [sys.executable, "-m", "benchmarks.live.witnessed_server", f"--port={port}", f"--placement={placement}"]
     command += [f"--screen={screen}", "--adapt" if adapt else "--no-adapt", *more]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 120
-        while not _is_ready(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not become ready; try: {' '.join(command)}")
-            time.sleep(0.2)
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+    with server_process.running(command, port) as process:
+        yield process
 
 
 async def undisturbed(connection: RTCPeerConnection) -> None:

@@ -1,0 +1,39 @@
+"""Server process: a server of its own for a benchmark, from ready to ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import httpx
+import psutil
+
+READY_SECONDS, END_SECONDS = 120.0, 20.0
+
+
+@contextmanager
+def running(command: Sequence[str], port: int, variables: Mapping[str, str] | None = None) -> Iterator[psutil.Process]:
+    """`command`, which serves at `port`, ready to take a caller. Raises RuntimeError where it does not become that."""
+    process = subprocess.Popen(
+        command, env=os.environ | (variables or {}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not _ready(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not become ready; try: {' '.join(command)}")
+            time.sleep(0.2)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(END_SECONDS)
+
+
+def _ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
