@@ -160,6 +160,8 @@ class Calls:
     async def _keep(self) -> None:
         """What goes on is known after this process has died."""
         now = {name: one.remembered() for name, one in self.conferences.items() if one.taken}
+        if self._kept.knows(now):  # the usual case: no thread for it four times a second
+            return
         try:
             await workers.slow(self._kept.write, now)
         except OSError as failure:

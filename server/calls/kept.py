@@ -21,6 +21,10 @@ class Kept:
         self._file = folder / FILE
         self._written = ""
 
+    def knows(self, calls: dict[str, Any]) -> bool:
+        """Whether there is nothing to write: no call goes on, and of none is anything kept."""
+        return not calls and not self._written
+
     def write(self, calls: dict[str, Any]) -> None:
         """What is written already is not written again. Whole or not at all, for this user alone. Raises OSError."""
         said = json.dumps(calls)
@@ -28,6 +32,7 @@ class Kept:
             return
         if not calls:
             self._file.unlink(missing_ok=True)
+            said = ""
         else:
             part = self._file.with_suffix(".part")
             with open(part, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:

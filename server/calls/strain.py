@@ -47,10 +47,6 @@ class Strain:
             return self._go(self.step - 1)
         return False
 
-    @property
-    def too_old(self) -> bool:
-        return self._since is not None
-
     def hear(self, speaking: Iterable[int], now: float) -> None:
         """Who speaks now."""
         self._spoke |= dict.fromkeys(speaking, now)

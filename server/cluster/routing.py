@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from pipeline.avatars import SAMPLE
+
 
 class Way(Enum):
     HERE = auto()
@@ -37,7 +39,6 @@ _NAMED = re.compile(r"/(?:whip|whep|api/channels|api/calls)/([^/.]+)(?:\.\d+)?(?
 _LISTS = ("/api/channels", "/api/calls", "/api/recordings", "/api/avatars")
 _RECORDING, _AVATAR = re.compile(r"/api/recordings/[^/]+"), re.compile(r"/api/avatars/([^/]+)")
 _WITHDRAWAL = re.compile(r"/api/avatars/([^/]+)/withdrawal")
-SAMPLE = "sample"
 
 
 def target(method: str, path: str) -> Target:
