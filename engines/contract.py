@@ -53,6 +53,8 @@ class FaceObservation:
     "[3] float32 millimetres: where the head is before its camera, right and up as that person sees them, and away; None if unknown."
     size: float | None = None
     "Pixels from forehead to chin in the picture that the tracker looked at; None if unknown."
+    actions: np.ndarray | None = None
+    "[51] float32 0..1: what the face does, by the names of engines/actions.py, its own rest taken off; where the engine wants it."
 
     @property
     def posed(self) -> bool:
@@ -166,7 +168,8 @@ class Engine(Protocol, Generic[AvatarT, StateT]):
     name: ClassVar[str]
     abilities: ClassVar[Abilities]
     wants: ClassVar[frozenset[str]]
-    'What drive() reads of an observation besides landmarks and pose: any of {"crop", "matte"}. enrol() always gets both.'
+    """What drive() reads of an observation besides landmarks and pose: any of {"crop", "matte", "actions"}. enrol() always gets the
+    first two."""
 
     noise: bool
     "Its weights are invented: what it shows is noise, and says so."

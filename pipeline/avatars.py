@@ -38,7 +38,9 @@ SAMPLE = "sample"
 
 _NUMBERS = ("confidence", "presence", "roll")
 _CHOSEN = "expression_kept"
-_ARRAYS = tuple(f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, _CHOSEN, "mouth_seen", "place"))
+_ARRAYS = tuple(
+    f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, _CHOSEN, "mouth_seen", "place", "actions")
+)
 FILES = ("observation.safetensors", "picture.png", "record.json")
 "All that is kept of an avatar."
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")

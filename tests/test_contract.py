@@ -47,7 +47,7 @@ def avatar(engine: AnyEngine, portrait: FaceObservation) -> Any:
 
 def seen_by(engine: AnyEngine, observation: FaceObservation) -> FaceObservation:
     """As an observer gives it: only what the engine wants."""
-    return replace(observation, **{part: None for part in ("crop", "matte") if part not in engine.wants})
+    return replace(observation, **{part: None for part in ("crop", "matte", "actions") if part not in engine.wants})
 
 
 def moved(portrait: FaceObservation, **how: Any) -> FaceObservation:
@@ -83,7 +83,7 @@ def test_it_says_what_it_is(engine: AnyEngine) -> None:
     assert engine.name in catalogue.names()
     assert engine.abilities == catalogue.abilities(engine.name), "known before it is loaded"
     assert (type(engine).__doc__ or "").strip(), "people read its first line"
-    assert engine.wants <= {"crop", "matte"}
+    assert engine.wants <= {"crop", "matte", "actions"}
 
 
 def test_it_can_what_it_says(engine: AnyEngine) -> None:
