@@ -72,11 +72,11 @@ export class Headset extends EventTarget {
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     this.#painter.follow(this.#actor);
     const placed = placing(this.#actor.figure.metres);
-    for (const view of seen.views) {
+    const eyes = seen.views.map((view) => {
       const { x: left, y: bottom, width, height } = layer.getViewport(view);
-      const matrix = times(times(view.projectionMatrix, view.transform.inverse.matrix), placed);
-      this.#painter.paintEye({ left, bottom, width, height }, matrix, this.#actor.mixture(now));
-    }
+      return { left, bottom, width, height, matrix: times(times(view.projectionMatrix, view.transform.inverse.matrix), placed) };
+    });
+    this.#painter.paintEyes(eyes, this.#actor.mixture(now));
   }
 }
 
