@@ -15,7 +15,7 @@ import httpx
 import pytest
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamTrack
 
-from benchmarks.lip_sync import Microphone, Viewer
+from benchmarks.live.lips_aiortc import Microphone, Viewer
 from pipeline.puppet import Puppet
 from server.webrtc.backlog import Limits
 from server.webrtc.client import PictureTrack, playing

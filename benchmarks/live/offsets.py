@@ -65,6 +65,11 @@ def ages(heard: np.ndarray, told: np.ndarray, origin: float) -> Aged:
     return Aged(heard, (heard - told - origin) % chirp.PERIOD)
 
 
+def middle(aged: Aged) -> float:
+    """Milliseconds: the median age."""
+    return round(1e3 * float(np.median(aged.age)), 1)
+
+
 def steady(arrived: np.ndarray, samples: np.ndarray, rate: int, window: float = 2.0) -> np.ndarray:
     """When each chunk of a stream really came, of chunks that were read now and then too late: its samples tell the distance,
     the earliest of `window` seconds to each side the place."""
