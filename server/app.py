@@ -98,7 +98,7 @@ def create_app(
     app.state.consents = Consents(settings.provenance_dir)
     signer = app.state.signer = Signer(settings.keys, settings.timestamp_authority)
     app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None, signer=signer)
-    app.add_middleware(Access, settings=settings)
+    app.add_middleware(Access, settings=settings, quotas=app.state.quotas)
     problems.install(app)
     for routes in (signalling, calls, seats, uploads, health, filming, handover, provenance, verifying):
         app.include_router(routes.router(settings))

@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from server.settings import is_loopback
+from server.settings import PROXIES, is_loopback, is_within
 from server.tally import Tally
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,7 @@ MOST = 512
 MOST_WAITING_OF_ONE = 64
 "Of one address, without a whole request. A proxy in front keeps few of those, and those idle ones are no loss."
 MOST_OF_ONE = 128
-"Of one address that is not a proxy on this machine."
+"Of one address that is no proxy, which speaks for many."
 HEADER_SECONDS = 10.0
 "From a connection's first moment, or the end of its last request, until its next request's headers are whole."
 STALLED_SECONDS = 30.0
@@ -69,6 +69,7 @@ class Table:
     most: int
     _all: dict[Held, None] = field(default_factory=dict)
     "In the order in which they came, or last began to wait."
+    proxies: tuple[str, ...] = PROXIES
     refused: int = 0
     "Connections closed for lack of room, the new one or an older."
 
@@ -78,7 +79,7 @@ class Table:
         silent = [one for one in mine if one.waiting]
         if len(silent) >= MOST_WAITING_OF_ONE:
             self._make_room(silent[0])
-        elif len(mine) >= MOST_OF_ONE and not is_loopback(held.address):
+        elif len(mine) >= MOST_OF_ONE and not self._for_many(held.address):
             self.refused += 1
             return False
         elif len(self._all) >= self.most:
@@ -100,6 +101,9 @@ class Table:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def _for_many(self, address: str) -> bool:
+        return is_loopback(address) or is_within(address, self.proxies)
 
     def _longest_waiting(self) -> Held | None:
         """Of the address that has most connections waiting."""
@@ -211,14 +215,16 @@ class Socket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
 
-def config(app: Any, host: str, port: int) -> uvicorn.Config:
-    """How uvicorn serves `app`."""
+def config(app: Any, host: str, port: int, proxies: tuple[str, ...] = PROXIES) -> uvicorn.Config:
+    """How uvicorn serves `app`. `proxies`: whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     files = _files()
     return uvicorn.Config(
         app,
         host,
         port,
-        http=type("Bounded", (Protocol,), {"table": Table(min(MOST, files // 3))}),
+        http=type("Bounded", (Protocol,), {"table": Table(min(MOST, files // 3), proxies=proxies)}),
+        proxy_headers=True,
+        forwarded_allow_ips=list(proxies),
         ws=Socket,
         ws_max_size=MOST_OF_A_MESSAGE,
         ws_ping_interval=PING_SECONDS,

@@ -28,6 +28,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_within(host: str, networks: tuple[str, ...]) -> bool:
+    """Whether `host`, an address, is one of `networks`: addresses, or networks as 10.0.0.0/8."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
 def read_token(file: Path) -> str:
     """What `file` holds, without white space around it. Raises ValueError where that is nothing, or cannot be read."""
     try:
@@ -37,6 +46,10 @@ def read_token(file: Path) -> str:
     if not token:
         raise ValueError(f"the token's file is empty: openssl rand -hex 16 > {file}")
     return token
+
+
+PROXIES = ("127.0.0.1", "::1")
+"Those on this machine."
 
 
 class Settings(BaseSettings):
@@ -55,6 +68,10 @@ class Settings(BaseSettings):
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Web origins besides our own pages that may call us, e.g. https://services.example."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=PROXIES,
+        description="Addresses or networks of proxies whose X-Forwarded-For says who asks; nobody else's does.",
     )
     data_dir: Path = Field(default_factory=default_data_dir, description="Where avatars are kept.")
     recordings_dir: Path | None = Field(default=None, description="Where recordings are kept; in data_dir if unset.")
@@ -185,11 +202,21 @@ class Settings(BaseSettings):
         file = given.get("token_file")
         return given if not file else given | {"token": read_token(Path(str(file)))}
 
-    @field_validator("allowed_origins", "ice_servers", "handover_hosts", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "ice_servers", "handover_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Environment variables carry lists as words parted by commas."""
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            try:
+                ipaddress.ip_network(proxy, strict=False)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is no address and no network; for instance 10.0.0.0/8") from None
+        return value
 
     @field_validator("screen")
     @classmethod

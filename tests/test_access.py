@@ -58,6 +58,7 @@ def test_settings_come_from_variables_and_bad_ones_say_what_is_wrong(monkeypatch
         ({"turn_secret": ""}, "needs TELEQUILT_TURN_SECRET"),
         ({"udp_ports": "50200-50100"}, "no range of ports"),
         ({"screen": "sofa"}, "no screen is called"),
+        ({"trusted_proxies": "10.0.0.0/8, proxy"}, "no address and no network"),
     ):
         with pytest.raises(ValidationError, match=words):
             settings_for(tmp_path, **wrong)
@@ -86,7 +87,8 @@ async def test_foreign_pages_may_not_call_unless_listed(tmp_path):
 
 
 async def test_a_preflight_learns_what_whip_clients_need(tmp_path):
-    async with client(tmp_path, at="telequilt.example", host="0.0.0.0", token=TOKEN) as http:
+    open_to = {"host": "0.0.0.0", "token": TOKEN, "allowed_origins": "https://services.example"}
+    async with client(tmp_path, at="telequilt.example", **open_to) as http:
         asked = {"Origin": "https://services.example", "Access-Control-Request-Method": "POST"}
         answer = await http.options("/whip/room", headers=asked)
         assert answer.status_code == 204
@@ -94,6 +96,23 @@ async def test_a_preflight_learns_what_whip_clients_need(tmp_path):
         assert "PATCH" in answer.headers["access-control-allow-methods"]
         assert "Authorization" in answer.headers["access-control-allow-headers"]
         assert {"Location", "ETag", "Link"} <= set(answer.headers["access-control-expose-headers"].split(", "))
+
+
+async def test_foreign_pages_read_nothing_of_a_shared_server_either_unless_listed(tmp_path):
+    """They are answered, since a proxy may have changed our own pages' host, but no browser shows them what."""
+    async with client(tmp_path, at="telequilt.example", host="0.0.0.0", token=TOKEN) as http:
+        for origin in (
+            "https://evil.example",
+            "null",
+            "http://telequilt.example.evil",
+            "https://telequilt.example:444",
+        ):
+            for method, path in (("OPTIONS", "/whip/room"), ("OPTIONS", "/api/avatars"), ("GET", "/api/channels")):
+                asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Authorization": f"Bearer {TOKEN}"}
+                answer = await http.request(method, path, headers=asked)
+                assert not [name for name in answer.headers if name.startswith("access-control")], (origin, path)
+        own = await http.get("/api/channels", headers={"Origin": "https://telequilt.example"})
+        assert own.headers["access-control-allow-origin"] == "https://telequilt.example"
 
 
 async def test_everything_but_the_pages_needs_the_token(tmp_path):

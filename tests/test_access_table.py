@@ -16,8 +16,7 @@ from fastapi.routing import APIRoute
 from server.app import create_app
 from server.problems import Problem
 from server.routes import access
-from server.routes.access import GUESSES, GUESSES_PER_SECOND
-from server.routes.quotas import Quota
+from server.routes.quotas import Quotas
 from server.settings import Settings
 from tests.live import settings_for
 
@@ -219,24 +218,11 @@ async def test_a_web_socket_is_refused_before_any_route_sees_it(tmp_path):
         assert await raw(app, "GET", path, [(b"host", b"localhost:8000")], kind="websocket") == 1008
 
 
-def test_wrong_tokens_are_counted_by_address_and_forgiven_with_time():
-    guesses, now = Quota(GUESSES, GUESSES_PER_SECOND), 100.0
-    for _ in range(int(GUESSES)):
-        assert guesses.wait("a", now) == 0
-        guesses.count("a", now)
-    assert 0 < guesses.wait("a", now) <= 1
-    assert guesses.wait("b", now) == 0
-    assert guesses.wait("a", now + 1.1) == 0
-    for number in range(10_000):
-        guesses.count(f"address {number}", now)
-    assert len(guesses._of) < 5000
-
-
 async def test_who_tries_many_wrong_tokens_has_to_wait(tmp_path):
     app = app_for(tmp_path, token=TOKEN)
     async with client(app, Authorization="Bearer wrong") as http:
         statuses = [(await http.get("/api/channels")).status_code for _ in range(40)]
-        assert statuses[: int(GUESSES)] == [401] * int(GUESSES)
+        assert statuses[:20] == [401] * 20
         assert statuses.count(429) >= 15
         refused = await http.get("/api/channels")
         assert int(refused.headers["retry-after"]) >= 1
@@ -261,7 +247,7 @@ async def test_a_body_that_dribbles_is_given_up(tmp_path, monkeypatch):
 
     scope = {"type": "http", "method": "POST", "path": "/whip/x", "headers": [(b"host", b"localhost")]}
     with pytest.raises(Problem) as refused:
-        await access.Access(reading, settings_for(tmp_path))(scope, receive, receive)  # type: ignore[arg-type]
+        await access.Access(reading, settings_for(tmp_path), Quotas())(scope, receive, receive)  # type: ignore[arg-type]
     assert refused.value.status == 408
     assert taken < 200
 
@@ -281,5 +267,5 @@ async def test_a_large_body_may_take_as_long_as_a_slow_line_needs(tmp_path, monk
         return {"type": "http.request", "body": bytes(8192), "more_body": taken < 14}
 
     scope = {"type": "http", "method": "POST", "path": "/whip/x", "headers": [(b"host", b"localhost")]}
-    await access.Access(reading, settings_for(tmp_path))(scope, receive, receive)  # type: ignore[arg-type]
+    await access.Access(reading, settings_for(tmp_path), Quotas())(scope, receive, receive)  # type: ignore[arg-type]
     assert taken == 14

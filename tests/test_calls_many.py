@@ -13,11 +13,8 @@ import pytest
 from fastapi import FastAPI
 
 from server.calls import rules
-from server.routes.quotas import Quota, Quotas
 from tests.conversing import Call
-from tests.live import Client, serving, settings_for, until
-
-ENDLESS = Quota(1e9, 1e9)
+from tests.live import Client, serving, settings_for, until, without_quotas
 
 
 async def comes_and_goes(http: httpx.AsyncClient, call: Call, number: int) -> None:
@@ -49,7 +46,7 @@ async def many(
     count: int, app: FastAPI, http: httpx.AsyncClient, idle: Callable[[], Awaitable[None]]
 ) -> tuple[int, int]:
     """Resident bytes after the first fifth of `count` comings and goings, and after all of them. What else is left is checked."""
-    app.state.quotas = Quotas(ENDLESS, ENDLESS, ENDLESS, ENDLESS, ENDLESS)
+    without_quotas(app)
     call = await Call.make(http)
     keeper, _ = await call.join("Keeper", "host")
     told: list[tuple[int, int, int, int]] = []

@@ -92,7 +92,7 @@ class Station:
         exchange.blind, exchange.hear = membership.blind, membership.tell
         app.include_router(routes.router(settings, membership, exchange))
         door = Door(app, settings, membership, forward, exchange, tokens)
-        self._server = uvicorn.Server(connections.config(door, settings.host, settings.port))
+        self._server = uvicorn.Server(connections.config(door, settings.host, settings.port, settings.trusted_proxies))
         try:
             await self._serve(membership)
         finally:

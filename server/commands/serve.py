@@ -158,7 +158,7 @@ class _Announcing(uvicorn.Server):
     """Says where to go once the port is open, be it a free one, and everything behind it is warm."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(connections.config(app, settings.host, settings.port))
+        super().__init__(connections.config(app, settings.host, settings.port, settings.trusted_proxies))
         self._app, self._settings = app, settings
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.problems import Problem
 from server.routes import authority
 from server.routes.bearer import knows_token
-from server.routes.quotas import Quota
+from server.routes.quotas import Quotas, client_of, is_own, too_often
 from server.settings import Settings, is_loopback
 
 SIGNALLING = ("/whip/", "/whep/")
@@ -30,8 +29,6 @@ MULTIPART_ROOM = 64 * 1024
 "What a portrait's form may need besides the photo itself."
 BODY_SECONDS, BODY_BYTES_PER_SECOND = 10.0, 32 * 1024
 "How long a body may take: this long, and longer as it grows, so that a large photo may come over a slow line."
-GUESSES, GUESSES_PER_SECOND = 20.0, 1.0
-"Wrong tokens that one address may send at once, and how fast it may send more."
 _AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?"
 HOST, ORIGIN = re.compile(f"(?:{_AUTHORITY})?"), re.compile(f"https?://{_AUTHORITY}")
 """What the headers may hold (RFC 9110, section 7.2; RFC 6454, section 6.2). Parsers of URLs meet garbage with whatever they raise,
@@ -55,9 +52,8 @@ CORS = {
 class Access:
     """ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app, self._settings = app, settings
-        self._guesses = Quota(GUESSES, GUESSES_PER_SECOND)
+    def __init__(self, app: ASGIApp, settings: Settings, quotas: Quotas) -> None:
+        self._app, self._settings, self._quotas = app, settings, quotas
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -68,7 +64,7 @@ class Access:
                 return await send({"type": "websocket.close", "code": 1008})
             return await self._app(scope, receive, send)
         refusal = self._refused(scope, headers)
-        answer = _with_headers(send, None if refusal and refusal.kind in UNTOLD else headers.get("origin"))
+        answer = _with_headers(send, _listening(self._settings, headers))
         if refusal is not None:
             return await refusal.response()(scope, receive, answer)
         if scope["method"] == "OPTIONS" and not scope["path"].startswith(SIGNALLING):
@@ -79,23 +75,27 @@ class Access:
         return await self._app(scope, bounded(receive, limit), answer)
 
     def _refused(self, scope: Scope, headers: Headers) -> Problem | None:
-        client = scope.get("client")
-        address = client[0] if client else ""
-        if self._settings.token and (wait := self._guesses.wait(address, time.monotonic())):
-            return _too_many_guesses(wait)
+        client = client_of(HTTPConnection(scope))
+        if self._settings.token and (wait := self._quotas.tokens.wait(client)):
+            return too_often("too-many-attempts", "too many wrong tokens came from your address", wait)
         refusal = refused(self._settings, scope["method"], scope["path"], headers)
         if refusal is not None and refusal.kind == "token-required" and "authorization" in headers:
             try:
                 if authority.lets_through(HTTPConnection(scope), scope["path"]):
-                    return None
+                    return self._too_often(scope, client)
             except Problem as expired:
                 return expired
-            self._guesses.count(address, time.monotonic())
-        return refusal
+            self._quotas.tokens.count(client)
+        return refusal or self._too_often(scope, client)
 
-
-UNTOLD = ("malformed-host", "malformed-origin", "foreign-origin")
-"Refusals that the page which asked may not read."
+    def _too_often(self, scope: Scope, client: str) -> Problem | None:
+        if is_own(client, self._settings.private):
+            return None
+        try:
+            self._quotas.check(scope["method"], scope["path"], client)
+        except Problem as refusal:
+            return refusal
+        return None
 
 
 def refused(settings: Settings, method: str, path: str, headers: Headers) -> Problem | None:
@@ -125,13 +125,20 @@ def refused(settings: Settings, method: str, path: str, headers: Headers) -> Pro
 
 
 def _welcome(settings: Settings, origin: str, host: str) -> bool:
-    """Our own pages, those listed, and, where the token guards us instead, everybody's."""
-    return not settings.private or origin.partition("://")[2] == host or origin in settings.allowed_origins
+    """Our own pages, those listed, and, where the token guards us instead, everybody's: a proxy may have changed the host, and a
+    foreign page neither knows the token nor is told what is answered (CORS)."""
+    return not settings.private or _ours(settings, origin, host)
 
 
-def _too_many_guesses(wait: float) -> Problem:
-    seconds = str(max(1, round(wait)))
-    return Problem(429, "too-many-attempts", "too many wrong tokens came from your address", {"Retry-After": seconds})
+def _ours(settings: Settings, origin: str, host: str) -> bool:
+    return origin.partition("://")[2] == host or origin in settings.allowed_origins
+
+
+def _listening(settings: Settings, headers: Headers) -> str | None:
+    """The origin whose page may read the answer."""
+    origin = headers.get("origin", "")
+    named = origin in settings.allowed_origins or ORIGIN.fullmatch(origin)
+    return origin if named and _ours(settings, origin, headers.get("host", "")) else None
 
 
 def _limit(settings: Settings, path: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from server.calls.permits import NO_SEAT
 from server.calls.tokens import Claims, TokenExpired, TokenInvalid
 from server.problems import Problem
 from server.routes.bearer import bearer, knows_token
-from server.routes.quotas import Quotas
+from server.routes.quotas import Quotas, client_of
 from server.settings import Settings
 
 OF_A_CALL = re.compile(
@@ -79,7 +78,7 @@ def asker(request: Request, call: str) -> Authority:
         if (conference := calls_of(request).conferences.get(call)) is None:
             raise refusals.no_such_call()
         return Authority(conference, None)
-    return known(calls_of(request), request.app.state.quotas, token, call, address_of(request))
+    return known(calls_of(request), request.app.state.quotas, token, call, client_of(request))
 
 
 def host(who: Annotated[Authority, Depends(asker)]) -> Authority:
@@ -88,16 +87,16 @@ def host(who: Annotated[Authority, Depends(asker)]) -> Authority:
     return who
 
 
-def known(calls: Calls, quotas: Quotas, token: str, call: str, address: str) -> Authority:
+def known(calls: Calls, quotas: Quotas, token: str, call: str, client: str) -> Authority:
     """Whose `token` it is. Raises Problem."""
-    if wait := quotas.guesses.wait(address, time.monotonic()):
+    if wait := quotas.guesses.wait(client):
         raise refusals.too_many("tokens that are none came from your address", wait)
     try:
         claims = calls.tokens.read(token, call)
     except TokenExpired:
         raise refusals.token_expired() from None
     except TokenInvalid:
-        quotas.guesses.count(address, time.monotonic())
+        quotas.guesses.count(client)
         raise refusals.no_such_call() from None
     conference = calls.conferences.get(call)
     if conference is None:
@@ -137,7 +136,3 @@ def is_servers(settings: Settings, headers: Headers) -> bool:
     if settings.token is None:
         return settings.private and not bearer(headers)
     return knows_token(settings, headers)
-
-
-def address_of(request: HTTPConnection) -> str:
-    return request.client.host if request.client else ""

@@ -15,9 +15,10 @@ from server.calls.conference import Conference
 from server.calls.events import ROLES, Grants
 from server.calls.invitations import LONGEST_SECONDS, MOST_USES
 from server.routes import conversation
-from server.routes.authority import Authority, address_of, calls_of, host
+from server.routes.authority import Authority, calls_of, host
 from server.routes.conversation import Name, Title
 from server.routes.locations import location
+from server.routes.quotas import client_of
 from server.routes.seats import Asked, Who, quotas_of
 from server.settings import Settings
 
@@ -56,7 +57,7 @@ def router(settings: Settings) -> APIRouter:
     @routes.post("", status_code=201)
     async def make(request: Request, response: Response, asked: NewCall) -> dict[str, Any]:
         if not settings.private:  # there all come from one address, its user's
-            quotas_of(request).calls.take(address_of(request), time.monotonic(), "calls made from your address")
+            quotas_of(request).calls.take(client_of(request), "calls made from your address")
         conference = calls_of(request).make(asked.title, asked.seats, asked.form, asked.approve)
         host = _invited(conference, ROLES["host"], "", None, LONGEST_SECONDS)
         response.headers["Location"] = location(request, f"/api/calls/{conference.name}")
@@ -84,7 +85,7 @@ def router(settings: Settings) -> APIRouter:
     @routes.post("/{call}/invitations", status_code=201)
     async def invite(request: Request, response: Response, who: Host, asked: NewInvitation) -> dict[str, Any]:
         call = who.conference.name
-        quotas_of(request).invitations.take(call, time.monotonic(), "invitations of this call")
+        quotas_of(request).invitations.take(call, "invitations of this call")
         made = _invited(who.conference, ROLES[asked.role], asked.name or "", asked.uses, asked.expires_in)
         response.headers["Location"] = location(request, f"/api/calls/{call}/invitations/{made['id']}")
         return made

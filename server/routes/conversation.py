@@ -19,7 +19,8 @@ from server.calls.rules import GRANT, MALFORMED, OVER, TOKEN, TOO_FAST
 from server.calls.talk import Ending, Talk
 from server.calls.tokens import Claims
 from server.problems import Problem
-from server.routes.authority import address_of, calls_of, known
+from server.routes.authority import calls_of, known
+from server.routes.quotas import client_of
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +142,7 @@ async def _welcomed(socket: WebSocket, talk: Talk, call: str) -> tuple[Conferenc
     except ValidationError:
         raise Ending(MALFORMED) from None
     try:
-        who = known(calls_of(socket), socket.app.state.quotas, hello.token, call, address_of(socket))
+        who = known(calls_of(socket), socket.app.state.quotas, hello.token, call, client_of(socket))
     except Problem as problem:
         raise Ending(CODES.get(problem.status, MALFORMED), _goodbye(problem)) from None
     assert who.claims is not None

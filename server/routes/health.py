@@ -57,7 +57,8 @@ def router(settings: Settings) -> APIRouter:
     async def metrics(request: Request) -> Response:
         registry = CollectorRegistry()
         state = request.app.state
-        registry.register(_Live(state.lobby, state.calls, str if settings.private else alias))
+        named = str if settings.private else alias
+        registry.register(_Live(state.lobby, state.calls, state.quotas.refused, named))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @routes.get("/api/channels")
@@ -127,8 +128,10 @@ def _reports(lobby: Lobby | None) -> list[ChannelReport]:
 class _Live:
     """Reads the lobby when Prometheus asks; nothing is counted twice."""
 
-    def __init__(self, lobby: Lobby | None, calls: Calls | None, called: Callable[[str], str]) -> None:
-        self._lobby, self._calls, self._called = lobby, calls, called
+    def __init__(
+        self, lobby: Lobby | None, calls: Calls | None, too_often: Mapping[str, int], called: Callable[[str], str]
+    ) -> None:
+        self._lobby, self._calls, self._too_often, self._called = lobby, calls, too_often, called
 
     def collect(self) -> Iterator[Metric]:
         reports = [replace(report, name=self._named(report.name)) for report in _reports(self._lobby)]
@@ -139,6 +142,12 @@ class _Live:
         for who, count in (self._lobby.turned_away if self._lobby else {}).items():
             away.add_metric([who], count)
         yield away
+        often = CounterMetricFamily(
+            "telequilt_too_often", "Requests refused with 429, by what was asked", labels=["what"]
+        )
+        for what, count in self._too_often.items():
+            often.add_metric([what], count)
+        yield often
         strange = CounterMetricFamily("telequilt_packets_dropped", "Of strangers, or of no sense", labels=["reason"])
         for reason, count in patches.dropped.counts.items():
             strange.add_metric([reason], count)

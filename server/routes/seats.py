@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -18,10 +17,10 @@ from server.calls.conference import Conference
 from server.calls.events import ROLES, Grants
 from server.calls.tokens import PLAIN_SECONDS
 from server.problems import Problem
-from server.routes.authority import Authority, address_of, asker
+from server.routes.authority import Authority, asker
 from server.routes.conversation import Name
 from server.routes.locations import location
-from server.routes.quotas import Quotas
+from server.routes.quotas import Quotas, client_of
 from server.settings import Settings
 
 Who = Annotated[Authority, Depends(asker)]
@@ -65,9 +64,9 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/{call}/seats", status_code=201)
     async def sit(request: Request, response: Response, who: Who, asked: NewSeat) -> dict[str, Any]:
-        call, quotas, now = who.conference.name, quotas_of(request), time.monotonic()
-        quotas.joins.take(address_of(request), now, "joins from your address")
-        quotas.joins_of_a_call.take(call, now, "joins of this call")
+        call, quotas = who.conference.name, quotas_of(request)
+        quotas.joins.take(client_of(request), "joins from your address")
+        quotas.joins_of_a_call.take(call, "joins of this call")
         seat = await _seated(request, settings, who, asked)
         waits = who.conference.rules.seats[seat].being is of.Being.WAITING
         response.status_code = 202 if waits else 201
@@ -77,7 +76,7 @@ def router(settings: Settings) -> APIRouter:
     @routes.post("/{call}/rehearsals", status_code=201)
     async def rehearse(request: Request, response: Response, who: Who, asked: Rehearsed) -> dict[str, Any]:
         call = who.conference.name
-        quotas_of(request).joins.take(address_of(request), time.monotonic(), "joins from your address")
+        quotas_of(request).joins.take(client_of(request), "joins from your address")
         number, token = await _rehearsed(request, settings, who, asked)
         response.headers["Location"] = location(request, f"/api/calls/{call}/rehearsals/{number}")
         channel = who.conference.channel(number)
