@@ -6,7 +6,7 @@ Knows nothing of frames, callers or time: an engine sees one observation and ans
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -95,6 +95,15 @@ class PortraitRejected(ValueError):
         self.reason = reason
 
 
+class AvatarRefused(ValueError):
+    """The file that somebody brought is no avatar of this engine's. `reason` is a stable word for programs, the message is one line
+    for people: what is wrong, who can mend it and how."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class UnknownEngine(ValueError):
     """The caller named an engine that does not exist; the message lists those that do."""
 
@@ -152,6 +161,8 @@ class Abilities:
     "Its avatars can be drawn where they are seen: it is a HasGeometry (engines/geometry/asset.py)."
     rig: bool = False
     "Its avatars can be exported with named facial actions: it is a HasRig (engines/geometry/rigged.py)."
+    brought: bool = False
+    "Its avatars are made elsewhere and brought as files; none is enrolled from a photo: it is a TakesAvatars."
     mark: str = "AI avatar"
     "What every view says it is (display/label.py knows its letters)."
     footprint: Footprint | None = None
@@ -192,6 +203,32 @@ class Engine(Protocol, Generic[AvatarT, StateT]):
 
     def render(self, state: StateT, cameras: Cameras) -> ViewSet:
         """The state from each camera; once per frame and renderer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Brought:
+    """An avatar that was made elsewhere, as its engine read it."""
+
+    arrays: Mapping[str, np.ndarray]
+    "By name: all that the engine needs of it, and all that is kept."
+    licence: str
+    "What made it and on which terms, in one line for people: shown wherever the avatar is, and kept with it."
+
+
+class TakesAvatars(Protocol):
+    """An engine whose avatars are brought (Abilities.brought). Its enrol() refuses every photo, and says how to come by an avatar."""
+
+    def bring(self, file: bytes) -> Brought:
+        """Read a file as its maker exports it. Raises AvatarRefused."""
+        ...
+
+    def made(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        """The avatar of what is kept of it. Raises ValueError where these are not what `bring` gave."""
+        ...
+
+    def mannequin(self) -> Any:
+        """An avatar that comes with the program and shows nobody."""
         ...
 
 

@@ -92,13 +92,33 @@ class File:
         return self.binary[begin : begin + view["byteLength"]]
 
     def array(self, index: int) -> np.ndarray:
-        """[N] or [N, n]: the array of an accessor, as stored (not normalised)."""
+        """[N] or [N, n]: the array of an accessor, as stored (not normalised). A file that is not what it says raises LookupError,
+        TypeError or ValueError."""
         accessor = self.scene["accessors"][index]
-        shape = _SHAPES[accessor["type"]]
-        count = accessor["count"] * int(np.prod(shape))
-        begin = accessor.get("byteOffset", 0)
-        found = np.frombuffer(self.view(accessor["bufferView"]), _NAMES[accessor["componentType"]], count, begin)
-        return found.reshape(accessor["count"], *shape)
+        return self._array(accessor, accessor["type"], accessor["count"])
+
+    def sparse(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(which [M] int64, values [M] or [M, n]): what an accessor holds that is not zero, whether it stores only that or all.
+        Raises as `array` does, and where an index lies outside."""
+        accessor = self.scene["accessors"][index]
+        if "sparse" not in accessor:
+            values = self.array(index)
+            which = np.flatnonzero(values.reshape(len(values), -1).any(axis=1))
+            return which, values[which]
+        if "bufferView" in accessor:
+            raise ValueError("an accessor that changes some values of another is not read here")
+        stored = accessor["sparse"]
+        which = self._array(stored["indices"], "SCALAR", stored["count"]).astype(np.int64)
+        if (np.diff(which) <= 0).any() or (which >= accessor["count"]).any():
+            raise ValueError("the indices of a sparse accessor do not rise, or lie outside")
+        values = stored["values"] | {"componentType": accessor["componentType"]}
+        return which, self._array(values, accessor["type"], stored["count"])
+
+    def _array(self, stored: dict[str, Any], kind: str, count: int) -> np.ndarray:
+        shape = _SHAPES[kind]
+        flat, begin = count * int(np.prod(shape)), stored.get("byteOffset", 0)
+        found = np.frombuffer(self.view(stored["bufferView"]), _NAMES[stored["componentType"]], flat, begin)
+        return found.reshape(count, *shape)
 
 
 def unpacked(data: bytes) -> File:

@@ -105,6 +105,15 @@ def module_at(path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def exported_sample() -> bytes:
+    """The one public avatar that LAM exported, for golden tests, which are skipped where it is absent."""
+    file = SHARED / "splats" / "sample_lam_avatar.zip"
+    if not file.is_file():
+        pytest.skip(f"{file} is not here")
+    return file.read_bytes()
+
+
+@pytest.fixture(scope="session")
 def media() -> Path:
     """The folder with `portraits` and `clips`, for golden tests, which are skipped where it is absent."""
     folder = SHARED / "media"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from engines.contract import FaceObservation
 from engines.parametric.enrol import PIVOT, ParametricAvatar
+from engines.turns import limited
 
 FURTHEST = 50.0
 "Centimetres beyond which no point of a face lies."
@@ -40,7 +40,7 @@ def drive(avatar: ParametricAvatar, seen: FaceObservation) -> ParametricState:
     found = presence * coefficients(avatar, seen) if presence else np.zeros(len(avatar.baked.shapes), np.float32)
     moved = avatar.vertices + np.tensordot(found, avatar.baked.shapes, 1)
     rest = avatar.to_world(moved)
-    turn = _limited(seen.head_rotation, presence) if presence else np.eye(3)
+    turn = limited(seen.head_rotation, presence, TURN_FREE, TURN_MOST) if presence else np.eye(3)
     pivot = avatar.to_world(np.asarray(PIVOT))
     turned = (rest - pivot) @ turn.T.astype(np.float32) + pivot
     return ParametricState(avatar, rest + avatar.turning[:, None] * (turned - rest), found)
@@ -56,26 +56,3 @@ def coefficients(avatar: ParametricAvatar, seen: FaceObservation) -> np.ndarray:
         offsets[rest[chosen, 1] < rest[UNDER_NOSE, 1]] = 0.0
     found = avatar.baked.from_landmarks @ offsets.ravel().astype(np.float32)
     return LARGEST * np.tanh(found / LARGEST)
-
-
-def _limited(rotation: np.ndarray, presence: float) -> np.ndarray:
-    """[3, 3]: yaw, pitch, roll of the head, each softly limited, and this much of them."""
-    yaw = math.atan2(rotation[0, 2], rotation[2, 2])
-    pitch = math.asin(float(np.clip(-rotation[1, 2], -1, 1)))
-    roll = math.atan2(rotation[1, 0], rotation[1, 1])
-    yaw, pitch, roll = presence * np.array(
-        [_soft(angle, free, most) for angle, free, most in zip((yaw, pitch, roll), TURN_FREE, TURN_MOST, strict=True)]
-    )
-    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(a), math.sin(a)) for a in (yaw, pitch, roll))
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return about_y @ about_x @ about_z
-
-
-def _soft(angle: float, free: float, most: float) -> float:
-    beyond = abs(angle) - free
-    if beyond <= 0:
-        return angle
-    room = most - free
-    return math.copysign(free + room * math.tanh(beyond / room), angle)
