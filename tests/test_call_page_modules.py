@@ -194,6 +194,22 @@ def test_what_is_wrong_goes_before_what_has_just_happened():
     ]
 
 
+@pytest.mark.parametrize(
+    ("state", "why", "camera", "said"),
+    [
+        ("no-face", "", True, "No face is seen. Look at the camera."),
+        ("too-far", "", True, "Your face is small in the picture. Come closer to the camera."),
+        ("nothing-decoded", "no keyframe came", True, "Viewers see nothing of you: no keyframe came."),
+        ("no-face", "", False, ""),
+        ("live", "", True, ""),
+    ],
+)
+def test_how_ones_own_picture_goes_is_said_while_the_camera_is_on(state, why, camera, said):
+    going = {"at": "call", "talk": "on", "publication": "live", "dark": False, "strained": ""}
+    going |= {"own": {"camera": camera}, "condition": {"state": state, "why": why}}
+    assert node("call/status.js", "return it.ofBanner(going, '');", going=going) == said
+
+
 def test_every_refusal_of_the_server_has_words():
     refusals = (PAGES.parents[1] / "docs" / "calls.md").read_text().split("## Refusals")[1].split("## ")[0]
     table = {kind for kind in refusals.split("`")[1::2] if "-" in kind and kind.islower()}

@@ -21,6 +21,7 @@ from engines.contract import FaceObservation
 from pipeline.frame import Frame
 from server.channels import condition
 from server.settings import Settings
+from tests.conversing import Call
 from tests.filming import CHANNEL, http_of
 from tests.live import CPU, Client, Clip, painted_services, serving, settings_for, until
 from tests.painted import PaintedEngine, StillObserver
@@ -117,6 +118,25 @@ async def test_a_call_that_goes_well_is_live_and_one_without_a_face_says_so(http
         metrics = (await http.get("/metrics")).text
         assert float(re.search(r'telequilt_arrived_total{channel="room"} (\S+)', metrics)[1]) > 5  # type: ignore[index]
         await caller.hang_up()
+
+
+async def test_a_member_of_a_call_is_told_how_its_own_picture_goes_and_nobody_else_is(http):
+    call = await Call.make(http)
+    (ana, hers), (_, his) = await call.join("Ana", "host"), await call.join("Bo")
+    headers = {"Authorization": f"Bearer {ana['token']}"}
+    async with (
+        httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=30) as asking,
+        Client(asking) as caller,
+    ):
+        await caller.publish(f"{call.name}.{ana['seat']}")
+        await his.hears("seat", seat=ana["seat"], publishing="live")
+        SometimesThere.away = True
+        assert (await hers.hears("condition", state="no-face"))["why"] == ""
+        SometimesThere.away = False
+        await hers.hears("condition", state="live")
+    assert not [message for message in his.told if message["t"] == "condition"]
+    await call.ask("DELETE")
+    await call.close()
 
 
 @pytest.mark.parametrize("form", ["quilt", "view"])

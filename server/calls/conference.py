@@ -22,6 +22,7 @@ from server.calls import events as of
 from server.calls import refusals
 from server.calls.effects import Effect, Refuse
 from server.calls.events import Event, Grants, Publishing, Shared
+from server.calls.faring import Faring
 from server.calls.films import Films
 from server.calls.forms import seat_form, sent_form
 from server.calls.invitations import Invitations
@@ -76,7 +77,7 @@ class Conference:
         self._there: dict[int, Channel] = {}
         self._gathered: tuple[int, ...] = ()
         self._agreed = Agreed(0, {})
-        self._strain = Strain()
+        self._strain, self._faring = Strain(), Faring()
         self.look_ages: deque[float] = deque(maxlen=MOST_AGES)
         "Seconds: how old `look` was when it came, as pages tell. Whose, is not kept."
         self.parts = [make(self) for make in parts]
@@ -323,9 +324,15 @@ class Conference:
         elif channel.caller.connected:
             reception = channel.ingest.report() if channel.ingest is not None else None
             decoded = reception.last_decoded if reception is not None else None
+            self._tell_condition(number, channel)
             if decoded is not None:
                 fresh = _now() - decoded < STALLED_SECONDS
                 self.happen(of.MediaLive(number) if fresh else of.MediaStalled(number))
+
+    def _tell_condition(self, number: int, channel: Channel) -> None:
+        said = self._faring.see(number, self.rules.seats[number].socket, channel.course.at(_now()))
+        if said is not None:
+            self._tell(number, said)
 
     def _see_channel(self, number: int, channel: Channel | None) -> None:
         before = self._there.get(number)
@@ -439,6 +446,7 @@ class Conference:
     def _forget(self, number: int) -> None:
         self.taken.pop(number, None)
         self._strain.forget(number)
+        self._faring.forget(number)
         self._see_channel_gone(number)
         self.lobby.release(self.channel(number))
 

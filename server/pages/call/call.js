@@ -34,6 +34,7 @@ const status = new Status(() => ({
   dark: publishes() && !green.driver.on,
   own: room.own,
   strained: room.strained,
+  condition: room.condition,
 }));
 const record = new Record(room, CALL, (words) => status.announce(words));
 const outgoing = new Outgoing(room, CALL, (words) => status.announce(words));

@@ -41,6 +41,8 @@ export class Room {
     /** @type {Set<number>} */
     this.speaking = new Set();
     this.loudest = null;
+    /** How one's own picture goes. @type {{state: string, why: string}|null} */
+    this.condition = null;
     /** What the server says of itself, in its words. */
     this.strained = "";
   }
@@ -84,7 +86,7 @@ export class Room {
    */
   hear(message) {
     const work = { welcome: this.#welcome, seat: this.#seat, gone: this.#gone, call: this.#call, speaking: this.#spoke, form: this.#formed,
-                   asking: this.#asked, recording: this.#recorded, handover: this.#handedOver, problem: this.#problem }[message.t];
+                   asking: this.#asked, recording: this.#recorded, handover: this.#handedOver, problem: this.#problem, condition: this.#fared }[message.t];
     return work?.call(this, message) ?? [];
   }
 
@@ -95,6 +97,7 @@ export class Room {
   #welcome({ seat, seats, title, locked, form, recording, handover = null, handover_hosts = [] }) {
     const first = this.me === 0;
     this.me = seat;
+    this.condition = null;
     const before = this.seats;
     this.seats = new Map(seats.map((row) => [row.seat, row]));
     this.speaking = new Set(seats.filter((row) => row.speaking).map((row) => row.seat));
@@ -127,6 +130,10 @@ export class Room {
     if (locked !== undefined) this.locked = locked;
     if (title !== undefined) this.title = title;
     return said;
+  }
+
+  #fared({ state, why }) {
+    this.condition = { state, why };
   }
 
   #spoke({ seats, loudest }) {

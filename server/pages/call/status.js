@@ -1,13 +1,15 @@
 // Status: the pill that says whether one is in the call, and the banner over the table: what is wrong, or what has just happened.
 
+import { inWordsOf } from "../shared/condition.js";
 import { inWords, part, say } from "../shared/notices.js";
 
 const BANNER_MS = 6000;
 
 /**
  * How it goes with this page. talk, publication: their states, or nothing while there is none.
- * @typedef {{at: string, talk?: string, publication?: string, problem?: unknown, dark: boolean, own?: import("./room.js").Seat, strained: string}} Going
- *   dark: one publishes, and nothing moves one's avatar
+ * @typedef {{at: string, talk?: string, publication?: string, problem?: unknown, dark: boolean, own?: import("./room.js").Seat, strained: string,
+ *   condition: {state: string, why: string}|null}} Going
+ *   dark: one publishes, and nothing moves one's avatar; condition: how the server says that one's own picture goes
  */
 
 /** @param {Going} going @returns {[boolean, string]} whether all is well, and what the pill says */
@@ -20,13 +22,14 @@ export function ofLine({ at, talk, publication, strained }) {
 }
 
 /** @param {Going} going @param {string} passing what has just happened @returns {string} what the banner says; empty where it need not be */
-export function ofBanner({ talk, publication, problem, dark, own }, passing) {
+export function ofBanner({ talk, publication, problem, dark, own, condition }, passing) {
   if (talk === "lost") return "The line to the server is lost. Getting it back…";
   if (publication === "refused") return inWords(problem);
   if (publication === "lost") return "The others do not see you just now. Sending again…";
   if (passing) return passing;
   if (dark) return "Nothing moves your avatar: turn on your camera.";
-  return own?.muted && own.by === "host" ? "The host has muted you. Press M to speak again." : "";
+  if (own?.muted && own.by === "host") return "The host has muted you. Press M to speak again.";
+  return own?.camera ? inWordsOf(condition, "caller") : "";
 }
 
 export class Status {

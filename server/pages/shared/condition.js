@@ -22,17 +22,23 @@ const WORDS = {
   },
 };
 
+/** @param {{state: string, why: string}|null|undefined} condition null: there is no call @param {"caller"|"viewer"} whose page it is @returns {string} empty where nothing need be said */
+export function inWordsOf(condition, whose) {
+  const words = WORDS[whose][condition?.state ?? ""] ?? "";
+  return words && condition?.why ? `${words.replace(/\.$/, "")}: ${condition.why}.` : words && words.replace(/([^.])$/, "$1.");
+}
+
 /** What stands in the pill beside the title, where it is not what the page says anyway. @type {Record<string, string>} */
 const SHORTLY = { "still": "Still", "nothing-decoded": "No picture", "devices-failing": "Failing" };
 
 /** A sign at the upper edge of the glass. */
 export class ConditionSign {
   #sign = document.createElement("p");
-  #words;
+  #whose;
 
   /** @param {HTMLElement} glass @param {"caller"|"viewer"} whose page it is */
   constructor(glass, whose) {
-    this.#words = WORDS[whose];
+    this.#whose = whose;
     this.#sign.className = "condition-sign";
     this.#sign.ariaLive = "polite";
     this.#sign.hidden = true;
@@ -41,8 +47,7 @@ export class ConditionSign {
 
   /** @param {Condition|null} condition null: there is no call @returns {string} one word for it, or nothing */
   show(condition) {
-    const words = this.#words[condition?.state ?? ""] ?? "";
-    const said = words && condition?.why ? `${words.replace(/\.$/, "")}: ${condition.why}.` : words && words.replace(/([^.])$/, "$1.");
+    const said = inWordsOf(condition, this.#whose);
     if (said !== this.#sign.textContent) this.#sign.textContent = said; // said aloud once, not each second
     this.#sign.hidden = !said;
     this.#sign.dataset.state = condition?.state ?? "";
