@@ -34,8 +34,8 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simple
 http = pytest_asyncio.fixture(loop_scope="module")(http_of)
 
 QUILT = screen("telequilt")
-FORM = form_for(1536, 1024, 25, 12_000_000)
-"1250 packets of 1200 bytes a second."
+FORM = form_for(1536, 1024, 25, 11_000_000)
+"1250 packets of 1100 bytes a second."
 
 
 def refusal(

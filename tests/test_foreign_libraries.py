@@ -4,12 +4,11 @@ built on. The server is the real one; what it paints says which view is which.""
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from importlib.util import find_spec
@@ -155,24 +154,6 @@ def with_media() -> tuple[str, str, str]:
     return node, "tests/foreign_datachannel.mjs", str(folder)
 
 
-def again(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Three tries: now and then this client loses the line that it has just begun (one in twenty, open), and would be started again."""
-
-    @functools.wraps(test)
-    async def tried(live, *given, **named):
-        for left in (2, 1, 0):
-            try:
-                await test(live, *given, **named)
-                return
-            except (AssertionError, KeyError, TimeoutError):
-                if not left:
-                    raise
-                await until(lambda: not live.lobby.channels, PATIENCE)
-
-    return tried
-
-
-@again
 async def test_libdatachannel_publishes_what_is_seen(live, with_media, tmp_path):
     film = tmp_path / "pictures"
     film.write_bytes(coded())
@@ -187,7 +168,6 @@ async def test_libdatachannel_publishes_what_is_seen(live, with_media, tmp_path)
         await until(lambda: not live.lobby.channels, PATIENCE)
 
 
-@again
 async def test_libdatachannel_plays(live, with_media):
     async with Client(live.http) as caller:
         assert (await caller.publish()).status_code == 201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -22,8 +23,9 @@ MEGABIT = 1e6
 class Wire:
     """Carries so many bits a second, told by the time; its receiver reports each second, as Chromium does."""
 
-    def __init__(self, carries: Callable[[float], float]) -> None:
-        self.link, self.now, self._carries = Link(RATES), 0.0, carries
+    def __init__(self, carries: Callable[[float], float], chance: Callable[[float], float] = lambda now: 0.0) -> None:
+        """`chance`: the share that is lost whatever is sent."""
+        self.link, self.now, self._carries, self._chance = Link(RATES), 0.0, carries, chance
         self.steps: list[tuple[float, int]] = [(0.0, 0)]
         self.over = 0.0
         "Seconds in which more was sent than is carried."
@@ -36,7 +38,7 @@ class Wire:
             self.over += 0.25 * (sent > carried)
             if self.now % 1 == 0 and sent:
                 self.link.estimated(min(sent, carried), self.now)  # it shows congestion, never headroom
-                self.link.reported(max(0.0, 1 - carried / sent), self.now)
+                self.link.reported(1 - min(1.0, carried / sent) * (1 - self._chance(self.now)), self.now)
             if self.link.look(sent, self.now):
                 self.steps.append((self.now, self.link.step))
         return self
@@ -114,17 +116,57 @@ def test_every_viewer_has_steps_of_ever_fewer_bits(views: int | None, sound: boo
         assert {(form.columns, form.rows) for form in forms if form is not None} == {(6, 4)}, "its tiling stays"
 
 
+@pytest.mark.parametrize("chance", [0.01, 0.05, 0.15, 0.25])
+def test_what_is_lost_by_chance_takes_no_picture_away(chance: float):
+    luck = random.Random(1)
+    wire = Wire(lambda now: 100 * MEGABIT, lambda now: luck.gauss(chance, chance / 8)).run(300)
+    assert wire.link.step == 0
+    assert len(wire.steps) <= 3, "it has looked once whether less is lost of less"
+
+
+def test_a_narrow_link_that_loses_by_chance_too_is_fitted():
+    wire = Wire(lambda now: 5 * MEGABIT, lambda now: 0.15).run(60)
+    form = FORMS[wire.link.step]
+    assert form is not None
+    assert wire.over < 6
+
+
+def test_what_is_lost_by_chance_no_more_counts_no_more():
+    wire = Wire(lambda now: (100 if now < 120 else 14) * MEGABIT, lambda now: 0.15 if now < 60 else 0.0).run(115)
+    assert wire.link.step == 0
+    wire.run(15)
+    assert RATES[wire.link.step] <= 14 * MEGABIT
+
+
+def test_one_report_of_a_line_that_was_down_is_no_narrow_link():
+    wire = Wire(lambda now: 100 * MEGABIT, lambda now: 0.9 if now == 10.0 else 0.0).run(30)
+    assert wire.steps == [(0.0, 0)]
+
+
+def test_an_estimate_that_catches_up_is_waited_for():
+    link, sent = Link(RATES), RATES[2]
+    assert link.flooded(5 * MEGABIT, 0.0)
+    assert link.step == 2
+    estimate, now = 0.8 * MEGABIT, 0.0
+    while now < 30:
+        now += 1.0
+        estimate = min(1.08 * estimate, 1.5 * sent)  # as receivers raise theirs while nothing queues
+        link.estimated(estimate, now)
+        link.reported(0.0, now)
+        assert not link.look(sent, now) or link.step < 2, "never down"
+
+
 def test_a_flood_is_answered_at_once_and_with_a_picture():
     link = Link(RATES)
     assert link.pace is None
-    assert link.flooded(0.31, RATES[0], 10.0)
+    assert link.flooded(0.31 * RATES[0], 10.0)
     form = FORMS[link.step]
     assert form is not None
     assert RATES[link.step] < 0.31 * RATES[0]
     assert link.pace is not None
     assert RATES[link.step] < link.pace < RATES[0]
-    assert not Link(RATES[:1]).flooded(0.01, RATES[0], 10.0), "whose detail is not to be changed keeps it"
+    assert not Link(RATES[:1]).flooded(0.01 * RATES[0], 10.0), "whose detail is not to be changed keeps it"
     poor = Link(RATES)
-    assert poor.flooded(0.001, RATES[0], 10.0)
+    assert poor.flooded(0.001 * RATES[0], 10.0)
     assert FORMS[poor.step] is not None
-    assert not poor.flooded(0.001, RATES[0], 10.0)
+    assert not poor.flooded(0.001 * RATES[0], 10.0)

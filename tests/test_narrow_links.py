@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.live.network import Conditions
 from display.screen import screen
 from display.views import ViewSet
 from server.settings import Settings
@@ -47,7 +48,7 @@ async def test_a_narrow_link_is_sent_what_it_carries_in_one_session(tmp_path: Pa
         serving(settings, noisy) as (base, app),
         httpx.AsyncClient(base_url=base, timeout=30) as http,
         Client(http) as caller,
-        distant(http, 5 * MEGABIT) as viewer,
+        distant(http, down=Conditions(bits=5 * MEGABIT)) as viewer,
     ):
         assert (await caller.publish()).status_code == 201
         await until(lambda: "room" in app.state.lobby.channels)
@@ -75,8 +76,7 @@ async def test_a_narrow_link_is_sent_what_it_carries_in_one_session(tmp_path: Pa
                 seen = len(viewer.pictures)
                 longest, before = max(longest, loop.time() - before), loop.time()
         assert max(longest, loop.time() - before) < 1.5, "it goes on without a freeze"
-        assert viewer.wire is not None
-        assert viewer.wire.rate(since) <= 5 * MEGABIT
+        assert viewer.down.bits(since, loop.time()) <= 5 * MEGABIT
         assert viewer.connection.connectionState == "connected", "in the same session"
         newest = viewer.pictures[-1]
         assert (newest.width, newest.height) == (told[-1].quilt_width, told[-1].quilt_height), "as the page is told"

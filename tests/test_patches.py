@@ -6,15 +6,15 @@ import asyncio
 import random
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import aioice.ice
 import httpx
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
-from OpenSSL import SSL
 from OpenSSL.crypto import X509
 
 from server.webrtc import patches
@@ -163,16 +163,32 @@ def test_a_peer_is_known_by_its_certificates_fingerprint_alone():
         assert failing(wrong, own)
 
 
-def test_a_handshake_ends_for_a_reason_alone():
-    def fails(*reasons: object) -> Callable[[object], None]:
-        def shake(connection: object) -> None:
-            raise SSL.Error(list(reasons))
+async def test_who_offers_checks_first_and_who_never_does_is_checked_all_the_same(monkeypatch):
+    patches.tune_libraries()
+    monkeypatch.setattr(patches, "HEAD_START", 30.0)
+    offers, answers = aioice.ice.Connection(ice_controlling=True), aioice.ice.Connection(ice_controlling=False)
+    for one in (offers, answers):
+        await one.gather_candidates()
+    for one, other in ((offers, answers), (answers, offers)):
+        one.remote_username, one.remote_password = other.local_username, other.local_password
+        for candidate in other.local_candidates:
+            await one.add_remote_candidate(candidate)
+        await one.add_remote_candidate(None)
+    answering = asyncio.create_task(answers.connect())
+    await asyncio.sleep(0.3)
+    assert not offers._early_checks, "it may not have our answer yet"
+    async with asyncio.timeout(20):
+        await asyncio.gather(offers.connect(), answering)
+    await asyncio.gather(offers.close(), answers.close())
 
-        return patches.patient(shake)
 
-    with pytest.raises(SSL.WantReadError):
-        fails()(object())
-    with pytest.raises(SSL.Error) as told:
-        fails(("SSL routines", "", "handshake failure"))(object())
-    assert not isinstance(told.value, SSL.WantReadError)
-    patches.patient(lambda connection: None)(object())
+async def test_who_is_closed_before_the_first_check_waits_no_longer(monkeypatch):
+    patches.tune_libraries()
+    monkeypatch.setattr(patches, "HEAD_START", 30.0)
+    peer = aioice.ice.Connection(ice_controlling=False)
+    await peer.gather_candidates()
+    connecting = asyncio.create_task(peer.connect())
+    await asyncio.sleep(0)
+    await peer.close()
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(connecting, 20)

@@ -12,6 +12,7 @@ from display.screen import PRODUCT, screen
 from pipeline.stages import Picture
 from server.media.encode import AccessUnit, form_for
 from server.media.present import NO_KEYFRAME, SLOW, Presenter, SendQueue, ViewerTrack
+from server.media.rates import PACKET_BYTES
 from server.webrtc.pacing import Bucket
 
 
@@ -115,7 +116,7 @@ def test_over_a_narrow_link_packets_leave_no_faster_than_it_carries():
     now = 1.0
     for _ in range(80):  # a keyframe of 96 kB
         now += bucket.take(now)
-    assert now - 1.0 == pytest.approx(80 * 1200 * 8 / 5e6, rel=0.15)
+    assert now - 1.0 == pytest.approx(80 * PACKET_BYTES * 8 / 5e6, rel=0.15)
     bucket.narrow(None)
     assert all(bucket.take(5.0) == 0 for _ in range(32))
 

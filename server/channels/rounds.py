@@ -67,10 +67,8 @@ class Rounds:
             log.info("a channel's detail changes", channel=channel.name, **asdict(detail))
         for viewer in channel.viewers.values():
             if isinstance(viewer, Viewer) and viewer.look(now):
-                steps = dict(viewer.link.steps)
-                log.info(
-                    "a viewer's link changes what it is sent", channel=channel.name, step=viewer.link.step, steps=steps
-                )
+                facts = viewer.link.facts()
+                log.info("a viewer's link changes what it is sent", channel=channel.name, **facts)
         if channel.course.update(channel.facts(self._failing(channel)), now):
             told = channel.course.at(now)
             if told.state not in (State.CONNECTING, State.LIVE):

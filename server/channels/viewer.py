@@ -13,7 +13,9 @@ from pipeline.session import Session
 from pipeline.table import Table
 from server.channels.flood import Flood
 from server.channels.link import Link
+from server.media.encode import BUFFER_SECONDS
 from server.media.present import Presenter, ViewerTrack
+from server.media.rates import packets_of
 from server.webrtc.audio import Listen, VoiceTrack
 from server.webrtc.peers import Peer
 
@@ -21,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 ONCE_MORE = 0.7
 "Seconds after a form's first keyframe until another one, where the link was narrow: the first met what had piled up there."
+FEW_REPEATS = 30
+"Packets that are sent again in any case; beyond, a keyframe may take fewer (media/encode.py bounds it)."
 
 
 class Viewer:
@@ -82,17 +86,24 @@ class Viewer:
         if self.voice is not None:  # whose own reports come every five seconds
             self.voice.reported(lost)
 
-    def left(self, packet: int) -> None:
-        """A packet of its pictures leaves."""
-        self.flood.sent(packet, time.monotonic())
+    def left(self, packet: int | None, size: int) -> None:
+        """A packet of its pictures leaves; None: again."""
+        if packet is None:
+            self.flood.repeated(size, time.monotonic())
+        else:
+            self.flood.sent(packet, size, time.monotonic())
 
     def missed(self, numbers: list[int]) -> None:
-        """Its receiver lacks packets. Where most are lost, what is sent now only fills the queue on its way: no more of that."""
-        through = self.flood.missed(numbers)
-        if through is None or self._session is None or self._hidden:
+        """Its receiver lacks packets, which are sent again, or a keyframe where that takes fewer. Where most are lost, what is sent now
+        only fills the queue on its way: no more of that."""
+        if len(numbers) > max(FEW_REPEATS, packets_of(BUFFER_SECONDS * self.track.bits / 8)):
+            self.forget()
+            self.track.ask_keyframe()
+        carried = self.flood.missed(numbers)
+        if carried is None or self._session is None or self._hidden:
             return
-        if self.link.flooded(through, self.track.bits, time.monotonic()):
-            log.info("a viewer's link is flooded", through=round(through, 2), step=self.link.step)
+        if self.link.flooded(carried, time.monotonic()):
+            log.info("a viewer's link is flooded", kbit_per_second=round(carried / 1e3), step=self.link.step)
             self.flood.forget()
             self.forget()
             self._show()

@@ -13,16 +13,19 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, partial, wraps
 from typing import Any
 
 import aioice.ice
 import aioice.mdns
 import aioice.stun
 import aioice.turn
+import aiortc.codecs.h264
+import aiortc.codecs.vpx
 import aiortc.rtcdtlstransport
 import aiortc.rtcrtpreceiver
 import aiortc.rtcrtpsender
+import aiortc.rtcsctptransport
 import structlog
 from aiortc import RTCRtpSender
 from aiortc.rtp import (
@@ -35,7 +38,6 @@ from aiortc.rtp import (
     is_rtcp,
     unpack_remb_fci,
 )
-from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from server.tally import Tally
@@ -49,6 +51,9 @@ HISTORY = 1024
 "Packets kept for retransmission. aiortc keeps 128, less than one keyframe of a quilt (200 kB: 160 packets)."
 LONGEST_DATAGRAM = 1500
 "Bytes. libsrtp takes no longer ones, and no network brings any."
+MOST_CONTENT = 1150
+"""Bytes of media or data in one packet, in the place of aiortc's 1300 and 1200: with headers, extensions, encryption and what TURN adds a
+datagram then fits an MTU of 1280, IPv6's least (RFC 8200, section 5). Where fragments are filtered no picture came through."""
 MOST_UNREAD = 4096
 "Datagrams that may wait for the transport to be ready: two seconds of the largest stream."
 
@@ -84,6 +89,8 @@ def tune_libraries() -> None:
     """Set what aioice and aiortc offer no parameter for. Once a process, before the first peer. Raises PatchesDoNotFit."""
     touched.check()
     aioice.turn.UDP_SOCKET_BUFFER_SIZE = SOCKET_BUFFER
+    aiortc.codecs.h264.PACKET_MAX = aiortc.codecs.vpx.PACKET_MAX = MOST_CONTENT
+    aiortc.rtcsctptransport.USERDATA_MAX_LENGTH = MOST_CONTENT
     aiortc.rtcrtpsender.RTP_HISTORY_SIZE = HISTORY
     aiortc.rtcrtpreceiver.RTP_HISTORY_SIZE = HISTORY
     _offer_loopback()
@@ -93,7 +100,7 @@ def tune_libraries() -> None:
     _bound_gathering()
     _take_rsa_certificates()
     _know_peers_by_their_certificates_bytes()
-    SSL.Connection.do_handshake = patient(SSL.Connection.do_handshake)  # type: ignore[method-assign]
+    _let_who_offers_begin()
 
 
 def _offer_loopback() -> None:
@@ -246,26 +253,25 @@ def _know_peers_by_their_certificates_bytes() -> None:
     aiortc.rtcdtlstransport.RTCDtlsTransport._validate_peer_identity = validate  # type: ignore[method-assign]
 
 
-TRIES = 3
-"Of a step of a handshake that fails for no reason; it may not have sent anything, so it is tried again at once."
+HEAD_START = 0.5
+"Seconds for the first check of a peer that made the offer; from then on we check too, since it may be ICE-lite, which never does."
 
 
-def patient(shake: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A DTLS handshake goes on after a datagram that told nothing (RFC 9147, section 4.5.2). OpenSSL then fails without any reason in its
-    queue now and then, which ended callers of libdatachannel in the moment in which they came."""
+def _let_who_offers_begin() -> None:
+    """Our checks reach whoever offered before our answer does. libdatachannel then has ICE and DTLS going while it has yet to take the
+    answer in, knows no fingerprint, and refuses our certificate ("unknown ca"): one caller in four. What checks, has the answer."""
+    connect = aioice.ice.Connection.connect
 
-    def shaken(self: Any) -> None:
-        for _ in range(TRIES):
-            try:
-                return shake(self)
-            except SSL.WantReadError:
-                raise
-            except SSL.Error as failure:
-                if failure.args and failure.args[0]:
-                    raise
-        raise SSL.WantReadError
+    @wraps(connect)
+    async def invited(self: Any) -> None:
+        until = time.monotonic() + HEAD_START
+        while not (self.ice_controlling or self._early_checks or self._closing) and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        if self._closing:
+            raise ConnectionError("it was closed meanwhile")
+        await connect(self)
 
-    return shaken
+    aioice.ice.Connection.connect = invited  # type: ignore[method-assign]
 
 
 def fingerprint(der: bytes, algorithm: str) -> str:
@@ -393,7 +399,7 @@ class _Diverted:
 class PacedTransport:
     """A DTLS transport whose RTP leaves no faster than its bucket lets it; RTCP is never held back."""
 
-    def __init__(self, transport: Any, leaves: Callable[[int, int], None]) -> None:
+    def __init__(self, transport: Any, leaves: Callable[[int, int, int], None]) -> None:
         self._transport, self._leaves = transport, leaves
         self.bucket = Bucket()
 
@@ -404,7 +410,7 @@ class PacedTransport:
         if not is_rtcp(data):
             if wait := self.bucket.take(asyncio.get_running_loop().time()):
                 await asyncio.sleep(wait)
-            self._leaves(int.from_bytes(data[8:12], "big"), int.from_bytes(data[2:4], "big"))
+            self._leaves(int.from_bytes(data[8:12], "big"), int.from_bytes(data[2:4], "big"), len(data))
         await self._transport._send_rtp(data)
 
 
@@ -428,15 +434,14 @@ def relabel(sender: RTCRtpSender, number: int) -> None:
     sender.setTransport(RelabelledTransport(sender.transport, number))  # type: ignore[arg-type]
 
 
-def pace(sender: RTCRtpSender, leaves: Callable[[int], None]) -> Bucket:
-    """Spread bursts, as the bucket that is returned says, and tell the number of each packet that `leaves`, repeats aside. After
-    `Peer.take`, which may give the sender another transport, and before `Peer.answer`."""
+def pace(sender: RTCRtpSender, leaves: Callable[[int | None, int], None]) -> Bucket:
+    """Spread bursts, as the bucket that is returned says, and tell the number of each packet that `leaves`, None for a repeat, and its
+    bytes. After `Peer.take`, which may give the sender another transport, and before `Peer.answer`."""
 
-    def first(source: int, number: int) -> None:
-        if source == sender._ssrc:
-            leaves(number)
+    def told(source: int, number: int, size: int) -> None:
+        leaves(number if source == sender._ssrc else None, size)
 
-    paced = PacedTransport(sender.transport, harmless(first))
+    paced = PacedTransport(sender.transport, harmless(told))
     sender.setTransport(paced)  # type: ignore[arg-type]
     return paced.bucket
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
+from inspect import unwrap
 from typing import Any
 
 
@@ -29,7 +30,7 @@ class Touched:
         found: Any = import_module(self.module)
         for part in filter(None, self.owner.split(".")):
             found = getattr(found, part, None)
-        code = getattr(found, "__code__", None)
+        code = getattr(unwrap(found) if callable(found) else found, "__code__", None)
         return hasattr(found, self.name) if code is None else self.name in code.co_names
 
 
@@ -50,6 +51,8 @@ TOUCHED = [
         "Connection.get_component_candidates.create_datagram_endpoint",
         "Connection.gather_candidates.get_host_addresses",
         "Connection.connect.query_consent",
+        "Connection.connect._early_checks",
+        "Connection.close._closing",
         "Connection.check_complete._nominated",
         "Connection.build_request.remote_username",
         "Connection.connect.remote_password",
@@ -61,6 +64,9 @@ TOUCHED = [
         "StunProtocol.request",
         "StunProtocol.__init__.receiver",
     ),
+    *_touched("aiortc", "aiortc.codecs.h264", "PACKET_MAX", "H264Encoder._packetize_fu_a.PACKET_MAX"),
+    *_touched("aiortc", "aiortc.codecs.vpx", "PACKET_MAX"),
+    *_touched("aiortc", "aiortc.rtcsctptransport", "USERDATA_MAX_LENGTH", "RTCSctpTransport._send.USERDATA_MAX_LENGTH"),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTP_HISTORY_SIZE", "RTCRtpSender._handle_rtcp_packet._send_keyframe"),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._handle_rtcp_packet._ssrc"),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._retransmit._RTCRtpSender__rtp_history"),
