@@ -53,6 +53,7 @@ PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT,
     "Permissions-Policy": "camera=(self), microphone=(self), gyroscope=(self), accelerometer=(self)",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from display.bridge_wire import ADDRESS
 from server.__main__ import app
-from server.app import create_app
+from server.app import PAGES, create_app
 from server.commands.options import token_of
 from server.commands.serve import address
 from server.routes.health import alias
@@ -193,11 +193,15 @@ def test_the_token_is_shown_to_people_and_kept_out_of_journals_and_arguments(tmp
 
 async def test_pages_load_nothing_from_outside(tmp_path):
     async with client(tmp_path) as http:
-        for path in ("/", "/view/room"):
+        files = [f"/pages/{file.relative_to(PAGES)}" for file in sorted(PAGES.glob("*/*.*"))]
+        assert len(files) > 40
+        for path in ("/", "/call/tea", "/verify", "/view/room", "/pages/viewer/lenticular.frag", *files):
             answer = await http.get(path)
             assert answer.status_code == 200
+            assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+            assert answer.headers["x-content-type-options"] == "nosniff"
             policy = answer.headers["content-security-policy"]
-            if path != "/":  # Looking Glass Bridge on the viewer's own PC
+            if path == "/view/room":  # Looking Glass Bridge on the viewer's own PC
                 assert f"connect-src 'self' {ADDRESS};" in policy
                 policy = policy.replace(ADDRESS, "")
             assert "default-src 'none'" in policy

@@ -55,7 +55,8 @@ def test_so_many_at_once_and_so_many_in_a_time_by_client(clock):
     assert quota.refused == 2
     for number in range(2 * REMEMBERED):
         quota.count(f"client {number}")
-    assert len(quota._limiter._store._backend._client) <= REMEMBERED
+    store: Any = quota._limiter._store
+    assert len(store._backend.get_client()) <= REMEMBERED
 
 
 def test_who_is_refused_is_told_when_to_come_and_loses_nothing_by_asking(clock):

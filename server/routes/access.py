@@ -182,6 +182,9 @@ def _with_headers(send: Send, origin: str | None) -> Send:
             headers.append("Vary", "Origin")
             for name, value in more.items():
                 headers[name] = value
+            headers.setdefault(
+                "Cache-Control", "no-store"
+            )  # people's faces and channels: kept nowhere unless a route says so
         await send(message)
 
     return sending
