@@ -9,21 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ACTIONS = (
-    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
-    "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight",
-    "eyeLookOutLeft", "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight", "eyeWideLeft",
-    "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthDimpleLeft", "mouthDimpleRight",
-    "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft",
-    "mouthPressRight", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper",
-    "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight",
-    "noseSneerLeft", "noseSneerRight",
-)  # fmt: skip
-"""ARKit's facial actions (ARFaceAnchor.BlendShapeLocation) but tongueOut, in alphabetical order, which is that of MediaPipe's
-blendshape network after its `_neutral`. Left and right are the person's own."""
+from engines.actions import ACTIONS
+
+NECK = (-0.46, -0.32)
+"World height, which is a picture's lower edge and a little below: a bust is gone below the one and whole above the other."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SplatAvatar:
     """N Gaussians. An action moves their middles and nothing else: sizes, turns, colours and opacities stay."""
 
@@ -65,3 +57,9 @@ class SplatAvatar:
             own = slice(self.starts[action], self.starts[action + 1])
             points[self.which[own]] += np.float32(coefficients[action]) * self.moves[own]
         return points
+
+
+def neck_share(points: np.ndarray) -> np.ndarray:
+    """[N] float32 0..1: what an opacity is multiplied with at a place at rest [N, 3], so that a bust has no cut edge."""
+    share = np.clip((points[:, 1] - NECK[0]) / (NECK[1] - NECK[0]), 0, 1)
+    return (share * share * (3 - 2 * share)).astype(np.float32)
