@@ -35,7 +35,7 @@ def project(
     look: np.ndarray,  # [3, 4] float32 world to camera
     lens: np.ndarray,  # [4] float32 pixels
     size: np.ndarray,  # [2] float32 width, height
-    ellipses: np.ndarray,  # [N, 8] float32 out: x, y in pixels whose middles are whole; half of the conic's xx, its xy, half of its yy; half of the box; log of opacity
+    ellipses: np.ndarray,  # [N, 8] float32 out: see blend
     depths: np.ndarray,  # [N] float32 out
     who: np.ndarray,  # [N] int32 out: which Gaussian each is
 ) -> int:
@@ -111,7 +111,7 @@ def by_depth(bits: np.ndarray) -> np.ndarray:
 
 @_jit
 def blend(
-    ellipses: np.ndarray,  # [M, 8] float32 of `project`
+    ellipses: np.ndarray,  # [M, 8] float32: x, y (middles of pixels whole), conic xx / 2, xy, yy / 2, half the box, log opacity
     who: np.ndarray,  # [M] int32 of `project`
     order: np.ndarray,  # [M] int32: the nearest first
     colours: np.ndarray,  # [N, 3] float32
@@ -125,7 +125,7 @@ def blend(
         e, n = ellipses[order[k]], who[order[k]]
         x, y, xx, xy, yy, wide, high, full = e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7]
         red, green, blue = colours[n, 0], colours[n, 1], colours[n, 2]
-        left, right = max(int(math.ceil(x - wide)), 0), min(int(math.floor(x + wide)), widest)
+        left, right = max(math.ceil(x - wide), 0), min(math.floor(x + wide), widest)
         reach, by_yy = full - _LEAST_LOG, _ONE / yy
         lean, narrow, tip = _HALF * xy * by_yy, xx - _HALF * _HALF * xy * xy * by_yy, _HALF * xy / xx * high
         for strip in range(left >> 3, (right >> 3) + 1 if right >= left else 0):
@@ -136,7 +136,7 @@ def blend(
             at_b = math.sqrt(max((reach - narrow * b * b) * by_yy, np.float32(0)))
             up = -high if a <= tip and tip <= b else min(-lean * a - at_a, -lean * b - at_b)
             down = high if a <= -tip and -tip <= b else max(-lean * a + at_a, -lean * b + at_b)
-            first, last = max(int(math.ceil(y + up)), top), min(int(math.floor(y + down)), bottom - 1)
+            first, last = max(math.ceil(y + up), top), min(math.floor(y + down), bottom - 1)
             if last < first:
                 continue
             v0 = np.float32(first) - y
