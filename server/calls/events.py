@@ -136,6 +136,14 @@ class MediaLost:
 
 
 @dataclass(frozen=True)
+class Drawable:
+    """Whether who watches a seat may draw its avatar (as=geometry)."""
+
+    seat: int
+    drawable: bool
+
+
+@dataclass(frozen=True)
 class ViewStarted:
     """The first of a seat's WHEP sessions is connected."""
 
@@ -274,6 +282,7 @@ Event = (
     | MediaLive
     | MediaStalled
     | MediaLost
+    | Drawable
     | ViewStarted
     | ViewEnded
     | Set

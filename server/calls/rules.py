@@ -219,6 +219,11 @@ class Call:
         yield from self.seats.tell_of(seat, publishing=how)
         yield from self._being_of(seat, now)
 
+    def _drawable(self, seat: Seat, event: of.Drawable, now: float) -> Iterator[Effect]:
+        if event.drawable != seat.drawable:
+            seat.drawable = event.drawable
+            yield from self.seats.tell_of(seat, geometry=seat.drawable)
+
     def _view_started(self, seat: Seat, event: of.ViewStarted, now: float) -> Iterator[Effect]:
         if seat.inside:
             seat.views = True
@@ -424,7 +429,8 @@ class Call:
     _handlers: ClassVar[dict[type, Callable[..., Iterator[Effect]]]] = {
         of.Seated: _seated, of.Approved: _approved, of.Denied: _denied, of.Connected: _connected,
         of.Disconnected: _disconnected, of.PublishStarted: _publish_started, of.MediaLive: _media_live,
-        of.MediaStalled: _media_stalled, of.MediaLost: _media_lost, of.ViewStarted: _view_started, of.ViewEnded: _view_ended,
+        of.MediaStalled: _media_stalled, of.MediaLost: _media_lost, of.Drawable: _drawable,
+        of.ViewStarted: _view_started, of.ViewEnded: _view_ended,
         of.Set: _set, of.Watching: _watching, of.Spoke: _spoke, of.Together: _together, of.LookedFrom: _looked, of.Asked: _asked,
         of.Agreed: _agreed, of.Stopped: _stopped, of.Left: _left, of.Removed: _removed, of.Changed: _changed,
         of.Formed: _formed, of.CapacityLost: _capacity_lost, of.CapacityBack: _capacity_back, of.Ended: _ended, of.Tick: _tick,

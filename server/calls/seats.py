@@ -36,6 +36,8 @@ class Seat:
     "To what, now or from the next time on."
     live: bool = False
     "Shown as the camera's own picture."
+    drawable: bool = False
+    "Who watches may draw it."
     visible: bool = True
     hidden_since: float = 0.0
     shown: bool = True
@@ -75,6 +77,7 @@ class Seat:
             "publishing": self.publishing,
         }
         told |= {"muted": self.muted, "camera": self.camera, "speaking": speaking, "live": self.live}
+        told["geometry"] = self.drawable
         return told | ({"by": self.muted_by} if self.muted else {}) | ({"plain": True} if self.plain else {})
 
 

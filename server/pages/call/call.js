@@ -33,7 +33,7 @@ const status = new Status(() => ({
   problem: publication?.problem,
   dark: publishes() && !green.driver.on,
   own: room.own,
-  strained: room.strained,
+  strained: table.drawn ? "" : room.strained,
   condition: room.condition,
 }));
 const record = new Record(room, CALL, (words) => status.announce(words));
@@ -283,6 +283,7 @@ function draw() {
   if (document.body.dataset.at !== "call") return;
   table.draw();
   people.show(room);
+  people.tellWay(table.drawing, room.others);
   record.draw();
   outgoing.draw();
   part("invite").hidden = !room.hosting;
@@ -367,6 +368,8 @@ part("self-switch").addEventListener("click", () => table.showSelf(part("self").
 
 /** @param {() => Promise<unknown>} work */
 const tried = (work) => void work().catch((failure) => status.tell(inWords(failure)));
+table.drawing.addEventListener("way", draw);
+part("way-switch").addEventListener("click", () => table.drawing.turn());
 people.addEventListener("toggle", () => {
   table.draw();
   void record.list(mayRecord());

@@ -42,6 +42,14 @@ export class People extends EventTarget {
     part("lead").hidden = !room.hosting;
     part("lock").checked = room.locked;
   }
+
+  /** How the others come to this page. @param {import("./drawing.js").Drawing} drawing @param {import("./room.js").Seat[]} others */
+  tellWay(drawing, others) {
+    part("way").hidden = !drawing.decided || !others.some(({ geometry }) => geometry);
+    part("way-words").textContent = drawing.words;
+    part("way-switch").hidden = !drawing.offer;
+    part("way-switch").textContent = drawing.offer;
+  }
 }
 
 /** Changes nothing where nothing changed: who reads the list with a keyboard keeps the place. */

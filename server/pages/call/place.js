@@ -1,12 +1,20 @@
-// A place: one of the others at the table: the hologram, the name, and what is to be said where there is none. What it shows comes by
-// a video of its own, or is cut out of the one that shows everybody.
+// A place: one of the others at the table: the hologram, the name, and what is to be said where there is none. What it shows is drawn
+// here, or comes by a video of its own, or is cut out of the one that shows everybody.
 
+import { Actor } from "../geometry/actor.js";
+import { DrawnTile } from "../geometry/studio.js";
 import { Hologram } from "../shared/hologram.js";
 import { isShown, screenOfSeat } from "../shared/seats.js";
 import { Playback } from "../shared/whep.js";
+import { isSent } from "./ways.js";
 import { ofSeat } from "./words.js";
 
 /** @typedef {{video: HTMLVideoElement, state: string, form: import("../shared/seats.js").TableForm}} Everybody in one video */
+
+/** @typedef {{studio: import("../geometry/studio.js").Studio, aspect: number, turn: number}} Drawn here: what draws it; of its picture;
+ *   degrees by which it is turned */
+/** @typedef {{path: string, form?: any, speaking?: boolean, everybody?: Everybody|null, drawn?: Drawn|null}} How somebody is shown: path: of
+ *   a session of its own, empty while that is not known; form: as the server tells it of that one */
 
 const FAN_DEGREES = 35;
 const MUTED = '<svg class="muted" viewBox="0 0 24 24" aria-hidden="true"><rect x="9" y="3.5" width="6" height="11" rx="3"/><path d="M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3M4 4l16 16"/></svg>';
@@ -18,6 +26,9 @@ export function screenOf({ columns, rows, views, width, height }) {
   const yaws = Array.from({ length: views }, (_, view) => (views > 1 ? (view / (views - 1) - 0.5) * FAN_DEGREES : 0));
   return { columns, rows, quilt_width: width, quilt_height: height, aspect: width / columns / (height / rows), yaws_degrees: yaws };
 }
+
+/** Of what is drawn here, as wide or as narrow as it is wanted. @param {number} aspect @returns {import("../shared/tiling.js").Screen} */
+const screenDrawn = (aspect) => ({ columns: 1, rows: 1, quilt_width: 0, quilt_height: 0, aspect, yaws_degrees: [-FAN_DEGREES / 2, FAN_DEGREES / 2] });
 
 /** Whether a picture of this size may be tiled so: its sides may be fewer pixels, in the same proportion. */
 const fits = ({ width, height }, across, down) => Math.abs(across / down / (width / height) - 1) < 0.02;
@@ -35,20 +46,25 @@ export class Place extends EventTarget {
   #seat = null;
   #painted = false;
   #expected = false;
+  #actor = new Actor();
+  /** @type {DrawnTile|null} once it was drawn here */
+  #tile = null;
+  /** @type {How} */
+  #how;
   /** @type {Everybody|null} */
   #everybody = null;
 
   /**
-   * @param {{slider: HTMLInputElement, surface: HTMLElement, path: string, iceServers: RTCIceServer[], silent?: boolean, token?: string}} means
+   * @param {{slider: HTMLInputElement, surface: HTMLElement, iceServers: RTCIceServer[], silent?: boolean, token?: string}} means
    *   surface: where the pointer steers; silent: it is oneself; token: not the page's own
    */
-  constructor({ slider, surface, path, iceServers, silent = false, token }) {
+  constructor({ slider, surface, iceServers, silent = false, token }) {
     super();
     this.token = token;
-    this.path = path;
     this.iceServers = iceServers;
     this.root = document.createElement("li");
     this.root.className = "place";
+    this.root.dataset.drawn = "server";
     this.root.innerHTML = `<div class="glass"><canvas role="img"></canvas><video playsinline tabindex="-1" aria-hidden="true"></video>
       <div class="veil"><p class="veil-words"><strong></strong><span></span></p></div></div>
       <p class="plate">${MUTED}<span class="name"></span><small>AI avatar</small></p>
@@ -58,6 +74,7 @@ export class Place extends EventTarget {
     this.#video.muted = this.silent = silent;
     this.#video.addEventListener("resize", () => this.#reform());
     this.#hologram = new Hologram({ video: this.#video, canvas: this.root.querySelector("canvas"), slider, surface });
+    this.#actor.addEventListener("changed", () => this.#playback?.start()); // another avatar
   }
 
   get hologram() {
@@ -69,9 +86,12 @@ export class Place extends EventTarget {
     return this.#everybody?.state ?? this.#playback?.state ?? "stopped";
   }
 
-  /** @param {import("./room.js").Seat} seat @param {any} form of its own video @param {boolean} speaking @param {Everybody|null} everybody */
-  show(seat, form, speaking, everybody) {
+  /** @param {import("./room.js").Seat} seat @param {How} how */
+  show(seat, how) {
+    const { form = null, speaking = false, everybody = null } = how;
+    const before = this.#how;
     this.#seat = seat;
+    this.#how = how;
     this.#coming = form;
     this.#everybody = everybody;
     this.root.dataset.seat = String(seat.seat);
@@ -81,23 +101,27 @@ export class Place extends EventTarget {
     this.root.querySelector(".pin span").textContent = `Show ${seat.name} large`;
     const what = seat.live ? "Live picture" : "AI avatar";
     this.root.querySelector("small").textContent = what;
-    this.root.querySelector("canvas").setAttribute("aria-label", `${what} of ${seat.name}`);
+    for (const canvas of this.#canvases) canvas.setAttribute("aria-label", `${what} of ${seat.name}`);
     if (everybody) this.#stop();
-    else this.#follow(seat);
+    else this.#follow(seat, before !== undefined && before.path !== how.path);
     this.#hologram.watch(everybody?.video ?? this.#video);
     this.#reform();
     if (this.state === "live") this.#begin();
     this.#veil();
   }
 
-  /** By a video of its own. @param {import("./room.js").Seat} seat */
-  #follow(seat) {
+  get #canvases() {
+    return [this.root.querySelector("canvas"), ...(this.#tile ? [this.#tile.canvas] : [])];
+  }
+
+  /** By a session of its own. @param {import("./room.js").Seat} seat @param {boolean} otherwise than before */
+  #follow(seat, otherwise) {
     const [before, playback] = [this.#expected, this.#playback];
-    this.#expected = ["live", "stalled"].includes(seat.publishing) && seat.state !== "away";
+    this.#expected = isSent(seat) && seat.state !== "away" && this.#how.path !== "";
     if (playback) playback.resting = this.#rests;
     if (this.#expected && !playback) this.#play();
     // who was away comes back by the connection that was left standing, unless that went with what it showed
-    else if (this.#expected && !before && playback.state !== "live") playback.start();
+    else if (this.#expected && (otherwise || (!before && playback.state !== "live"))) playback.start();
   }
 
   /** No more is fetched; the last picture stays. */
@@ -115,6 +139,7 @@ export class Place extends EventTarget {
 
   remove() {
     this.rest();
+    this.#tile?.free();
     this.root.remove();
   }
 
@@ -137,19 +162,25 @@ export class Place extends EventTarget {
 
   /** No picture is to be expected just now: nobody sends one, nobody would see it, or the link does not carry it. */
   get #rests() {
-    return !this.#expected || document.hidden || this.#coming?.columns === 0;
+    return !this.#expected || document.hidden || this.#heardOnly;
+  }
+
+  /** The link carries no picture. */
+  get #heardOnly() {
+    return !this.#how.drawn && (this.#everybody?.form ?? this.#coming)?.columns === 0;
   }
 
   /** A tiling that was told counts from the first picture on that has its shape. */
   #reform() {
     const [{ videoWidth, videoHeight }, everybody] = [this.#video, this.#everybody];
-    if (everybody) return isShown(everybody.form, everybody.video) && this.#tile(screenOfSeat(everybody.form, this.#seat.seat));
+    if (this.root.dataset.drawn === "here") return this.#cut(this.#how.drawn && screenDrawn(this.#how.drawn.aspect));
+    if (everybody) return isShown(everybody.form, everybody.video) && this.#cut(screenOfSeat(everybody.form, this.#seat.seat));
     const form = this.#coming;
-    if (form?.columns && (!videoWidth || fits(form, videoWidth, videoHeight))) this.#tile(screenOf(form));
+    if (form?.columns && (!videoWidth || fits(form, videoWidth, videoHeight))) this.#cut(screenOf(form));
   }
 
   /** @param {import("../shared/tiling.js").Screen|null} screen */
-  #tile(screen) {
+  #cut(screen) {
     if (!screen || same(screen, this.#form)) return;
     this.#form = screen;
     this.#hologram.setScreen(screen);
@@ -164,11 +195,40 @@ export class Place extends EventTarget {
 
   #begin() {
     this.#painted = true;
+    this.#showDrawn(this.#drawnNow);
     this.#hologram.start();
   }
 
+  /** Whether what is shown is drawn here. */
+  get #drawnNow() {
+    return !this.#everybody && Boolean(this.#how.drawn && this.#playback?.actor && this.#playback.state === "live");
+  }
+
+  /** @param {boolean} drawn here, or a video is shown */
+  #showDrawn(drawn) {
+    if (drawn && this.#tile) this.#tile.turn = this.#how.drawn.turn;
+    if (drawn === (this.root.dataset.drawn === "here")) return;
+    this.root.dataset.drawn = drawn ? "here" : "server";
+    if (drawn) this.#enter();
+    this.#hologram.show(drawn ? this.#tile : null);
+    if (!drawn) this.#tile?.canvas.remove();
+    this.#form = null; // what is shown next is to be measured anew
+    this.#reform();
+  }
+
+  #enter() {
+    const [canvas] = this.#canvases;
+    if (!this.#tile) {
+      this.#tile = new DrawnTile(this.#actor, this.#how.drawn.studio);
+      for (const name of ["role", "aria-label"]) this.#tile.canvas.setAttribute(name, canvas.getAttribute(name) ?? "");
+    }
+    this.#tile.turn = this.#how.drawn.turn;
+    canvas.after(this.#tile.canvas);
+  }
+
   #play() {
-    const playback = new Playback(this.#video, this.path, { iceServers: this.iceServers, token: this.token });
+    const way = async () => ({ path: this.#how.path, actor: this.#how.drawn ? this.#actor : null });
+    const playback = new Playback(this.#video, way, { iceServers: this.iceServers, token: this.token });
     this.#playback = playback;
     playback.resting = this.#rests;
     playback.addEventListener("state", () => playback === this.#playback && this.#changed());
@@ -188,7 +248,7 @@ export class Place extends EventTarget {
 
   #veil() {
     if (!this.#seat) return;
-    const said = ofSeat(this.#seat, this.state, (this.#everybody?.form ?? this.#coming)?.columns === 0);
+    const said = ofSeat(this.#seat, this.state, this.#heardOnly);
     this.root.dataset.state = said ? "veiled" : "live";
     this.root.dataset.busy = String(Boolean(said?.busy));
     this.root.dataset.painted = String(this.#painted);

@@ -58,11 +58,11 @@ export class Rehearsal extends EventTarget {
   /** @param {any} made as the server answers @param {boolean} live */
   #show({ number, whep, form, token, ice_servers: iceServers }, live) {
     const slider = Object.assign(document.createElement("input"), { type: "range" });
-    const place = new Place({ slider, surface: part("rehearsal"), path: whep, iceServers, silent: true, token });
+    const place = new Place({ slider, surface: part("rehearsal"), iceServers, silent: true, token });
     this.#place = place;
     place.addEventListener("state", () => place.state === "live" && this.#become("on"));
     part("rehearsal").replaceChildren(place.root);
-    place.show({ seat: number, name: "You", role: "member", state: "present", publishing: "live", muted: true, camera: true, speaking: false, live }, form, false, null);
+    place.show({ seat: number, name: "You", role: "member", state: "present", publishing: "live", muted: true, camera: true, speaking: false, live }, { path: whep, form });
   }
 
   #become(state) {

@@ -5,7 +5,7 @@ import { sentence } from "./words.js";
 /**
  * @typedef {{seat: number, name: string, role: "host"|"member"|"viewer"|"recorder", state: "waiting"|"joining"|"present"|"away"|"gone",
  *            publishing: "none"|"connecting"|"live"|"stalled", muted: boolean, by?: "self"|"host", camera: boolean, speaking: boolean,
- *            plain?: boolean}} Seat as the server tells of it
+ *            plain?: boolean, geometry?: boolean}} Seat as the server tells of it
  */
 
 /** Why somebody is gone, after the name. @type {Record<string, string>} */

@@ -2,8 +2,14 @@
 
 import { part } from "../shared/notices.js";
 import { Playback } from "../shared/whep.js";
+import { turnOf } from "../shared/seats.js";
+import { Drawing } from "./drawing.js";
 import { largest, oneLarge } from "./layout.js";
 import { Place } from "./place.js";
+import { apart, isSent, pathOf } from "./ways.js";
+
+/** Width through height of who is drawn here: a table's tiles are narrow, as the server's are (display/seating.py). */
+const [ASPECT, ASPECT_AT_TABLE] = [1, 0.75];
 
 /** The one video that shows everybody at the table, and the sound of all of them. Fires "state" and "hushed". */
 class Everybody extends EventTarget {
@@ -65,6 +71,8 @@ export class Table extends EventTarget {
   /** Who is shown large; 0: all alike. */
   #pinned = 0;
   #look = null;
+  /** Whether the others are drawn on this device, and how to have it otherwise. */
+  drawing = new Drawing(part("places"));
 
   /** @param {import("./room.js").Room} room @param {string} call */
   constructor(room, call) {
@@ -75,8 +83,9 @@ export class Table extends EventTarget {
   }
 
   draw() {
+    const { others, own } = this.#room;
+    if (others.some(({ geometry }) => geometry)) this.drawing.decide();
     this.#gather();
-    const { others, own, form } = this.#room;
     for (const [seat, place] of this.#places) {
       if (others.some((one) => one.seat === seat)) continue;
       place.remove();
@@ -85,16 +94,33 @@ export class Table extends EventTarget {
     const shown = this.#shown;
     for (const seat of others) {
       if (!this.#places.has(seat.seat)) this.#add(seat.seat);
-      this.#places.get(seat.seat).show(seat, this.#room.formOf(seat.seat), this.#room.speaking.has(seat.seat), shown);
+      this.#places.get(seat.seat).show(seat, this.#how(seat, shown));
     }
-    if (own) this.#self?.show(own, form, false, shown);
+    if (own) this.#self?.show(own, { ...this.#how(own, shown), speaking: false });
     this.#arrange();
   }
 
-  /** Fetches the one video of everybody while there is one. */
+  /** @param {import("./room.js").Seat} seat @param {import("./place.js").Everybody|null} everybody @returns {import("./place.js").How} */
+  #how(seat, everybody) {
+    const { me, table, speaking } = this.#room;
+    const { studio } = this.drawing;
+    const place = `whep/${this.#call}.${seat.seat}${seat.seat === me ? "?self=1" : ""}`;
+    const [aspect, turn] = table ? [ASPECT_AT_TABLE, turnOf(table, seat.seat)] : [ASPECT, 0];
+    const drawn = seat.geometry && studio && !everybody ? { studio, aspect, turn } : null;
+    const path = this.#finding ? "" : pathOf(place, drawn !== null, table !== null && this.#apart);
+    return { path, form: this.#room.formOf(seat.seat), speaking: speaking.has(seat.seat), everybody, drawn };
+  }
+
+  /** Whether all who are seen are drawn here. */
+  get drawn() {
+    const seen = this.#room.others.filter(isSent);
+    return this.drawing.studio !== null && !this.#everybody && seen.length > 0 && seen.every(({ geometry }) => geometry);
+  }
+
+  /** Fetches the one video of everybody while there is one, and not all come by sessions of their own. */
   #gather() {
-    const { table } = this.#room;
-    if (!table) {
+    const { table, others } = this.#room;
+    if (!table || this.#finding || this.#apart || !others.some(isSent)) {
       this.#everybody?.stop();
       this.#everybody = null;
     } else if (!this.#everybody) {
@@ -103,6 +129,16 @@ export class Table extends EventTarget {
       this.#everybody.addEventListener("hushed", () => this.dispatchEvent(new Event("hushed")));
     }
     if (this.#everybody) this.#everybody.resting = document.hidden || table?.views === 0;
+  }
+
+  /** Whether it is not known yet by which way they come. */
+  get #finding() {
+    return !this.drawing.decided && this.#room.others.some(({ geometry }) => geometry);
+  }
+
+  /** Whether everybody comes by a session of its own, though there is a table. */
+  get #apart() {
+    return apart(this.#room.others, this.drawing.studio !== null);
   }
 
   /** @returns {import("./place.js").Everybody|null} once it was seen */
@@ -135,7 +171,7 @@ export class Table extends EventTarget {
     this.#self?.remove();
     this.#self = null;
     if (!asOthers) return;
-    this.#self = this.#made(`whep/${this.#call}.${this.#room.me}?self=1`, true);
+    this.#self = this.#made(true);
     part("self").prepend(this.#self.root);
     this.draw();
   }
@@ -154,7 +190,7 @@ export class Table extends EventTarget {
 
   /** @param {number} seat */
   #add(seat) {
-    const place = this.#made(`whep/${this.#call}.${seat}`, false);
+    const place = this.#made(false);
     place.addEventListener("state", () => {
       if (place.state !== "live") this.#room.forms.delete(seat); // the next session begins with the whole form again
     });
@@ -168,9 +204,9 @@ export class Table extends EventTarget {
     part("places").append(place.root);
   }
 
-  /** @param {string} path @param {boolean} silent */
-  #made(path, silent) {
-    const place = new Place({ slider: part("angle"), surface: part("table"), path, iceServers: this.iceServers, silent });
+  /** @param {boolean} silent */
+  #made(silent) {
+    const place = new Place({ slider: part("angle"), surface: part("table"), iceServers: this.iceServers, silent });
     place.look = this.#look;
     return place;
   }

@@ -7,7 +7,8 @@ import { Choice } from "./choice.js";
 import { DrawnPicture } from "./picture.js";
 import { lacking, measured, SLOWEST_MS } from "./trial.js";
 
-const KEPT_WISH = "telequilt-drawn";
+/** What this browser remembers of whoever watches. */
+export const KEPT_WISH = "telequilt-drawn";
 
 /** Fires "way" when what is said of it may have changed, and "again" when a session has to begin anew for it. */
 export class Drawing extends EventTarget {

@@ -60,6 +60,11 @@ export class Marks {
     gl.disable(gl.BLEND);
   }
 
+  free() {
+    this.#gl.deleteTexture(this.#made.texture);
+    this.#gl.deleteProgram(this.#program.handle);
+  }
+
   #for(width, height, aspect, plan) {
     const gl = this.#gl;
     const key = [width, height, aspect, plan.text].join();

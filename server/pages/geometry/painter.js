@@ -61,10 +61,11 @@ export class Painter {
   /**
    * Every view into the canvas, whose context has alpha and no antialiasing of its own.
    * @param {View[]} views @param {number} aspect of each view's picture @param {number} mixture 0: as before, 1: the newest pose
+   * @param {[number, number]} [size] pixels of its lower left corner; all of it if left out
    */
-  paint(views, aspect, mixture) {
+  paint(views, aspect, mixture, size) {
     const gl = this.#gl;
-    const [width, height] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
+    const [width, height] = size ?? [gl.drawingBufferWidth, gl.drawingBufferHeight];
     this.#drawn(width, height, this.#looks(views, aspect, mixture), aspect);
     gl.bindFramebuffer(gl.READ_FRAMEBUFFER, this.#sheet.drawn);
     gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, null);
@@ -182,5 +183,13 @@ export class Painter {
     for (const buffer of this.#sheet.buffers) gl.deleteRenderbuffer(buffer);
     for (const frame of [this.#sheet.drawn, this.#sheet.settled]) gl.deleteFramebuffer(frame);
     this.#sheet = null;
+  }
+
+  /** Gives everything back; it paints no more. */
+  free() {
+    this.#brush?.free();
+    this.#brush = null;
+    this.#marks.free();
+    this.#unspread();
   }
 }

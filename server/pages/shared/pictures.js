@@ -13,15 +13,20 @@ export class VideoPicture {
   dots = 2;
   #video;
   #frames;
-  #painter;
+  /** Made when first needed: browsers have few contexts. @type {import("./painters.js").WebGLPainter|import("./painters.js").CanvasPainter|null} */
+  #made = null;
 
   /** @param {HTMLVideoElement} video @param {HTMLCanvasElement} canvas */
   constructor(video, canvas) {
     this.canvas = canvas;
     this.#video = video;
-    this.#painter = painterFor(canvas);
     this.#frames = new FreshFrames(video);
-    canvas.dataset.painter = this.#painter.kind;
+  }
+
+  get #painter() {
+    this.#made ??= painterFor(this.canvas);
+    this.canvas.dataset.painter = this.#made.kind;
+    return this.#made;
   }
 
   /** Shows what is in this video from now on. @param {HTMLVideoElement} video @returns {boolean} whether that is another */
@@ -34,7 +39,7 @@ export class VideoPicture {
 
   /** Whether this machine draws in software. */
   get slow() {
-    return this.#painter.slow;
+    return this.#made?.slow ?? false;
   }
 
   get largest() {

@@ -22,6 +22,19 @@ export function screenOfSeat(form, seat) {
   return { columns, rows, quilt_width: width, quilt_height: height, aspect, yaws_degrees: yaws, cut: place };
 }
 
+/** As display/seating.py turns those at the sides; nearer to the middle than so many pixels of a view is no side. */
+const [TURN_DEGREES, BLOCK] = [6, 16];
+
+/**
+ * Degrees by which a seat at a table is turned towards the middle.
+ * @param {TableForm} form @param {number} seat
+ */
+export function turnOf(form, seat) {
+  const place = form.seats.find((one) => one.seat === seat);
+  const away = place ? place.left + place.width / 2 - 0.5 : 0;
+  return Math.abs(away) * (form.width / form.columns) <= BLOCK ? 0 : TURN_DEGREES * Math.sign(away);
+}
+
 /**
  * Whether a table's video already shows the form that was told: it changes at a keyframe, the message comes by another way.
  * @param {TableForm} form @param {{videoWidth: number, videoHeight: number}} video
