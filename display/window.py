@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from display.calibration import Calibration
-from display.figure import Figure, FigurePainter
+from display.figure import Figure, FigurePainter, Pose
 from display.lenticular import CellTable, Filter, Tiling, fragment_source, uniforms, vertex_source
 from display.monitors import MonitorRefused
 from display.screen import PRODUCT, Screen, preset
@@ -101,10 +101,7 @@ class Drawn:
 
     figure: Callable[[Screen], Figure]
     "It, as a screen wants it; the same function for the same figure."
-    points: np.ndarray
-    "[N, 3] float32, units of the world (display/optics.py)."
-    light: np.ndarray
-    "[N] float32."
+    pose: Pose
 
 
 @dataclass(frozen=True)
@@ -274,7 +271,7 @@ class Window:
             if self._painter is not None:
                 self._painter.close()
             self._painter, self._painted = FigurePainter(self._gl, drawn.figure(screen)), drawn.figure
-        self._painter.paint(drawn.points, drawn.light, screen)
+        self._painter.paint(drawn.pose, screen)
         return self._painter.quilt, Tiling.of(screen, self._painter.parallel)
 
     def _listen(self) -> None:

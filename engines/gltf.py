@@ -62,6 +62,30 @@ class Buffer:
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 
+    def sparse(self, which: np.ndarray, values: np.ndarray, count: int, *, normalized: bool = False) -> int:
+        """Take in `count` vectors of which those at `which` [M], rising, are `values` [M, n], and all others zero; the index of their
+        accessor."""
+        kind = next(name for name, shape in _SHAPES.items() if shape == values.shape[1:])
+        index = which.astype(np.uint16 if count <= 65535 else np.uint32)
+        bounds = np.concatenate([values, np.zeros((1, *values.shape[1:]), values.dtype)])
+        accessor: dict[str, Any] = {
+            "componentType": _TYPES[values.dtype.name],
+            "count": count,
+            "type": kind,
+            "min": np.atleast_1d(bounds.min(0)).tolist(),
+            "max": np.atleast_1d(bounds.max(0)).tolist(),
+        }
+        if normalized:
+            accessor["normalized"] = True
+        if len(which):
+            accessor["sparse"] = {
+                "count": len(which),
+                "indices": {"bufferView": self.view(index.tobytes()), "componentType": _TYPES[index.dtype.name]},
+                "values": {"bufferView": self.view(np.ascontiguousarray(values).tobytes())},
+            }
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
 
 def packed(scene: dict[str, Any], buffer: Buffer, note: str = "") -> bytes:
     """The file: `scene` with `buffer`'s arrays; `note` is kept within it."""
@@ -101,6 +125,8 @@ class File:
         """(which [M] int64, values [M] or [M, n]): what an accessor holds that is not zero, whether it stores only that or all.
         Raises as `array` does, and where an index lies outside."""
         accessor = self.scene["accessors"][index]
+        if "sparse" not in accessor and "bufferView" not in accessor:
+            return np.zeros(0, np.int64), np.zeros((0, *_SHAPES[accessor["type"]]), np.float32)
         if "sparse" not in accessor:
             values = self.array(index)
             which = np.flatnonzero(values.reshape(len(values), -1).any(axis=1))

@@ -21,7 +21,7 @@ from display.screen import Screen, fan_yaws, screen, screens
 from display.tiling import Tiling
 from engines.contract import FaceObservation
 from engines.geometry import glb, motion
-from engines.geometry.asset import posed
+from engines.geometry.asset import Asset, posed
 from engines.relief.engine import Relief
 from pipeline.puppet import scripted
 from tests import people
@@ -82,6 +82,7 @@ def test_what_is_drawn_is_what_the_engine_renders(relief: Relief, portrait: Face
     avatar = relief.enrol(portrait)
     packed = glb.packed(relief.asset(avatar), label.TEXT)
     asset = glb.unpacked(packed.data)[0]
+    assert isinstance(asset, Asset)
     easel.enrol(packed.data, packed.number)
     for sequence, face in enumerate(DRIVEN):
         state = relief.drive(avatar, scripted(portrait, **face))

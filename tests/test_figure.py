@@ -20,15 +20,18 @@ from display.optics import fan
 from display.quilt import compose
 from display.screen import PRODUCT, Screen, screen
 from display.window import Drawn, Hologram, Window
+from engines.actions import INDEX
 from engines.contract import FaceObservation
-from engines.geometry import glb, motion
+from engines.geometry import glb, motion, plain
 from engines.geometry.motion import Record
 from engines.relief.engine import Relief
+from engines.splats import geometry, importing
+from engines.splats.drive import SplatState
 from pipeline.puppet import scripted
 from server.commands.watching import Watcher
 from server.displays.attached import Attached
 from server.displays.drawn import Motions, figure_of
-from tests import desktops
+from tests import desktops, exported
 from tests.drawing import acted_services
 from tests.live import Client, serving, settings_for, until
 
@@ -82,6 +85,22 @@ def test_a_preview_is_the_engines_view(desk: None, relief: Relief, moved):
         assert window.read_back().max() == 0, "a quilt takes its place"
 
 
+def test_gaussians_in_a_preview_are_what_defines_them(desk: None):
+    avatar = importing.made(importing.bring(exported.head().zipped()).arrays)
+    weights = np.zeros(51, np.float32)
+    weights[INDEX["jawOpen"]] = 0.8
+    turn = np.array([[0.96, 0.0, 0.28], [0.0, 1.0, 0.0], [-0.28, 0.0, 0.96]], np.float32)
+    state = SplatState(avatar, weights, turn, np.zeros(3, np.float32))
+    packed = glb.packed(geometry.asset(avatar), "AI avatar")
+    moved = motion.unpacked(motion.packed(Record(geometry.motion(state), packed.number, 1, 0.0))).motion
+    with Desktop() as desktop, desktop.preview(for_preview(desktop.monitors(), None)) as window:
+        picture = shown(window, figure_of(packed.data).moved(moved))
+    side = picture.shape[0]
+    alone = Screen("one", 1, 1, side, side, 1.0, (0.0,))
+    wanted = compose([plain.drawn(glb.unpacked(packed.data)[0], moved, fan(alone))], alone, mark(alone)).pixels.numpy()
+    assert decibels(picture, wanted[..., :3]) >= 45  # measured: see docs/geometry.md
+
+
 def test_a_panel_shows_the_engines_views_through_its_lenses(desk: None, relief: Relief, moved):
     state, drawn = moved
     whole = screen(PRODUCT)  # a panel that is in no table
@@ -129,7 +148,7 @@ async def test_show_draws_what_a_channel_sends(tmp_path: Path, sample_portrait: 
         await until(lambda: len(drawn) > 5)
         assert app.state.lobby.channels["room"].session.drawn
         assert "Showing room, drawn here." in told
-        assert np.abs(drawn[0].points - drawn[-1].points).max() > 0
+        assert np.abs(drawn[0].pose.points - drawn[-1].pose.points).max() > 0
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
 
@@ -147,7 +166,7 @@ async def test_the_serving_machines_display_draws_without_any_rendering(
         assert (await caller.publish()).status_code == 201
         await until(lambda: len(easel.drawn) > 5)
         assert app.state.lobby.channels["room"].session.report().stages.keys() == {"preprocess", "drive"}
-        assert len(easel.drawn[-1].points) > 2000
+        assert len(easel.drawn[-1].pose.points) > 2000
         await caller.hang_up()
         await until(lambda: easel.dark == "waiting for a caller")
     assert easel.told[-1] == "waiting for a caller"

@@ -56,7 +56,9 @@ def avatar(relief: Relief) -> tuple[Any, Any]:
 def through_bytes(relief: Relief, avatar: Any, state: Any) -> tuple[Asset, Motion]:
     packed = glb.packed(relief.asset(avatar), "AI avatar")
     record = motion.packed(Record(relief.motion(state), packed.number, 1, 0.0))
-    return glb.unpacked(packed.data)[0], motion.unpacked(record).motion
+    asset = glb.unpacked(packed.data)[0]
+    assert isinstance(asset, Asset)
+    return asset, motion.unpacked(record).motion
 
 
 @pytest.mark.parametrize("how", POSES)

@@ -10,7 +10,7 @@ import pytest
 from display import label
 from engines.contract import FaceObservation
 from engines.geometry import glb, motion
-from engines.geometry.asset import posed
+from engines.geometry.asset import Asset, posed
 from engines.relief.engine import Relief
 from pipeline.puppet import scripted
 from tests import npm
@@ -54,7 +54,9 @@ def test_it_stands_at_life_size_at_the_distance_of_a_conversation(
     height = left.shape[0]
     pixels = height / 2 / np.tan(OPENING / 2)  # of a metre at a metre
 
-    points = posed(glb.unpacked(packed.data)[0], motion.unpacked(record).motion)[0]
+    asset = glb.unpacked(packed.data)[0]
+    assert isinstance(asset, Asset)
+    points = posed(asset, motion.unpacked(record).motion)[0]
     metres = glb.METRES * (points - [0, 0, 0.2])
     seen = pixels * metres[:, :2] / (DISTANCE - metres[:, 2:])
     apart = pixels * EYES_APART / DISTANCE

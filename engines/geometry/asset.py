@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from engines.geometry.cloud import Cloud
 from engines.geometry.motion import Motion
 
 if TYPE_CHECKING:  # a bare GPU machine has no scipy, and runs what imports this
@@ -59,7 +60,7 @@ class Asset:
 class HasGeometry(Protocol):
     """An engine whose avatars can be drawn where they are seen (engines.contract.Abilities.geometry)."""
 
-    def asset(self, avatar: Any) -> Asset:
+    def asset(self, avatar: Any) -> Asset | Cloud:
         """What a viewer has to be given once."""
         ...
 

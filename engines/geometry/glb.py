@@ -15,9 +15,13 @@ from scipy.sparse import csr_matrix
 
 from display import label
 from engines import gltf
+from engines.geometry import cloud_glb
 from engines.geometry.asset import Asset, Part
+from engines.geometry.cloud import Cloud
 
 VERSION = 1
+TRIANGLES, SPLATS = "triangles", "splats"
+"What avatars are drawn of."
 METRES = 1 / 2.7
 "A unit of the world: MediaPipe's canonical centimetres, which are an adult's, are 0.027 of it (pipeline/preprocess/framing.py)."
 QUALITY = 95
@@ -52,9 +56,20 @@ class Packed:
         return int(self.hash[:8], 16)
 
 
-def packed(asset: Asset, mark: str | None) -> Packed:
+def packed(asset: Asset | Cloud, mark: str | None) -> Packed:
     """`asset` as it is served; `mark`: what every view says, or None for nothing."""
     buffer = gltf.Buffer()
+    told = {
+        "version": VERSION, "engine": asset.engine, "drawn": SPLATS if isinstance(asset, Cloud) else TRIANGLES,
+        "projection": "parallel" if asset.parallel else "perspective", "fade": asset.fade, "metres": METRES,
+        "mark": _mark(mark),
+    }  # fmt: skip
+    if isinstance(asset, Cloud):
+        return Packed(gltf.packed(cloud_glb.scene(asset, buffer, METRES, told), buffer))
+    return Packed(gltf.packed(_mesh(asset, buffer, told), buffer))
+
+
+def _mesh(asset: Asset, buffer: gltf.Buffer, told: dict[str, Any]) -> dict[str, Any]:
     attributes = _attributes(asset, buffer)
     moves = asset.moves
     assert moves.shape is not None
@@ -76,24 +91,25 @@ def packed(asset: Asset, mark: str | None) -> Packed:
     picture = buffer.view(_webp(asset.atlas))
     joints = int(asset.joints.max()) + 1
     inverse = buffer.accessor(np.tile(np.eye(4, dtype=np.float32).ravel(), (joints, 1)))
-    told = {
-        "version": VERSION, "engine": asset.engine, "projection": "parallel" if asset.parallel else "perspective",
-        "joints": joints - 1, "controls": moves.shape[1], "shades": int(asset.shade.max()), "moves": rows,
-        "texture": {"crop": asset.crop, "largest": asset.largest}, "fade": asset.fade, "metres": METRES,
-        "mark": _mark(mark),
+    moved = {
+        "joints": joints - 1, "controls": moves.shape[1], "shades": int(asset.shade.max()), "coefficients": 0, "moves": rows,
+        "texture": {"crop": asset.crop, "largest": asset.largest},
     }  # fmt: skip
-    return Packed(gltf.packed(_scene(primitives, picture, joints, inverse, told), buffer))
+    return _scene(primitives, picture, joints, inverse, told | moved)
 
 
-def unpacked(data: bytes) -> tuple[Asset, str | None]:
+def unpacked(data: bytes) -> tuple[Asset | Cloud, str | None]:
     """The asset in `data`, and what every view says. Raises AssetUnreadable."""
     try:
         file = gltf.unpacked(data)
         told = file.scene["extras"]["telequilt"]
         if told["version"] != VERSION:
             raise AssetUnreadable(f"an asset of version {told['version']}, not {VERSION}")
-        return _asset(file, told), told["mark"] and told["mark"]["text"]
-    except (KeyError, IndexError, TypeError, gltf.GltfUnreadable) as error:
+        read = cloud_glb.cloud_of if told["drawn"] == SPLATS else _asset
+        return read(file, told), told["mark"] and told["mark"]["text"]
+    except AssetUnreadable:
+        raise
+    except (LookupError, TypeError, ValueError) as error:
         raise AssetUnreadable(f"not an asset: {error}") from None
 
 

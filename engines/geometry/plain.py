@@ -1,4 +1,5 @@
-"""Plain: an asset and a motion drawn as docs/geometry.md says, one triangle after another. Slow and simple: what others are held to."""
+"""Plain: an asset and a motion drawn as docs/geometry.md says; of a mesh one triangle after another. Slow and simple: what others are
+held to."""
 
 from __future__ import annotations
 
@@ -6,10 +7,13 @@ import cv2
 import numpy as np
 import torch
 
-from display.optics import FOCAL, LOOK_AT, ORBIT_RADIUS, Cameras
+from display.optics import FOCAL, Cameras
 from display.views import ViewSet
+from engines.geometry import plain_cloud
 from engines.geometry.asset import Asset, posed
+from engines.geometry.cloud import Cloud
 from engines.geometry.motion import Motion
+from engines.geometry.views import lower_edge, seen
 
 FAINTEST = 4
 "Alpha of 255 below which nothing is drawn."
@@ -17,34 +21,15 @@ FINER = 4
 "Samples across a pixel: silhouettes are softened along rows."
 
 
-def drawn(asset: Asset, motion: Motion, cameras: Cameras) -> ViewSet:
+def drawn(asset: Asset | Cloud, motion: Motion, cameras: Cameras) -> ViewSet:
     """[V, H, W, 4] views, without the mark, as an engine's `render` makes them. Cameras must have no pitch."""
-    points, light = posed(asset, motion)
-    views = [_view(asset, points, light, cameras, view) for view in range(len(cameras))]
+    draw = plain_cloud.view_of if isinstance(asset, Cloud) else _view
+    shown = FOCAL / float(cameras.intrinsics[0, 1, 1])
+    rows = lower_edge(asset.fade, (np.arange(cameras.height) + 0.5) / cameras.height, shown)[:, None, None]
+    views = [draw(asset, motion, cameras, view) * rows for view in range(len(cameras))]  # type: ignore[arg-type]
     images = np.full((len(cameras), cameras.height, cameras.width, 4), 255, np.uint8)
     images[..., :3] = np.rint(np.stack(views))
     return ViewSet(torch.from_numpy(images), cameras.first)
-
-
-def seen(asset: Asset, points: np.ndarray, cameras: Cameras, view: int) -> np.ndarray:
-    """[N, 4]: u and v in shares of the picture, Z into the scene from the plane of the glass, and by what u, v were divided."""
-    d = points - LOOK_AT
-    yaw = cameras.yaws[view]
-    across = d[:, 0] * np.cos(yaw) - d[:, 2] * np.sin(yaw)
-    into = -d[:, 0] * np.sin(yaw) - d[:, 2] * np.cos(yaw)
-    far = np.full(len(d), ORBIT_RADIUS) if asset.parallel else ORBIT_RADIUS + into
-    matrix = cameras.intrinsics[view]
-    u = matrix[0, 2] + matrix[0, 0] * across / far
-    v = matrix[1, 2] - matrix[1, 1] * d[:, 1] / far
-    return np.stack([u, v, into, far], axis=1)
-
-
-def lower_edge(asset: Asset, v: np.ndarray, shown: float) -> np.ndarray:
-    """[N] share of light at heights `v` [N] (0..1) of a picture that shows `shown` times the crop's height."""
-    if shown > 1 + asset.fade or asset.fade == 0:
-        return np.ones(len(v))
-    share = asset.fade / shown
-    return 1 - np.clip((v - 1 + share) / share, 0, 1) ** 3
 
 
 def texture(asset: Asset, width: int, height: int, span: tuple[float, float]) -> np.ndarray:
@@ -58,19 +43,19 @@ def texture(asset: Asset, width: int, height: int, span: tuple[float, float]) ->
     return cv2.resize(asset.atlas, size, interpolation=method).astype(float)
 
 
-def _view(asset: Asset, points: np.ndarray, light: np.ndarray, cameras: Cameras, view: int) -> np.ndarray:
+def _view(asset: Asset, motion: Motion, cameras: Cameras, view: int) -> np.ndarray:
     """[H, W, 3] float 0..255."""
+    points, light = posed(asset, motion)
     width, height = cameras.width, cameras.height
     first = cameras.intrinsics[0]
     picture = texture(asset, width, height, (FOCAL / first[0, 0], FOCAL / first[1, 1]))
-    at = seen(asset, points, cameras, view)
+    at = seen(points, asset.parallel, cameras, view)
     corners = np.column_stack([at[:, 0] * width * FINER, at[:, 1] * height, at[:, 2:], asset.uv, light])
     out, depth = np.zeros((height, width * FINER, 3)), np.full((height, width * FINER), np.inf)
     for part in asset.parts:
         for triangle in part.triangles[:, ::-1]:
             triangle_into(out, depth, corners[triangle], picture, part.culled)
-    rows = lower_edge(asset, (np.arange(height) + 0.5) / height, FOCAL / float(first[1, 1]))
-    return out.reshape(height, width, FINER, 3).mean(axis=2) * rows[:, None, None]
+    return out.reshape(height, width, FINER, 3).mean(axis=2)
 
 
 def triangle_into(
