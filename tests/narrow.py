@@ -7,9 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
-from aiortc import RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCSessionDescription
 
 from benchmarks.live.network import Conditions, Way, relayed, without_candidates
+from server.webrtc.backlog import Limits
+from server.webrtc.client import MOST_PIXELS
+from server.webrtc.live_video import LiveVideo
 from tests.live import SDP, Client, located
 
 
@@ -20,6 +23,15 @@ class Distant(Client):
         super().__init__(http)
         self.up, self.down = Way(up, seed=1), Way(down, seed=2)
         self._relay = AsyncExitStack()
+        self.video: list[LiveVideo] = []
+
+    def _read(self, track: MediaStreamTrack) -> None:
+        """As our own client does and browsers do: aiortc's jitter buffer waits for a lost packet until 512 more have come."""
+        if track.kind == "video":
+            video = LiveVideo(self.connection.getTransceivers()[0].receiver, Limits(MOST_PIXELS))
+            self.video.append(video)
+            track = video
+        super()._read(track)
 
     async def exchange(self, path: str, query: dict[str, str], mangle: Any = str) -> httpx.Response:
         await self.connection.setLocalDescription()
@@ -32,6 +44,8 @@ class Distant(Client):
         return answer
 
     async def close(self) -> None:
+        for video in self.video:
+            video.stop()
         await super().close()
         await self._relay.aclose()
 

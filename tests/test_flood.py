@@ -28,7 +28,7 @@ def told(lost: Callable[[float, int], bool], seconds: float = 4.0) -> list[tuple
             continue
         due = [number for at, number in missing if at <= now]
         missing = [one for one in missing if one[0] > now]
-        if due and (through := flood.missed(due)) is not None:
+        if due and (through := flood.missed(due, now)) is not None:
             found.append((now, through))
     return found
 
@@ -44,7 +44,7 @@ def test_what_is_sent_again_takes_its_part_of_the_link():
     for n in range(600):
         flood.sent(n, SIZE, n / PER_SECOND)
         flood.repeated(SIZE, n / PER_SECOND)
-    carried = flood.missed(n for n in range(600) if n % 4)
+    carried = flood.missed((n for n in range(600) if n % 4), 0.4)
     assert carried == pytest.approx(2 / 4 * 8 * SIZE * PER_SECOND, rel=0.05), "a quarter of it, and as much again"
 
 
@@ -66,7 +66,7 @@ def test_of_little_that_is_sent_nothing_is_concluded():
     flood = Flood()
     for n in range(100):
         flood.sent(n, SIZE, n * 0.02)
-        assert flood.missed([n]) is None
+        assert flood.missed([n], n * 0.02) is None
 
 
 def test_what_was_sent_before_is_forgotten():
@@ -74,4 +74,12 @@ def test_what_was_sent_before_is_forgotten():
     for n in range(600):
         flood.sent(n, SIZE, n / PER_SECOND)
     flood.forget()
-    assert flood.missed(range(600)) is None
+    assert flood.missed(range(600), 0.4) is None
+
+
+def test_only_what_has_left_lately_is_lacking():
+    flood = Flood()
+    for n in range(1000):
+        flood.sent(n, SIZE, n / PER_SECOND)
+    assert flood.lacking(range(2000), 300.5 / PER_SECOND) == 699
+    assert flood.lacking(range(100), 0.5) == 0

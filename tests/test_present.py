@@ -13,7 +13,7 @@ from pipeline.stages import Picture
 from server.media.encode import AccessUnit, form_for
 from server.media.present import NO_KEYFRAME, SLOW, Presenter, SendQueue, ViewerTrack
 from server.media.rates import PACKET_BYTES
-from server.webrtc.pacing import Bucket
+from server.webrtc.pacing import REMEMBERED, REPEATS_APART, Bucket, Repeats
 
 
 def unit(number: int, keyframe: bool = False) -> AccessUnit:
@@ -150,3 +150,13 @@ async def test_what_is_held_goes_on_with_what_was_coming_or_with_a_keyframe_wher
     again = await made(small, 40)  # keyframes are half a second apart
     assert again is not None
     assert again.keyframe, "it missed nothing, but might have"
+
+
+def test_a_packet_is_not_sent_again_before_it_can_have_come():
+    repeats = Repeats()
+    assert repeats.worth(7, 1.0)
+    assert not repeats.worth(7, 1.0 + REPEATS_APART / 2)
+    assert repeats.worth(8, 1.0 + REPEATS_APART / 2)
+    assert repeats.worth(7, 1.0 + REPEATS_APART)
+    assert all(repeats.worth(number, 2.0) for number in range(5000)), "and no more is remembered than there is use for"
+    assert len(repeats._at) <= REMEMBERED

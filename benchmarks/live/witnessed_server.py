@@ -7,12 +7,14 @@ from it. That number is how glass_to_glass knows which capture a shown picture c
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import psutil
 import typer
 import uvicorn
 
@@ -24,6 +26,7 @@ from pipeline.frame import Frame
 from pipeline.session import Observer as Observing
 from pipeline.session import Session
 from pipeline.stages import Picture
+from server import connections
 from server.app import create_app
 from server.channels import channel
 from server.channels.services import Services, open_services
@@ -107,6 +110,20 @@ class WitnessedServices(Services):
         return Services.session(seeing, engine, avatar, witnessed, *how, **more)
 
 
+async def _holdings(collect: bool = False) -> dict[str, float]:
+    """What this process holds, and would hold more of after each call that leaves something behind."""
+    if collect:
+        await asyncio.to_thread(gc.collect)
+    process = psutil.Process()
+    return {
+        "rss_mib": round(process.memory_info().rss / 2**20, 1),
+        "threads": process.num_threads(),
+        "tasks": len(asyncio.all_tasks()),
+        "handles": process.num_fds(),
+        "sockets": len(process.net_connections("all")),
+    }
+
+
 def _open(settings: Settings) -> Services:
     real = open_services(settings)
     return WitnessedServices(real.avatars, real.deployments)
@@ -138,9 +155,9 @@ def main(
         _Ages(ages).install()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(port=port, data_dir=Path(folder), placement=placement, screen=screen, adapt=adapt or links)
-        uvicorn.run(
-            create_app(settings, _open_blank if stand_in else _open), host="127.0.0.1", port=port, log_level="warning"
-        )
+        app = create_app(settings, _open_blank if stand_in else _open)
+        app.add_api_route("/witness", _holdings)
+        uvicorn.Server(connections.config(app, "127.0.0.1", port)).run()
 
 
 if __name__ == "__main__":

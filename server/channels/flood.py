@@ -18,6 +18,8 @@ FEWEST = 15
 "Packets in each part. Fewer tell little, and fill no link."
 KEPT = 1.0
 "Seconds for which it is known what was sent."
+LOOK_APART = 0.02
+"Seconds between two looks: receivers that lack much tell so hundreds of times a second."
 
 
 class Flood:
@@ -28,6 +30,7 @@ class Flood:
         "When, which number, how many bytes."
         self._repeated: deque[tuple[float, int]] = deque()
         self._missed: set[int] = set()
+        self._looked = float("-inf")
 
     def sent(self, number: int, size: int, now: float) -> None:
         """A packet of `size` bytes leaves for the first time."""
@@ -41,9 +44,17 @@ class Flood:
         while self._repeated[0][0] < now - KEPT:
             self._repeated.popleft()
 
-    def missed(self, numbers: Iterable[int]) -> float | None:
+    def lacking(self, numbers: Iterable[int], since: float) -> int:
+        """How many of `numbers` have left after `since`, as far as is known."""
+        wanted = set(numbers)
+        return sum(number in wanted for at, number, _ in self._sent if at > since)
+
+    def missed(self, numbers: Iterable[int], now: float) -> float | None:
         """The receiver lacks packets; while it is a flood, the bits a second that the link carries."""
         self._missed.update(numbers)
+        if now - self._looked < LOOK_APART:
+            return None
+        self._looked = now
         newest = next((at for at, number, _ in reversed(self._sent) if number in self._missed), None)
         if newest is None:
             return None

@@ -41,7 +41,7 @@ class Viewer:
         "What makes the sound for it; None: the caller's."
         self.voice: VoiceTrack | None = None
         self.link = Link([presenter.bits(form) if form is not None else 0.0 for form in forms])
-        self.flood = Flood()
+        self.flood, self._given_up = Flood(), float("-inf")
         self.forget: Callable[[], None] = lambda: None
         "Has nothing sent again of what was sent so far."
         self.narrow: Callable[[float | None], None] = lambda bits: None
@@ -96,13 +96,16 @@ class Viewer:
     def missed(self, numbers: list[int]) -> None:
         """Its receiver lacks packets, which are sent again, or a keyframe where that takes fewer. Where most are lost, what is sent now
         only fills the queue on its way: no more of that."""
-        if len(numbers) > max(FEW_REPEATS, packets_of(BUFFER_SECONDS * self.track.bits / 8)):
+        now = time.monotonic()
+        many = max(FEW_REPEATS, packets_of(BUFFER_SECONDS * self.track.bits / 8))
+        if len(numbers) > many and self.flood.lacking(numbers, self._given_up) > many:
+            self._given_up = now  # what was sent so far will go on being missed
             self.forget()
             self.track.ask_keyframe()
-        carried = self.flood.missed(numbers)
+        carried = self.flood.missed(numbers, now)
         if carried is None or self._session is None or self._hidden:
             return
-        if self.link.flooded(carried, time.monotonic()):
+        if self.link.flooded(carried, now):
             log.info("a viewer's link is flooded", kbit_per_second=round(carried / 1e3), step=self.link.step)
             self.flood.forget()
             self.forget()

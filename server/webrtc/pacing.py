@@ -1,6 +1,9 @@
-"""Pacing: how fast the packets of one picture leave. A keyframe sent in one burst overflows buffers on its way."""
+"""Pacing: how fast the packets of one picture leave, and how soon one leaves again. A keyframe sent in one burst overflows buffers on its
+way, and who lacks a packet may ask for it hundreds of times before it can have come."""
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 from server.media.rates import packets_of
 
@@ -10,6 +13,27 @@ BURST = 32
 "Packets that may leave at once: half an ordinary picture, well within any socket buffer."
 NARROW_BURST = 8
 "Of a link that is known to be narrow, and has a short queue."
+REPEATS_APART = 0.03
+"Seconds. Some receivers (aiortc) name all that they lack whenever one more is missing: ten repeats came for each packet that was lost."
+REMEMBERED = 2048
+"Repeats: those of the last moments, at any rate."
+
+
+class Repeats:
+    """Which packets are sent again, told the time."""
+
+    def __init__(self) -> None:
+        self._at: OrderedDict[int, float] = OrderedDict()
+
+    def worth(self, number: int, now: float) -> bool:
+        """Whether packet `number` is to be sent again, since it was not just now. It counts as sent then."""
+        if now - self._at.get(number, float("-inf")) < REPEATS_APART:
+            return False
+        self._at[number] = now
+        self._at.move_to_end(number)
+        if len(self._at) > REMEMBERED:
+            self._at.popitem(last=False)
+        return True
 
 
 class Bucket:

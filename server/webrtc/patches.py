@@ -43,7 +43,7 @@ from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 from server.tally import Tally
 from server.webrtc import touched
 from server.webrtc.gathering import Gathering
-from server.webrtc.pacing import Bucket
+from server.webrtc.pacing import Bucket, Repeats
 
 SOCKET_BUFFER = 4 * 1024 * 1024
 "aioice gives its sockets 256 KiB, which a quilt's keyframe overflows (RcvbufErrors, then a storm of PLIs)."
@@ -435,12 +435,19 @@ def relabel(sender: RTCRtpSender, number: int) -> None:
 
 
 def pace(sender: RTCRtpSender, leaves: Callable[[int | None, int], None]) -> Bucket:
-    """Spread bursts, as the bucket that is returned says, and tell the number of each packet that `leaves`, None for a repeat, and its
-    bytes. After `Peer.take`, which may give the sender another transport, and before `Peer.answer`."""
+    """Spread bursts, as the bucket that is returned says, spare repeats of repeats, and tell the number of each packet that `leaves`,
+    None for a repeat, and its bytes. After `Peer.take`, which may give the sender another transport, and before `Peer.answer`."""
 
     def told(source: int, number: int, size: int) -> None:
         leaves(number if source == sender._ssrc else None, size)
 
+    again, repeats = sender._retransmit, Repeats()
+
+    async def sparingly(number: int) -> None:
+        if repeats.worth(number, asyncio.get_running_loop().time()):
+            await again(number)
+
+    sender._retransmit = sparingly  # type: ignore[method-assign]
     paced = PacedTransport(sender.transport, harmless(told))
     sender.setTransport(paced)  # type: ignore[arg-type]
     return paced.bucket

@@ -69,6 +69,7 @@ TOUCHED = [
     *_touched("aiortc", "aiortc.rtcsctptransport", "USERDATA_MAX_LENGTH", "RTCSctpTransport._send.USERDATA_MAX_LENGTH"),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTP_HISTORY_SIZE", "RTCRtpSender._handle_rtcp_packet._send_keyframe"),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._handle_rtcp_packet._ssrc"),
+    *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._handle_rtcp_packet._retransmit"),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._retransmit._RTCRtpSender__rtp_history"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtcp_data._handle_rtcp_packet"),
     *_touched("aiortc", "aiortc.rtcrtpsender", "RTCRtpSender._run_rtp._send_rtp", "RTCRtpSender.setTransport"),
