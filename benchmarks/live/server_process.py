@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,10 @@ READY_SECONDS, END_SECONDS = 120.0, 20.0
 
 @contextmanager
 def running(command: Sequence[str], port: int, variables: Mapping[str, str] | None = None) -> Iterator[psutil.Process]:
-    """`command`, which serves at `port`, ready to take a caller. Raises RuntimeError where it does not become that."""
+    """`command`, which serves at `port`, ready to take a caller. Raises RuntimeError where it does not become that, or somebody else
+    serves there: that one would be measured."""
+    if _taken(port):
+        raise RuntimeError(f"port {port} is taken; choose another one with --port")
     process = subprocess.Popen(
         command, env=os.environ | (variables or {}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -30,6 +34,11 @@ def running(command: Sequence[str], port: int, variables: Mapping[str, str] | No
     finally:
         process.terminate()
         process.wait(END_SECONDS)
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _ready(port: int) -> bool:
