@@ -23,7 +23,7 @@ _LOWER_LIP_ROWS = (  # from corner to corner, inside to outside
     [76, 77, 90, 180, 85, 16, 315, 404, 320, 307, 306],
     [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291],
 )
-_LIDS = (  # upper and lower lid from the outer to the inner corner, and the crease above the upper lid without the corners
+LID_ROWS = (  # upper and lower lid from the outer to the inner corner, and the crease above the upper lid without the corners
     (
         [33, 246, 161, 160, 159, 158, 157, 173, 133],
         [33, 7, 163, 144, 145, 153, 154, 155, 133],
@@ -80,7 +80,7 @@ def _jaw() -> np.ndarray:
 
 def _lid(side: int) -> np.ndarray:
     """The lids of one eye close by one centimetre. Amounts from the blinks of talk_frontal.mp4, as for the mouth."""
-    upper, lower, crease = _LIDS[side]
+    upper, lower, crease = LID_ROWS[side]
     field = np.zeros((478, 3))
     arch = np.sin(np.linspace(0.0, np.pi, 9))
     field[upper, 1] -= 0.8 * arch

@@ -9,9 +9,12 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from engines.actions import ACTIONS
 from engines.contract import CROP, FaceObservation
 from pipeline.frame import Frame
-from pipeline.preprocess import framing, suitability
+from pipeline.preprocess import blendshapes, framing, suitability
+from pipeline.preprocess.action_table import ActionTable
+from pipeline.preprocess.actions import Actions, Look
 from pipeline.preprocess.canonical import CANONICAL, CHIN, FOREHEAD
 from pipeline.preprocess.following import Presence, most_prominent, the_same
 from pipeline.preprocess.heading import place_of
@@ -57,6 +60,8 @@ class _Known:
 
     steady: _Steady
     neutral: Neutral
+    actions: Actions | None
+    "Where the engine wants them."
     face: TrackedFace
     at: float
     "When it was last seen, in seconds."
@@ -72,14 +77,20 @@ class Observer:
     """
 
     def __init__(
-        self, wants: frozenset[str] = frozenset(), landmarker: Path | None = None, smoothed: bool = True
+        self,
+        wants: frozenset[str] = frozenset(),
+        landmarker: Path | None = None,
+        smoothed: bool = True,
+        weights: Path | None = None,
     ) -> None:
-        """`wants`: what an engine reads besides landmarks (Engine.wants). `landmarker`: a face_landmarker.task, or None.
+        """`wants`: what an engine reads besides landmarks (Engine.wants). `landmarker`: a face_landmarker.task, or None. `weights`: the
+        folder of imported ones; facial actions are read with the network in it, where there is one, else by our own table.
         Not `smoothed` is for measuring what smoothing does (benchmarks/quality)."""
         self._smoothed = smoothed
         self._wants = wants
         self._tracker = open_tracker(landmarker)
         self._matting = Matting() if "matte" in wants else None
+        self._reading = (blendshapes.opened(weights), ActionTable.ours()) if "actions" in wants else None
         self._presence = Presence()
         self._known: _Known | None = None
         self._nobody = _unseen(wants)
@@ -112,8 +123,9 @@ class Observer:
     def _seen(self, face: TrackedFace, frame: Frame, known: _Known | None) -> _Known:
         neutral = known.neutral if known else Neutral()
         steady = known.steady if known and not known.lost else _Steady(self._smoothed)
-        observation = _observe(face, frame, steady, neutral, self._wants, self._matting, fine=False)
-        return _Known(steady, neutral, face, frame.captured, observation)
+        actions = known.actions if known else Actions(*self._reading) if self._reading else None
+        observation = _observe(face, frame, steady, neutral, self._wants, self._matting, fine=False, actions=actions)
+        return _Known(steady, neutral, actions, face, frame.captured, observation)
 
     def close(self) -> None:
         """Frees the models; the observer is of no use afterwards."""
@@ -158,6 +170,7 @@ def _observe(
     wants: frozenset[str],
     matting: Matting | None,
     fine: bool,
+    actions: Actions | None = None,
 ) -> FaceObservation:
     shape, stance = steady.update(face.points, frame.captured)
     upright = stance.upright
@@ -167,15 +180,18 @@ def _observe(
         to_crop = framing.picture_to_crop(stance, frame.pixels.shape[1])
         crop = framing.cut(frame.pixels, to_crop, fine)
         matte = matting.matte(frame.pixels, to_crop, crop, fine) if matting is not None else None
+    landmarks, rest = framing.in_crop(shape, upright), neutral.update(shape, turned, frame.captured)
+    look = Look(landmarks, framing.in_crop(rest, upright), shape, rest) if actions is not None else None
     return FaceObservation(
-        landmarks=framing.in_crop(shape, upright),
+        landmarks=landmarks,
         shape=shape.astype(np.float32),
-        neutral=neutral.update(shape, turned, frame.captured),
+        neutral=rest,
         pose=framing.pose_of(upright),
         confidence=face.confidence,
         roll=stance.roll,
         crop=crop if "crop" in wants else None,
         matte=matte,
+        actions=actions.update(look, frame.captured) if actions is not None and look is not None else None,
         place=place_of(stance, frame.pixels.shape[0] / frame.pixels.shape[1]),
         size=_height(face.points) * frame.pixels.shape[1] * min(1.0, LARGEST_SIDE / max(frame.pixels.shape[:2])),
     )
@@ -192,6 +208,7 @@ def _unseen(wants: frozenset[str]) -> FaceObservation:
         presence=0.0,
         crop=np.zeros((CROP, CROP, 3), np.uint8) if "crop" in wants else None,
         matte=np.zeros((CROP, CROP), np.float32) if "matte" in wants else None,
+        actions=np.zeros(len(ACTIONS), np.float32) if "actions" in wants else None,
     )
 
 

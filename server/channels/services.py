@@ -142,7 +142,7 @@ def open_services(settings: Settings) -> Services:
         ),
         Deployments(partial(_planned, settings)),
         partial(catalogue.load, options=settings.engine_options),
-        observer=partial(Observer, landmarker=model),
+        observer=partial(Observer, landmarker=model, weights=settings.engine_options.weights),
         observe_portrait=partial(observe_portrait, landmarker=model),
         likeness=comparing(settings.identity_model),
     )

@@ -148,7 +148,7 @@ def render(
     seal = _Seal(
         signer, out.name, _stated(engine_name, options, engine.abilities.mark if marked else "", consent, film)
     )
-    with _film(out, driver, film, clip, seal) as write, Observer(engine.wants) as observer:
+    with _film(out, driver, film, clip, seal) as write, Observer(engine.wants, weights=options.weights) as observer:
         executor = Inline()
         seen = OffAxis(engine, target, film) if film.views > 1 else engine
         stages = Stages(seen, avatar, observer, preset("cpu"), write, time.monotonic, marked)

@@ -44,6 +44,8 @@ def import_weights(
 
     Nothing in the files is ever run. What does not fit is refused in one line, and nothing is left behind.
 
+    face_landmarker.task (MediaPipe's, Apache-2.0) reads facial actions for the engine splats; without it a table of our own does.
+
     python -m server weights import rome.pth --flame generic_model.pkl --deca deca_model.tar --linear linear_hair.pth
     """
     from rich.progress import TaskProgressColumn
@@ -51,7 +53,14 @@ def import_weights(
     from engines import catalogue
     from engines.contract import UnknownEngine
     from engines.weights import CheckpointRejected, note_of
+    from pipeline.preprocess import blendshapes
 
+    if engine == blendshapes.PUBLISHED.engine or (engine is None and file.suffix == ".task"):
+        with explained(CheckpointRejected, OSError):
+            blendshapes.bring(file, engine_options().weights)
+        typer.echo("facial actions are read by MediaPipe's network from now on, for engines that want them (splats)")
+        typer.echo(f"  licence: {blendshapes.PUBLISHED.licence}")
+        return
     with explained(CheckpointRejected, UnknownEngine, OSError), progress(TaskProgressColumn()) as told:
         beside = {"flame": flame, "deca": deca, "embedding": embedding}
         given = {name: path for name, path in beside.items() if path is not None}
@@ -68,8 +77,9 @@ def import_weights(
 def list_weights() -> None:
     """Every engine: which weights it wants, whether they are here, where to get them, their licence."""
     from engines import catalogue
+    from pipeline.preprocess import blendshapes
 
-    wanting, folder = catalogue.published(), engine_options().weights
+    wanting, folder = [*catalogue.published(), blendshapes.PUBLISHED], engine_options().weights
     for name in catalogue.names():
         if name not in [wanted.engine for wanted in wanting]:
             typer.echo(f"{name}: wants none")
