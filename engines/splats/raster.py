@@ -34,7 +34,7 @@ def draw(
 
 
 def pictures(points: Tensor, shapes: Shapes, cameras: Cameras) -> Pictures:
-    """plain.draw's, for the same arguments, in float32."""
+    """plain.draw's of posed points [N, 3], in float32."""
     sums = np.empty((len(cameras), cameras.height, cameras.width, 5), np.float32)
 
     def finish(view: int, rows: slice, planes: np.ndarray, deep: np.ndarray) -> None:
