@@ -14,15 +14,17 @@ async ({ code }) => {
   while (!document.querySelector("#places .place video")?.srcObject?.getAudioTracks().length) await pause(20);
   const other = document.querySelector("#places .place video");
   watch(other, (number, facts) => noted.seen.push([number, at(facts.presentationTime)]));
-  let heard = hear(other.srcObject.getAudioTracks()[0]);
+  const drawn = () => other.getVideoPlaybackQuality().totalVideoFrames;
+  let [heard, before] = [hear(other.srcObject.getAudioTracks()[0]), drawn()];
   globalThis.member = {
     /** Forgets what was noted so far. */
     begin() {
       noted.captured = noted.captured.slice(-250);
       noted.seen = [];
+      before = drawn();
       heard.ended = true;
       heard = hear(other.srcObject.getAudioTracks()[0]);
     },
-    told: () => ({ ...noted, heard: told(heard), width: other.videoWidth, height: other.videoHeight }),
+    told: () => ({ ...noted, pictures: drawn() - before, heard: told(heard), width: other.videoWidth, height: other.videoHeight }),
   };
 };
