@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,21 @@ from server.provenance import keys as module
 from server.provenance.credentials import Signer, Unsigned
 from server.provenance.keys import Keys, KeyUnusable
 from server.provenance.reading import examine
-from server.provenance.statement import CONFIRMED, LABEL, LIVE, Agreed, Consent, manifest
-from server.provenance.verdict import Finding, verdict
+from server.provenance.statement import (
+    CAMERA,
+    CONFIRMED,
+    FILM,
+    LABEL,
+    LIVE,
+    PUPPET,
+    SEVERAL,
+    UNSTATED,
+    Agreed,
+    Consent,
+    Engine,
+    manifest,
+)
+from server.provenance.verdict import Finding, lines_of, verdict
 from server.recordings import archive as archives
 from server.recordings import fragments
 from server.recordings.archive import EARLIER, PENDING, SIGNED, UNSIGNED, Archive
@@ -257,10 +271,45 @@ def test_a_key_that_is_not_the_certificates_says_so(tmp_path: Path):
 
 
 def test_how_it_came_to_be_is_iptcs_word():
-    assert stated().source_type == "compositeSynthetic"
-    assert stated(driven=False).source_type == "compositeSynthetic"
-    assert replace(stated(driven=False), consent=Consent("synthetic", 1.0)).source_type == "trainedAlgorithmicMedia"
+    puppet = stated(driven=(PUPPET,))
+    assert stated().source_type == puppet.source_type == "compositeSynthetic"
+    assert replace(puppet, consent=Consent("synthetic", 1.0)).source_type == "trainedAlgorithmicMedia"
+    assert (
+        replace(stated(driven=(CAMERA, PUPPET)), consent=Consent("synthetic", 1.0)).source_type == "compositeSynthetic"
+    )
     assert replace(stated(), consent=Consent(LIVE)).source_type == "compositeCapture"
+    assert replace(puppet, consent=Consent(LIVE)).source_type == "compositeSynthetic", "no camera took that"
+
+
+@pytest.mark.parametrize(
+    ("driven", "words"),
+    [
+        ((CAMERA,), "moved by a person's face before a camera."),
+        ((FILM,), "moved by the face in a film."),
+        ((PUPPET,), "moved by a scripted face, which is nobody's."),
+        ((CAMERA, PUPPET), "moved by a person's face before a camera, then by a scripted face, which is nobody's."),
+        ((UNSTATED,), "moved by a face of which nothing says whether it was before a camera."),
+        (True, "moved by a face of which nothing says whether it was before a camera."),  # films of earlier versions
+    ],
+)
+def test_what_moved_it_is_said_in_the_action_and_to_people(driven: Any, words: str):
+    told = stated().told() | {"driven": driven}
+    action = manifest(told, "film.mp4", "video/mp4")["assertions"][0]["data"]["actions"][0]
+    assert (
+        action["description"]
+        == dict(lines_of(told))["What it shows"]
+        == f"A synthetic 3D avatar of a portrait, {words}"
+    )
+
+
+def test_a_table_says_what_made_each_who_sits_there():
+    made = Engine("table", members=(Engine("relief", "a" * 64), Engine("live", "b" * 64)))
+    told = replace(stated(driven=(CAMERA, PUPPET)), engine=made, consent=Consent(SEVERAL)).told()
+    lines = dict(lines_of(told))
+    assert lines["Engine"] == "relief, code aaaaaaaaaaaa…, without weights; live, code bbbbbbbbbbbb…, without weights"
+    assert lines["What it shows"].startswith(
+        "Synthetic 3D avatars of several people, moved by a person's face before a camera, and by"
+    )
 
 
 def test_the_manifest_says_all_of_it_and_no_name():

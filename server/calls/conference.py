@@ -40,7 +40,7 @@ from server.channels.channel import Channel
 from server.channels.gate import KEPT
 from server.channels.lobby import Accepted, Lobby
 from server.problems import Problem
-from server.provenance.statement import Agreed
+from server.provenance.statement import UNCOMPARED, Agreed
 from server.settings import Settings
 from server.webrtc.audio import Listen
 
@@ -78,6 +78,8 @@ class Conference:
         self._gathered: tuple[int, ...] = ()
         self._agreed = Agreed(0, {})
         self._strain, self._faring = Strain(), Faring()
+        self._likeness: dict[int, str] = {}
+        "What each seat's page was told last of its caller and its portrait; of those that were told."
         self.look_ages: deque[float] = deque(maxlen=MOST_AGES)
         "Seconds: how old `look` was when it came, as pages tell. Whose, is not kept."
         self.parts = [make(self) for make in parts]
@@ -156,14 +158,15 @@ class Conference:
         token, _ = self.tokens.seat(self.name, number, 1, Grants(publish=True), "", SECONDS)
         return number, token
 
-    async def publish(self, number: int, epoch: int | None, sdp: str) -> Accepted:
-        """Let a seat's caller in, or in again: then the one before is closed once the new one is connected. Raises Problem."""
+    async def publish(self, number: int, epoch: int | None, sdp: str, driver: str | None = None) -> Accepted:
+        """Let a seat's caller in, or in again: then the one before is closed once the new one is connected. `driver`: what moves its
+        avatar, if it says so. Raises Problem."""
         if (rehearsed := self.rehearsals.get(number)) is not None:
-            return await self.lobby.publish(self.channel(number), sdp, rehearsed.avatar, rehearsed.engine)
+            return await self.lobby.publish(self.channel(number), sdp, rehearsed.avatar, rehearsed.engine, driver)
         self._unless(self.rules.check_publish(number, epoch))
         taken = self.taken[number]
         self.happen(of.PublishStarted(number))
-        return await self.lobby.publish(self.channel(number), sdp, taken.avatar, taken.engine)
+        return await self.lobby.publish(self.channel(number), sdp, taken.avatar, taken.engine, driver)
 
     async def view(
         self,
@@ -318,6 +321,7 @@ class Conference:
         if channel is not None and not channel.life.live:
             return  # its session is being made
         self._see_channel(number, channel)
+        self._see_likeness(number, channel.likeness if channel is not None else UNCOMPARED)
         if channel is None or channel.caller is None:
             if channel is None or channel.successor is None:  # one who is coming back is connecting
                 self.happen(of.MediaLost(number))
@@ -333,6 +337,12 @@ class Conference:
         said = self._faring.see(number, self.rules.seats[number].socket, channel.course.at(_now()))
         if said is not None:
             self._tell(number, said)
+
+    def _see_likeness(self, number: int, found: str) -> None:
+        """Whether a caller looks like the portrait is told to that seat alone."""
+        if found != self._likeness.get(number, UNCOMPARED):
+            self._likeness[number] = found
+            self._tell(number, {"t": "likeness", "found": found})
 
     def _see_channel(self, number: int, channel: Channel | None) -> None:
         before = self._there.get(number)
@@ -431,6 +441,7 @@ class Conference:
             return
         if message["t"] == "welcome":
             message = {"t": "welcome", "call": self.name, **message, "ice_servers": self.ice_servers(number)}
+            message["likeness"] = self._likeness.get(number, UNCOMPARED)
             if seat.grants.host:
                 message |= {"handover_hosts": self.settings.handover_hosts}
         talk.put(message)
@@ -448,6 +459,7 @@ class Conference:
         self.taken.pop(number, None)
         self._strain.forget(number)
         self._faring.forget(number)
+        self._likeness.pop(number, None)
         self._see_channel_gone(number)
         self.lobby.release(self.channel(number))
 

@@ -45,7 +45,7 @@ class TablePart(Part):
 
     def make_table(self) -> None:
         if self._table is None:
-            self.conference.lobby.gather(self.conference.name, self._make)
+            self.conference.lobby.gather(self.conference.name, self._make, self._members)
             self._seat()
 
     def drop_table(self) -> None:
@@ -77,6 +77,9 @@ class TablePart(Part):
         sent = partial(loop.call_soon_threadsafe, self.conference.sent)
         self._table = Table(self._whole, present, layout, self._wanted, sent, min(rate, MOST_A_SECOND))
         return self._table
+
+    def _members(self) -> list[Channel]:
+        return list(self._there.values())
 
     def _wanted(self, watched: bool) -> None:
         self._watched = watched

@@ -26,7 +26,7 @@ from server.channels.viewer import Viewer
 from server.media.delay import Delay
 from server.media.present import Presenter
 from server.media.rates import CLOCK_RATE, SOUND_CLOCK
-from server.provenance.statement import UNCOMPARED, Agreed, Statement
+from server.provenance.statement import UNCOMPARED, UNSTATED, Agreed, Statement
 from server.recordings.recording import Recording
 from server.webrtc import offers, redundancy
 from server.webrtc.audio import Begun, Listen, Voice
@@ -101,6 +101,10 @@ class Channel:
         "Why nobody may (refusals.NO_GEOMETRY)."
         self.looked: Callable[[FaceObservation, float], None] | None = None
         "Hears of each observation of the caller's face, and when it was captured, in the event loop."
+        self.driven: tuple[str, ...] = ()
+        "What has moved its avatar, as its callers said (statement.py): each once, in order."
+        self.members: Callable[[], Sequence[Channel]] = tuple
+        "Of a channel that shows what others make: those."
         self.gathered = False
         "It shows what other channels make: it has no caller, and nothing is rendered for it."
         self.held = False
@@ -253,6 +257,10 @@ class Channel:
         coming, self.successor = self.successor, None
         self.lose_caller()
         self.caller, self.ingest = coming.peer, coming.ingest
+
+    def moved_by(self, driver: str | None) -> None:
+        """Its caller sends what `driver` says; None: it does not say."""
+        self.driven = tuple(dict.fromkeys((*self.driven, driver or UNSTATED)))
 
     def give_up(self, reason: str) -> None:
         """The successor, if there is one, will not come."""

@@ -67,7 +67,7 @@ class Entry:
         self._gate, self._endings, self._tasks = gate, endings, tasks
         self._limits = Limits(settings.max_picture_pixels)
 
-    async def caller(self, channel: Channel, offer: Offer) -> Accepted:
+    async def caller(self, channel: Channel, offer: Offer, driver: str | None) -> Accepted:
         """Let a channel's caller in. Where that fails, the channel is over. Raises Problem, and what making a session does."""
         try:
             session = await self._make(channel)
@@ -75,6 +75,7 @@ class Entry:
             channel.caller = peer = self._peer(channel, "caller")
             await peer.take(offer)
             self._endings.still_there(channel)
+            channel.moved_by(driver)
             channel.receive(peer, offer, session, self._limits, partial(self._endings.unreceived, channel))
             answer = await peer.answer()
             channel.happen(Event.ANSWERED)
@@ -88,12 +89,13 @@ class Entry:
         log.info("caller came", channel=channel.name, engine=channel.engine, audio=offer.audio)
         return Accepted(peer, answer)
 
-    async def caller_again(self, channel: Channel, offer: Offer) -> Accepted:
+    async def caller_again(self, channel: Channel, offer: Offer, driver: str | None) -> Accepted:
         """Let the caller of a held channel come back: make before break. The channel must be live. Raises Problem."""
         peer = self._peer(channel, "caller")
         try:
             await peer.take(offer)
             self._endings.still_there(channel)
+            channel.moved_by(driver)
             channel.succeed(peer, offer, self._limits, partial(self._endings.unreceived, channel))
             peer.connection.on("connectionstatechange", partial(self._came_back, channel, peer))
             answer = await peer.answer()

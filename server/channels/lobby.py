@@ -62,18 +62,19 @@ class Lobby:
             settings, self.channels, self._gate.failing, self._endings.overdue, self._gate.measure, likening.look_after
         )
 
-    async def publish(self, name: str, sdp: str, avatar: str, engine: str) -> Accepted:
+    async def publish(self, name: str, sdp: str, avatar: str, engine: str, driver: str | None = None) -> Accepted:
         """Let a caller in; into a channel that is held, again and again: it takes the place of the one before once it is connected.
+        `driver`: what moves the avatar, if whoever sends it says so.
 
         Raises Problem, UnknownAvatar, UnknownEngine, WeightsMissing.
         """
         offer = offers.publishing(sdp)
         there = self.channels.get(name)
         if there is not None and there.held and there.life.live:
-            return await self.whole(self._entry.caller_again(there, offer))
+            return await self.whole(self._entry.caller_again(there, offer, driver))
         channel = self._reserve(name, avatar, engine)
         try:
-            return await self.whole(self._entry.caller(channel, offer))
+            return await self.whole(self._entry.caller(channel, offer, driver))
         except asyncio.CancelledError:
             self._endings.end(channel, "whoever asked for it has gone")
             raise
@@ -109,12 +110,19 @@ class Lobby:
         channel.drawing.given = True
         return packed
 
-    def gather(self, name: str, make: Callable[[Callable[[Picture], None], Layout], Table]) -> Channel:
-        """A channel that shows what others make: `make` is given where its pictures go, and in which layout they are taken."""
+    def gather(
+        self,
+        name: str,
+        make: Callable[[Callable[[Picture], None], Layout], Table],
+        members: Callable[[], Sequence[Channel]],
+    ) -> Channel:
+        """A channel that shows what others, `members`, make: `make` is given where its pictures go, and in which layout they are
+        taken."""
         channel = Channel(
             name, "", "", Presenter(self.form, self._codec, self._settings.max_forms), lambda channel, live: None
         )
         channel.gathered = channel.parallel = True
+        channel.members = members
         channel.session = make(channel.presenter.present, layout_for(self._codec))
         self.channels[name] = channel
         for event in (Event.MADE, Event.ANSWERED):

@@ -13,8 +13,22 @@ from engines.contract import UnknownEngine
 from pipeline.avatars import SAMPLE
 from server.channels.channel import Channel
 from server.channels.services import Services
-from server.provenance.statement import LIVE, SEVERAL, Consent, Engine, Statement
+from server.provenance.statement import (
+    ALIKE,
+    CONFIRMED,
+    LIVE,
+    SEVERAL,
+    UNCOMPARED,
+    UNLIKE,
+    UNSTATED,
+    Consent,
+    Engine,
+    Statement,
+)
 from server.settings import Settings
+
+WORST = (UNLIKE, CONFIRMED, UNCOMPARED, ALIKE)
+"Of several people at a table, what is said of the first of these counts."
 
 
 def origin_of(engine: str, avatar: str, settings: Settings, services: Services) -> Statement:
@@ -38,11 +52,13 @@ def engine_of(engine: str, settings: Settings) -> Engine:
 
 def statement(channel: Channel, settings: Settings, whole: Screen | None = None) -> Statement:
     """What is stated of a live channel now; of a film or a still of it as `whole`."""
+    shown = channel.members() if channel.gathered else [channel]
     stated = replace(
         channel.origin or _gathered(channel, settings),
+        driven=tuple(dict.fromkeys(driver for one in shown for driver in one.driven)) or (UNSTATED,),
         seen_by=_seen_by(channel, settings),
-        geometry=channel.geometry,
-        likeness=channel.likeness,
+        geometry=any(one.geometry for one in shown),
+        likeness=min((one.likeness for one in shown), key=WORST.index, default=UNCOMPARED),
         shown=_shown(channel),
         agreed=channel.agreed() if channel.agreed is not None and whole is not None else None,
     )
@@ -51,12 +67,15 @@ def statement(channel: Channel, settings: Settings, whole: Screen | None = None)
 
 def _gathered(channel: Channel, settings: Settings) -> Statement:
     """Of a channel that shows what others make: a table."""
-    mark = TEXT if settings.mark else ""
-    return Statement(channel.name, channel.since, Engine("table"), Consent(SEVERAL), mark)
+    origins = [one.origin for one in channel.members() if one.origin is not None]
+    marks = dict.fromkeys(one.mark for one in origins) or {TEXT: None}
+    mark = ", ".join(marks) if settings.mark else ""
+    made = Engine("table", members=tuple({one.engine.name: one.engine for one in origins}.values()))
+    return Statement(channel.name, channel.since, made, Consent(SEVERAL), mark)
 
 
 def _seen_by(channel: Channel, settings: Settings) -> str:
-    if channel.held:
+    if channel.held or channel.gathered:
         return "whoever is in this call"
     return "this machine's user" if settings.private else "whoever has this server's token and the channel's name"
 

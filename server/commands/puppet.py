@@ -36,7 +36,7 @@ async def play(
     server = server.partition("#")[0].rstrip("/")  # as `serve` prints it: with a slash, and the token in the fragment
     puppet = await workers.slow(Puppet)
     track = PictureTrack(lambda number: puppet.frame(number / RATE).pixels, RATE)
-    async with publishing(f"{server}/whip/{quote(channel)}?avatar={quote(avatar)}", track, token=token):
+    async with publishing(f"{server}/whip/{quote(channel)}?avatar={quote(avatar)}&driver=puppet", track, token=token):
         tell(f"{server}/view/{quote(channel)}")
         await asyncio.sleep(seconds if seconds is not None else float("inf"))
 
@@ -51,7 +51,7 @@ async def join(link: Link, name: str, avatar: str, seconds: float | None, tell: 
             begun = time.monotonic()
             face = PictureTrack(lambda number: puppet.frame(number / RATE).pixels, RATE)
             async with AsyncExitStack() as stack:
-                url = f"{link.server}/whip/{seat.channel}"
+                url = f"{link.server}/whip/{seat.channel}?driver=puppet"
                 connection = await stack.enter_async_context(
                     publishing(url, face, Tone(seat.seat, begun), token=seat.token)
                 )

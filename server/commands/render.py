@@ -38,7 +38,7 @@ from server.displays import glass
 from server.media import clips, portraits
 from server.media.encode import CHROMA_IN_THE_MIDDLE
 from server.provenance.credentials import Signer, Unsigned
-from server.provenance.statement import UNSTATED, Consent, Engine, Statement
+from server.provenance.statement import FILM, UNSTATED, Consent, Engine, Statement
 
 QUILT_NAME = re.compile(r"_qs(\d+)x(\d+)a(\d+(?:\.\d+)?|\.\d+)$")
 "How Looking Glass software reads the tiling from a quilt's file name: columns, rows, aspect."
@@ -164,7 +164,7 @@ def render(
 def _stated(engine: str, options: EngineOptions, mark: str, consent: str, film: Screen) -> Statement:
     build = catalogue.build(engine, options)
     made = Engine(build.name, build.code_sha256, build.weights, build.synthetic)
-    stated = Statement(str(uuid.uuid4()), time.time(), made, Consent(consent), mark)
+    stated = Statement(str(uuid.uuid4()), time.time(), made, Consent(consent), mark, driven=(FILM,))
     return stated.of(film.columns, film.rows, film.views, film.aspect)
 
 

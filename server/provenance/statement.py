@@ -19,7 +19,9 @@ COMPOSITE, TRAINED, CAPTURED = "compositeSynthetic", "trainedAlgorithmicMedia", 
 LIVE = "live-picture"
 "The consent of whoever shows their own camera's picture: there is no portrait to agree to."
 UNSTATED = "unstated"
-"Nobody was asked whose face it is: a film that was rendered on a command line without --consent."
+"Nobody was asked: whose face it is (a film that was rendered without --consent), or what moves it (a client that does not say)."
+CAMERA, FILM, PUPPET = "camera", "film", "puppet"
+"What moves it, as whoever sends it says."
 SEVERAL = "several"
 "That of a picture with several people in it, each with a consent of their own (Statement.agreed)."
 ALIKE, UNLIKE, CONFIRMED, UNCOMPARED = "alike", "unlike", "unlike-confirmed", "not-compared"
@@ -35,6 +37,8 @@ class Engine:
     weights: Mapping[str, str] = field(default_factory=dict)
     "File -> SHA-256."
     synthetic_weights: bool = False
+    members: tuple[Engine, ...] = ()
+    "Of a table: what made those who sit at it."
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ class Statement:
     consent: Consent
     mark: str
     "What every view says it is; empty where the operator has switched the mark off."
-    driven: bool = True
-    "By a real person's face."
+    driven: tuple[str, ...] = (UNSTATED,)
+    "By what it was moved since it began: camera, film, puppet, unstated."
     likeness: str = UNCOMPARED
     seen_by: str = ""
     "Who may see it, in words."
@@ -86,10 +90,10 @@ class Statement:
     @property
     def source_type(self) -> str:
         """IPTC's word for how it came to be."""
-        if self.consent.category == LIVE:
+        nobody = set(self.driven) == {PUPPET}
+        if self.consent.category == LIVE and PUPPET not in self.driven:
             return CAPTURED
-        wholly = self.consent.category == "synthetic" and not self.driven
-        return TRAINED if wholly else COMPOSITE
+        return TRAINED if nobody and self.consent.category == "synthetic" else COMPOSITE
 
     def told(self) -> dict[str, Any]:
         """For JSON."""
@@ -134,8 +138,29 @@ CONSENTS = {
 "Category -> for people."
 
 
+DRIVERS = {
+    CAMERA: "a person's face before a camera",
+    FILM: "the face in a film",
+    PUPPET: "a scripted face, which is nobody's",
+    UNSTATED: "a face of which nothing says whether it was before a camera",
+}
+"What moves an avatar, for people."
+SHOWN = {
+    CAMERA: "a camera's picture of the caller",
+    FILM: "a film that the caller sent",
+    PUPPET: "a scripted face, which is nobody's",
+    UNSTATED: "a picture of which nothing says whether a camera took it just then",
+}
+"What the engine *live* cuts out, for people."
+
+
 def described(told: Mapping[str, Any]) -> str:
     """One sentence for people."""
-    if told["consent"]["category"] == LIVE:
-        return "A camera's picture of the caller, cut out and shown in relief from several angles."
-    return "A synthetic 3D avatar of a portrait" + (", driven by a real person's face." if told["driven"] else ".")
+    category, driven = told["consent"]["category"], told["driven"]
+    drivers = driven if isinstance(driven, list | tuple) else [UNSTATED]  # earlier films say `true`, of all alike
+    if category == LIVE:
+        shown = ", then ".join(SHOWN.get(one, SHOWN[UNSTATED]) for one in drivers)
+        return f"{shown[0].upper()}{shown[1:]}; cut out and shown in relief from several angles."
+    what = "Synthetic 3D avatars of several people" if category == SEVERAL else "A synthetic 3D avatar of a portrait"
+    joined = ", and by " if category == SEVERAL else ", then by "
+    return f"{what}, moved by {joined.join(DRIVERS.get(one, DRIVERS[UNSTATED]) for one in drivers)}."

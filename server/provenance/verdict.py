@@ -145,13 +145,12 @@ def _lines(active: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tuple[s
 def lines_of(stated: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is stated (Statement.told), for people: what, and how. Raises KeyError, TypeError, ValueError where it is no statement."""
     consent, engine, tiling = stated["consent"], stated["engine"], stated["tiling"]
-    weights = [f"{file} {digest[:12]}…" for file, digest in engine["weights"].items()]
-    built = [engine["name"], f"code {engine['code_sha256'][:12]}…", *(weights or ["without weights"])]
+    seated = engine.get("members") or [engine]
     lines = [
         ("What it shows", described(stated)),
         ("Consent to the portrait", CONSENTS.get(consent["category"], consent["category"])),
         ("Began", f"{_moment(stated['began']):%Y-%m-%d %H:%M} UTC"),
-        ("Engine", ", ".join(built)),
+        ("Engine", "; ".join(_built(one) for one in seated)),
         ("Mark in every view", f"“{stated['mark']}”" if stated["mark"] else "switched off by the operator"),
         ("Views", f"{tiling['views']}, in {tiling['columns']} x {tiling['rows']} tiles" if tiling else ""),
     ]
@@ -164,6 +163,11 @@ def lines_of(stated: Mapping[str, Any]) -> list[tuple[str, str]]:
     if stated.get("likeness") in LIKENESS:
         lines.append(("Caller and portrait", LIKENESS[stated["likeness"]]))
     return [(what, how) for what, how in lines if how]
+
+
+def _built(engine: Mapping[str, Any]) -> str:
+    weights = [f"{file} {digest[:12]}…" for file, digest in engine["weights"].items()]
+    return ", ".join([engine["name"], f"code {engine['code_sha256'][:12]}…", *(weights or ["without weights"])])
 
 
 def _moment(began: str | float) -> datetime:

@@ -23,7 +23,7 @@ from server.settings import Settings
 
 OF_A_CALL = re.compile(
     r"/(?:(?:whip|whep)/(?P<media>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/[^/]+(?:/asset)?)?"
-    r"|api/channels/(?P<told>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/recording|/still|/handover|/provenance)?)"
+    r"|api/channels/(?P<told>[A-Za-z0-9_-]{22})(?:\.[0-9]{1,4})?(?:/recording|/still|/handover|/provenance|/likeness)?)"
 )
 "Routes of a call's channels."
 OF_MEMBERS = re.compile(r"/api/(?:avatars(?:/.*)?|engines|screens)|/puppet\.mp4")

@@ -23,7 +23,7 @@ class Place:
     seat: int
     "0: the call's own channel, the table's."
 
-    async def publish(self, sdp: str, *, avatar: str | None, engine: str | None) -> Accepted:
+    async def publish(self, sdp: str, *, avatar: str | None, engine: str | None, driver: str | None) -> Accepted:
         """Raises Problem: a seat is published into by itself, with the avatar that it was taken with."""
         conference, claims = self.who.conference, self.who.claims
         if not self.seat or not self.who.grants.publish or (claims is not None and claims.seat != self.seat):
@@ -34,7 +34,12 @@ class Place:
         for name, given, known in (("avatar", avatar, taken.avatar), ("engine", engine, taken.engine)):
             if given is not None and given != known:
                 raise Problem(400, "bad-parameter", f"this seat has another {name}: change it there", parameter=name)
-        return await conference.publish(self.seat, claims.epoch if claims is not None else None, sdp)
+        return await conference.publish(self.seat, claims.epoch if claims is not None else None, sdp, driver)
+
+    def must_be_own(self) -> None:
+        """Raises Problem 403 for whoever sits elsewhere."""
+        if self.who.claims is not None and self.who.seat != self.seat:
+            raise refusals.not_permitted("its own seat")
 
     async def view(self, sdp: str, screen: Screen, own: bool, views: int | None = None) -> Accepted:
         """Raises Problem. The call's own channel shows the table, or somebody who is not oneself."""

@@ -14,6 +14,7 @@ from server.problems import Problem
 from server.provenance.statement import CONFIRMED, UNLIKE
 from server.provenance.verdict import lines_of
 from server.recordings.archive import mark_of
+from server.routes.places import seat_in
 from server.routes.signalling import Channel as ChannelName
 from server.routes.signalling import lobby_of
 from server.settings import Settings
@@ -32,7 +33,9 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/channels/{channel}/likeness", status_code=204)
     async def confirm(request: Request, channel: ChannelName) -> Response:
-        """The caller, who does not look like the portrait, says that the person shown agreed."""
+        """The caller, who does not look like the portrait, says that the person shown agreed. In a call that seat alone may."""
+        if place := seat_in(request, channel):
+            place.must_be_own()
         live = lobby_of(request).live(channel)
         if live.likeness not in (UNLIKE, CONFIRMED):
             raise Problem(409, "nothing-to-confirm", "caller and portrait were not found to be unlike")

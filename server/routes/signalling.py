@@ -41,14 +41,21 @@ def router(settings: Settings) -> APIRouter:
 
     @routes.post("/whip/{channel}", status_code=201)
     async def publish(
-        request: Request, channel: Channel, avatar: str | None = None, engine: str | None = None
+        request: Request,
+        channel: Channel,
+        avatar: str | None = None,
+        engine: str | None = None,
+        driver: Annotated[
+            Literal["camera", "film", "puppet"] | None,
+            Query(description="What moves the avatar, which is stated in all that is made of it."),
+        ] = None,
     ) -> Response:
         sdp = await _body(request, SDP)
         if place := seat_in(request, channel):
-            accepted = await place.publish(sdp, avatar=avatar, engine=engine)
+            accepted = await place.publish(sdp, avatar=avatar, engine=engine, driver=driver)
             return _created(request, accepted, settings)
         avatar, engine = avatar or SAMPLE, engine or settings.engine
-        accepted = await _while_wanted(request, lobby_of(request).publish(channel, sdp, avatar, engine))
+        accepted = await _while_wanted(request, lobby_of(request).publish(channel, sdp, avatar, engine, driver))
         return _created(request, accepted, settings) if accepted is not None else Response(status_code=GIVEN_UP)
 
     @routes.post("/whep/{channel}", status_code=201)

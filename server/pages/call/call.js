@@ -16,6 +16,7 @@ import { Room } from "./room.js";
 import { Status } from "./status.js";
 import { Table } from "./table.js";
 import { Talk } from "./talk.js";
+import { Unlike } from "./unlike.js";
 import { howMany, notIn, out } from "./words.js";
 
 const CALL = decodeURIComponent(location.pathname.replace(/\/$/, "").split("/").pop() ?? "");
@@ -39,6 +40,7 @@ const status = new Status(() => ({
 const record = new Record(room, CALL, (words) => status.announce(words));
 const outgoing = new Outgoing(room, CALL, (words) => status.announce(words));
 const agreeing = new Agreeing();
+const unlike = new Unlike("call-unlike");
 
 /** The link's token; empty for this machine's own user. */
 let invitation = "";
@@ -191,6 +193,10 @@ function hear(message) {
     const { what, by, to } = message;
     void agreeing.ask(what, room.nameOf(by), to, (yes) => talk?.say({ t: "agree", [what]: yes }));
   }
+  if (message.t === "welcome" || message.t === "likeness") {
+    const seat = `${CALL}.${room.me}`;
+    unlike.hear(message.likeness ?? message.found, green.avatar, () => api.confirmLikeness(seat));
+  }
   if (message.t === "recording") void record.list(mayRecord());
   draw();
 }
@@ -218,7 +224,7 @@ function send() {
   if (publication.state !== "off" && !lacking) return;
   green.driver.letVoiceBeHeard(!muted);
   green.driver.letPictureBeSeen(seen);
-  publication.start(green.driver.stream());
+  publication.start(green.driver.stream(), green.driver.kind);
   part("self-video").srcObject = green.driver.stream();
   void part("self-video").play().catch(() => undefined);
   part("self").dataset.kind = part("mirror").dataset.kind;

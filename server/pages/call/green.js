@@ -7,6 +7,7 @@ import { inWords, part, say, whenWarm } from "../shared/notices.js";
 import { keepName, keptName } from "./kept.js";
 import { Level } from "./level.js";
 import { Rehearsal } from "./rehearsal.js";
+import { Unlike } from "./unlike.js";
 
 const PUPPET = "puppet";
 const LEVEL_EVERY_MS = 60;
@@ -42,12 +43,14 @@ export class GreenRoom extends EventTarget {
   #busy = Promise.resolve();
   #given = "";
   #rehearsal;
+  #unlike = new Unlike("rehearsal-unlike");
 
   /** @param {string} call */
   constructor(call) {
     super();
     this.#rehearsal = new Rehearsal(call);
     this.#rehearsal.addEventListener("state", () => this.#showRehearsal());
+    this.#rehearsal.addEventListener("likeness", () => this.#unlike.hear(this.#rehearsal.likeness, this.avatar, () => this.#rehearsal.confirm()));
     part("rehearse").addEventListener("click", () => (this.#rehearsal.state === "off" ? this.#rehearse() : this.#rehearsal.stop()));
     part("mic").addEventListener("click", () => void this.toggleVoice());
     part("cam").addEventListener("click", () => void this.togglePicture());
@@ -88,6 +91,11 @@ export class GreenRoom extends EventTarget {
   /** What to take a seat with. @returns {{avatar: string}|{engine: string}} */
   get look() {
     return this.live ? { engine: "live" } : { avatar: this.#shelf?.chosen || "sample" };
+  }
+
+  /** Whose portrait is shown; empty for one's own picture. */
+  get avatar() {
+    return this.look.avatar ?? "";
   }
 
   /** What still keeps one from joining; empty where nothing does. */
@@ -139,13 +147,14 @@ export class GreenRoom extends EventTarget {
   }
 
   #rehearse() {
-    if (this.driver.on) void this.#rehearsal.start(this.driver.stream(), this.look);
+    if (this.driver.on) void this.#rehearsal.start(this.driver.stream(), this.look, this.driver.kind);
     else this.#rehearsal.stop("Turn on your camera first, or choose the puppet.");
     this.#showRehearsal();
   }
 
   #showRehearsal() {
-    const { state, problem } = this.#rehearsal;
+    const { state, problem, likeness } = this.#rehearsal;
+    if (!likeness) this.#unlike.hide();
     part("chosen-part").dataset.rehearsal = state;
     part("rehearse").textContent = state === "off" ? "See yourself as the others will" : "Enough";
     part("rehearsal-words").textContent = problem || (state === "on" ? "Only you see this. Move the pointer over it to look around." : "");

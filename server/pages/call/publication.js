@@ -13,6 +13,7 @@ export class Publication extends EventTarget {
   #path;
   #iceServers;
   #stream = null;
+  #driver = "";
   #session = null;
   #round = 0;
   #tries = 0;
@@ -32,9 +33,10 @@ export class Publication extends EventTarget {
     return Boolean(this.#stream?.getAudioTracks().length);
   }
 
-  /** Sends `stream` from now on, in the place of what was sent. @param {MediaStream} stream */
-  start(stream) {
+  /** Sends `stream` from now on, in the place of what was sent. @param {MediaStream} stream @param {string} driver what it is (drivers.js) */
+  start(stream, driver) {
     this.#stream = stream;
+    this.#driver = driver;
     this.#tries = 0;
     this.#become("connecting");
     this.again();
@@ -60,7 +62,7 @@ export class Publication extends EventTarget {
   async #try(round) {
     const before = this.#session;
     try {
-      const session = await publish(this.#path, this.#stream, { iceServers: this.#iceServers });
+      const session = await publish(`${this.#path}?driver=${this.#driver}`, this.#stream, { iceServers: this.#iceServers });
       if (round !== this.#round) return session.abandon();
       this.#session = session;
       before?.connection.close(); // not by DELETE: the server has put the new one into its place

@@ -5,7 +5,9 @@ import { inWords, part } from "../shared/notices.js";
 import { publish } from "../shared/whip.js";
 import { Place } from "./place.js";
 
-/** Fires "state" whenever `state` changes: off, coming, on. `problem`: why it ended, in words; empty where nobody has to know. */
+const LOOK_EVERY_MS = 1500;
+
+/** Fires "state" whenever `state` changes: off, coming, on; "likeness", with `likeness`, once oneself was compared with the portrait. `problem`: why it ended, in words; empty where nobody has to know. */
 export class Rehearsal extends EventTarget {
   #call;
   #round = 0;
@@ -13,8 +15,10 @@ export class Rehearsal extends EventTarget {
   #session = null;
   #path = "";
   #token = "";
+  #name = "";
   state = "off";
   problem = "";
+  likeness = "";
 
   /** @param {string} call */
   constructor(call) {
@@ -22,8 +26,8 @@ export class Rehearsal extends EventTarget {
     this.#call = call;
   }
 
-  /** @param {MediaStream} stream what drives it @param {{avatar: string}|{engine: string}} look */
-  async start(stream, look) {
+  /** @param {MediaStream} stream what drives it @param {{avatar: string}|{engine: string}} look @param {string} driver what `stream` is (drivers.js) */
+  async start(stream, look, driver) {
     const left = this.stop();
     const round = this.#round;
     this.#become("coming");
@@ -32,10 +36,12 @@ export class Rehearsal extends EventTarget {
       const made = await api.tell(api.callPath(this.#call, "/rehearsals"), "POST", look);
       if (round !== this.#round) return void leave(api.callPath(this.#call, `/rehearsals/${made.number}`), made.token);
       [this.#path, this.#token] = [api.callPath(this.#call, `/rehearsals/${made.number}`), made.token];
-      const session = await publish(made.whip, new MediaStream(stream.getVideoTracks()), { token: made.token, iceServers: made.ice_servers });
+      const session = await publish(`${made.whip}?driver=${driver}`, new MediaStream(stream.getVideoTracks()), { token: made.token, iceServers: made.ice_servers });
       if (round !== this.#round) return session.abandon();
       this.#session = session;
+      this.#name = made.whip.split("/").pop() ?? "";
       this.#show(made, "engine" in look);
+      void this.#compare(round);
     } catch (failure) {
       if (round !== this.#round) return;
       this.stop(failure.kind === "too-many-callers" ? "The server has no room to show you yourself just now. You can join all the same." : inWords(failure));
@@ -49,10 +55,26 @@ export class Rehearsal extends EventTarget {
     this.#session?.abandon();
     const left = this.#path ? leave(this.#path, this.#token) : Promise.resolve();
     this.#place = this.#session = null;
-    this.#path = "";
+    this.#path = this.likeness = "";
     this.problem = why;
     this.#become("off");
     return left;
+  }
+
+  /** @returns {Promise<unknown>} once the server knows that the person shown agreed */
+  confirm() {
+    return api.confirmLikeness(this.#name, { headers: bearer(this.#token) });
+  }
+
+  /** Asks until the server has compared, or this is over. @param {number} round */
+  async #compare(round) {
+    while (round === this.#round && !this.likeness) {
+      await new Promise((done) => setTimeout(done, LOOK_EVERY_MS));
+      const facts = await api.channel(this.#name, { headers: bearer(this.#token) }).catch(() => ({}));
+      if (round !== this.#round || !facts.likeness || facts.likeness === "not-compared") continue;
+      this.likeness = facts.likeness;
+      this.dispatchEvent(new Event("likeness"));
+    }
   }
 
   /** @param {any} made as the server answers @param {boolean} live */
@@ -72,5 +94,8 @@ export class Rehearsal extends EventTarget {
   }
 }
 
+/** @param {string} token */
+const bearer = (token) => ({ Authorization: `Bearer ${token}` });
+
 /** @param {string} path @param {string} token @returns {Promise<unknown>} */
-const leave = (path, token) => api.ask(path, { method: "DELETE", keepalive: true, headers: { Authorization: `Bearer ${token}` } }).catch(() => undefined);
+const leave = (path, token) => api.ask(path, { method: "DELETE", keepalive: true, headers: bearer(token) }).catch(() => undefined);

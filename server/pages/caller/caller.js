@@ -230,7 +230,7 @@ async function missing(tell) {
 
 /** @returns {Promise<import("../shared/whip.js").Session>} */
 function dial() {
-  const path = new URLSearchParams({ avatar: shelf.chosen });
+  const path = new URLSearchParams({ avatar: shelf.chosen, driver: driver.kind });
   if (part("engine").value) path.set("engine", part("engine").value);
   return publish(`whip/${encodeURIComponent(part("channel").value)}?${path}`, driver.stream());
 }

@@ -172,11 +172,11 @@ export const screens = () => json("api/screens");
 /** How this server tiles its quilts. @returns {Promise<import("./tiling.js").Screen>} */
 export const screen = async () => (await screens()).find((one) => one.default);
 
-/** @param {string} name */
-export const channel = (name) => json(`api/channels/${segment(name)}`);
+/** @param {string} name @param {RequestInit} [init] */
+export const channel = async (name, init = {}) => (await ask(`api/channels/${segment(name)}`, init)).json();
 
-/** Whoever drives a portrait that does not look like them says that the person shown agreed. @param {string} name of a channel */
-export const confirmLikeness = (name) => ask(`api/channels/${segment(name)}/likeness`, { method: "POST" });
+/** Whoever drives a portrait that does not look like them says that the person shown agreed. @param {string} name of a channel @param {RequestInit} [init] */
+export const confirmLikeness = (name, init = {}) => ask(`api/channels/${segment(name)}/likeness`, { method: "POST", ...init });
 
 /** @param {string} name of a channel */
 export const beginRecording = async (name) => (await ask(`api/channels/${segment(name)}/recording`, { method: "POST" })).json();

@@ -58,6 +58,8 @@ export class Driver extends EventTarget {
   #sound = null;
   #soundRound = 0;
   #drawing = 0;
+  /** What it is, in the server's words: camera, film, puppet. */
+  kind = "camera";
 
   /** @param {HTMLVideoElement} video */
   constructor(video) {
@@ -78,13 +80,15 @@ export class Driver extends EventTarget {
   async useCamera(deviceId) {
     await this.#begin(async () => {
       const stream = await capture({ video: deviceId ? { ...CAMERA, deviceId: { exact: deviceId } } : CAMERA });
+      this.kind = "camera";
       return { stream, show: () => (this.#video.srcObject = stream) };
     });
   }
 
-  /** @param {Blob} clip */
-  async useClip(clip) {
+  /** @param {Blob} clip @param {"film"|"puppet"} [kind] */
+  async useClip(clip, kind = "film") {
     await this.#begin(async () => {
+      this.kind = kind;
       this.#address = URL.createObjectURL(clip);
       this.#video.src = this.#address;
       this.#video.loop = true;
@@ -98,7 +102,7 @@ export class Driver extends EventTarget {
   async usePuppet() {
     const round = this.#round;
     const clip = await puppetClip();
-    if (round === this.#round) await this.useClip(clip); // else something else was chosen meanwhile
+    if (round === this.#round) await this.useClip(clip, "puppet"); // else something else was chosen meanwhile
   }
 
   get hasVoice() {
