@@ -233,15 +233,17 @@ def test_looking_opens_no_socket(monkeypatch: pytest.MonkeyPatch, sample_portrai
     assert look is not None
     picture = Picture(sample_portrait.crop, look)
     assert picture.natural["sharpness"] > 0
-    assert set(picture.faces) <= {"faceres", "mobileface"}
+    assert set(picture.faces) <= {"faceres", "mobileface", "arcface"}
 
 
 def test_the_papers_tables_stand_apart_unless_the_protocol_is_theirs():
-    run = {"protocol": "all-pairs", "data": "media", "engine": "relief", "figures": {}}
+    run = {"protocol": "all-pairs", "data": "media", "engine": "relief", "figures": {}, "instruments": {}}
     assert papers.joined(run) == []
     assert len(papers.why_apart(run)) > 3
     own = {"self": {"matched": {"psnr": {"mean": 20.0}, "ssim": {"mean": 0.7}}}}
-    title, columns, table = papers.joined(run | {"protocol": "voodoo3d-hdtf", "figures": own})[0]
+    theirs = run | {"protocol": "voodoo3d-hdtf", "figures": own}
+    assert papers.joined(theirs) == [], "on other data"
+    title, columns, table = papers.joined(theirs | {"their_data": True})[0]
     assert "HDTF" in title
     assert table[-1] == ["relief, matched", "20.000", "0.700", *["-"] * (len(columns) - 2)]
 

@@ -18,15 +18,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.lib.harness import RESULTS, write
 from benchmarks.quality import bar, page, papers, protocols, tables, tracks
 from benchmarks.quality.columns import COLUMNS, MEANING
-from benchmarks.quality.instruments import catalogue, expression
+from benchmarks.quality.instruments import brought, catalogue, expression, inception
 from benchmarks.quality.made import Made
+from benchmarks.quality.measuring import FID_OF
 from benchmarks.quality.media import Media, MediaUnusable, Pair, write_pairs
-from benchmarks.quality.results import KINDS, Rows, figures, with_kept_share
+from benchmarks.quality.results import KINDS, Rows, add_fid, figures, with_kept_share
 from benchmarks.quality.running import WORK, Done, Run, tasks_of
 from engines import catalogue as engines
 from engines.contract import AnyEngine, WeightsMissing
@@ -104,8 +106,9 @@ def resulting(engine: str, media: Media, protocol: str, every: int, done: list[D
         "engine": engine,
         "data": media.root.name,
         "protocol": protocol,
+        "their_data": protocols.of_their_data(protocol, media),
         "every": every,
-        "instruments": catalogue.used(),
+        "instruments": catalogue.used() | brought.used(),
         "not_measured": not_measured(),
         "not_run": not_run(engine),
         "people": len(set(rows.people.tolist())),
@@ -116,12 +119,31 @@ def resulting(engine: str, media: Media, protocol: str, every: int, done: list[D
         "columns": {one.name: {"label": one.label, "unit": one.unit, "better": one.better} for one in COLUMNS},
         "figures": figures(rows, failures),
     }
+    _put_fid(result["figures"], done)
     return result, rows
+
+
+def _put_fid(figured: dict[str, Any], done: list[Done]) -> None:
+    """Of each kind's pictures and their references, where Inception was brought."""
+    for kind in ("self", "cross"):
+        mine = [one for one in done if one.task.kind == kind and one.deep]
+        for condition in FID_OF if mine else ():
+            shown, truth = (np.concatenate([one.deep[name] for one in mine]) for name in (condition, "reference"))
+            people = len({one.rows.people[0] for one in mine})
+            if len(shown) > 1:
+                of = {"people": people, "pairs": len(mine), "values": len(shown)}
+                add_fid(figured, kind, condition, round(inception.frechet(shown, truth), 3), of)
 
 
 def not_measured() -> list[str]:
     """A line for everything that the papers measure and nothing here did."""
     lines = [f"not measured: {one.measures}: {catalogue.COMMAND}" for one in catalogue.missing()]
+    lines += [f"not measured: {what}: {why}" for what, why in brought.lacking()]
+    lines += [
+        f"{name}: {one['brought']} is not the published file"
+        for name, one in brought.used().items()
+        if not one["published"]
+    ]
     if not expression.here():
         lines.append(f"not measured: expression in mm on Anny's head: {expression.COMMAND}")
     return lines + [f"not measured: {what}: {why}" for what, why in catalogue.ELSEWHERE]

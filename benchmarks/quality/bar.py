@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import results
-from benchmarks.quality.columns import BY_NAME
+from benchmarks.quality.columns import BY_NAME, FID
 from benchmarks.quality.compare import show_differences
 from benchmarks.quality.comparing import FEW, Difference, differences
 from benchmarks.quality.instruments import catalogue
@@ -18,7 +18,7 @@ from benchmarks.quality.results import Rows
 
 EVERY = 15
 "Frames between those that are scored."
-LEFT_OUT = ("stlpips",)
+LEFT_OUT = ("stlpips", FID)
 "Instruments that take too long for a minute."
 SLACK = {
     "_correlation": 0.05, "_slope": 0.1, "_lag": 20.0, "_faceres": 0.02, "_mobileface": 0.02, "rest_points": 1.5, "rest_pixels": 0.3,

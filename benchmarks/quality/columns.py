@@ -24,6 +24,13 @@ class Column:
     "The table it stands in."
 
 
+NETWORKS = {"faceres": "FaceRes", "mobileface": "MobileFace", "arcface": "ArcFace"}
+"Those that tell whose face it is; the last where it was brought."
+
+FID = "fid"
+"Of all pictures of a condition together: no row has it."
+
+
 def _tracking() -> list[Column]:
     made = []
     for signal in SIGNALS:
@@ -36,7 +43,7 @@ def _tracking() -> list[Column]:
 
 def _identity() -> list[Column]:
     made = []
-    for network, label in (("faceres", "FaceRes"), ("mobileface", "MobileFace")):
+    for network, label in NETWORKS.items():
         made.append(Column(f"source_{network}", f"C(out, source) {label}", "cosine", "higher", 3, "identity"))
         made.append(Column(f"driver_{network}", f"C(out, driver) {label}", "cosine", "none", 3, "identity"))
         made.append(Column(f"apart_{network}", f"C(source, driver) {label}", "cosine", "none", 3, "identity"))
@@ -49,6 +56,8 @@ COLUMNS = (
     Column("psnr", "PSNR", "dB", "higher", 2, "picture"),
     Column("ssim", "SSIM", "", "higher", 3, "picture"),
     Column("stlpips", "ST-LPIPS", "", "lower", 3, "picture"),
+    Column("lpips_alex", "LPIPS AlexNet", "", "lower", 3, "picture"),
+    Column("lpips_vgg", "LPIPS VGG", "", "lower", 3, "picture"),
     Column("psnr_person", "PSNR person", "dB", "higher", 2, "picture"),
     Column("psnr_face", "PSNR face", "dB", "higher", 2, "picture"),
     Column("psnr_parts", "PSNR mouth, eyes", "dB", "higher", 2, "picture"),
@@ -80,10 +89,14 @@ COLUMNS = (
     Column("left_mobileface", "C(-17.5, source) MobileFace", "cosine", "higher", 3, "views"),
     Column("middle_mobileface", "C(0, source) MobileFace", "cosine", "higher", 3, "views"),
     Column("right_mobileface", "C(17.5, source) MobileFace", "cosine", "higher", 3, "views"),
+    Column("left_arcface", "C(-17.5, source) ArcFace", "cosine", "higher", 3, "views"),
+    Column("middle_arcface", "C(0, source) ArcFace", "cosine", "higher", 3, "views"),
+    Column("right_arcface", "C(17.5, source) ArcFace", "cosine", "higher", 3, "views"),
     Column("mirror", "mirror test", "levels", "lower", 2, "views"),
     Column("brisque", "BRISQUE", "of the source's", "lower", 2, "unreferenced"),
     Column("sharpness", "sharpness", "of the source's", "one", 2, "unreferenced"),
     Column("holes", "holes", "% of the figure", "lower", 3, "unreferenced"),
+    Column(FID, "FID", "", "lower", 2, "unreferenced"),
 )
 NAMES = tuple(column.name for column in COLUMNS)
 BY_NAME = {column.name: column for column in COLUMNS}

@@ -9,13 +9,17 @@ import numpy as np
 
 from benchmarks.quality import likeness, pictures, steadiness, tracking
 from benchmarks.quality.bench import Bench, Subject
+from benchmarks.quality.columns import FID
 from benchmarks.quality.driving import Driver, turned_back
+from benchmarks.quality.instruments import inception
 from benchmarks.quality.seen import Picture
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import Observer
 
 DRIVEN = ("as run", "matched", "raw")
 "Conditions under which an avatar moves by itself; the others are yardsticks."
+
+FID_OF = ("as run", "matched")
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Measured:
     sheet: dict[str, np.ndarray] = field(default_factory=dict)
     """Of the median and the worst frame as run: `at` [2] seconds, and reference, output and the views from both ends
     [2, 256, 256, 3] uint8; and the `source` [256, 256, 3]."""
+    deep: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    "Condition, and `reference`, -> Inception's features [2048] of every frame that was scored, where it was brought."
     films: dict[str, np.ndarray] = field(default_factory=dict)
     "`driver` and `shown` [T, 256, 256, 3] uint8."
 
@@ -113,6 +119,9 @@ def _score(
     assert moment.reference is not None
     truth = Picture(moment.reference.pixels, moment.look)
     meter = bench.picture(pictures.recut(truth.pixels))
+    if inception.here() and FID not in without:
+        for condition, picture in [("reference", truth), *((one, candidates[one]) for one in FID_OF)]:
+            measured.deep.setdefault(condition, []).append(picture.deep)
     for condition, picture in (candidates | {"meter": meter}).items():
         if picture.look is None and condition not in DRIVEN:
             measured.failures.append(Failure(condition, moment.at, "no face in the yardstick"))

@@ -7,14 +7,16 @@ from importlib.resources import files
 from typing import Any
 
 from benchmarks.lib.harness import show
-from benchmarks.quality.instruments import catalogue
+from benchmarks.quality.columns import FID
+from benchmarks.quality.instruments import brought, catalogue, inception
 
 THEIRS = {"voodoo3d-hdtf": ("voodoo3d_tab1_self", "voodoo3d_tab1_cross"), "voodoo3d-celeba": ("voodoo3d_tab2",),
           "lpr-hdtf": ("voodoo3d_tab6",), "lpr-celeba": ("voodoo3d_tab7",)}  # fmt: skip
 "Protocol -> the tables that were measured by it."
 USUAL = ("voodoo3d_tab1_self", "voodoo3d_tab1_cross", "voodoo3d_tab2", "rome_slides_self", "rome_slides_cross")
-OURS = {"PSNR": "psnr", "SSIM": "ssim"}
-"Of the papers' columns those that are exact whatever instrument computes them."
+OURS = {"PSNR": (("psnr", ""),), "SSIM": (("ssim", ""),), "LPIPS": (("lpips_alex", "lpips_alex"), ("lpips_vgg", "lpips_vgg")),
+        "CSIM": (("source_arcface", "arcface"),), "FID": (("fid", "inception"),)}  # fmt: skip
+"Of the papers' columns those that are exact, or made by an instrument of theirs: (our column, what has to be brought for it)."
 
 
 def tables() -> dict[str, dict[str, Any]]:
@@ -28,26 +30,50 @@ def why_apart(result: dict[str, Any]) -> list[str]:
     reasons = []
     if result["protocol"] not in THEIRS:
         reasons.append(f"other data and pairs: {result['data']} by {result['protocol']}")
-    reasons += [f"{what}: {why}" for what, why in catalogue.ELSEWHERE]
+    elif not result.get("their_data"):
+        reasons.append(f"other data: what lies in {result['data']} is not called as the paper's is")
+    reasons += [f"{what}: {why}" for what, why in (*brought.lacking(), *catalogue.ELSEWHERE)]
+    for column, columns in OURS.items():
+        reasons += [
+            f"{column} by {name}: {why}" for name, wants in columns if wants and (why := _kept_out(result, name, wants))
+        ]
     reasons.append("the papers leave open crop, mask, size, and how frames are averaged (definitions: docs/quality.md)")
     return reasons
 
 
 def joined(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Of a run by a paper's protocol: its tables, this engine's row in them with what is exact, and a dash where an instrument is
-    another."""
+    """Of a run by a paper's protocol on that paper's data: its tables, this engine's row in them with what is exact or made by the
+    published instrument, and a dash where an instrument is another."""
     made = []
-    for name in THEIRS.get(result["protocol"], ()):
+    for name in THEIRS.get(result["protocol"], ()) if result.get("their_data") else ():
         table = tables()[name]
         kind = "self" if table["task"].startswith("self") else "cross"
         own = result["figures"].get(kind, {}).get("matched", {})
-        cells = [own.get(OURS.get(column, ""), {}).get("mean") for column in table["columns"]]
-        rows = [
-            *_rows(table),
-            [f"{result['engine']}, matched", *("-" if cell is None else f"{cell:.3f}" for cell in cells)],
-        ]
-        made.append((_title(table), table["columns"], rows))
+        found = [_ours(result, own, column) for column in table["columns"]]
+        instruments = [wants for _, wants in found if wants]
+        ours = f"{result['engine']}, matched" + (f", by {', '.join(instruments)}" if instruments else "")
+        made.append((_title(table), table["columns"], [*_rows(table), [ours, *(cell for cell, _ in found)]]))
     return made
+
+
+def _ours(result: dict[str, Any], own: dict[str, Any], column: str) -> tuple[str, str]:
+    """This run's figure for a paper's column, or a dash, and by which instrument that was brought."""
+    for name, wants in OURS.get(column, ()):
+        if name in own and not _kept_out(result, name, wants):
+            return f"{own[name]['mean']:.3f}", wants
+    return "-", ""
+
+
+def _kept_out(result: dict[str, Any], name: str, wants: str) -> str:
+    """Why a figure that was measured may not stand in a paper's column; empty where it may, or was not measured."""
+    if not wants or (used := result["instruments"].get(wants)) is None:
+        return ""
+    if not used["published"]:
+        return f"{used['brought']} is not the published file, whatever it measures"
+    most = [by["matched"][name]["values"] for by in result["figures"].values() if name in by.get("matched", {})]
+    if name == FID and most and max(most) < inception.LEAST:
+        return f"of {max(most)} pictures, of at least {inception.LEAST}: of fewer it says more of their number than of them"
+    return ""
 
 
 def beside(result: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:

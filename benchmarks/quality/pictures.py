@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from benchmarks.quality.instruments import catalogue, perceptual
+from benchmarks.quality.instruments import catalogue, lpips, perceptual
 from benchmarks.quality.instruments.face import EYES, MOUTH, OVAL, Look
 from benchmarks.quality.seen import SIDE, Picture
 
@@ -16,7 +16,7 @@ DARK = 6
 
 
 def compared(truth: Picture, matte: np.ndarray, shown: Picture, perceived: bool = True) -> dict[str, float]:
-    """`shown` beside the driver's frame `truth` with its `matte` [512, 512]; by ST-LPIPS too where `perceived`."""
+    """`shown` beside the driver's frame `truth` with its `matte` [512, 512]; by networks too where `perceived`."""
     assert truth.look is not None
     a, b = truth.small, shown.small
     person = cv2.resize(matte, (SIDE, SIDE), interpolation=cv2.INTER_AREA) > 0.5
@@ -30,6 +30,8 @@ def compared(truth: Picture, matte: np.ndarray, shown: Picture, perceived: bool 
     }
     if perceived and catalogue.here("stlpips"):
         figures["stlpips"] = perceptual.distance(truth.features, shown.features)
+    for backbone in lpips.here() if perceived else ():
+        figures[backbone] = lpips.distance(backbone, truth.perceived(backbone), shown.perceived(backbone))
     return figures
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 from benchmarks.quality.media import Media, MediaUnusable, Pair
 
@@ -52,6 +54,17 @@ def lpr_celeba(media: Media) -> list[Pair]:
     """VOODOO 3D's supplement: pictures of even index by those of odd index, one to one."""
     names = list(media.portraits)
     return [Pair(source, None, driver) for source, driver in zip(names[::2], names[1::2], strict=False)]
+
+
+NAMED = {"hdtf": re.compile(r"(RD|WDA|WRA)_.+"), "celeba": re.compile(r"\d{1,5}")}
+"How the papers' data name their clips (HDTF) and their pictures (CelebA-HQ)."
+
+
+def of_their_data(protocol: str, media: Media) -> bool:
+    """Whether `media` is called as the data of a paper's protocol are, every file of it; of other protocols it never is."""
+    data = protocol.rpartition("-")[2]
+    names = list(media.clips if data == "hdtf" else media.portraits)
+    return data in NAMED and bool(names) and all(NAMED[data].fullmatch(Path(name).name) for name in names)
 
 
 PROTOCOLS: dict[str, Callable[[Media], list[Pair]]] = {

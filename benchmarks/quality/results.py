@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.quality import bootstrap
 from benchmarks.quality.bootstrap import Interval
-from benchmarks.quality.columns import BY_NAME, CONDITIONS, NAMES
+from benchmarks.quality.columns import BY_NAME, CONDITIONS, FID, NAMES, NETWORKS
 from benchmarks.quality.measuring import Measured
 
 KINDS = ("self", "cross", "fan")
@@ -95,7 +95,7 @@ class Rows:
 def with_kept_share(rows: Rows) -> Rows:
     """`kept_...`: where C(out, source) lies between other people (0) and the same person at another moment (1) in this run."""
     values = rows.values.copy()
-    for network in ("faceres", "mobileface"):
+    for network in NETWORKS:
         apart = rows.column(f"apart_{network}")
         known = np.isfinite(apart) & (rows.conditions == "as run")
         same, others = (apart[known & (rows.kinds == kind)] for kind in ("self", "cross"))
@@ -115,6 +115,13 @@ def figures(rows: Rows, failures: list[dict[str, Any]]) -> dict[str, dict[str, d
             if cells:
                 made.setdefault(kind, {})[condition] = cells
     return made
+
+
+def add_fid(
+    figured: dict[str, dict[str, dict[str, Any]]], kind: str, condition: str, distance: float, cell: dict[str, Any]
+) -> None:
+    """FID is of all pictures at once: it has no interval, which its ends say by being equal; people, pairs and pictures as in `cell`."""
+    figured[kind][condition][FID] = cell | {"mean": distance, "low": distance, "high": distance}
 
 
 def _cell(

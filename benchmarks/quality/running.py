@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.quality import driving, fans, measuring
 from benchmarks.quality.bench import Bench, Subject
 from benchmarks.quality.driving import Driver
-from benchmarks.quality.instruments import catalogue
+from benchmarks.quality.instruments import brought, catalogue
 from benchmarks.quality.instruments.face import Looker
 from benchmarks.quality.measuring import Failure, Measured
 from benchmarks.quality.media import Media, Pair
@@ -70,6 +70,8 @@ class Done:
     looked: int
     tracks: dict[str, np.ndarray]
     sheet: dict[str, np.ndarray]
+    deep: dict[str, np.ndarray]
+    "Condition -> [N, 2048] as Measured.deep."
     films: dict[str, Path]
     "Of the driver and of the avatar, H.264."
 
@@ -104,7 +106,7 @@ class Run:
         ]
         sources += [path for path in sorted(Path(__file__).parent.rglob("*.py")) if path.stem not in REPORTING]
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
-        known = [sorted(catalogue.used()), str(self.media.root.resolve()), self.every, self.without]
+        known = [sorted(catalogue.used()), brought.used(), str(self.media.root.resolve()), self.every, self.without]
         digest.update(json.dumps(known).encode())
         return digest.hexdigest()[:12]
 
@@ -128,9 +130,10 @@ class Run:
             kept = {name: file[name] for name in file.files}
         tracks = {name[6:]: value for name, value in kept.items() if name.startswith("track_")}
         sheet = {name[6:]: value for name, value in kept.items() if name.startswith("sheet_")}
+        deep = {name[5:]: value for name, value in kept.items() if name.startswith("deep_")}
         said = json.loads(facts.read_text())
         films = {name: self.folder / file for name, file in said["films"].items()}
-        return Done(task, rows, said["failures"], said["looked"], tracks, sheet, films)
+        return Done(task, rows, said["failures"], said["looked"], tracks, sheet, deep, films)
 
     def _measured(self, task: Task) -> Done:
         measured = self._look(task)
@@ -141,12 +144,14 @@ class Run:
             measured.looked,
             measured.tracks,
             measured.sheet,
+            {name: np.stack(features) for name, features in measured.deep.items()},
             self._films(task, measured),
         )
         done.rows.save(self.folder / f"{task.file}_rows.npz")
         tracks = {f"track_{name}": value for name, value in measured.tracks.items()}
         sheet = {f"sheet_{name}": value for name, value in measured.sheet.items()}
-        np.savez_compressed(self.folder / f"{task.file}.npz", **tracks, **sheet)
+        deep = {f"deep_{name}": value for name, value in done.deep.items()}
+        np.savez_compressed(self.folder / f"{task.file}.npz", **tracks, **sheet, **deep)
         films = {name: path.name for name, path in done.films.items()}
         said = {"task": asdict(task), "failures": done.failures, "looked": done.looked, "films": films}
         facts = json.dumps(said)

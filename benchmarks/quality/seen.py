@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from benchmarks.quality.instruments import catalogue, identity, naturalness, perceptual
+from benchmarks.quality.instruments import catalogue, identity, inception, lpips, naturalness, perceptual
 from benchmarks.quality.instruments.face import Look
 
 SIDE = 256
@@ -33,6 +33,21 @@ class Picture:
     def features(self) -> list[Tensor]:
         """ST-LPIPS' taps of the small picture. Raises InstrumentMissing."""
         return perceptual.features(self.small)
+
+    def perceived(self, backbone: str) -> list[Tensor]:
+        """LPIPS' taps of the small picture, by a backbone that was brought. Raises InstrumentMissing."""
+        if backbone not in self._perceived:
+            self._perceived[backbone] = lpips.features(backbone, self.small)
+        return self._perceived[backbone]
+
+    @cached_property
+    def _perceived(self) -> dict[str, list[Tensor]]:
+        return {}
+
+    @cached_property
+    def deep(self) -> np.ndarray:
+        """[2048] Inception's features. Raises InstrumentMissing."""
+        return inception.features(self.pixels)
 
     @cached_property
     def faces(self) -> dict[str, np.ndarray]:

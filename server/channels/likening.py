@@ -17,7 +17,7 @@ from pipeline.session import Session
 from server import workers
 from server.channels.channel import Channel
 from server.channels.services import Services
-from server.provenance.statement import ALIKE, UNCOMPARED, UNLIKE
+from server.provenance.statement import ALIKE, CAMERA, UNCOMPARED, UNLIKE, UNSTATED
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,9 @@ class Likening:
             return
         session, origin = channel.session, channel.origin
         compared = origin is not None and origin.consent.category in ("me", "consenting") and channel.avatar != SAMPLE
+        compared = compared and not {CAMERA, UNSTATED}.isdisjoint(
+            channel.driven
+        )  # a puppet's face and a film's are not the caller's
         if compared and channel.engine != catalogue.LIVE and isinstance(session, Session) and session.presence > SURE:
             self._going.add(channel)
             self.see_to(self._compare(channel, session))

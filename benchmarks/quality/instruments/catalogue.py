@@ -78,6 +78,16 @@ INSTRUMENTS = (
         ),
     ),
     Instrument(
+        "lpips_heads",
+        "the linear heads of LPIPS 0.1, for a backbone that you bring",
+        Package("pypi", "lpips", "0.1.4"),
+        "BSD-2-Clause",
+        (
+            Member("lpips/weights/v0.1/alex.pth", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
+            Member("lpips/weights/v0.1/vgg.pth", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
+        ),
+    ),
+    Instrument(
         "faceres",
         "identity by FaceRes (1024 numbers)",
         _HUMAN,
@@ -114,12 +124,9 @@ INSTRUMENTS = (
 )
 
 ELSEWHERE = (
-    ("LPIPS", "no package ships an ImageNet AlexNet or VGG; ST-LPIPS stands in, on another scale"),
-    ("CSIM by ArcFace", "InsightFace's weights are for research and in no package; FaceRes and MobileFace stand in"),
-    ("FID", "no package ships the Inception that FID is defined by"),
     ("ECMD by EMOCA", "EMOCA and FLAME are for research and in no package; blendshapes on Anny's head stand in"),
 )
-"What the papers measure and nobody can here: (what, why)."
+"What the papers measure and nothing here does: (what, why). Of what can be brought: brought.py."
 
 
 def named(name: str) -> Instrument:

@@ -27,8 +27,7 @@ def distance(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
 def features(pixels: np.ndarray) -> list[Tensor]:
     """The five taps [1, C, h, w] of a picture [H, W, 3] uint8 RGB, of length 1 at every pixel. Raises InstrumentMissing."""
     weights = _weights()
-    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
-    x = (picture - torch.tensor(SHIFT)[None, :, None, None]) / torch.tensor(SCALE)[None, :, None, None]
+    x = scaled(pixels)
 
     def convolved(x: Tensor, name: str, padding: int) -> Tensor:
         return F.conv2d(x, weights[f"net.{name}.weight"], weights[f"net.{name}.bias"], padding=padding)
@@ -39,7 +38,13 @@ def features(pixels: np.ndarray) -> list[Tensor]:
         taps.append(convolved(pooled, name, padding).relu())
     for name in ("slice4.11", "slice5.13"):
         taps.append(convolved(taps[-1], name, 1).relu())
-    return [_unit(tap) for tap in taps]
+    return [unit(tap) for tap in taps]
+
+
+def scaled(pixels: np.ndarray) -> Tensor:
+    """[1, 3, H, W] of a picture [H, W, 3] uint8 RGB, as LPIPS' networks take it."""
+    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return (picture - torch.tensor(SHIFT)[None, :, None, None]) / torch.tensor(SCALE)[None, :, None, None]
 
 
 def _blurred(x: Tensor) -> Tensor:
@@ -49,7 +54,8 @@ def _blurred(x: Tensor) -> Tensor:
     return F.conv2d(F.pad(x, (2, 2, 2, 2), "reflect"), kernel, stride=2, groups=x.shape[1])
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
+    """`x` [1, C, h, w], of length 1 at every pixel."""
     return x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
 
 
