@@ -102,6 +102,11 @@ def test_a_difference_is_called_better_only_where_its_interval_does_not_hold_zer
     assert by_name["expression"].won == 1.0
     one, other = (rows({"expression": some[:20]}, people[:2]) for some in (before, large))
     assert comparing.differences(one, other)[0].verdict == "better here"
+    slopes = before * 0 + np.tile([0.9, 1.1], 40)  # off by a tenth on either side, and then by three
+    (slope,) = comparing.differences(
+        rows({"mouth_slope": slopes}, people), rows({"mouth_slope": 3 * slopes - 2}, people)
+    )
+    assert slope.verdict == "not shown", "its own interval holds zero"
     (unsure,) = comparing.differences(base, rows({"expression": small}, people))
     assert unsure.verdict == "not shown"
 

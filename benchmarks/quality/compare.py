@@ -42,6 +42,9 @@ def main() -> int:
         verdict: sum(one.verdict.startswith(verdict) for one in found) for verdict in ("better", "worse", "not shown")
     }
     print(", ".join(f"{verdict}: {count}" for verdict, count in counted.items()), f"of {len(found)} figures")
+    print(
+        f"Were nothing different, about {len(found) / 20:.0f} of them would be called so by chance: intervals are of 95 %."
+    )
     return 1 if counted["worse"] else 0
 
 

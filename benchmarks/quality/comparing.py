@@ -73,8 +73,8 @@ def _difference(
 
 
 def _verdict(name: str, change: Interval, towards: Interval) -> str:
-    if change.values < FEW or towards.low <= 0 <= towards.high:
-        return "not shown"
+    if change.values < FEW or any(one.low <= 0 <= one.high for one in (change, towards)):
+        return "not shown"  # of a slope, say, that is off by as much as before on the other side
     if BY_NAME[name].better == "none":
         return "differs"
     word = "better" if towards.low > 0 else "worse"
