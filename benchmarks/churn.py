@@ -115,10 +115,11 @@ def _most(name: str, before: dict[str, float]) -> float:
 def main(
     sessions: Annotated[int, typer.Option(min=1, help="How many come and go.")] = 500,
     seed: Annotated[int, typer.Option(help="Of their order, and of when they break off.")] = 1,
-    port: Annotated[int, typer.Option(help="Where the server listens meanwhile.")] = 8768,
+    port: Annotated[int, typer.Option(help="Where the server listens meanwhile; 0: anywhere.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the JSON.")] = RESULTS,
 ) -> None:
     """Have sessions come and go, and look whether the server holds more than before."""
+    port = port or server_process.free_port()
     command = [sys.executable, "-m", "benchmarks.live.witnessed_server", f"--port={port}", "--stand-in"]
     with server_process.running(command, port, VARIABLES):
         run = asyncio.run(measured(f"http://127.0.0.1:{port}", sessions, seed))

@@ -147,7 +147,7 @@ def main(
     stand_in: Annotated[
         bool, typer.Option(help="An engine that costs nothing, for a machine that others use.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Where the server listens meanwhile.")] = 8767,
+    port: Annotated[int, typer.Option(help="Where the server listens meanwhile; 0: anywhere.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the JSON.")] = RESULTS,
 ) -> None:
     """Have three callers come and go; show age, memory, threads, tasks, handles and sockets minute by minute, and their slopes."""
@@ -156,6 +156,7 @@ def main(
     console = Console()
     with console.status("drawing what the cameras see"):
         pictures = [frame.pixels for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
+    port = port or server_process.free_port()
     command = [sys.executable, "-m", "benchmarks.live.witnessed_server", f"--port={port}", "--adapt"]
     with server_process.running([*command, *(["--stand-in"] if stand_in else [])], port):
         run = Run(f"http://127.0.0.1:{port}", pictures, rate, console)

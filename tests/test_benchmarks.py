@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import endurance, face_size
+from benchmarks import endurance, face_size, hours, networks
 from benchmarks.gpu.hot_spots import FRAMES, hot_spots
 from benchmarks.lib.harness import write
+from benchmarks.lib.trend import trend
 from benchmarks.live import barcode
 from server.media.encode import Encoder, form_for
 
@@ -104,3 +105,43 @@ def test_a_long_call_that_leaks_is_seen(last: dict[str, float], words: list[str]
     rows = [usual | {"minute": 1, "rss_mib": 719}, *(usual | {"minute": minute} for minute in range(2, 10))]
     found = endurance.grown([*rows, usual | {"minute": 10} | last])
     assert [said[: len(wanted)] for said, wanted in zip(found, words, strict=True)] == words
+
+
+def test_a_trend_is_told_from_noise():
+    minutes = 60 * np.arange(58.0)
+    random = np.random.default_rng(1)
+    flat = trend(minutes, 700 + random.normal(0, 4, 58))
+    assert not flat.grows
+    assert 0 < flat.noise < 10
+    leak = trend(minutes, 700 + 30 * minutes / 3600 + random.normal(0, 4, 58))
+    assert leak.grows
+    assert leak.per_hour == pytest.approx(30, abs=leak.noise * 2)
+    assert leak.over_all == pytest.approx(leak.per_hour * 57 / 60, rel=1e-3)
+
+
+def test_hours_tell_what_is_not_as_it_was():
+    rows = [{"minute": n + 1.0, "rss_mib": 700.0 + n % 3, "age_p50_ms": 40.0 + n % 2} for n in range(30)]
+    held = {"threads": 20, "tasks": 5, "handles": 12, "sockets": 4, "rss_mib": 700}
+    assert hours.found(rows, hours.trends(rows), {"before": held, "after": held}) == []
+    leaking = [row | {"rss_mib": row["rss_mib"] + 3 * row["minute"]} for row in rows]
+    wrong = hours.found(leaking, hours.trends(leaking), {"before": held, "after": held | {"sockets": 6}})
+    assert wrong[0] == "sockets: 4 before, 6 after"
+    assert wrong[1].startswith("rss_mib grows by 18")
+
+
+def test_networks_tell_what_does_not_recover():
+    run = {"ended": [], "longest_pause_s": 0.4, "back_after_s": 0.1, "age_before_ms": 50.0, "age_meanwhile_ms": 120.0}
+    run |= {"age_at_last_ms": 60.0, "keyframes_per_second": 0.3}
+    loss, outage, narrow = (networks.FAULTS[name] for name in ("loss 5 %", "outage 2 s", "1 Mbit/s"))
+    assert [networks.found(fault, run) for fault in (loss, outage, narrow)] == [[], [], []]
+    assert networks.found(loss, run | {"longest_pause_s": 2.5}) == ["2.5 s without a picture"]
+    assert networks.found(outage, run | {"longest_pause_s": 2.5}) == [], "it counts from when the line is back"
+    assert networks.found(outage, run | {"back_after_s": None}) == ["None s without a picture"]
+    assert (
+        len(
+            networks.found(
+                narrow, run | {"age_meanwhile_ms": 900.0, "age_at_last_ms": 500.0, "keyframes_per_second": 5}
+            )
+        )
+        == 3
+    )

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -28,7 +29,10 @@ def vanish(*transceivers: Any) -> None:
     """Be gone without a word, as after a crash or a pulled cable: `transceivers`, or receivers."""
     for one in transceivers:
         receiver = getattr(one, "receiver", one)
-        for protocol in patches.ice_of(type("", (), {"receiver": receiver}))._protocols:
+        ice = patches.ice_of(SimpleNamespace(receiver=receiver))
+        if ice._query_consent_task is not None:
+            ice._query_consent_task.cancel()
+        for protocol in ice._protocols:
             with suppress(Exception):
                 protocol.transport.abort()
 
@@ -38,6 +42,8 @@ class Regular:
 
     def __init__(self, base: str, channel: str, pictures: list[np.ndarray], rate: float) -> None:
         self.base, self.channel, self._pictures, self._rate = base, channel, pictures, rate
+        self.watched = base
+        "Where its viewer meets the server."
         self.seen: deque[tuple[float, float]] = deque(maxlen=500_000)
         "When each picture was decoded, time.monotonic(), and how old it was, seconds."
         self.there = False
@@ -54,7 +60,7 @@ class Regular:
         opened: Callable[[str, Any], None] = lambda kind, receiver: receivers.append(receiver)  # noqa: E731
         async with (
             publishing(f"{self.base}/whip/{self.channel}?avatar=sample", track) as connection,
-            playing(f"{self.base}/whep/{self.channel}?as=quilt", opened=opened) as tracks,
+            playing(f"{self.watched}/whep/{self.channel}?as=quilt", opened=opened) as tracks,
         ):
             watching = asyncio.create_task(self._watch(tracks["video"]))
             try:

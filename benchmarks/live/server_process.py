@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import psutil
@@ -16,14 +17,15 @@ READY_SECONDS, END_SECONDS = 120.0, 20.0
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, variables: Mapping[str, str] | None = None) -> Iterator[psutil.Process]:
-    """`command`, which serves at `port`, ready to take a caller. Raises RuntimeError where it does not become that, or somebody else
-    serves there: that one would be measured."""
+def running(
+    command: Sequence[str], port: int, variables: Mapping[str, str] | None = None, log: Path = Path(os.devnull)
+) -> Iterator[psutil.Process]:
+    """`command`, which serves at `port` and writes to `log`, ready to take a caller. Raises RuntimeError where it does not become that,
+    or somebody else serves there: that one would be measured."""
     if _taken(port):
         raise RuntimeError(f"port {port} is taken; choose another one with --port")
-    process = subprocess.Popen(
-        command, env=os.environ | (variables or {}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    with log.open("wb") as written:
+        process = subprocess.Popen(command, env=os.environ | (variables or {}), stdout=written, stderr=written)
     try:
         deadline = time.monotonic() + READY_SECONDS
         while not _ready(port):
@@ -39,6 +41,12 @@ def running(command: Sequence[str], port: int, variables: Mapping[str, str] | No
 def _taken(port: int) -> bool:
     with socket.socket() as trial:
         return trial.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    """On loopback; nobody's, a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 def _ready(port: int) -> bool:
