@@ -31,6 +31,7 @@ from benchmarks.live.regulars import holdings, settled
 
 CHANNELS = 6
 "Sessions at once, each at a channel of its own."
+WARM_UP = 80
 MOST_MEMORY = 0.05
 VARIABLES = {"TELEQUILT_MAX_CHANNELS": "16", "TELEQUILT_CONNECT_SECONDS": "3"}
 REFUSED = (404, 409, 429, 503)
@@ -75,20 +76,28 @@ async def come_and_go(base: str, kinds: list[str], seed: int, progress: Progress
 
 
 async def measured(base: str, sessions: int, seed: int) -> dict[str, Any]:
-    """Each kind twice, what is held then, all of them, what is held then."""
+    """Some, so that pools and the allocator's arenas have what they will have; what is held then; all of them; what is held then."""
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=base, timeout=60, trust_env=False, limits=limits) as http:
-        await come_and_go(base, [*KINDS, *KINDS], seed)
+        await come_and_go(base, order(WARM_UP, seed + 1), seed + 1)
         await asyncio.sleep(8)  # until those are noticed who are gone without a word
+        untrimmed = [(await holdings(http))["rss_mib"]]
         before = await holdings(http, collect=True)
         begun = time.monotonic()
         with Progress() as progress:
             told = await come_and_go(base, order(sessions, seed), seed, progress)
         took = time.monotonic() - begun
         await asyncio.sleep(8)
+        untrimmed.append((await holdings(http))["rss_mib"])
         after = await settled(http, before)
         live = (await http.get("/api/channels")).json()
-        return told | {"before": before, "after": after, "seconds": round(took, 1), "left": live}
+        return told | {
+            "before": before,
+            "after": after,
+            "untrimmed_mib": untrimmed,
+            "seconds": round(took, 1),
+            "left": live,
+        }
 
 
 def found(run: dict[str, Any]) -> list[str]:
@@ -105,6 +114,10 @@ def found(run: dict[str, Any]) -> list[str]:
         for status, count in told.items()
         if status >= 400 and status not in REFUSED
     ]
+    first, last = run["untrimmed_mib"]
+    wrong += [f"with what the allocator keeps: {first:g} MiB before, {last:g} after"] * (
+        last > first * (1 + MOST_MEMORY)
+    )
     return wrong + [f"still live: {run['left']}"] * bool(run["left"]) + run["failed"]
 
 
@@ -124,6 +137,7 @@ def main(
     with server_process.running(command, port, VARIABLES):
         run = asyncio.run(measured(f"http://127.0.0.1:{port}", sessions, seed))
     rows = [(name, f"{value:g}", f"{run['after'][name]:g}") for name, value in run["before"].items()]
+    rows += [("rss_mib with what the allocator keeps", *(f"{one:g}" for one in run["untrimmed_mib"]))]
     show(f"{sessions} sessions in {run['seconds']:g} s", ("held", "before", "after"), rows)
     kinds = Counter(order(sessions, seed))
     told = (

@@ -57,6 +57,7 @@ def test_what_is_left_or_unexplained_is_told():
         "after": held | {"rss_mib": 730.0},
         "answered": {"polite": {201: 5, 503: 1}},
         "left": [],
+        "untrimmed_mib": [800.0, 820.0],
         "failed": [],
     }
     assert churn.found(run) == []

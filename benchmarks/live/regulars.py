@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,8 +32,14 @@ def vanish(*transceivers: Any) -> None:
         if ice._query_consent_task is not None:
             ice._query_consent_task.cancel()
         for protocol in ice._protocols:
-            with suppress(Exception):
-                protocol.transport.abort()
+            protocol.transport.abort()
+            protocol.send_stun, protocol.send_data = _nothing, _nothing_later  # aioice goes on for a while
+
+
+def _nothing(*_: object) -> None: ...
+
+
+async def _nothing_later(*_: object) -> None: ...
 
 
 class Regular:
@@ -100,14 +105,14 @@ class Regular:
 
 
 async def holdings(http: httpx.AsyncClient, collect: bool = False) -> dict[str, float]:
-    """What the witnessed server holds; `collect`: once all garbage is gone."""
+    """What the witnessed server holds; `collect`: once all garbage is gone, and memory that is free has been given back."""
     answer = await http.get("/witness", params={"collect": int(collect)})
     answer.raise_for_status()
     held: dict[str, float] = answer.json()
     return held
 
 
-async def settled(http: httpx.AsyncClient, before: dict[str, float], seconds: float = 30.0) -> dict[str, float]:
+async def settled(http: httpx.AsyncClient, before: dict[str, float], seconds: float = 45.0) -> dict[str, float]:
     """What the server holds once that is no more than `before` of anything but memory, or after so many seconds."""
     until = time.monotonic() + seconds
     while True:
