@@ -23,6 +23,16 @@ vec4 seen(vec3 place) {
 "Without pitch; `turn`: cosine and sine of the yaw; `lens`: focal lengths and principal point in shares of the picture."
 
 
+LOWER_EDGE = """
+uniform float fade;
+// what is left of light at height v of a picture that fades over that share of its height
+float gain(float v) {
+    float gone = fade > 0.0 ? clamp((v - 1.0 + fade) / fade, 0.0, 1.0) : 0.0;
+    return 1.0 - gone * gone * gone;
+}
+"""
+
+
 def of_all(parallel: bool) -> dict[str, Any]:
     """Uniforms that all views share."""
     return {"middle": tuple(LOOK_AT.tolist()), "radius": ORBIT_RADIUS, "parallel": float(parallel)}

@@ -26,16 +26,16 @@ void main() {{
     gl_Position = vec4(2.0 * where.xy - 1.0, where.z / depth, 1.0) * (parallel > 0.5 ? 1.0 : where.w);
 }}
 """
-_FRAGMENT = """#version 330 core
+_FRAGMENT = f"""#version 330 core
 in vec2 at; in float lit; in float low;
-uniform sampler2D atlas; uniform int pass_; uniform float fade;
+uniform sampler2D atlas; uniform int pass_;
+{camera.LOWER_EDGE}
 out vec4 colour;
-void main() {
+void main() {{
     vec4 texel = texture(atlas, at);
     if (pass_ == 0 ? texel.a < 0.5 : texel.a >= 0.5 || texel.a < 4.0 / 255.0) discard;
-    float gone = fade > 0.0 ? clamp((low - 1.0 + fade) / fade, 0.0, 1.0) : 0.0;
-    colour = vec4(min(texel.rgb * lit, 1.0) * (1.0 - gone * gone * gone), texel.a);
-}
+    colour = vec4(min(texel.rgb * lit, 1.0) * gain(low), texel.a);
+}}
 """
 
 

@@ -39,16 +39,15 @@ void main() {{
     gl_Position = vec4(2.0 * here - 1.0, 0.0, where.w > 0.05 ? 1.0 : -1.0);
 }}
 """
-_FRAGMENT = """#version 330 core
+_FRAGMENT = f"""#version 330 core
 in vec2 at; in vec4 paint; in float low;
-uniform float fade;
+{camera.LOWER_EDGE}
 out vec4 colour;
-void main() {
+void main() {{
     float alpha = min(paint.a * exp(-0.5 * dot(at, at)), 0.999);
     if (alpha < 1.0 / 255.0) discard;
-    float gone = fade > 0.0 ? clamp((low - 1.0 + fade) / fade, 0.0, 1.0) : 0.0;
-    colour = vec4(paint.rgb * (1.0 - gone * gone * gone), 1.0) * alpha;
-}
+    colour = vec4(paint.rgb * gain(low), 1.0) * alpha;
+}}
 """
 
 

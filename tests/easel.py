@@ -22,7 +22,7 @@ SHADERS = {"lenticular.vert": vertex_source, "lenticular.frag": fragment_source}
 BEGIN = """
 async () => {
   const [{ figureOf }, { opened, unpacked }, { Painter }, { Actor }, { Interlacer }, { parse }] = await Promise.all(
-    ["geometry/figure", "geometry/motion", "geometry/painter", "geometry/actor", "viewer/lenticular", "viewer/calibration"].map(
+    ["geometry/asset", "geometry/motion", "geometry/painter", "geometry/actor", "viewer/lenticular", "viewer/calibration"].map(
       (name) => import(`/${name}.js`)));
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
   const text = (pixels) => {
@@ -56,9 +56,23 @@ async () => {
       painter.pose(pose, pose);
       return text(new Uint8Array(pose.buffer));
     },
-    drawn(size, views, aspect) {
+    async drawn(size, views, aspect) {
       Object.assign(canvas, { width: size[0], height: size[1] });
       painter.paint(views, aspect, 1);
+      while (painter.busy) await new Promise((done) => setTimeout(done, 5));
+      painter.paint(views, aspect, 1);
+      return read(...size, gl);
+    },
+    async acted(now, size) {
+      Object.assign(canvas, { width: size[0], height: size[1] });
+      const view = { left: 0, bottom: 0, width: size[0], height: size[1], yaw: 0 };
+      const paint = () => {
+        painter.follow(actor);
+        painter.paint([view], size[0] / size[1], actor.mixture(now));
+      };
+      paint();
+      while (painter.busy) await new Promise((done) => setTimeout(done, 5));
+      paint();
       return read(...size, gl);
     },
     async heard(records) {
@@ -105,6 +119,8 @@ async () => {
       while (interlacer.trouble(tiling, calibration)) await new Promise((done) => setTimeout(done, 10));
       interlacer.aim(tiling, calibration);
       interlacer.draw(actor, tiling, Infinity);
+      while (!interlacer.drawn) await new Promise((done) => setTimeout(done, 5));
+      interlacer.draw(actor, tiling, Infinity);
       interlacer.paint();
       return read(calibration.width, calibration.height, gl);
     },
@@ -142,15 +158,22 @@ class Easel:
         """A session begins anew."""
         self.page.evaluate("actor.begin()")
 
-    def pose(self, record: bytes) -> np.ndarray:
-        """[N, 4] float32: where the page has every vertex, and its light."""
-        return _poses(self.page.evaluate("(record) => pose(record)", _text(record)))
+    def pose(self, record: bytes, each: int = 4) -> np.ndarray:
+        """[N, each] float32: where the page has every vertex, and its light; or a cloud's numbers, one each."""
+        return _poses(self.page.evaluate("(record) => pose(record)", _text(record)), each)
 
-    def hear(self, records: list[tuple[bytes, float]]) -> list[tuple[int, tuple[float, float, float], np.ndarray]]:
+    def hear(
+        self, records: list[tuple[bytes, float]], each: int = 4
+    ) -> list[tuple[int, tuple[float, float, float], np.ndarray]]:
         """Records that come at a time (ms), one after another. After each: how many were shown, how far it is to the newest
         pose at once, 20 and 40 ms later, and the pose [N, 4] that it comes from."""
         told = self.page.evaluate("(records) => heard(records)", [[_text(record), at] for record, at in records])
-        return [(shown, (at_once, later, last), _poses(before)) for shown, at_once, later, last, before in told]
+        return [(shown, (at_once, later, last), _poses(before, each)) for shown, at_once, later, last, before in told]
+
+    def acted(self, now: float, width: int, height: int) -> np.ndarray:
+        """[height, width, 3] uint8: from in front, as what was heard has it at a time (ms)."""
+        told = self.page.evaluate("([now, size]) => acted(now, size)", [now, [width, height]])
+        return np.frombuffer(base64.b64decode(told), np.uint8).reshape(height, width, 4)[::-1, :, :3]
 
     def ages(self, records: list[tuple[bytes, float]]) -> list[float]:
         """How old what is shown is (ms) at every 10 ms from half a second to ten seconds, where records come so."""
@@ -193,5 +216,5 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _poses(told: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(told), np.float32).reshape(-1, 4)
+def _poses(told: str, each: int = 4) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(told), np.float32).reshape(-1, each)

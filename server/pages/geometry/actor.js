@@ -1,7 +1,7 @@
 // Actor: an avatar as motion records move it: the newest pose, and the one it comes from. Newest wins, what comes late is dropped,
 // and between two records it goes from one to the other within the time of one. Draws nothing; times are milliseconds of the page's clock.
 
-import { figureOf } from "./figure.js";
+import { figureOf } from "./asset.js";
 import { opened, unpacked } from "./motion.js";
 
 /** Between two pictures of a usual camera. */

@@ -1,109 +1,31 @@
-// Figure: an avatar as its asset tells it (docs/geometry.md, Asset), and how a motion record moves it. Draws nothing.
-
-import { Glb, Unreadable } from "./glb.js";
-
-const VERSION = 1;
+// Figure: what every asset tells of an avatar (docs/geometry.md, Asset), whatever it is drawn of. Draws nothing.
 
 /**
  * @typedef {{text: string, lines: number[][], advance: number, safe: number, height: number, smallest: number, shortest: number,
  *            opacity: number, plate: number}} MarkPlan
- * @typedef {Float32Array} Pose [points, 4]: x, y, z in the world, and the light that colours are multiplied with
+ * @typedef {Float32Array} Pose where it is at a moment, as numbers between which may be interpolated; what they are is each kind's own
  * @typedef {import("./motion.js").Motion} Motion
  */
 
 export class Figure {
-  #rest;
-  #joints;
-  #weights;
-  #light;
-  #shade;
-  #moves;
-
-  /** @param {Glb} glb @param {ImageBitmap} atlas its alpha not multiplied in */
-  constructor(glb, atlas) {
-    const told = glb.json.extras?.telequilt;
-    if (told?.version !== VERSION) throw new Unreadable(`it is of version ${told?.version ?? "none"}, this page knows ${VERSION}`);
-    const { primitives } = glb.json.meshes[0];
-    const { attributes } = primitives[0];
-    this.atlas = atlas;
+  /** @param {any} told by the asset */
+  constructor(told) {
     this.parallel = told.projection === "parallel";
     this.engine = String(told.engine);
-    this.counts = { joints: told.joints, controls: told.controls, shades: told.shades };
-    this.crop = told.texture.crop;
-    this.largest = told.texture.largest;
+    this.counts = { joints: told.joints, controls: told.controls, shades: told.shades, coefficients: told.coefficients };
     this.fade = told.fade;
     this.metres = told.metres;
     /** @type {MarkPlan|null} */
     this.mark = told.mark;
-    this.places = glb.numbers(attributes.TEXCOORD_0);
-    /** Back to front; culled: seen from its front only. */
-    this.parts = primitives.map(({ indices, material }) => ({ indices: glb.numbers(indices), culled: !glb.json.materials[material].doubleSided }));
-    this.#rest = glb.numbers(attributes.POSITION);
-    this.#joints = glb.numbers(attributes.JOINTS_0);
-    this.#weights = glb.numbers(attributes.WEIGHTS_0);
-    this.#light = glb.numbers(attributes._LIGHT);
-    this.#shade = glb.numbers(attributes._SHADE);
-    this.#moves = Object.fromEntries(Object.entries(told.moves).map(([name, accessor]) => [name, glb.numbers(accessor)]));
-  }
-
-  /** How many vertices it has. */
-  get points() {
-    return this.#light.length;
   }
 
   /** @returns {Pose} */
   atRest() {
-    const pose = new Float32Array(4 * this.points);
-    for (let vertex = 0; vertex < this.points; vertex += 1) {
-      pose.set(this.#rest.subarray(3 * vertex, 3 * vertex + 3), 4 * vertex);
-      pose[4 * vertex + 3] = this.#light[vertex];
-    }
-    return pose;
+    throw new Error("each kind has its own");
   }
 
   /** @param {Motion} motion @returns {Pose} */
-  posed({ moves, matrices, shades }) {
-    const { starts, controls, weights } = this.#moves;
-    const pose = new Float32Array(4 * this.points);
-    for (let vertex = 0; vertex < this.points; vertex += 1) {
-      let [x, y, z] = [this.#rest[3 * vertex], this.#rest[3 * vertex + 1], this.#rest[3 * vertex + 2]];
-      for (let entry = starts[vertex]; entry < starts[vertex + 1]; entry += 1) {
-        const [from, weight] = [3 * controls[entry], weights[entry]];
-        x += weight * moves[from];
-        y += weight * moves[from + 1];
-        z += weight * moves[from + 2];
-      }
-      this.#skin(pose, vertex, x, y, z, matrices);
-      const shade = this.#shade[vertex];
-      pose[4 * vertex + 3] = this.#light[vertex] * (shade > 0 ? shades[Math.round(shade) - 1] : 1);
-    }
-    return pose;
+  posed(motion) {
+    throw new Error(`each kind has its own, of ${motion}`);
   }
-
-  #skin(pose, vertex, x, y, z, matrices) {
-    for (let influence = 4 * vertex; influence < 4 * vertex + 4; influence += 1) {
-      const weight = this.#weights[influence];
-      if (!weight) continue;
-      const joint = this.#joints[influence];
-      if (joint === 0) {
-        pose[4 * vertex] += weight * x;
-        pose[4 * vertex + 1] += weight * y;
-        pose[4 * vertex + 2] += weight * z;
-        continue;
-      }
-      const m = 12 * (joint - 1);
-      for (let row = 0; row < 3; row += 1) {
-        const at = m + 4 * row;
-        pose[4 * vertex + row] += weight * (matrices[at] * x + matrices[at + 1] * y + matrices[at + 2] * z + matrices[at + 3]);
-      }
-    }
-  }
-}
-
-/** @param {ArrayBuffer} bytes of the asset @returns {Promise<Figure>} @throws {Unreadable} */
-export async function figureOf(bytes) {
-  const glb = new Glb(bytes);
-  const { bufferView, mimeType } = glb.json.images[0];
-  const file = new Blob([glb.bytes(bufferView)], { type: mimeType });
-  return new Figure(glb, await createImageBitmap(file, { premultiplyAlpha: "none", colorSpaceConversion: "none" }));
 }

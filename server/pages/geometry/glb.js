@@ -36,15 +36,34 @@ export class Glb {
 
   /** The numbers of an accessor, one after another: as stored, or as shares where they are normalised. @param {number} index */
   numbers(index) {
-    const { bufferView, byteOffset = 0, componentType, count, type, normalized } = this.json.accessors[index];
+    const { bufferView, byteOffset, componentType, count, type, normalized } = this.json.accessors[index];
+    return shares(this.#stored({ bufferView, byteOffset, componentType }, count, NUMBERS[type]), componentType, normalized);
+  }
+
+  /**
+   * Of an accessor that is zero but for some places: which ones, and their numbers, one after another.
+   * @param {number} index @returns {{which: ArrayLike<number>, values: ArrayLike<number>}}
+   */
+  sparse(index) {
+    const { sparse, componentType, type, normalized } = this.json.accessors[index];
+    if (!sparse) return { which: [], values: [] };
+    const { count, indices, values } = sparse;
+    const stored = this.#stored({ ...values, componentType }, count, NUMBERS[type]);
+    return { which: this.#stored(indices, count, 1), values: shares(stored, componentType, normalized) };
+  }
+
+  #stored({ bufferView, byteOffset = 0, componentType }, count, each) {
     const Kind = KINDS[componentType];
-    const each = NUMBERS[type];
     const size = each * Kind.BYTES_PER_ELEMENT;
     const { byteStride = size } = this.json.bufferViews[bufferView];
     const bytes = this.bytes(bufferView);
     const packed = new Uint8Array(count * size); // which also aligns it
     for (let item = 0; item < count; item += 1) packed.set(bytes.subarray(byteOffset + item * byteStride, byteOffset + item * byteStride + size), item * size);
-    const stored = new Kind(packed.buffer);
-    return normalized ? Float32Array.from(stored, (value) => Math.max(value / LARGEST[componentType], -1)) : stored;
+    return new Kind(packed.buffer);
   }
+}
+
+/** As 0..1 or -1..1 where they are normalised. */
+function shares(stored, componentType, normalized) {
+  return normalized ? Float32Array.from(stored, (value) => Math.max(value / LARGEST[componentType], -1)) : stored;
 }

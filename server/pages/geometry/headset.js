@@ -1,7 +1,7 @@
 // Headset: an avatar at life size, at the distance of a conversation, by WebXR: each eye sees it for itself, as its wearer moves.
 
 import { Painter } from "./painter.js";
-import { LOOK_AT_Z } from "./views.js";
+import { LOOK_AT_Z, times } from "./views.js";
 
 /** Metres from the wearer's eyes, as they are when it begins, to the middle of the head. */
 export const DISTANCE = 1.2;
@@ -82,11 +82,3 @@ export class Headset extends EventTarget {
 
 /** From the figure's world to metres before the wearer's eyes. @param {number} metres @returns {Float32Array} [16], by columns */
 const placing = (metres) => new Float32Array([metres, 0, 0, 0, 0, metres, 0, 0, 0, 0, metres, 0, 0, 0, -DISTANCE - metres * LOOK_AT_Z, 1]);
-
-/** @param {Float32Array} a @param {Float32Array} b both [16], by columns @returns {Float32Array} */
-function times(a, b) {
-  return Float32Array.from({ length: 16 }, (_, at) => {
-    const [column, row] = [at >> 2, at & 3];
-    return [0, 1, 2, 3].reduce((sum, k) => sum + a[4 * k + row] * b[4 * column + k], 0);
-  });
-}

@@ -3,7 +3,7 @@
 
 import { Atlas } from "./atlas.js";
 import { filled } from "./buffers.js";
-import { program } from "./shaders.js";
+import { LOWER_EDGE, program } from "./shaders.js";
 
 const VERTEX = `#version 300 es
 layout(location = 0) in vec4 before;  // x, y, z, light
@@ -25,16 +25,14 @@ const FRAGMENT = `#version 300 es
 precision highp float;
 uniform sampler2D atlas;
 uniform bool firm;
-uniform vec2 fade;  // of the tile: its lower edge, and the rows over which light goes; 0 for none
+${LOWER_EDGE}
 centroid in vec2 at;
 centroid in float light;
 out vec4 colour;
 void main() {
   vec4 texel = textureLod(atlas, at, 0.0);
   if (firm != (texel.a > 127.5 / 255.0) || texel.a < 3.5 / 255.0) discard;
-  float near = fade.y > 0.0 ? clamp(1.0 - (gl_FragCoord.y - fade.x) / fade.y, 0.0, 1.0) : 0.0;
-  float gain = 1.0 - near * near * near;
-  colour = vec4(min(texel.rgb * light, 1.0) * gain, texel.a >= 250.0 / 255.0 ? 1.0 : texel.a);
+  colour = vec4(min(texel.rgb * light, 1.0) * gain(), texel.a >= 250.0 / 255.0 ? 1.0 : texel.a);
 }`;
 
 /** @typedef {import("./painter.js").Look} Look */
@@ -42,6 +40,9 @@ void main() {
 export class MeshBrush {
   /** What it is drawn on: its edges are antialiased. */
   sheet = { samples: 4, depth: true, precise: false };
+  /** Nothing is found out elsewhere. */
+  arrived = 0;
+  busy = false;
   #gl;
   #program;
   #parts;
@@ -55,7 +56,7 @@ export class MeshBrush {
   #indices;
   #order;
 
-  /** @param {WebGL2RenderingContext} gl @param {import("./figure.js").Figure} figure @throws {import("./shaders.js").NotDrawable} */
+  /** @param {WebGL2RenderingContext} gl @param {import("./mesh.js").Mesh} figure @throws {import("./shaders.js").NotDrawable} */
   constructor(gl, figure) {
     this.#gl = gl;
     this.#program = program(gl, VERTEX, FRAGMENT);
@@ -100,6 +101,7 @@ export class MeshBrush {
     gl.viewport(look.left, look.bottom, look.width, look.height);
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D, this.#texture);
+    gl.uniform1i(at.atlas, 0);
     gl.uniformMatrix4fv(at.matrix, false, look.matrix);
     gl.uniform1f(at.mixture, this.#mixture);
     gl.uniform2f(at.fade, look.bottom, fade);

@@ -2,9 +2,11 @@
 // is made of; a brush knows that. docs/geometry.md defines the pictures; tests hold this to the engines' own renderers in Python.
 // Shares its context with others: it sets what it needs.
 
+import { Cloud } from "./cloud.js";
 import { Marks } from "./marks.js";
 import { MeshBrush } from "./mesh_brush.js";
 import { NotDrawable } from "./shaders.js";
+import { SplatBrush } from "./splat_brush.js";
 import { CROP_SIDE, LOOK_AT_Z, matrixOf, spanOf } from "./views.js";
 
 /** Pixels that are drawn with all their samples at once: 128 MB at four. */
@@ -25,7 +27,7 @@ export class Painter {
   #gl;
   #marks;
   #figure = null;
-  /** What draws the figure. @type {MeshBrush|null} */
+  /** What draws the figure. @type {MeshBrush|SplatBrush|null} */
   #brush = null;
   #generation = -1;
   #sheet = null;
@@ -49,11 +51,21 @@ export class Painter {
     this.#brush.pose(before, after);
   }
 
+  /** Counts what was found out meanwhile, elsewhere, about how it is to be painted: it is painted anew for that. */
+  get arrived() {
+    return this.#brush?.arrived ?? 0;
+  }
+
+  /** Whether something more of that is under way. */
+  get busy() {
+    return this.#brush?.busy ?? false;
+  }
+
   /** @param {import("./figure.js").Figure} figure */
   #enrol(figure) {
     this.#brush?.free();
     this.#unspread();
-    this.#brush = new MeshBrush(this.#gl, figure);
+    this.#brush = figure instanceof Cloud ? new SplatBrush(this.#gl, figure) : new MeshBrush(this.#gl, /** @type {any} */ (figure));
     this.#figure = figure;
     this.#generation = -1;
   }
@@ -102,6 +114,7 @@ export class Painter {
   #settle() {
     const gl = this.#gl;
     const { drawn, settled, width, height } = this.#sheet;
+    if (settled === drawn) return;
     gl.bindFramebuffer(gl.READ_FRAMEBUFFER, drawn);
     gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, settled);
     gl.blitFramebuffer(0, 0, width, height, 0, 0, width, height, gl.COLOR_BUFFER_BIT, gl.NEAREST);
@@ -158,21 +171,29 @@ export class Painter {
   #spread(width, height) {
     const gl = this.#gl;
     this.#unspread();
-    const samples = Math.min(this.#brush.sheet.samples, gl.getParameter(gl.MAX_SAMPLES));
-    const stored = (format, several) => {
+    const { samples: wanted, depth, precise } = this.#brush.sheet;
+    const samples = Math.min(wanted, gl.getParameter(gl.MAX_SAMPLES));
+    const floats = precise && (gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float"));
+    const format = floats ? gl.RGBA16F : gl.RGBA8;
+    const buffers = [];
+    const stored = (target, kind, several) => {
       const buffer = gl.createRenderbuffer();
       gl.bindRenderbuffer(gl.RENDERBUFFER, buffer);
-      gl.renderbufferStorageMultisample(gl.RENDERBUFFER, several, format, width, height);
-      return buffer;
+      gl.renderbufferStorageMultisample(gl.RENDERBUFFER, several, kind, width, height);
+      gl.framebufferRenderbuffer(gl.FRAMEBUFFER, target, gl.RENDERBUFFER, buffer);
+      buffers.push(buffer);
     };
-    const [colours, depths, pixels] = [stored(gl.RGBA8, samples), stored(gl.DEPTH_COMPONENT24, samples), stored(gl.RGBA8, 0)];
-    const [drawn, settled] = [gl.createFramebuffer(), gl.createFramebuffer()];
-    gl.bindFramebuffer(gl.FRAMEBUFFER, settled);
-    gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.RENDERBUFFER, pixels);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, drawn);
-    gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.RENDERBUFFER, colours);
-    gl.framebufferRenderbuffer(gl.FRAMEBUFFER, gl.DEPTH_ATTACHMENT, gl.RENDERBUFFER, depths);
-    this.#sheet = { width, height, drawn, settled, buffers: [colours, depths, pixels] };
+    const frame = () => {
+      const made = gl.createFramebuffer();
+      gl.bindFramebuffer(gl.FRAMEBUFFER, made);
+      return made;
+    };
+    const settled = samples > 0 ? frame() : null;
+    if (settled) stored(gl.COLOR_ATTACHMENT0, format, 0);
+    const drawn = frame();
+    stored(gl.COLOR_ATTACHMENT0, format, samples);
+    if (depth) stored(gl.DEPTH_ATTACHMENT, gl.DEPTH_COMPONENT24, samples);
+    this.#sheet = { width, height, drawn, settled: settled ?? drawn, buffers };
     const whole = gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE;
     if (!whole && !gl.isContextLost()) throw new NotDrawable("it has no room for the picture");
   }

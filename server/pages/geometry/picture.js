@@ -42,6 +42,7 @@ export class DrawnPicture extends EventTarget {
     this.#painter = new Painter(this.#gl);
     this.canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault(); // asks for it back
+      this.#painter.free();
       this.#painter = null;
       this.dispatchEvent(new Event("lost"));
     });
@@ -69,7 +70,7 @@ export class DrawnPicture extends EventTarget {
   }
 
   #stateAt(now) {
-    return `${this.#actor.generation} ${this.#mixture(now)} ${this.as}`;
+    return `${this.#actor.generation} ${this.#mixture(now)} ${this.as} ${this.#painter.arrived}`;
   }
 
   #mixture(now) {
@@ -82,7 +83,7 @@ export class DrawnPicture extends EventTarget {
     this.#painter.follow(this.#actor);
     this.#painter.paint(this.as === "quilt" ? this.#tiles(screen) : this.#window(screen, share), screen.aspect, this.#mixture(now));
     this.#painted = this.#stateAt(now);
-    this.#paints += 1;
+    if (this.#painter.arrived || !this.#painter.busy) this.#paints += 1; // not while there is nothing to be drawn yet
     if (this.#paints > TRIAL_PAINTS) return;
     this.#gl.readPixels(0, 0, 1, 1, this.#gl.RGBA, this.#gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits until it is drawn
     if (this.#paints === TRIAL_PAINTS) this.slow = performance.now() - begun > SLOWEST_MS;

@@ -1,5 +1,13 @@
 // Shaders: a program of two texts, and where its uniforms are.
 
+/** For a fragment shader: what is left of light at a picture's lower edge. */
+export const LOWER_EDGE = `
+uniform vec2 fade;  // of the tile: its lower edge, and the rows over which light goes; 0 for none
+float gain() {
+  float near = fade.y > 0.0 ? clamp(1.0 - (gl_FragCoord.y - fade.x) / fade.y, 0.0, 1.0) : 0.0;
+  return 1.0 - near * near * near;
+}`;
+
 /** The graphics card takes none of it; drawing has to be done elsewhere. */
 export class NotDrawable extends Error {}
 

@@ -97,7 +97,7 @@ export class DrawnTile {
   }
 
   #stateAt(now) {
-    return `${this.#actor.generation} ${this.#mixture(now)} ${this.turn} ${this.#studio.round}`;
+    return `${this.#actor.generation} ${this.#mixture(now)} ${this.turn} ${this.#studio.round} ${this.#painter?.arrived}`;
   }
 
   #mixture(now) {
@@ -106,6 +106,7 @@ export class DrawnTile {
 
   /** @param {import("../shared/tiling.js").Screen} screen @param {number} share of the fan @param {number} now */
   paint(screen, share, now) {
+    if (this.#round !== this.#studio.round) this.#painter?.free();
     if (this.#round !== this.#studio.round) [this.#painter, this.#round] = [this.#studio.painter(), this.#studio.round];
     this.#painter.follow(this.#actor);
     const yaw = yawAt(screen.yaws_degrees, share) + (this.turn * Math.PI) / 180;
@@ -115,7 +116,7 @@ export class DrawnTile {
 
   /** Gives back what it holds of the graphics card. */
   free() {
-    if (this.#round === this.#studio.round) this.#painter?.free();
+    this.#painter?.free();
     this.#round = -1;
     this.#studio.tiles -= 1;
   }

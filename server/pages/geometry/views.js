@@ -45,3 +45,11 @@ export function yawAt(yaws, share) {
   const high = Math.min(low + 1, yaws.length - 1);
   return ((yaws[low] + (yaws[high] - yaws[low]) * (position - low)) * Math.PI) / 180;
 }
+
+/** @param {Float32Array} a @param {Float32Array} b both [16], by columns @returns {Float32Array} */
+export function times(a, b) {
+  return Float32Array.from({ length: 16 }, (_, at) => {
+    const [column, row] = [at >> 2, at & 3];
+    return [0, 1, 2, 3].reduce((sum, k) => sum + a[4 * k + row] * b[4 * column + k], 0);
+  });
+}

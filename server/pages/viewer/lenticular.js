@@ -163,6 +163,16 @@ export class Interlacer {
     this.#holds = true;
   }
 
+  /** Counts what was found out about how it is to be drawn, as a painter does. */
+  get arrived() {
+    return this.#drawing?.painter.arrived ?? 0;
+  }
+
+  /** Whether all that is drawn is there by now. */
+  get drawn() {
+    return this.arrived > 0 || !this.#drawing?.painter.busy;
+  }
+
   #prepare(tiling) {
     const gl = this.#gl;
     const painter = this.#drawing?.painter ?? new Painter(gl);
@@ -203,6 +213,7 @@ export class Interlacer {
   #build() {
     const gl = this.#gl;
     this.#program = null;
+    this.#drawing?.painter.free();
     this.#drawing = null;
     this.#holds = false;
     if (!this.#sources || gl.isContextLost()) return;

@@ -39,13 +39,13 @@ export class Panel {
    * @returns {number} milliseconds that one picture takes, once that is found to be too many; else 0
    */
   draw(actor, now, stale) {
-    const state = `${actor.generation} ${actor.mixture(now)}`;
+    const state = `${actor.generation} ${actor.mixture(now)} ${this.#interlacer.arrived}`;
     if (!stale && state === this.#drawn) return 0;
     this.#drawn = state;
     const begun = performance.now();
     this.#interlacer.draw(actor, this.#tiling, now);
     this.#interlacer.paint();
-    return this.#trials > 0 ? this.#judge(begun) : 0;
+    return this.#trials > 0 && this.#interlacer.drawn ? this.#judge(begun) : 0;
   }
 
   /** @param {number} begun */
