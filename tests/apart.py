@@ -16,6 +16,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +25,11 @@ import httpx
 import pytest
 import uvicorn
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from server import connections
 from server.app import create_app
@@ -59,6 +66,8 @@ class Apart:
 
     def __init__(self) -> None:
         self.names = {one: f"tq{one}{os.getpid() % 100_000}" for one in "atb"}
+        self.certificate = Path()
+        "Of the relay that stands between them."
 
     def command(self, where: str, *words: str) -> list[str]:
         return ["ip", "netns", "exec", self.names[where], *words]
@@ -109,9 +118,32 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
+def certified(folder: Path) -> Path:
+    """A certificate for coturn's addresses, signed by itself; its key lies beside it (.key)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay")])
+    names = [x509.IPAddress(ip_address(one)) for one in (MIDDLE_OF_A, MIDDLE_OF_B)]
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "relay.pem"
+    path.write_bytes(made.public_bytes(Encoding.PEM))
+    path.with_suffix(".key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return path
+
+
 @contextmanager
-def coturn(apart: Apart, folder: Path) -> Iterator[None]:
-    words = ["turnserver", "-n", "--no-cli", "--no-tls", "--no-dtls", "--realm=x", "--use-auth-secret"]
+def coturn(apart: Apart, folder: Path) -> Iterator[Path]:
+    """The certificate that it has for TLS."""
+    certificate = certified(folder)
+    words = ["turnserver", "-n", "--no-cli", "--no-dtls", "--realm=x", "--use-auth-secret"]
+    words += [f"--cert={certificate}", f"--pkey={certificate.with_suffix('.key')}"]
     words += [f"--static-auth-secret={SECRET}", "--min-port=50000", "--max-port=50100", "--log-file=stdout"]
     words += [f"--pidfile={folder / 'turn.pid'}", f"--userdb={folder / 'turn.db'}"]
     for address in (MIDDLE_OF_A, MIDDLE_OF_B):
@@ -119,7 +151,7 @@ def coturn(apart: Apart, folder: Path) -> Iterator[None]:
     with (folder / "coturn.log").open("wb") as log:
         process = subprocess.Popen(apart.command("t", *words), stdout=log, stderr=log)
     try:
-        yield
+        yield certificate
     finally:
         process.terminate()
         process.wait()

@@ -32,7 +32,8 @@ CONFIGURED = "stun:stun.example,turn:turn.example?transport=tcp"
 def parted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
     """Server and viewers apart, coturn between them."""
     apart.skip_where_impossible()
-    with apart.namespaces() as parted, apart.coturn(parted, tmp_path_factory.mktemp("coturn")):
+    with apart.namespaces() as parted, apart.coturn(parted, tmp_path_factory.mktemp("coturn")) as certificate:
+        parted.certificate = certificate
         yield parted
 
 
@@ -48,10 +49,12 @@ def server(parted: Apart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield server
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_server_and_viewer_meet_at_the_relay_alone(parted, server, transport):
+@pytest.mark.parametrize("way", ["turn:{}?transport=udp", "turn:{}?transport=tcp", "turns:{}?transport=tcp"])
+def test_server_and_viewer_meet_at_the_relay_alone(parted, server, way, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(parted.certificate))
+
     async def watch() -> None:
-        async with apart.watching(server, f"{RELAY}?transport={transport}") as (viewer, _):
+        async with apart.watching(server, way.format(MIDDLE_OF_A)) as (viewer, _):
             await viewer.seen(10, 60)
             assert apart.candidates(viewer) == {"host", "relay"}
 
