@@ -13,6 +13,7 @@ from typing import Any
 
 import aioice.ice
 import httpx
+import psutil
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from OpenSSL.crypto import X509
@@ -192,3 +193,21 @@ async def test_who_is_closed_before_the_first_check_waits_no_longer(monkeypatch)
     await peer.close()
     with pytest.raises(ConnectionError):
         await asyncio.wait_for(connecting, 20)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_is_closed_while_it_gathers_keeps_no_socket(turns: int):
+    patches.tune_libraries()
+    peer = aioice.ice.Connection(ice_controlling=False)
+    before = sockets()
+    gathering = asyncio.create_task(peer.gather_candidates())
+    for _ in range(turns):  # of the event loop: sockets are opened one by one
+        await asyncio.sleep(0)
+    await peer.close()
+    await asyncio.gather(gathering, return_exceptions=True)
+    await asyncio.sleep(0.05)
+    assert sockets() == before
+
+
+def sockets() -> int:
+    return len(psutil.Process().net_connections("udp"))

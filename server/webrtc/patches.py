@@ -101,6 +101,7 @@ def tune_libraries() -> None:
     _take_rsa_certificates()
     _know_peers_by_their_certificates_bytes()
     _let_who_offers_begin()
+    _close_what_is_being_gathered()
 
 
 def _offer_loopback() -> None:
@@ -253,6 +254,8 @@ def _know_peers_by_their_certificates_bytes() -> None:
     aiortc.rtcdtlstransport.RTCDtlsTransport._validate_peer_identity = validate  # type: ignore[method-assign]
 
 
+_OPENED = "_opened_for_telequilt"
+"Transports of an ICE connection's sockets."
 HEAD_START = 0.5
 "Seconds for the first check of a peer that made the offer; from then on we check too, since it may be ICE-lite, which never does."
 
@@ -272,6 +275,27 @@ def _let_who_offers_begin() -> None:
         await connect(self)
 
     aioice.ice.Connection.connect = invited  # type: ignore[method-assign]
+
+
+def _close_what_is_being_gathered() -> None:
+    """aioice's close() knows the sockets of gatherings that are over. Whoever hangs up before our answer left two and a peer each time."""
+    made, close = aioice.ice.StunProtocol.connection_made, aioice.ice.Connection.close
+
+    def opened(self: Any, transport: Any) -> None:
+        made(self, transport)
+        if self.receiver._closing:
+            transport.abort()
+        else:
+            self.receiver.__dict__.setdefault(_OPENED, []).append(transport)
+
+    @wraps(close)
+    async def closed(self: Any) -> None:
+        await close(self)
+        for transport in self.__dict__.pop(_OPENED, ()):
+            transport.close()
+
+    aioice.ice.StunProtocol.connection_made = opened  # type: ignore[method-assign]
+    aioice.ice.Connection.close = closed  # type: ignore[method-assign]
 
 
 def fingerprint(der: bytes, algorithm: str) -> str:

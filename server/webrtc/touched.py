@@ -61,6 +61,7 @@ TOUCHED = [
         "Connection.request_received._early_checks",
         "Connection.data_received._queue",
         "StunProtocol.datagram_received",
+        "StunProtocol.connection_made",
         "StunProtocol.request",
         "StunProtocol.__init__.receiver",
     ),
