@@ -65,7 +65,7 @@ def _head(result: dict[str, Any]) -> str:
 def _film(film: dict[str, str]) -> str:
     name = html.escape(film["pair"])
     players = "".join(
-        f'<video src="{film[key]}" muted loop playsinline preload="none"></video>' for key in ("driver", "shown")
+        f'<video src="{film[key]}" muted loop playsinline preload="metadata"></video>' for key in ("driver", "shown")
     )
     return f'<figure><div class="pair">{players}</div><figcaption>{name}</figcaption></figure>'
 

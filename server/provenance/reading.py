@@ -81,6 +81,8 @@ def _read(path: str, anchors: bytes) -> dict[str, object]:
     except (c2pa.C2paError, ValueError, OSError) as failure:
         if str(failure).startswith("ManifestNotFound"):
             return {"none": True}
+        if str(failure).startswith("NotSupported"):
+            return {"failure": "nothing of this kind carries content credentials; films, pictures and sound do"}
         return {"failure": str(failure).strip().splitlines()[0][:200]}
 
 
