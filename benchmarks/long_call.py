@@ -106,7 +106,8 @@ async def hold(
         begun, looks = time.monotonic(), []
         while time.monotonic() - begun < seconds:
             await asyncio.sleep(LOOK_EVERY)
-            looks.append(await _look(http, made["call"], members) | {"at_s": round(time.monotonic() - begun, 1)})
+            if (look := await _look(http, made["call"], members)) is not None:
+                looks.append(look | {"at_s": round(time.monotonic() - begun, 1)})
         shown = await _shown(f"{base}/whep/{made['call']}?as=view", tokens[0])
         return begun, looks, await asyncio.to_thread(_faces, shown, members)
 
@@ -155,8 +156,11 @@ def _together(turns: np.ndarray, when: np.ndarray, member: Member) -> float:
     return round(max((float(np.corrcoef(turns[found], truth)[0, 1]) for truth in truths), key=abs), 3)
 
 
-async def _look(http: httpx.AsyncClient, call: str, members: list[Member]) -> dict[str, Any]:
+async def _look(http: httpx.AsyncClient, call: str, members: list[Member]) -> dict[str, Any] | None:
+    """None while nobody's link is thought to carry a picture."""
     report = (await http.get(f"/api/channels/{call}")).json()
+    if not report["streams"]:
+        return None
     stream = report["streams"][0]
     return {
         "pictures": stream["pictures"],
@@ -173,6 +177,8 @@ def by_minute(looks: list[dict[str, Any]], samples: list[dict[str, float]]) -> l
     for minute in range(int(looks[-1]["at_s"] // 60)):
         within = [look for look in looks if 60 * minute <= look["at_s"] < 60 * minute + 60]
         seen = [sample for sample in samples if 60 * minute <= sample["at_s"] < 60 * minute + 60]
+        if len(within) < 2:
+            continue
         lasted = within[-1]["at_s"] - within[0]["at_s"]
         row = {"minute": minute + 1, "fps": round((within[-1]["pictures"] - within[0]["pictures"]) / lasted, 1)}
         row |= {
@@ -210,7 +216,9 @@ def main(
         table.add_row(*(f"{value:g}" for value in row.values()))
     console.print(table)
     console.print(faces)
+    without = int((60 * minutes + 12) / LOOK_EVERY) - len(looks)
     facts = {"minutes": minutes, "camera_fps": rate, "by_minute": rows, "faces": faces, "looks": looks}
+    facts["looks_without_a_picture"] = max(without, 0)
     console.print(write("long_call", facts, out))
     if leaks := grown(rows):
         raise SystemExit("; ".join(leaks))
