@@ -14,6 +14,7 @@ from pipeline.devices.capacity import (
     MOST_OVERHEAD,
     PROCESSOR,
     REMEMBERED,
+    WHERE_DRAWN,
     WITHOUT_VIEWS,
     Capacity,
     Load,
@@ -201,3 +202,28 @@ def test_more_fit_of_those_who_are_drawn_elsewhere():
     while capacity.with_another(live, "quick").fits:
         live.append(live[0])
     assert len(live) == 5
+
+
+def test_who_watches_a_newcomer_is_reckoned_to_do_as_others_do():
+    """Beside three who are drawn where they are seen and one whose quilt is, a quarter of a quilt."""
+    drawn, quilts = replace(load(views=0, cpu0=0.006), drawn=True), load(cpu0=0.030)
+    live = [drawn, drawn, drawn, quilts]
+    expected = WITHOUT_VIEWS + (1 - WITHOUT_VIEWS) / 4
+    before = Capacity(25, cores=64).now(live).utilisation["cpu:0"]
+    more = Capacity(25, cores=64).with_another(live, "quick").utilisation["cpu:0"] - before
+    assert more == pytest.approx(25 * 0.030 * expected, abs=0.002)
+    cautious = Capacity(25, cores=64, alike=False).with_another(live, "quick").utilisation["cpu:0"] - before
+    assert cautious == pytest.approx(25 * 0.030, abs=0.002), "where nobody can be given less, a quilt's place is kept"
+    alone = Capacity(25, cores=64).with_another([quilts], "quick").utilisation["cpu:0"]
+    assert alone == pytest.approx(25 * 0.060, abs=0.002), "where all have quilts sent, it is a quilt"
+
+
+def test_who_is_about_to_be_rendered_is_reckoned_so_though_he_is_drawn_now():
+    capacity, drawn = Capacity(25, cores=2), replace(load(views=0, cpu0=0.0065), drawn=True)
+    wanted = replace(drawn, drawn=False, rendered=True)
+    never = capacity.now([drawn, wanted]).utilisation["cpu:0"]
+    assert never == pytest.approx(25 * (0.0065 + 0.0065 / WHERE_DRAWN), abs=0.002), "no quilt was ever seen here"
+    capacity.now([load(cpu0=0.030)])
+    assert capacity.now([drawn, wanted]).utilisation["cpu:0"] == pytest.approx(25 * 0.0365, abs=0.002)
+    fewer = capacity.now([drawn, replace(wanted, views=8)]).utilisation["cpu:0"]
+    assert fewer == pytest.approx(25 * (0.0065 + 0.030 * (WITHOUT_VIEWS + (1 - WITHOUT_VIEWS) / 3)), abs=0.002)

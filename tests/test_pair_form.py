@@ -43,7 +43,13 @@ def test_what_fewer_views_really_cost_is_believed_once_known():
 async def test_a_pair_gets_the_form_that_fits_and_its_pages_are_told(served, http, monkeypatch):  # noqa: F811
     _, app = served
     gate = app.state.lobby._gate
-    monkeypatch.setattr(gate._admission, "shared", lambda loads: 0 if all(load.views == 12 for load in loads) else 1)
+    reckoned: list[list[Load]] = []
+
+    def shared(loads: list[Load]) -> int:
+        reckoned.append(loads)
+        return 0 if all(load.views == 12 for load in loads) else 1
+
+    monkeypatch.setattr(gate._admission, "shared", shared)
     call = await Call.make(http, title="Tea")
     (ana, hers), (bo, _) = await call.join("Ana", "host"), await call.join("Bo")
     async with publishing(http, ana), publishing(http, bo):
@@ -52,4 +58,5 @@ async def test_a_pair_gets_the_form_that_fits_and_its_pages_are_told(served, htt
             assert {(one.width, one.height) for one in await sees.seen(3)} == {(1024, 768)}
             told = await hers.hears("form", of=bo["seat"], views=12)
             assert (told["columns"], told["rows"], told["width"]) == (4, 3, 1024)
+            assert any(load.rendered for load in reckoned[-1]), "whom it watches, though others may draw that one"
     await call.close()

@@ -14,6 +14,8 @@ pytest.importorskip("skimage", reason="heads are found by scikit-image")
 
 from display import optics, screen
 from engines.contract import FaceObservation, PortraitRejected
+from engines.geometry import glb, motion, plain
+from engines.geometry.motion import Record
 from engines.parametric import checkpoint, detail, extraction, fitting, posing, scan, strips
 from engines.parametric.checkpoint import SHIPPED
 from engines.parametric.detail import Refining
@@ -235,6 +237,23 @@ def test_heads_turn_as_they_are_seen_and_necks_stay(
     low = avatar.turning == 0
     assert low.any()
     np.testing.assert_allclose(a[low], b[low], atol=1e-6)
+
+
+def test_what_is_drawn_elsewhere_is_what_it_renders(
+    engine: Parametric, avatar: ParametricAvatar, sample_portrait: FaceObservation
+) -> None:
+    """From bytes alone, against its own picture four times as large, since its outlines are not softened."""
+    turned = replace(sample_portrait, pose=optics.orbit(-14), shape=sample_portrait.shape * [1, 1.04, 1])
+    state = engine.drive(avatar, turned)
+    assert np.abs(state.coefficients).max() > 0.5, "the face moves"
+    packed = glb.packed(engine.asset(avatar), "AI avatar")
+    record = motion.packed(Record(engine.motion(state), packed.number, 1, 0.0))
+    assert len(record) < 400
+    cameras = optics.Cameras(optics.orbit(-17.5)[None], optics.intrinsics()[None], 128, 128)
+    drawn = plain.drawn(glb.unpacked(packed.data)[0], motion.unpacked(record).motion, cameras).images[0, ..., :3]
+    large = engine.render(state, replace(cameras, width=512, height=512)).images[0, ..., :3]
+    right = large.view(128, 4, 128, 4, 3).float().mean((1, 3))
+    assert 10 * torch.log10(255**2 / (drawn.float() - right).square().mean()) >= 38
 
 
 def test_what_cannot_be_followed_rests(

@@ -30,6 +30,8 @@ class ParametricState:
     "[N, 3] float32 world."
     coefficients: np.ndarray
     "[n] float32 of the baked shapes."
+    turn: np.ndarray
+    "[3, 3] in the world: how the head is turned from rest."
 
 
 def drive(avatar: ParametricAvatar, seen: FaceObservation) -> ParametricState:
@@ -43,7 +45,7 @@ def drive(avatar: ParametricAvatar, seen: FaceObservation) -> ParametricState:
     turn = limited(seen.head_rotation, presence, TURN_FREE, TURN_MOST) if presence else np.eye(3)
     pivot = avatar.to_world(np.asarray(PIVOT))
     turned = (rest - pivot) @ turn.T.astype(np.float32) + pivot
-    return ParametricState(avatar, rest + avatar.turning[:, None] * (turned - rest), found)
+    return ParametricState(avatar, rest + avatar.turning[:, None] * (turned - rest), found, turn)
 
 
 def coefficients(avatar: ParametricAvatar, seen: FaceObservation) -> np.ndarray:

@@ -11,8 +11,10 @@ from display.optics import Cameras
 from display.views import ViewSet
 from engines import mesh
 from engines.contract import Abilities, FaceObservation
+from engines.geometry.asset import Asset
+from engines.geometry.motion import Motion
 from engines.options import EngineOptions
-from engines.parametric import checkpoint, shaping
+from engines.parametric import checkpoint, geometry, shaping
 from engines.parametric.drive import ParametricState, drive
 from engines.parametric.enrol import ParametricAvatar, Progress, enrol
 from engines.parametric.head import HeadModel
@@ -26,7 +28,7 @@ class Parametric:
     """A whole head of a learnt family, with the portrait's proportions and colours: a carrier, no likeness, no hair; from any side."""
 
     name: ClassVar[str] = "parametric"
-    abilities: ClassVar[Abilities] = Abilities(mesh=True)
+    abilities: ClassVar[Abilities] = Abilities(mesh=True, geometry=True)
     noise = False
     wants: ClassVar[frozenset[str]] = frozenset()
 
@@ -71,6 +73,14 @@ class Parametric:
     def render(self, state: ParametricState, cameras: Cameras) -> ViewSet:
         """The state from each camera."""
         return self._renderer(state, cameras)
+
+    def asset(self, avatar: ParametricAvatar) -> Asset:
+        """The avatar for whoever draws it elsewhere."""
+        return geometry.asset(avatar)
+
+    def motion(self, state: ParametricState) -> Motion:
+        """The state likewise."""
+        return geometry.motion(state)
 
     def mesh(
         self, state: ParametricState, side: int = mesh.SIDE, progress: Callable[[int, int], None] = lambda *_: None

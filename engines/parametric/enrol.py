@@ -81,6 +81,11 @@ class ParametricAvatar:
         middle = self.vertices[self.triangles].mean(1)
         return np.ascontiguousarray(self.triangles[np.lexsort((middle[:, 0], np.round(middle[:, 1] / ROW)))], np.int32)
 
+    @cached_property
+    def world_shapes(self) -> np.ndarray:
+        """[n, N, 3] float32 world: what drive() mixes."""
+        return (self.scale * self.baked.shapes @ self.rotation.T).astype(np.float32)
+
     def to_world(self, places: np.ndarray) -> np.ndarray:
         """[N, 3] float32 world, of canonical `places` [N, 3], at rest."""
         return (self.scale * places @ self.rotation.T + self.shift).astype(np.float32)

@@ -19,6 +19,10 @@ PROCESSOR = "the processor"
 "All CPU threads together, which share its cores."
 WITHOUT_VIEWS = 0.16
 "Of a whole quilt's work what is done however few views are rendered: finding the face, moving the avatar (relief, two cores)."
+WHERE_DRAWN = 0.26
+"Of a caller's work whose whole quilt is watched what is done where viewers draw it (relief, two cores: python -m benchmarks.drawn)."
+QUILT_VIEWS = 24
+"Of a whole quilt, while none was rendered that could tell."
 REMEMBERED = 25
 "Costs of an engine's callers whose median is what the next one is expected to cost."
 MOST_OVERHEAD = 4.0
@@ -42,6 +46,8 @@ class Load:
     "Those that are rendered of it at most, where a form with fewer is kept; 0: all of a quilt."
     drawn: bool = False
     "All who watch draw the avatar themselves: no view is rendered."
+    rendered: bool = False
+    "Views are about to be rendered of it, whatever was done so far."
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,10 @@ class Estimate:
 class Capacity:
     """Remembers what callers of each engine cost, so that those nobody watches yet are counted too."""
 
-    def __init__(self, frames_per_second: float, cores: int, limit: float = FULL) -> None:
-        self._rate, self._cores, self._limit = frames_per_second, cores, limit
+    def __init__(self, frames_per_second: float, cores: int, limit: float = FULL, alike: bool = True) -> None:
+        """`alike`: whoever will watch those whom nobody watches yet is reckoned to do as other viewers do here, drawing or having
+        quilts sent; that is right on the average, so somebody has to make do with less where it was not. Otherwise: to want quilts."""
+        self._rate, self._cores, self._limit, self._alike = frames_per_second, cores, limit, alike
         self._lately: dict[str, deque[Cost]] = {}
         self._overheads = {True: 1.0, False: 1.0}
         "Of callers for whom views are rendered, and of those for whom none are: their packets and pictures weigh more beside less work."
@@ -103,7 +111,7 @@ class Capacity:
         """Device -> share of the time that it works for `live`."""
         utilisation: defaultdict[str, float] = defaultdict(float)
         processor = 0.0
-        for load in live:
+        for load in self._foreseen(live):
             cost = self._of(load)
             for device, seconds in cost.busy.items():
                 utilisation[device] += seconds * self._rate
@@ -111,6 +119,24 @@ class Capacity:
         if processor:
             utilisation[PROCESSOR] = processor / self._cores
         return dict(utilisation)
+
+    def _foreseen(self, live: Sequence[Load]) -> list[Load]:
+        """`live` with what those will probably be whom nobody has watched: as many views as others of their engine have on the average."""
+        if not self._alike:
+            return list(live)
+        seen: defaultdict[str, list[bool]] = defaultdict(list)
+        for load in live:
+            if load.drawn or load.cost.views:
+                seen[load.engine].append(not load.drawn)
+        return [load if load.rendered else self._as_others(load, seen[load.engine]) for load in live]
+
+    def _as_others(self, load: Load, rendered: Sequence[bool]) -> Load:
+        """`rendered`: of each other caller of its engine who is watched, whether views are."""
+        if load.drawn or load.cost.views or all(rendered):
+            return load
+        most = self._usual(load.engine).views
+        views = round(min(load.views or most, most) * sum(rendered) / len(rendered))
+        return replace(load, views=views, drawn=views == 0)
 
     def measured(self, live: Sequence[Load], cores: float) -> None:
         """Lately this process has kept so many cores busy, with `live`.
@@ -144,6 +170,9 @@ class Capacity:
     def _of(self, load: Load) -> Cost:
         """What this caller costs now; where too little of it is watched to know, what is usual."""
         usual = self._usual(load.engine)
+        if load.rendered and not usual.views and usual.frames:
+            whole = {device: seconds / WHERE_DRAWN for device, seconds in usual.busy.items()}
+            usual = Cost(whole, QUILT_VIEWS, usual.frames)
         most = 0 if load.drawn else min(load.views or usual.views, usual.views)
         known = load.cost.frames >= ENOUGH_FRAMES and load.cost.views >= most
         return load.cost if known else _with(usual, most)

@@ -218,7 +218,7 @@ class Conference:
 
     def _fitting(self, channel: str, screen: Screen) -> int:
         """In how many views this machine can show seats, one by one, to each other. A table has as many as it has."""
-        return screen.views if channel == self.name else self.lobby.keep(self._seated, KEPT) or screen.views
+        return screen.views if channel == self.name else self.lobby.keep(self._seated, KEPT, channel) or screen.views
 
     @property
     def _seated(self) -> list[str]:

@@ -33,7 +33,7 @@ def cores() -> int:
 class Admission:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._capacity = Capacity(settings.frames_per_second, cores())
+        self._capacity = Capacity(settings.frames_per_second, cores(), alike=settings.adapt)
         self._used: deque[tuple[float, float]] = deque()
 
     def check(

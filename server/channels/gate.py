@@ -148,12 +148,12 @@ class Gate:
                 break
         self.held[name] = engine
 
-    def keep(self, names: Sequence[str], forms: Sequence[int]) -> int:
+    def keep(self, names: Sequence[str], forms: Sequence[int], rendered: str = "") -> int:
         """The first of `forms` with which these channels, and all others, fit with all their detail, which is kept for them; the last
-        where they do not fit at all. 0: all of a quilt's views."""
+        where they do not fit at all. 0: all of a quilt's views. `rendered`: one that is about to be, whoever draws it now."""
         for views in forms:
             self._views |= dict.fromkeys(names, views)
-            if self._admission.shared(self._loads) == 0:
+            if self._admission.shared(self._reckoned(rendered)) == 0:
                 break
         return self._views[names[0]] if names else 0
 
@@ -167,19 +167,17 @@ class Gate:
 
     @property
     def _loads(self) -> list[Load]:
-        return [
-            Load(
-                one.engine, one.session.cost(), one.session.fps(), one.filmed, self._views.get(one.name, 0), _drawn(one)
-            )
-            if one.session is not None
-            else Load(one.engine, UNKNOWN, views=self._views.get(one.name, 0))
-            for one in self._callers
-        ] + [
-            Load(engine, UNKNOWN, views=self._views.get(name, 0))
-            for name, engine in self.held.items()
-            if name not in self._channels
-        ]
+        return self._reckoned()
 
+    def _reckoned(self, rendered: str = "") -> list[Load]:
+        """All who are live, or were promised room; `rendered`: a channel of which views are about to be."""
+        live = [self._load(one, rendered == one.name) for one in self._callers]
+        promised = {name: engine for name, engine in self.held.items() if name not in self._channels}
+        return live + [Load(engine, UNKNOWN, views=self.kept(name)) for name, engine in promised.items()]
 
-def _drawn(channel: Channel) -> bool:
-    return isinstance(channel.session, Session) and channel.session.drawn
+    def _load(self, one: Channel, rendered: bool) -> Load:
+        if one.session is None:
+            return Load(one.engine, UNKNOWN, views=self.kept(one.name), rendered=rendered)
+        drawn = not rendered and isinstance(one.session, Session) and one.session.drawn
+        known = one.session.cost(), one.session.fps(), one.filmed
+        return Load(one.engine, *known, self.kept(one.name), drawn, rendered)

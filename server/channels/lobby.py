@@ -145,9 +145,10 @@ class Lobby:
         """
         self._gate.hold(name, engine, beside, forms)
 
-    def keep(self, names: Sequence[str], forms: Sequence[int]) -> int:
-        """The first of `forms`, numbers of views, 0 for all, in which these channels fit here; so many are reckoned with from now on."""
-        return self._gate.keep(names, forms)
+    def keep(self, names: Sequence[str], forms: Sequence[int], rendered: str = "") -> int:
+        """The first of `forms`, numbers of views, 0 for all, in which these channels fit here; so many are reckoned with from now on.
+        `rendered`: one of which views are about to be, whoever draws it now."""
+        return self._gate.keep(names, forms, rendered)
 
     def kept(self, name: str) -> int:
         """How many views of a channel are reckoned with; 0: all."""
