@@ -24,6 +24,7 @@ from engines.geometry import glb, motion
 from engines.geometry.asset import Asset, posed
 from engines.relief.engine import Relief
 from pipeline.puppet import scripted
+from server.displays.drawn import Actor, figure_of
 from tests import people
 from tests.browsing import browsing
 from tests.easel import Easel
@@ -147,6 +148,22 @@ def test_the_newest_record_wins_and_is_come_to_within_the_time_of_one(hopper: li
         "on from where it was, without a jump"
     )
     assert again[0] == 3, "what comes twice is dropped"
+
+
+def test_a_native_window_goes_from_pose_to_pose_as_the_page_does(
+    relief: Relief, sample_portrait: FaceObservation, hopper: list, easel: Easel
+) -> None:
+    """server/displays/drawn.py and server/pages/geometry/actor.js, told the same at the same times."""
+    records = [(hopper[0][1], 0.0), (hopper[1][1], 50.0), (hopper[2][1], 75.0), (hopper[4][1], 190.0)]
+    easel.begin()
+    packed = glb.packed(relief.asset(relief.enrol(sample_portrait)), label.TEXT)
+    actor = Actor(figure_of(packed.data))
+    for (record, came), (_, mixtures, before) in zip(records, easel.hear(records), strict=True):
+        actor.hear(motion.unpacked(record), came / 1000)
+        assert [actor.mixture((came + later) / 1000) for later in (0, 20, 40)] == pytest.approx(mixtures, abs=1e-6)
+        drawn = actor.at(came / 1000)
+        if mixtures[0] < 1:
+            assert np.abs(np.column_stack([drawn.points, drawn.light]) - before).max() < 1e-5
 
 
 def test_a_bad_link_ages_what_is_shown_by_no_more_than_its_jitter(hopper: list, easel: Easel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from engines.relief.engine import Relief
 from engines.splats import geometry, importing
 from engines.splats.drive import SplatState
 from pipeline.puppet import scripted
-from server.commands.watching import Watcher
+from server.commands.watching import Watcher, move
 from server.displays.attached import Attached
-from server.displays.drawn import Motions, figure_of
+from server.displays.drawn import Actor, Motions, figure_of
 from tests import desktops, exported
 from tests.drawing import acted_services
 from tests.live import Client, serving, settings_for, until
@@ -170,6 +171,20 @@ async def test_the_serving_machines_display_draws_without_any_rendering(
         await caller.hang_up()
         await until(lambda: easel.dark == "waiting for a caller")
     assert easel.told[-1] == "waiting for a caller"
+
+
+async def test_it_moves_between_two_records_too(relief: Relief, sample_portrait: FaceObservation):
+    avatar = relief.enrol(sample_portrait)
+    packed = glb.packed(relief.asset(avatar), "AI avatar")
+    poses = [relief.motion(relief.drive(avatar, scripted(sample_portrait, yaw=yaw))) for yaw in (0.0, 12.0)]
+    actor, easel = Actor(figure_of(packed.data)), Easel()
+    for number, pose in enumerate(poses):
+        actor.hear(Record(pose, packed.number, number, 100 + 0.04 * number), time.monotonic())
+    await move(actor, easel, Motions())
+    first, last = easel.drawn[0].points, easel.drawn[-1].points
+    assert len(easel.drawn) > 1
+    assert np.abs(first - last).max() > 0.01, "it begins where it was"
+    assert np.array_equal(last, actor.at(time.monotonic()).points), "and ends at its newest pose"
 
 
 def test_an_older_record_that_comes_late_is_dropped(relief: Relief, moved):

@@ -23,13 +23,15 @@ from pipeline.frame import Frame
 from server import workers
 from server.commands.attendance import Link, attending
 from server.commands.speaker import Speaker
-from server.displays.drawn import Motions, figure_of
+from server.displays.drawn import Actor, Motions, figure_of
 from server.displays.glass import Canvas, Easel
 from server.media import clips, photo_decoder
 from server.webrtc.client import Refused, Unreachable, drawing, fetch, playing
 from server.webrtc.ingest import Ingest
 from server.webrtc.live_video import LiveVideo
 
+REDRAWN = 1 / 60
+"Seconds between two pictures of who moves, as usual monitors show them."
 SILENCE = 5.0
 "Seconds without a picture after which a session is given up: its server may be gone without a word."
 NOT_LIVE, BUSY = 404, 503
@@ -110,12 +112,13 @@ class Watcher:
         url = f"{self._server}/whep/{quote(self._channel)}?as=geometry"
         async with drawing(url, motions.take, self._token(), heard) as asset:
             self.sessions += 1
-            figure = figure_of(asset)
+            actor = Actor(figure_of(asset))
             self._say(f"Showing {self._called}, drawn here.")
             with suppress(TimeoutError):
                 while True:
-                    moved = await asyncio.wait_for(motions.newest(), SILENCE)
-                    easel.draw(await workers.live(figure.moved, moved))
+                    record = await asyncio.wait_for(motions.newest(), SILENCE)
+                    await workers.live(actor.hear, record, time.monotonic())
+                    await move(actor, easel, motions)
             self._dark(f"waiting for {self._called}", f"{self._called} has ended, or its server is gone.")
 
     async def _tiling(self, parallel: bool) -> Tiling:
@@ -161,6 +164,16 @@ class Watcher:
         if line != self._said:
             self._said = line
             self._tell(line)
+
+
+async def move(actor: Actor, easel: Easel, motions: Motions) -> None:
+    """Draw it as it goes to its newest pose, until it is there or a newer one has come."""
+    while not motions.waiting:
+        now = time.monotonic()
+        easel.draw(actor.at(now))
+        if actor.mixture(now) >= 1:
+            return
+        await asyncio.sleep(REDRAWN)
 
 
 async def attend(

@@ -19,6 +19,12 @@ from engines.geometry.asset import Asset, posed
 from engines.geometry.cloud import Cloud, covariances, placed
 from engines.geometry.motion import Motion, MotionUnreadable, Record
 
+USUAL_SPAN, LONGEST_SPAN = 0.040, 0.100
+"Seconds between two pictures of a usual camera, and the most that one is taken to take."
+JUMP = 0.5
+"Seconds: whoever was not heard for so long is not followed from where it was."
+LEARNED_PART = 0.1
+
 
 class Motions:
     """The newest record of motion: one waiting place, where an older one that comes late is dropped. Event loop only."""
@@ -38,12 +44,17 @@ class Motions:
             self._newest, self._sequence = record, record.sequence
             self._came.set()
 
-    async def newest(self) -> Motion:
+    async def newest(self) -> Record:
         """The newest that nobody has had, once there is one."""
         await self._came.wait()
         self._came.clear()
         assert self._newest is not None
-        return self._newest.motion
+        return self._newest
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is one that nobody has had."""
+        return self._came.is_set()
 
 
 class Figure:
@@ -81,6 +92,44 @@ def _mesh(asset: Asset, screen: Screen) -> Mesh:
 
 def _splats(cloud: Cloud) -> Splats:
     return Splats(covariances(cloud), cloud.colours, cloud.opacities)
+
+
+class Actor:
+    """A figure as records move it: within the time of one it goes from where it is to the newest pose. Decides without a clock; the twin
+    of server/pages/geometry/actor.js, where times are milliseconds."""
+
+    def __init__(self, figure: Figure) -> None:
+        self._figure = figure
+        self._before: Drawn | None = None
+        self._after: Drawn | None = None
+        self._since, self._span, self._usual = float("-inf"), 0.0, USUAL_SPAN
+        self._captured = 0.0
+
+    def hear(self, record: Record, now: float) -> None:
+        """A newer record has come at `now`, seconds. Raises ValueError where it is of another asset."""
+        pose = self._figure.moved(record.motion)
+        passed = record.captured - self._captured
+        jumps = self._after is None or passed <= 0 or passed > JUMP
+        if not jumps:
+            self._usual += (min(passed, LONGEST_SPAN) - self._usual) * LEARNED_PART
+        self._before, self._after = (pose if jumps else self.at(now)), pose
+        self._captured, self._since = record.captured, now
+        self._span = 0.0 if jumps else min(passed, self._usual)  # never behind by more than one record
+
+    def mixture(self, now: float) -> float:
+        """How far it is from one pose to the other at `now`, 0..1."""
+        return min(1.0, max(0.0, (now - self._since) / self._span)) if self._span > 0 else 1.0
+
+    def at(self, now: float) -> Drawn:
+        """It at that moment; a record must have come."""
+        assert self._before is not None
+        assert self._after is not None
+        share = np.float32(self.mixture(now))
+        if share == 1:
+            return self._after
+        points = self._before.points + (self._after.points - self._before.points) * share
+        light = self._before.light + (self._after.light - self._before.light) * share
+        return Drawn(self._after.figure, points, light)
 
 
 def figure_of(data: bytes) -> Figure:
