@@ -159,6 +159,8 @@ class Abilities:
     "It can give its driven head as a mesh: it is a HasMesh (engines/mesh.py)."
     geometry: bool = False
     "Its avatars can be drawn where they are seen: it is a HasGeometry (engines/geometry/asset.py)."
+    preview: bool = False
+    "What is drawn of it so is a preview, and not the picture that it renders."
     rig: bool = False
     "Its avatars can be exported with named facial actions: it is a HasRig (engines/geometry/rigged.py)."
     brought: bool = False

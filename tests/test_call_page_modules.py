@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from display.seating import seated
+from server.calls.forms import table_form
+
 PAGES = Path(__file__).parents[1] / "server" / "pages"
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs node: apt-get install nodejs")
 
@@ -332,3 +335,53 @@ def test_a_level_is_empty_in_silence_and_full_at_full_scale():
     assert found[0] == 0
     assert found[-1] == 1
     assert found == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("known", "here", "words", "offer"),
+    [
+        ({}, True, "Drawn on this device", "Send pictures instead"),
+        ({"slow": 31}, False, "Sent as pictures: this device takes 31 ms to draw one", "Draw it here"),
+        ({"slow": 31, "wish": "here"}, True, "Drawn on this device", "Send pictures instead"),
+        ({"wish": "pictures"}, False, "Sent as pictures", "Draw it here"),
+        ({"preview": True}, False, "Sent as pictures: drawn here it would be a preview", "Draw a preview here"),
+        (
+            {"preview": True, "wish": "here"},
+            True,
+            "A preview, drawn on this device: the server’s pictures are finer",
+            "Send pictures instead",
+        ),
+        ({"refused": "operator"}, False, "Sent as pictures: the server’s operator keeps avatars there", "Draw it here"),
+    ],
+)
+def test_by_which_way_it_comes_is_chosen_and_said(known, here, words, offer):
+    script = "const way = Object.assign(new it.Choice(known.wish ?? 'auto'), known); return [way.here, way.words, way.offer];"
+    assert node("geometry/choice.js", script, known=known) == [here, words, offer]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "sent", "here", "apart"),
+    [(1, 0, True, True), (3, 2, True, True), (3, 3, True, False), (0, 1, True, False), (3, 0, False, False)],
+)
+def test_a_tables_members_come_one_by_one_where_they_are_drawn_here(drawn, sent, here, apart):
+    others = [seat(at, "Bo", geometry=True) for at in range(drawn)]
+    others += [seat(at, "Cy") for at in range(sent)] + [seat(9, "Di", publishing="none") for _ in range(4)]
+    assert node("call/ways.js", "return it.apart(others, here);", others=others, here=here) == apart
+
+
+def test_each_way_has_a_session_of_its_own():
+    places = [
+        ("whep/C.2", True, True),
+        ("whep/C.2", False, True),
+        ("whep/C.2", False, False),
+        ("whep/C.1?self=1", True, False),
+    ]
+    asked = node("call/ways.js", "return places.map((place) => it.pathOf(...place));", places=places)
+    assert asked == ["whep/C.2?as=geometry", "whep/C.2?as=quilt&views=8", "whep/C.2", "whep/C.1?self=1&as=geometry"]
+
+
+def test_those_at_a_tables_sides_are_turned_as_the_server_turns_them():
+    tables = [seated(range(1, count + 1)) for count in range(1, 9)]
+    script = "return forms.map((form) => form.seats.map(({ seat }) => it.turnOf(form, seat)));"
+    turns = node("shared/seats.js", script, forms=[table_form(one) for one in tables])
+    assert turns == [[place.turn for place in one.places] for one in tables]

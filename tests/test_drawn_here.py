@@ -155,15 +155,15 @@ def test_a_native_window_goes_from_pose_to_pose_as_the_page_does(
 ) -> None:
     """server/displays/drawn.py and server/pages/geometry/actor.js, told the same at the same times."""
     records = [(hopper[0][1], 0.0), (hopper[1][1], 50.0), (hopper[2][1], 75.0), (hopper[4][1], 190.0)]
-    easel.begin()
     packed = glb.packed(relief.asset(relief.enrol(sample_portrait)), label.TEXT)
+    easel.enrol(packed.data, packed.number)
     actor = Actor(figure_of(packed.data))
     for (record, came), (_, mixtures, before) in zip(records, easel.hear(records), strict=True):
         actor.hear(motion.unpacked(record), came / 1000)
         assert [actor.mixture((came + later) / 1000) for later in (0, 20, 40)] == pytest.approx(mixtures, abs=1e-6)
         drawn = actor.at(came / 1000)
         if mixtures[0] < 1:
-            assert np.abs(np.column_stack([drawn.points, drawn.light]) - before).max() < 1e-5
+            assert np.abs(np.column_stack([drawn.pose.points, drawn.pose.light]) - before).max() < 1e-5
 
 
 def test_a_bad_link_ages_what_is_shown_by_no_more_than_its_jitter(hopper: list, easel: Easel) -> None:

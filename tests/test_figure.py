@@ -181,10 +181,10 @@ async def test_it_moves_between_two_records_too(relief: Relief, sample_portrait:
     for number, pose in enumerate(poses):
         actor.hear(Record(pose, packed.number, number, 100 + 0.04 * number), time.monotonic())
     await move(actor, easel, Motions())
-    first, last = easel.drawn[0].points, easel.drawn[-1].points
+    first, last = easel.drawn[0].pose.points, easel.drawn[-1].pose.points
     assert len(easel.drawn) > 1
     assert np.abs(first - last).max() > 0.01, "it begins where it was"
-    assert np.array_equal(last, actor.at(time.monotonic()).points), "and ends at its newest pose"
+    assert np.array_equal(last, actor.at(time.monotonic()).pose.points), "and ends at its newest pose"
 
 
 def test_an_older_record_that_comes_late_is_dropped(relief: Relief, moved):

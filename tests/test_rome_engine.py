@@ -14,6 +14,10 @@ from display import offaxis, optics
 from display.optics import Cameras, fan
 from display.screen import screen
 from engines.contract import CROP, Engine, FaceObservation, PortraitRejected
+from engines.geometry import charts, glb, motion
+from engines.geometry import views as geometry_views
+from engines.geometry.asset import posed
+from engines.geometry.motion import Record
 from engines.options import EngineOptions
 from engines.rome import bust, components, drive, embedding, enrol, fit, render, synthetic
 from engines.rome.drive import RomeState
@@ -21,6 +25,7 @@ from engines.rome.embedding import Embedding
 from engines.rome.engine import RomeEngine
 from engines.rome.enrol import RomeAvatar
 from engines.rome.flame import Flame
+from engines.rome.geometry import SIDE
 from engines.rome.linear import LinearRomeEngine
 from engines.weights import CheckpointRejected
 from pipeline.preprocess.canonical import CANONICAL
@@ -329,6 +334,31 @@ def test_a_mesh_has_the_heads_topology_and_the_colours_of_its_views(engine: Rome
     corners = state.vertices[0, flame.faces.long()]
     np.testing.assert_allclose(edges, (corners[:, 0] - corners[:, 1]).norm(dim=1).numpy(), atol=1e-5)
     assert found.colours.std(0).min() > 5
+
+
+def test_what_is_drawn_elsewhere_moves_as_it_is_driven(either: RomeEngine) -> None:
+    """A preview in its colours; its face lies where the engine's own views have it, to a fifth of a pixel of a crop."""
+    with torch.no_grad():
+        avatar = either.enrol(face())
+        state = either.drive(avatar, face(2, 15))
+        network = either._networks.here()
+        asset, moved = either.asset(avatar), either.motion(state)
+        shown = render.on_screen(network, state, three()).numpy()
+    assert either.abilities.preview
+    packed = glb.packed(asset, "AI avatar")
+    record = motion.packed(Record(moved, packed.number, 1, 0.0))
+    points, _ = posed(glb.unpacked(packed.data)[0], motion.unpacked(record).motion)
+    flame = network.flame
+    source, _, _ = charts.welded(flame.faces.numpy(), (flame.corners_uv.numpy() + 1) * SIDE / 2)
+    left, jaw = flame.movable.numpy()[source] > 0, flame.jaw_weight.numpy()[source] > 0
+    exact = (
+        ~left if either.name == "rome" else ~(left & jaw)
+    )  # what leaves the head and goes with the jaw is turned by it, too
+    for view, seen in enumerate(shown):
+        places = geometry_views.seen(points, asset.parallel, three(), view)
+        assert np.abs(2 * (places[:, :2] - 0.5) - seen[source, :2])[exact].max() < 0.2 / 256
+    assert np.abs(state.face.numpy()[0, :50]).max() > 0.01, "it has an expression"
+    assert asset.atlas[..., :3].reshape(-1, 3).std(0).min() > 5
 
 
 def test_every_network_can_be_exported_whole(engines: dict[str, RomeEngine]) -> None:

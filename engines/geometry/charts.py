@@ -58,3 +58,12 @@ def laid_out(count: int, side: int, width: int) -> Charts:
         triangle=triangle[kept],
         shares=np.tile(shares, (pairs, 1))[kept].astype(np.float32),
     )
+
+
+def welded(triangles: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of triangles [T, 3] of a mesh's vertices, whose corners lie at [T, 3, 2] texels: which of its vertices each of the asset's is [N],
+    where that lies [N, 2], and the triangles [T, 3] of the asset's: a vertex stands as often as it has places."""
+    places = corners.reshape(-1, 2).astype(np.float32)
+    keys = np.column_stack([triangles.ravel(), np.rint(64 * places).astype(np.int64)])
+    _, first, number = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return triangles.ravel()[first], places[first], number.reshape(-1, 3).astype(np.int32)

@@ -12,12 +12,13 @@ if TYPE_CHECKING:  # a bare GPU machine has no scipy, and runs what imports this
 
 def moves(
     shapes: np.ndarray,  # [S, N, 3]
+    size: np.ndarray,  # [S]: at least sizes()
     least: float,  # displacements below it are none
 ) -> csr_matrix:
-    """[N, 3 S] float32, -1..1: how each vertex follows each control, with sizes() taken out."""
+    """[N, 3 S] float32, -1..1: how each vertex follows each control, with `size` taken out."""
     from scipy.sparse import csr_matrix
 
-    scaled = shapes / sizes(shapes)[:, None, None]
+    scaled = shapes / size[:, None, None]
     kept = np.abs(shapes) >= least
     found = np.where(kept, scaled, 0).transpose(1, 0, 2).reshape(shapes.shape[1], -1)
     return csr_matrix(found.astype(np.float32))
@@ -29,5 +30,5 @@ def sizes(shapes: np.ndarray) -> np.ndarray:
 
 
 def controls(coefficients: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """[3 S, 3] float32 moves of the controls, of shapes' coefficients [S] and sizes() [S]."""
+    """[3 S, 3] float32 moves of the controls, of shapes' coefficients [S] and their `size` [S]."""
     return np.kron((coefficients * size)[:, None], np.eye(3)).astype(np.float32)

@@ -14,6 +14,7 @@ import torch
 
 from display import optics
 from engines.contract import CROP, FaceObservation, PortraitRejected
+from engines.geometry.shapes import sizes
 from engines.parametric import colouring, outline, points, posing, shaping
 from engines.parametric.architecture import MILLIMETRES
 from engines.parametric.baking import Baked, bake, displacements
@@ -85,6 +86,11 @@ class ParametricAvatar:
     def world_shapes(self) -> np.ndarray:
         """[n, N, 3] float32 world: what drive() mixes."""
         return (self.scale * self.baked.shapes @ self.rotation.T).astype(np.float32)
+
+    @cached_property
+    def world_sizes(self) -> np.ndarray:
+        """[n] float32 of `world_shapes`."""
+        return sizes(self.world_shapes)
 
     def to_world(self, places: np.ndarray) -> np.ndarray:
         """[N, 3] float32 world, of canonical `places` [N, 3], at rest."""

@@ -3,8 +3,6 @@ rolled out from the back of it; below that, a place each, triangles that neither
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -31,16 +29,6 @@ UNSCALED = 64
 "The engine samples its texture as it is, however large a view is: pictures of up to so few pixels alone are drawn from a smaller one."
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """Triangles and where their corners lie in one part of the atlas."""
-
-    triangles: np.ndarray
-    "[T, 3] int of the avatar's vertices."
-    corners: np.ndarray
-    "[T, 3, 2] texels of the atlas."
-
-
 def asset(avatar: ParametricAvatar) -> Asset:
     """What is drawn of the avatar, at rest, and what moves with what."""
     triangles, share = avatar.drawn, avatar.coloured.colours[:, 3]
@@ -56,12 +44,13 @@ def asset(avatar: ParametricAvatar) -> Asset:
     atlas[CROP : CROP + SIDE, :, :3] = _back(avatar, triangles[furthest < BEYOND], rolled)
     atlas[CROP + SIDE :, :, :3] = 0
     atlas[CROP + SIDE + laid.rows, laid.columns, :3] = _colours(avatar, triangles[alone], laid)
-    sheets = (
-        _Sheet(triangles[shown], avatar.coloured.uv[triangles[shown]]),
-        _Sheet(triangles[round_it], rolled[triangles[round_it]] + np.array([0, CROP])),
-        _Sheet(triangles[alone], laid.corners + np.array([0, CROP + SIDE])),
+    places = (
+        avatar.coloured.uv[triangles[shown]],
+        rolled[triangles[round_it]] + np.array([0, CROP]),
+        laid.corners + np.array([0, CROP + SIDE]),
     )
-    source, uv, drawn = _welded(sheets)
+    ordered = np.concatenate([triangles[shown], triangles[round_it], triangles[alone]])
+    source, uv, drawn = charts.welded(ordered, np.concatenate(places))
     weights = np.zeros((len(source), 4), np.float32)
     weights[:, 0], weights[:, 1] = avatar.turning[source], 1 - avatar.turning[source]
     joints = np.zeros((len(source), 4), np.uint8)
@@ -75,7 +64,7 @@ def asset(avatar: ParametricAvatar) -> Asset:
         shade=np.zeros(len(source), np.int32),
         joints=joints,
         weights=weights,
-        moves=shapes.moves(avatar.world_shapes, LEAST)[source],
+        moves=shapes.moves(avatar.world_shapes, avatar.world_sizes, LEAST)[source],
         parts=(Part(drawn, culled=True),),
         atlas=atlas,
         crop=UNSCALED,
@@ -88,17 +77,7 @@ def motion(state: ParametricState) -> Motion:
     avatar, turn = state.avatar, state.turn
     pivot = avatar.to_world(np.asarray(PIVOT))
     head = np.column_stack([turn, pivot - turn @ pivot])[None].astype(np.float32)
-    return Motion(head, shapes.controls(state.coefficients, shapes.sizes(avatar.world_shapes)), np.zeros(0, np.float32))
-
-
-def _welded(sheets: tuple[_Sheet, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The avatar's vertex of each of the asset's [N], its place in the atlas [N, 2], and the triangles [T, 3] of the asset's: a vertex
-    stands as often as it has places."""
-    corners = np.concatenate([one.triangles for one in sheets]).ravel()
-    places = np.concatenate([one.corners for one in sheets]).reshape(-1, 2).astype(np.float32)
-    keys = np.column_stack([corners, np.rint(64 * places).astype(np.int64)])
-    _, first, number = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return corners[first], places[first], number.reshape(-1, 3).astype(np.int32)
+    return Motion(head, shapes.controls(state.coefficients, avatar.world_sizes), np.zeros(0, np.float32))
 
 
 def _from_back(vertices: np.ndarray) -> np.ndarray:

@@ -38,6 +38,10 @@ class RomeState:
     "[1, 3]: what the head turns about."
     turn: np.ndarray
     "[3, 3], in the display's world: how the head is turned from rest."
+    hinge: Tensor
+    "[1, 3]: what the jaw turns about."
+    face: Tensor
+    "[1, 53]: the expression's coefficients, and the jaw's axis-angle."
 
 
 def drive(network: Rome, avatar: RomeAvatar, seen: FaceObservation) -> RomeState:
@@ -46,14 +50,22 @@ def drive(network: Rome, avatar: RomeAvatar, seen: FaceObservation) -> RomeState
     turn = seen.head_rotation.astype(np.float64)
     if not np.isfinite(turn).all():
         turn = np.eye(3)
-    codes = codes_of(network, avatar, seen, presence)
+    return _state(network, avatar, codes_of(network, avatar, seen, presence), part_of_turn(turn, presence))
+
+
+def at_rest(network: Rome, avatar: RomeAvatar) -> RomeState:
+    """The avatar looking straight ahead, without an expression."""
+    return _state(network, avatar, _at_rest(network, avatar), np.eye(3))
+
+
+def _state(network: Rome, avatar: RomeAvatar, codes: Codes, turn: np.ndarray) -> RomeState:
     posed = network.posed(codes)
     if avatar.coefficients is not None and network.basis is not None:
         vertices = posed.vertices + network.basis(avatar.coefficients.to(network.device))
     else:
         vertices = network.dressed(avatar.texture, posed.vertices)
-    turn = part_of_turn(turn, presence)
-    return RomeState(avatar, vertices, network.flame.normals(vertices), posed.root, turn)
+    face = torch.cat((codes["exp"], codes["pose"][:, 3:]), 1)
+    return RomeState(avatar, vertices, network.flame.normals(vertices), posed.root, turn, posed.hinge, face)
 
 
 def codes_of(network: Rome, avatar: RomeAvatar, seen: FaceObservation, presence: float) -> Codes:
@@ -64,8 +76,7 @@ def codes_of(network: Rome, avatar: RomeAvatar, seen: FaceObservation, presence:
         or not avatar.mouth_seen
         or not (np.isfinite(seen.landmarks).all() and np.isfinite(seen.shape).all())
     ):
-        rest = np.concatenate((np.zeros(EXPRESSION + 3), fit.REST_JAW))[None].astype(np.float32)
-        return _codes(shape, onto(rest, network.device))
+        return _at_rest(network, avatar)
     if network.mobile is not None and seen.crop is not None:
         found = network.mobile_codes(picture01(seen.crop, network))
         return _codes(shape, presence * torch.cat((found["exp"], found["pose"]), 1))
@@ -77,6 +88,11 @@ def codes_of(network: Rome, avatar: RomeAvatar, seen: FaceObservation, presence:
     eased = fit.REST_JAW + presence * (fitted.jaw - fit.REST_JAW)
     moved = np.concatenate((presence * fitted.codes, np.zeros(3), eased))
     return _codes(shape, onto(moved[None].astype(np.float32), network.device))
+
+
+def _at_rest(network: Rome, avatar: RomeAvatar) -> Codes:
+    rest = np.concatenate((np.zeros(EXPRESSION + 3), fit.REST_JAW))[None].astype(np.float32)
+    return _codes(avatar.shape.to(network.device), onto(rest, network.device))
 
 
 def fitted_to(avatar: RomeAvatar, seen: FaceObservation) -> fit.Fitted:

@@ -11,10 +11,12 @@ from display.optics import Cameras
 from display.views import ViewSet
 from engines import noise
 from engines.contract import Abilities, FaceObservation, Footprint
+from engines.geometry.asset import Asset
+from engines.geometry.motion import Motion
 from engines.loading import EachDevice, check_there
 from engines.mesh import SIDE, Mesh, Progress
 from engines.options import EngineOptions
-from engines.rome import checkpoint, exported, synthetic, visible
+from engines.rome import checkpoint, exported, geometry, synthetic, visible
 from engines.rome.architecture import Architecture
 from engines.rome.drive import RomeState, drive
 from engines.rome.edit import edited
@@ -35,6 +37,8 @@ class RomeEngine:
         batches=True,
         networks=True,
         mesh=True,
+        geometry=True,
+        preview=True,
         footprint=Footprint(
             weights_bytes=400 * 10**6,  # 96 million float32, counted, and the head
             drive_bytes=600 * 2**20,  # estimated, as is the next
@@ -108,6 +112,14 @@ class RomeEngine:
     def mesh(self, state: RomeState, side: int = SIDE, progress: Progress = lambda *_: None) -> Mesh:
         """The state's head as it is, with the colours that its views show of it."""
         return exported.mesh(self._networks.here(), state)
+
+    def asset(self, avatar: RomeAvatar) -> Asset:
+        """A preview for whoever draws it elsewhere: FLAME's topology, hair as it is at rest, colours that its views show of it."""
+        return geometry.asset(self._networks.here(), avatar)
+
+    def motion(self, state: RomeState) -> Motion:
+        """The state likewise: expression, jaw and turn."""
+        return geometry.motion(self._networks.here(), state)
 
     def components(self, device: torch.device, precision: Precision) -> list[Component]:
         """A network of its own on `device`, component by component."""

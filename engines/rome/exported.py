@@ -27,7 +27,7 @@ def mesh(network: Rome, state: RomeState) -> Mesh:
     """The head as it is turned, in metres about its middle."""
     placed = torch.from_numpy((state.turn @ state.avatar.stand.upright).astype(np.float32)).to(network.device)
     middle = torch.from_numpy(state.avatar.stand.middle.astype(np.float32)).to(network.device)
-    colours = _colours(network, state, middle)
+    colours = coloured(network, state, middle)
     turned = (state.vertices[0].to(network.device) - middle) @ placed.T
     return Mesh(
         turned.cpu().numpy().astype(np.float32),
@@ -36,7 +36,7 @@ def mesh(network: Rome, state: RomeState) -> Mesh:
     )
 
 
-def _colours(network: Rome, state: RomeState, middle: Tensor) -> Tensor:
+def coloured(network: Rome, state: RomeState, middle: Tensor) -> Tensor:
     """[N, 3] in 0..1: means over the views that see a vertex, by how squarely they do."""
     vertices, normals = state.vertices.to(network.device), state.normals.to(network.device)
     turned = (vertices - middle) @ _around(network.device).mT

@@ -24,6 +24,8 @@ class Posed(NamedTuple):
     "[B, N, 3]."
     root: Tensor
     "[B, 3]: what the head turns about."
+    hinge: Tensor
+    "[B, 3]: what the jaw turns about."
 
 
 class Flame(nn.Module):
@@ -88,7 +90,7 @@ class Flame(nn.Module):
         corrected = shaped + torch.einsum("nck,bk->bnc", self.jaw_shapes, opened)
         from_hinge = corrected - hinge[:, None]
         turned = from_hinge @ turn.transpose(1, 2) - from_hinge
-        return Posed(corrected + self.jaw_weight[:, None] * turned, root)
+        return Posed(corrected + self.jaw_weight[:, None] * turned, root, hinge)
 
     def normals(self, vertices: Tensor) -> Tensor:
         """[B, N, 3] unit normals: the sum of the triangles' about a vertex, each as long as its triangle is large."""

@@ -353,7 +353,7 @@ class Conference:
             self._tell_parts(lambda part: part.departed(number))
         if channel is not None:
             self._there[number] = channel
-            self.happen(of.Drawable(number, channel.drawing is not None))
+            self.happen(of.Drawable(number, channel.drawing is not None and not channel.drawing.preview))
             self._mute(number, self.rules.seats[number].muted)
             if self.rules.recording is not None:
                 self.films.begin([channel])

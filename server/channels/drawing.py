@@ -43,6 +43,8 @@ class Drawing:
         """`enrolled` gives the avatar, in a thread; `marked`: every view says what it is."""
         self._engine, self._enrolled = cast(HasGeometry, engine), enrolled
         self._mark = engine.abilities.mark if marked else None
+        self.preview = engine.abilities.preview
+        "What is drawn so is not what the server renders."
         self._loop = loop
         self._packing: asyncio.Task[Packed] | None = None
         self._asset: Packed | None = None

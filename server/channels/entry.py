@@ -227,7 +227,9 @@ class Entry:
     def _drawn(self, channel: Channel, loop: asyncio.AbstractEventLoop) -> Callable[[Motion, Frame], None] | None:
         """What hears of motion, where viewers may draw the avatar themselves."""
         engine = self._services.engine(channel.engine)
-        if not engine.abilities.geometry:
+        if (
+            not engine.abilities.geometry or engine.noise
+        ):  # what is noise says so in every view, which is its renderer's
             return None
         if not self._settings.geometry:
             channel.lacks = "operator"

@@ -302,7 +302,7 @@ class Lobby:
             if one.held or not one.life.live or not isinstance(one.session, Session):
                 continue  # nobody watches a call unseen
             if self._attached.wants(one.name):
-                if one.drawing is not None and self._attached.draws:
+                if one.drawing is not None and not one.drawing.preview and self._attached.draws:
                     one.drawing.here = partial(self._attached.move, one.name)
                     self._attached.follow(one.name, one.session, one.drawing.figure)
                 else:

@@ -40,6 +40,8 @@ class ChannelReport:
     "Viewers may draw the avatar themselves: as=geometry."
     geometry_lacks: str | None
     "Why they may not: engine, operator or table."
+    geometry_preview: bool
+    "What they draw so is a preview, and not what is rendered here."
     viewers: int
     "Those who are connected."
     condition: Condition
@@ -74,6 +76,7 @@ def report_of(channel: Channel, private: bool) -> ChannelReport:
         now=time.time(),
         geometry=channel.drawing is not None,
         geometry_lacks=None if channel.drawing is not None else "table" if channel.gathered else channel.lacks,
+        geometry_preview=channel.drawing is not None and channel.drawing.preview,
         viewers=channel.watching,
         condition=channel.course.at(time.monotonic()),
         detail=channel.ladder.report(),

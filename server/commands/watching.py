@@ -91,7 +91,7 @@ class Watcher:
     async def _watch(self) -> None:
         """One session, from its beginning until its pictures end."""
         live = await fetch(f"{self._server}/api/channels/{quote(self._channel)}", self._token())
-        if live.get("geometry") and isinstance(self._canvas, Easel):
+        if live.get("geometry") and not live.get("geometry_preview") and isinstance(self._canvas, Easel):
             await self._draw(self._canvas)
             return
         tiling = await self._tiling(live["parallel"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
@@ -127,9 +128,9 @@ class Actor:
         share = np.float32(self.mixture(now))
         if share == 1:
             return self._after
-        points = self._before.points + (self._after.points - self._before.points) * share
-        light = self._before.light + (self._after.light - self._before.light) * share
-        return Drawn(self._after.figure, points, light)
+        here, there = vars(self._before.pose), vars(self._after.pose)
+        between = {name: here[name] + (there[name] - here[name]) * share for name in there}
+        return replace(self._after, pose=replace(self._after.pose, **between))
 
 
 def figure_of(data: bytes) -> Figure:

@@ -16,6 +16,8 @@ export class Choice {
   refused = "";
   /** The graphics card has dropped the page. */
   lost = false;
+  /** What would be drawn here is a preview, and not what the server renders. */
+  preview = false;
   /** Milliseconds that a picture takes, where that is too many. */
   slow = 0;
   /** @type {Wish} */
@@ -28,7 +30,7 @@ export class Choice {
 
   /** Whether it is to be drawn here. */
   get here() {
-    return !this.lacking && !this.refused && !this.lost && this.wish !== "pictures" && (this.wish === "here" || !this.slow);
+    return !this.lacking && !this.refused && !this.lost && this.wish !== "pictures" && (this.wish === "here" || !(this.slow || this.preview));
   }
 
   /** Whether who watches could have it otherwise. */
@@ -38,18 +40,19 @@ export class Choice {
 
   /** How it is, in words. */
   get words() {
-    if (this.here) return "Drawn on this device";
+    if (this.here) return this.preview ? "A preview, drawn on this device: the server’s pictures are finer" : "Drawn on this device";
     const why = this.lacking || REFUSALS[this.refused] || this.refused || (this.lost && "the graphics card has dropped this page") || this.#unwished;
     return why ? `Sent as pictures: ${why}` : "Sent as pictures";
   }
 
   get #unwished() {
     if (this.wish === "pictures") return "";
+    if (this.preview) return "drawn here it would be a preview";
     return this.slow ? `this device takes ${Math.round(this.slow)} ms to draw one` : "";
   }
 
   /** What the switch does. */
   get offer() {
-    return this.here ? "Send pictures instead" : "Draw it here";
+    return this.here ? "Send pictures instead" : this.preview ? "Draw a preview here" : "Draw it here";
   }
 }

@@ -61,11 +61,12 @@ export class Drawing extends EventTarget {
   async #decided(facts) {
     const { choice } = this;
     if (choice.lost) return false;
+    choice.preview = Boolean(facts?.geometry_preview);
     choice.refused = facts?.geometry === false ? (facts.geometry_lacks ?? "engine") : "";
     if (!facts?.geometry || choice.wish === "pictures") return false;
     choice.lacking ||= lacking();
     if (choice.lacking) return false;
-    if (choice.wish === "auto" && !this.#tried) await this.#try();
+    if (choice.wish === "auto" && !choice.preview && !this.#tried) await this.#try();
     return choice.here && this.#canDraw();
   }
 
