@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 from display import label, presets
 from display.calibration import parse
 from display.lenticular import interlace
+from display.meshes import MeshPose
 from display.optics import Cameras, fan, intrinsics, orbit
 from display.quilt import compose
 from display.screen import Screen, fan_yaws, screen, screens
@@ -162,6 +163,7 @@ def test_a_native_window_goes_from_pose_to_pose_as_the_page_does(
         actor.hear(motion.unpacked(record), came / 1000)
         assert [actor.mixture((came + later) / 1000) for later in (0, 20, 40)] == pytest.approx(mixtures, abs=1e-6)
         drawn = actor.at(came / 1000)
+        assert isinstance(drawn.pose, MeshPose)
         if mixtures[0] < 1:
             assert np.abs(np.column_stack([drawn.pose.points, drawn.pose.light]) - before).max() < 1e-5
 

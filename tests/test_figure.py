@@ -124,8 +124,8 @@ class Easel:
     def dark(self) -> str:
         return self.told[-1] if self.told else ""
 
-    def draw(self, one: Drawn) -> None:
-        self.drawn.append(one)
+    def draw(self, drawn: Drawn) -> None:
+        self.drawn.append(drawn)
         self.told.append("")
 
     def show(self, pixels: Any, tiling: Tiling) -> None:

@@ -16,7 +16,7 @@ from display.screen import screen
 from engines.contract import CROP, Engine, FaceObservation, PortraitRejected
 from engines.geometry import charts, glb, motion
 from engines.geometry import views as geometry_views
-from engines.geometry.asset import posed
+from engines.geometry.asset import Asset, posed
 from engines.geometry.motion import Record
 from engines.options import EngineOptions
 from engines.rome import bust, components, drive, embedding, enrol, fit, render, synthetic
@@ -347,7 +347,9 @@ def test_what_is_drawn_elsewhere_moves_as_it_is_driven(either: RomeEngine) -> No
     assert either.abilities.preview
     packed = glb.packed(asset, "AI avatar")
     record = motion.packed(Record(moved, packed.number, 1, 0.0))
-    points, _ = posed(glb.unpacked(packed.data)[0], motion.unpacked(record).motion)
+    sent, _ = glb.unpacked(packed.data)
+    assert isinstance(sent, Asset)
+    points, _ = posed(sent, motion.unpacked(record).motion)
     flame = network.flame
     source, _, _ = charts.welded(flame.faces.numpy(), (flame.corners_uv.numpy() + 1) * SIDE / 2)
     left, jaw = flame.movable.numpy()[source] > 0, flame.jaw_weight.numpy()[source] > 0

@@ -119,7 +119,8 @@ def _atlas(network: Rome, rest: RomeState) -> np.ndarray:
     laid = plain.interpolated(seen, colours[flame.faces.long()])[0].permute(1, 2, 0)
     pixels = (laid * 255).round().clamp(0, 255).byte().cpu().numpy()
     known = (seen.face[0] >= 0).cpu().numpy().astype(np.uint8)
-    _, label = cv2.distanceTransformWithLabels(1 - known, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    _, nearest = cv2.distanceTransformWithLabels(1 - known, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    label = np.asarray(nearest, np.int64)
     of_label = np.zeros((int(label.max()) + 1, 3), np.uint8)
     of_label[label[known > 0]] = pixels[known > 0]
     return np.dstack([of_label[label], np.full(known.shape, 255, np.uint8)])
