@@ -4,7 +4,7 @@
     python -m benchmarks.kernel_resources --capability 80      for an A100
     python -m benchmarks.kernel_resources --every-tuning       all that the sweep may try
 
-Marches, super-resolution and rasteriser run at full size on torch's meta device, and what they would launch is compiled instead,
+Marches, super-resolution, rasteriser and splatting run at full size on torch's meta device, and what they would launch is compiled instead,
 with the arguments, and so the alignments, that they would launch it with. Needs Triton, whose wheel brings the assembler.
 """
 
@@ -39,7 +39,7 @@ TYPES = {
     torch.int32: "i32",
     torch.int64: "i64",
 }
-TOLD_APART = ("EVEN", "SPARSE", "COUNT", "FINE", "BENDS", "STYLED", "ADDS", "ADDED", "LEAKY")
+TOLD_APART = ("EVEN", "SPARSE", "COUNT", "FINE", "BENDS", "STYLED", "ADDS", "ADDED", "LEAKY", "EXACT")
 "By which of its constants a kernel is named here."
 
 
@@ -131,6 +131,7 @@ def launches(every_tuning: bool = False) -> Iterator[Launch]:
             yield from _marching(dtype, tuning)
         yield from _super_resolving(dtype)
     yield from _rasterising()
+    yield from _splatting()
 
 
 def _rasterising() -> list[Launch]:
@@ -138,6 +139,18 @@ def _rasterising() -> list[Launch]:
 
     with META, noted(torch.float32, raster) as found:
         raster.rasterised(torch.empty(24, 5023, 3), torch.empty(10006, 3, dtype=torch.int32), 256)
+    return found
+
+
+def _splatting() -> list[Launch]:
+    from engines.kernels import splatting
+
+    count, views, rules = 20018, 24, splatting.Rules(0.3, 1 / 255, 0.999, 0.05, 0.3)
+    with META, noted(torch.float32, splatting) as found:
+        heads = [torch.empty(count, kept) for kept in (3, 6)], torch.empty(count), torch.empty(count, 3)
+        looks = torch.empty(views, 2, dtype=torch.int32), torch.empty(views, 12), torch.empty(views, 4)
+        for exact in (False, True):
+            splatting.draw(*heads[0], *heads[1:], *looks, count, 512, 512, rules, exact)
     return found
 
 

@@ -47,7 +47,7 @@ def test_every_kernel_compiles_with_planes_of_either_precision(kernels: list[dic
     made = {(kernel["kernel"].partition(" ")[0], kernel["kept"]) for kernel in kernels}
     marching = {"look", "find_depths", "composite", "bounds", "fill_grid", "read_grid"}
     resolving = {"finish", "settle", "halve", "double"}
-    drawing = {(name, "fp32") for name in ("offer", "place")}
+    drawing = {(name, "fp32") for name in ("offer", "place", "key", "project", "touch", "blend")}
     assert made == {(name, kept) for name in marching | resolving for kept in ("fp16", "fp32")} | drawing
 
 
