@@ -147,10 +147,12 @@ def _splatting() -> list[Launch]:
 
     count, views, rules = 20018, 24, splatting.Rules(0.3, 1 / 255, 0.999, 0.05, 0.3)
     with META, noted(torch.float32, splatting) as found:
-        heads = [torch.empty(count, kept) for kept in (3, 6)], torch.empty(count), torch.empty(count, 3)
-        looks = torch.empty(views, 2, dtype=torch.int32), torch.empty(views, 12), torch.empty(views, 4)
+        points, covariances, colours = torch.empty(count, 3), torch.empty(count, 6), torch.empty(count, 3)
+        whose, look, lens = torch.empty(views, 2, dtype=torch.int32), torch.empty(views, 12), torch.empty(views, 4)
         for exact in (False, True):
-            splatting.draw(*heads[0], *heads[1:], *looks, count, 512, 512, rules, exact)
+            splatting.draw(
+                points, covariances, torch.empty(count), colours, whose, look, lens, count, 512, 512, rules, exact
+            )
     return found
 
 

@@ -111,15 +111,26 @@ def _project(points, covariances, logs, colours,   # [P, 3], [P, 6], [P], [P, 3]
     c4, c5 = tl.load(upper + 4, mask=drawn, other=0.0), tl.load(upper + 5, mask=drawn, other=0.0)
     hx, hy, hz = c0 * bx + c1 * by + c2 * bz, c1 * bx + c3 * by + c4 * bz, c2 * bx + c4 * by + c5 * bz
     xy, yy = ax * hx + ay * hy + az * hz, bx * hx + by * hy + bz * hz + BLUR
-    xx = ax * (c0 * ax + c1 * ay + c2 * az) + ay * (c1 * ax + c3 * ay + c4 * az) + az * (c2 * ax + c4 * ay + c5 * az) + BLUR
+    xx = (
+        ax * (c0 * ax + c1 * ay + c2 * az)
+        + ay * (c1 * ax + c3 * ay + c4 * az)
+        + az * (c2 * ax + c4 * ay + c5 * az)
+        + BLUR
+    )
     area = xx * yy - xy * xy
     full = tl.load(logs + at, mask=drawn, other=0.0)
     reach = tl.maximum(2 * (full - LEAST_LOG), 0.0)
     x, y = across * focal_x + middle_x - 0.5, down * focal_y + middle_y - 0.5
     wide, high = tl.sqrt(reach * xx), tl.sqrt(reach * yy)
     drawn = drawn & (area > 0) & (tl.abs(x) + wide < _LARGEST) & (tl.abs(y) + high < _LARGEST)
-    left, right = tl.ceil(tl.where(drawn, x - wide, 0.0)).to(tl.int32), tl.floor(tl.where(drawn, x + wide, 0.0)).to(tl.int32)
-    top, bottom = tl.ceil(tl.where(drawn, y - high, 0.0)).to(tl.int32), tl.floor(tl.where(drawn, y + high, 0.0)).to(tl.int32)
+    left, right = (
+        tl.ceil(tl.where(drawn, x - wide, 0.0)).to(tl.int32),
+        tl.floor(tl.where(drawn, x + wide, 0.0)).to(tl.int32),
+    )
+    top, bottom = (
+        tl.ceil(tl.where(drawn, y - high, 0.0)).to(tl.int32),
+        tl.floor(tl.where(drawn, y + high, 0.0)).to(tl.int32),
+    )
     left, right = tl.maximum(left, 0), tl.minimum(right, width - 1)
     top, bottom = tl.maximum(top, 0), tl.minimum(bottom, height - 1)
     seen = drawn & (left <= right) & (top <= bottom)
@@ -236,7 +247,9 @@ def draw(
     least = math.log(rules.least)
     keys = torch.empty(views, count, dtype=torch.int64, device=device)
     grid = parts_of(count, GAUSSIANS), views
-    launch(_key, grid, points, logs, whose, look, keys, count, LEAST_LOG=least, NEAR=rules.near, SHARE=GAUSSIANS, warps=4)
+    launch(
+        _key, grid, points, logs, whose, look, keys, count, LEAST_LOG=least, NEAR=rules.near, SHARE=GAUSSIANS, warps=4
+    )
     keys, order = torch.sort(keys.view(-1), stable=True)
     records = torch.empty(views, count, RECORD, device=device)
     boxes = torch.empty(views, count, dtype=torch.int32, device=device)
@@ -245,7 +258,9 @@ def draw(
         BLUR=rules.blur, LEAST_LOG=least, BEYOND=rules.beyond, SHARE=GAUSSIANS, warps=4,
     )  # fmt: skip
     touched = torch.empty(views, rows, columns, words, dtype=torch.int32, device=device)
-    launch(_touch, (parts_of(words, WORDS), rows, views), boxes, touched, count, words, columns, rows, WORDS=WORDS, warps=4)
+    launch(
+        _touch, (parts_of(words, WORDS), rows, views), boxes, touched, count, words, columns, rows, WORDS=WORDS, warps=4
+    )
     out = torch.empty(views, height, width, 5, device=device) if exact else torch.empty(
         views, height, width, dtype=torch.int32, device=device
     )  # fmt: skip

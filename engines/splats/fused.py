@@ -1,0 +1,84 @@
+"""Fused: Gaussians of several heads in one batch of views, by kernels (engines/kernels/splatting.py). Twin: plain.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from display.optics import Cameras
+from engines.kernels import splatting
+from engines.splats import plain
+from engines.splats.avatar import SplatAvatar
+from engines.splats.plain import Pictures, Shapes
+from engines.staging import onto
+
+RULES = splatting.Rules(plain.BLUR, plain.LEAST, plain.MOST, plain.NEAR, plain.BEYOND)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One head, and who looks at it."""
+
+    avatar: SplatAvatar
+    points: np.ndarray
+    "[N, 3] float32: posed."
+    cameras: Cameras
+    "Moved as the head is turned."
+
+
+class Kernels:
+    """One device's. Shapes of an avatar come onto it once, posed points and cameras with each frame, and nothing waits for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._shapes: WeakKeyDictionary[SplatAvatar, Shapes] = WeakKeyDictionary()
+
+    def draw(self, requests: Sequence[Request]) -> Tensor:
+        """[V, H, W, 4] uint8 RGBA on black of all views of all requests, in their order; pictures of one size."""
+        return self._drawn(requests, exact=False)
+
+    def pictures(self, requests: Sequence[Request]) -> Pictures:
+        """[V, H, W]: the same in float32, with alpha and depths."""
+        made = self._drawn(requests, exact=True)
+        alpha = made[..., 3]
+        return Pictures(made[..., :3], alpha, torch.where(alpha > 0, made[..., 4] / alpha, torch.inf))
+
+    def _drawn(self, requests: Sequence[Request], exact: bool) -> Tensor:
+        size = {(one.cameras.width, one.cameras.height) for one in requests}
+        assert len(size) == 1, size
+        counts = [len(one.avatar) for one in requests]
+        starts = np.cumsum([0, *counts])
+        whose = [
+            [begin, count]
+            for begin, count, one in zip(starts, counts, requests, strict=False)
+            for _ in range(len(one.cameras))
+        ]
+        look = np.concatenate([plain.world2cam(one.cameras).reshape(-1, 12) for one in requests])
+        lens = np.concatenate([plain.lenses(one.cameras) for one in requests])
+        heads = [self._prepared(one.avatar) for one in requests]
+        return splatting.draw(
+            onto(np.concatenate([one.points for one in requests]), self.device),
+            _joined([head.covariances for head in heads]),
+            _joined([head.opacities for head in heads]).clamp(min=1e-9).log(),
+            _joined([head.colours for head in heads]),
+            onto(np.array(whose, np.int32), self.device),
+            onto(look.astype(np.float32), self.device),
+            onto(lens.astype(np.float32), self.device),
+            max(counts),
+            *size.pop(),
+            RULES,
+            exact,
+        )
+
+    def _prepared(self, avatar: SplatAvatar) -> Shapes:
+        found = self._shapes.get(avatar)
+        return found if found is not None else self._shapes.setdefault(avatar, plain.prepared(avatar, self.device))
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
