@@ -73,14 +73,15 @@ if [ -z "$REHEARSAL" ]; then
     benchmark machine 15 machine
     tests gpu-tests 70 -m gpu tests/gpu
     benchmark runtimes 75 runtimes --synthetic-weights --precision float16
-    benchmark sweep 120 views_per_second --synthetic-weights --runtime graphs --sampling shared-volume \
+    benchmark sweep 110 views_per_second --synthetic-weights --runtime graphs --sampling shared-volume \
         --resolved every third --callers 1 4 --placement one-gpu --frames 30 --repeats 1 --budget 60 --profile
     benchmark stages 50 stage_times --engine voodoo3d --synthetic-weights --placement one-gpu --faces invented \
         --views 24 --repeats 1 --frames 60 --warm-up 10
     benchmark rome 40 gpu.rome --synthetic-weights --runtime graphs
     benchmark meshing 20 gpu.meshing
-    tests goldens 65 -m "gpu and golden" tests/golden -k "eager or float16"
-    tests kernels 40 tests/test_kernels.py
+    benchmark splats 15 gpu.splats
+    tests goldens 60 -m "gpu and golden" tests/golden -k "eager or float16"
+    tests kernels 40 tests/test_kernels.py tests/test_splatting.py
 else
     small=(--small --views 4 --tile 64)
     benchmark machine 60 machine
@@ -92,8 +93,9 @@ else
         --repeats 1 --frames 4 --warm-up 2
     benchmark rome 240 gpu.rome --small --runtime eager --frames 2
     benchmark meshing 240 gpu.meshing --small
+    benchmark splats 240 gpu.splats --small
     tests goldens 120 -m "gpu and golden" tests/golden
-    tests kernels 300 tests/test_kernels.py -k "seams or TestSharedMarch"
+    tests kernels 300 tests/test_kernels.py tests/test_splatting.py -k "seams or TestSharedMarch or bytes"
 fi
 
 "$PYTHON" -m benchmarks.gpu.programme --parts "$LOGS" --out "$FOLDER" ${REHEARSAL:+--rehearsal}

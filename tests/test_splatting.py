@@ -46,6 +46,15 @@ def test_agrees_with_the_twin(width: int, height: int, largest: float) -> None:
     assert made.alpha.max() <= 1
 
 
+def test_fields_may_lie_in_memory_as_they_like() -> None:
+    """Every second Gaussian of twice as many."""
+    avatar = gaussians.some(60, 8)
+    fields = ("points", "colours", "opacities", "scales", "rotations")
+    half = replace(avatar, which=avatar.which // 2, **{name: getattr(avatar, name)[::2] for name in fields})
+    asked = request(half, 0, width=16, height=16)
+    assert db(fused.Kernels(DEVICE).pictures([asked]).colours, twin(asked).colours) > LEAST_DB
+
+
 def test_bytes_are_those_of_the_pictures() -> None:
     asked = request(gaussians.some(60, 2), 4, width=18, height=16)
     made = fused.Kernels(DEVICE).draw([asked]).cpu()

@@ -118,6 +118,14 @@ def _meshing(result: dict[str, Any]) -> str:
     return f"256^3 in {result['coarse_to_fine_s']:.2f} s coarse to fine, {result['dense_s']:.2f} s dense; {asked}"
 
 
+def _splats(result: dict[str, Any]) -> str:
+    ways = (
+        f"{one['callers']} x {result['views']} x {one['side']} {one['ms_p50']:.2f} ms (p95 {one['ms_p95']:.2f})"
+        for one in result["ways"]
+    )
+    return f"{'; '.join(ways)}; {result['twin_db']:.0f} dB from the twin"
+
+
 _FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str] | None]] = {
     "machine": ("machine.json", _machine),
     "runtimes": ("runtimes_*.json", _runtimes),
@@ -125,6 +133,7 @@ _FOUND: dict[str, tuple[str, Callable[[dict[str, Any]], str] | None]] = {
     "stages": ("stage_times_*.json", _stages),
     "rome": ("rome.json", _rome),
     "meshing": ("meshing.json", _meshing),
+    "splats": ("splats_gpu.json", _splats),
 }
 "Part -> its result, and what to say of it; parts that are tests say it themselves."
 

@@ -38,6 +38,13 @@ class Kernels:
         self.device = device
         self._shapes: WeakKeyDictionary[SplatAvatar, Shapes] = WeakKeyDictionary()
 
+    def warm_up(self) -> None:
+        """Compile, by a picture of one Gaussian."""
+        one = torch.ones(1, 3, device=self.device)
+        whose = torch.tensor([[0, 1]], dtype=torch.int32, device=self.device)
+        look, lens = torch.eye(3, 4, device=self.device).view(1, 12), torch.ones(1, 4, device=self.device)
+        splatting.draw(one, torch.ones(1, 6, device=self.device), one[:, 0], one, whose, look, lens, 1, 16, 16, RULES)
+
     def draw(self, requests: Sequence[Request]) -> Tensor:
         """[V, H, W, 4] uint8 RGBA on black of all views of all requests, in their order; pictures of one size."""
         return self._drawn(requests, exact=False)

@@ -84,8 +84,8 @@ def prepared(avatar: SplatAvatar, device: torch.device | str = "cpu", dtype: tor
     upper = torch.stack([whole[:, i, j] for i in range(3) for j in range(i, 3)], 1)
     return Shapes(
         upper.to(device, dtype),
-        torch.from_numpy(avatar.colours).to(device, dtype),
-        torch.from_numpy(avatar.opacities).to(device, dtype),
+        torch.from_numpy(avatar.colours).to(device, dtype).contiguous(),
+        torch.from_numpy(avatar.opacities).to(device, dtype).contiguous(),
     )
 
 

@@ -15,7 +15,7 @@ from display.optics import Cameras
 from display.views import ViewSet
 from engines.kernels.presence import available
 from engines.loading import EachDevice
-from engines.splats import plain, raster
+from engines.splats import plain
 from engines.splats.avatar import SplatAvatar
 from engines.splats.plain import Shapes
 
@@ -37,6 +37,12 @@ class Renderer:
 
     def warm_up(self) -> None:
         """Compile, so that the first picture does not wait for it."""
+        kernels = self._devices.here()
+        if kernels is not None:
+            kernels.warm_up()
+            return
+        from engines.splats import raster
+
         raster.compile_all()
 
     @property
@@ -56,6 +62,8 @@ class Renderer:
         return by_batches(kernels, requests)
 
     def _by_loops(self, avatar: SplatAvatar, points: np.ndarray, cameras: Cameras) -> torch.Tensor:
+        from engines.splats import raster  # numba, which a bare GPU machine lacks
+
         shapes = self._shapes.get(avatar)
         if shapes is None:
             shapes = self._shapes.setdefault(avatar, plain.prepared(avatar))
