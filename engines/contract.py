@@ -17,6 +17,8 @@ from display.views import ViewSet
 
 CROP = 512
 "Side in pixels of the aligned crop that engines see."
+AROUND = 96
+"Pixels on each side of the crop that a portrait's surroundings show besides: hair, hats, shoulders."
 EXPRESSION_KEPT = 0.35
 """Of a portrait's own expression, if nothing else is asked for. Neutral (0) follows a driver best, but a broad grin that is closed
 altogether has pale lips with teeth drawn out over them; with a third of it they close cleanly, and whose they are is seen (looked at: two
@@ -49,6 +51,9 @@ class FaceObservation:
     "[512, 512, 3] uint8 RGB aligned crop, where the engine wants it."
     matte: np.ndarray | None = None
     "[512, 512] float32 0..1, 1 on the person, where the engine wants it."
+    around: np.ndarray | None = None
+    """[704, 704, 4] uint8, of a portrait: the crop with AROUND more on each side, RGB, and its matte in the fourth channel: 1 nobody ..
+    255 the person; 0 where the photo has ended. None where nothing is known but the crop."""
     place: np.ndarray | None = None
     "[3] float32 millimetres: where the head is before its camera, right and up as that person sees them, and away; None if unknown."
     size: float | None = None

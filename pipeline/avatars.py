@@ -29,7 +29,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from engines.contract import CROP, AnyEngine, FaceObservation
+from engines.contract import AROUND, CROP, AnyEngine, FaceObservation
 
 _log = logging.getLogger(__name__)
 
@@ -315,7 +315,7 @@ def _checked(seen: FaceObservation) -> FaceObservation:
     """Raises ValueError where it is not what `keep` writes."""
     shapes = {
         **dict.fromkeys(("landmarks", "shape", "neutral"), (478, 3)),
-        "pose": (4, 4), "crop": (CROP, CROP, 3), "matte": (CROP, CROP),
+        "pose": (4, 4), "crop": (CROP, CROP, 3), "matte": (CROP, CROP), "around": (CROP + 2 * AROUND, CROP + 2 * AROUND, 4),
     }  # fmt: skip
     for name, shape in shapes.items():
         array = getattr(seen, name)

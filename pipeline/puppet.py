@@ -147,7 +147,7 @@ class Puppet:
     def __init__(self, engine: AnyEngine | None = None) -> None:
         """With the relief engine unless another is given."""
         self._engine = engine or catalogue.load("relief")
-        self._portrait = observe_portrait(puppet_portrait())
+        self._portrait = replace(observe_portrait(puppet_portrait()), around=None)  # as near as a camera sees somebody
         self._avatar = self._engine.enrol(self._portrait)
         self._camera = Cameras(orbit(0)[None], intrinsics(WIDTH / HEIGHT)[None], WIDTH, HEIGHT)
 

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -133,11 +134,11 @@ def relief() -> Relief:
 
 @pytest.fixture(scope="session")
 def sample_portrait() -> FaceObservation:
-    """The puppet's public-domain photo as enrol() takes it."""
+    """The puppet's public-domain photo as enrol() takes it, framed as the crop is."""
     from pipeline.preprocess.observer import observe_portrait
     from pipeline.puppet import puppet_portrait
 
-    return observe_portrait(puppet_portrait())
+    return replace(observe_portrait(puppet_portrait()), around=None)
 
 
 @pytest.fixture(autouse=True)

@@ -57,7 +57,7 @@ def test_it_stands_at_life_size_at_the_distance_of_a_conversation(
     asset = glb.unpacked(packed.data)[0]
     assert isinstance(asset, Asset)
     points = posed(asset, motion.unpacked(record).motion)[0]
-    metres = glb.METRES * (points - [0, 0, 0.2])
+    metres = asset.metres * (points - [0, 0, 0.2])
     seen = pixels * metres[:, :2] / (DISTANCE - metres[:, 2:])
     apart = pixels * EYES_APART / DISTANCE
     assert np.ptp(seen[:, 1]) * 0.6 < np.ptp(bounds(left)[1::2]) <= np.ptp(seen[:, 1]) + 1, "its fringes are soft"

@@ -10,11 +10,13 @@ from engines.geometry import rigged
 from engines.geometry.rigged import Rig
 from engines.relief.engine import Relief
 from engines.relief.topology import EYES, LOWER_LIP_INNER, UPPER_LIP_INNER
+from tests import people
 
 
 @pytest.fixture(scope="module")
-def made(relief: Relief, sample_portrait) -> tuple[Rig, slice]:
-    avatar = relief.enrol(sample_portrait)
+def made(relief: Relief) -> tuple[Rig, slice]:
+    """Of somebody without glasses, whose frames would hold the brows."""
+    avatar = relief.enrol(people.observed(people.astronaut()))
     return relief.rig(avatar), avatar.parts.face
 
 

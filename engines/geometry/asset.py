@@ -24,6 +24,10 @@ class Part:
     "Seen from its front only."
 
 
+METRES = 1 / 2.7
+"A unit of the world: MediaPipe's canonical centimetres, which are an adult's, are 0.027 of it (pipeline/preprocess/framing.py)."
+
+
 @dataclass(frozen=True)
 class Asset:
     """All that is needed of an avatar once. Lengths are units of the world (display/optics.py)."""
@@ -50,9 +54,11 @@ class Asset:
     atlas: np.ndarray
     "[H, W, 4] uint8, straight alpha."
     crop: int
-    "Atlas pixels along the side of the crop."
+    "Atlas pixels along the side of what a square view shows."
     largest: float
     "The scale up to which the atlas is brought to a picture's."
+    metres: float = METRES
+    "Of a unit of the world, for whoever shows it at life size."
     fade: float = 0.0
     "Share of the crop's height over which the picture fades at its lower edge."
 

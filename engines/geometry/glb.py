@@ -16,14 +16,12 @@ from scipy.sparse import csr_matrix
 from display import label
 from engines import gltf
 from engines.geometry import cloud_glb
-from engines.geometry.asset import Asset, Part
+from engines.geometry.asset import METRES, Asset, Part
 from engines.geometry.cloud import Cloud
 
 VERSION = 1
 TRIANGLES, SPLATS = "triangles", "splats"
 "What avatars are drawn of."
-METRES = 1 / 2.7
-"A unit of the world: MediaPipe's canonical centimetres, which are an adult's, are 0.027 of it (pipeline/preprocess/framing.py)."
 QUALITY = 95
 "Of the atlas: 44 dB in 80 KB, where 90 has 42 and 100 has 45; without loss it is 360 KB."
 _WHOLE = 32767
@@ -61,7 +59,8 @@ def packed(asset: Asset | Cloud, mark: str | None) -> Packed:
     buffer = gltf.Buffer()
     told = {
         "version": VERSION, "engine": asset.engine, "drawn": SPLATS if isinstance(asset, Cloud) else TRIANGLES,
-        "projection": "parallel" if asset.parallel else "perspective", "fade": asset.fade, "metres": METRES,
+        "projection": "parallel" if asset.parallel else "perspective", "fade": asset.fade,
+        "metres": METRES if isinstance(asset, Cloud) else asset.metres,
         "mark": _mark(mark),
     }  # fmt: skip
     if isinstance(asset, Cloud):
@@ -139,6 +138,7 @@ def _asset(file: gltf.File, told: dict[str, Any]) -> Asset:
         crop=told["texture"]["crop"],
         largest=told["texture"]["largest"],
         fade=told["fade"],
+        metres=told["metres"],
     )
 
 
@@ -163,7 +163,7 @@ def _scene(
     names = ["still", *(f"moved {number}" for number in range(1, joints))]
     nodes = [
         {"name": "avatar", "mesh": 0, "skin": 0},
-        {"name": "metres", "scale": [METRES] * 3, "children": list(range(2, 2 + joints))},
+        {"name": "metres", "scale": [told["metres"]] * 3, "children": list(range(2, 2 + joints))},
         *({"name": name} for name in names),
     ]
     colours = {"baseColorTexture": {"index": 0}, "metallicFactor": 0, "roughnessFactor": 1}

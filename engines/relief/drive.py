@@ -93,6 +93,7 @@ def _expression(avatar: ReliefAvatar, shape: np.ndarray, neutral: np.ndarray, pr
     moves = (presence * difference) @ avatar.to_crop.T
     for eye in EYES:
         _set_lids(avatar, eye, shape, neutral, presence, moves)
+    moves *= avatar.held[:, None]
     return moves.astype(np.float32)
 
 

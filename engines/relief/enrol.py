@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from engines.contract import FaceObservation, PortraitRejected
-from engines.relief import eyes, figure, mouth, texture
+from engines.contract import CROP, FaceObservation, PortraitRejected
+from engines.relief import eyes, figure, glasses, mouth, shell, texture
 from engines.relief.facing import FROM, facing, turned_aside
-from engines.relief.resting import rest_of
+from engines.relief.painted_lips import painted
+from engines.relief.resting import INSET, rest_of
 from engines.relief.surface import Mesh, Sheet, joined
 from engines.relief.topology import (
     CHEEKS,
@@ -34,6 +35,14 @@ AXIS_SHARE = 0.55
 
 SMALLEST_FACE = 60.0
 "Crop pixels between the cheeks below which a crop is not in the framing that was agreed on."
+
+
+AIR = 18.0
+"Pixels of the crop that views keep above a figure, where the photo has them."
+SMALLEST = 0.8
+"Figures are shown no smaller than this, however high their hats: a face wants its pixels."
+HIGHEST = 12
+"Pixels across that a row of the figure has at least: a single hair is cut."
 
 
 @dataclass(frozen=True)
@@ -85,8 +94,55 @@ class ReliefAvatar:
     "Crop pixels over which a picture that ends with the crop fades at its lower border."
     mouth_seen: bool
     "Whether the portrait shows a mouth, which may then open."
+    held: np.ndarray
+    "[478] float32: the share of its movement that each landmark keeps, less beneath the frames of glasses."
+    zoom: float = 1.0
+    "A picture's pixel of the crop shows so much of the photo's: less than 1 where the figure is shown smaller, to have all of it."
     scaled: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     "The atlas at each tile scale it has been asked for, made when first asked (filled by render)."
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a figure lies in what views show: as in the crop, or smaller, so that hair and hats end below the upper edge."""
+
+    zoom: float = 1.0
+    down: float = 0.0
+    "Pixels of the crop."
+
+    @classmethod
+    def of(cls, solid: np.ndarray, bottom: int) -> Frame:
+        """For a figure `solid` [SIDE, SIDE] that a photo shows down to the row `bottom`."""
+        rows = np.flatnonzero((solid > 0.5).sum(axis=1) > HIGHEST)
+        top = float(rows[0]) - texture.PAD if len(rows) else 0.0
+        zoom = float(np.clip((CROP / 2 - AIR) / (CROP / 2 - top), SMALLEST, 1.0))
+        zoom = CROP / round(CROP / zoom)
+        begin = min((AIR - CROP / 2) / zoom + CROP / 2, top - AIR / zoom) if zoom < 1 else 0.0
+        begin = min(begin, max(bottom - texture.PAD, CROP) - CROP / zoom)  # a bust stands on the lower edge
+        return cls(zoom, (CROP / 2 - begin) * zoom - CROP / 2)
+
+    def shown(self, continued: np.ndarray) -> np.ndarray:
+        """The rows of something [SIDE, SIDE, ...] that views show."""
+        begin = CROP / 2 - (CROP / 2 + self.down) / self.zoom + texture.PAD
+        return continued[max(round(begin), 0) : round(begin + CROP / self.zoom), texture.PAD : -texture.PAD]
+
+    def applied(self, avatar: ReliefAvatar) -> ReliefAvatar:
+        """`avatar`, as in the crop before, in this frame."""
+        middle = np.array([CROP / 2, CROP / 2, avatar.axis[1]], np.float32)
+
+        def placed(points: np.ndarray) -> np.ndarray:
+            return ((points - middle) * self.zoom + middle + [0, self.down, 0]).astype(np.float32)
+
+        return replace(
+            avatar,
+            mesh=replace(avatar.mesh, points=placed(avatar.mesh.points)),
+            landmarks=placed(avatar.landmarks),
+            pivot=placed(avatar.pivot),
+            to_crop=avatar.to_crop * self.zoom,
+            width=avatar.width * self.zoom,
+            fade=round(avatar.fade * self.zoom),
+            zoom=self.zoom,
+        )
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -108,18 +164,24 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
     width = float(np.linalg.norm(landmarks[CHEEKS[1]] - landmarks[CHEEKS[0]]))
     if width < SMALLEST_FACE:
         raise PortraitRejected("face_too_small", "the face is too small in this picture; use one where it is larger")
+    held = glasses.held(crop, landmarks, width)
+    rest = replace(rest, moves=rest.moves * held[:, None])
     to_crop = similarity(portrait.shape, portrait.landmarks) @ np.diag([1.0, 1.0, DEEPER]).astype(np.float32)
-    colours, alpha = texture.cut_out(crop, matte, _face_mask(portrait.landmarks))
-    picture, solid, faded = texture.continued(colours, alpha)
+    content = texture.content_of(crop, matte, portrait.around)
+    colours, alpha = texture.cut_out(content.picture, content.matte, content.of(_face_mask(portrait.landmarks)))
+    picture, solid, faded = texture.continued(colours, alpha, content)
+    frame = Frame.of(solid, content.bottom) if portrait.around is not None else Frame()
+    picture = painted(picture, landmarks, rest.inset / INSET) if rest.inset > 0 else picture
     skin = _skin(crop, portrait.landmarks)
     atlas = texture.Atlas()
-    surround = figure.build(landmarks, width, solid, atlas.add(texture.shell(picture, solid, faded)))
+    surround = figure.build(landmarks, width, solid)
+    behind = shell.build(landmarks, width, surround.firm, picture, faded, atlas, skin)
     balls = tuple(eyes.build(eye, landmarks, width, picture, atlas, skin) for eye in EYES)
     axes = mouth.Axes((landmarks[13] + landmarks[14]) / 2, to_crop @ np.diag([1.0, -1.0, -1.0]))
     inside = mouth.build(landmarks, axes, float(portrait.shape[13, 1] - portrait.shape[14, 1]), picture, atlas, skin)
     face = _face(landmarks, axes, rest.inset)
     whole = _with_surround(face, surround.front)
-    mesh, parts = _joined(surround.back, inside.sheets, balls, whole, len(face.points))
+    mesh, parts = _joined(behind, inside.sheets, balls, whole, len(face.points))
     follow, jaw = surround.follow_front[len(OVAL) :], np.concatenate(inside.jaw)
     pivot = _pivot(landmarks, width)
     turning = _turning(mesh, parts, landmarks, width)
@@ -129,7 +191,7 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
         points[iris] += rest.looks
     points += turning[:, None] * ((points - pivot) @ rest.turn.T + pivot - points)
     at_rest = ((landmarks + rest.moves - pivot) @ rest.turn.T + pivot).astype(np.float32)
-    return ReliefAvatar(
+    avatar = ReliefAvatar(
         mesh=replace(mesh, points=points),
         parts=parts,
         atlas=atlas.picture(texture.rgba(texture.without_streaks(picture, whole), faded)),
@@ -144,9 +206,11 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
         jaw=jaw,
         mouth_depth=np.concatenate(inside.depth_cm),
         slants=(eyes.slant(at_rest[EYES[0].ring]), eyes.slant(at_rest[EYES[1].ring])),
-        fade=texture.fade_height(colours, alpha),
+        fade=texture.fade_height(*(frame.shown(part) for part in (picture, solid))),
         mouth_seen=bool(portrait.mouth_seen),
+        held=held,
     )
+    return frame.applied(avatar)
 
 
 def follow_face(
@@ -226,8 +290,10 @@ def _turning(mesh: Mesh, parts: Parts, landmarks: np.ndarray, width: float) -> n
 
 
 def _face_mask(landmarks: np.ndarray) -> np.ndarray:
-    """[512, 512] float32: 1 where the face's mesh lies, with a soft rim outside it."""
-    inside = cv2.dilate(figure.face_area(landmarks, texture.CROP, 0.0).astype(np.float32), np.ones((5, 5), np.uint8))
+    """[SIDE, SIDE] float32: 1 where the face's mesh lies, with a soft rim outside it."""
+    inside = cv2.dilate(
+        figure.face_area(landmarks, texture.SIDE, texture.PAD).astype(np.float32), np.ones((5, 5), np.uint8)
+    )
     return np.clip(cv2.GaussianBlur(inside, (0, 0), 1.0), 0.0, 1.0)
 
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from display.optics import HALF_PICTURE, LOOK_AT
 from engines.contract import CROP
-from engines.geometry.asset import Asset, Part
+from engines.geometry.asset import METRES, Asset, Part
 from engines.geometry.motion import Motion
 from engines.relief.drive import ReliefState
 from engines.relief.enrol import ReliefAvatar
@@ -49,9 +49,10 @@ def asset(avatar: ReliefAvatar) -> Asset:
         moves=_moves(avatar),
         parts=_parts(mesh.triangles, mesh.culled),
         atlas=avatar.atlas,
-        crop=CROP,
+        crop=round(CROP / avatar.zoom),
         largest=LARGEST_TEXTURE_SCALE,
         fade=avatar.fade / CROP,
+        metres=METRES / avatar.zoom,
     )
 
 

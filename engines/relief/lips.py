@@ -15,8 +15,12 @@ def gaps(shape: np.ndarray) -> np.ndarray:
     return np.maximum(shape[UPPER_LIP_INNER, 1] - shape[LOWER_LIP_INNER, 1] - LIPS_TOUCH, 0.0)
 
 
-def part(moves: np.ndarray, apart: np.ndarray) -> None:
+SPEAKING, WHOLE = (1.0, 0.75, 0.5, 0.25), (1.0, 0.88, 0.76, 0.64)
+"How far each ring of the lips, from the inner to the outer, moves with the inner one: lips that open, and lips that close for good."
+
+
+def part(moves: np.ndarray, apart: np.ndarray, rings: tuple[float, ...] = SPEAKING) -> None:
     """Add to `moves` [478, 3] what brings the inner lips `apart` [11] further from each other, the outer rings ever less."""
-    for ring, weight in enumerate((1.0, 0.75, 0.5, 0.25)):
+    for ring, weight in enumerate(rings):
         moves[LIP_RINGS_UPPER[ring][1:-1], 1] += 0.4 * weight * apart[1:-1]
         moves[LIP_RINGS_LOWER[ring][1:-1], 1] -= 0.6 * weight * apart[1:-1]

@@ -70,9 +70,9 @@ class Live:
 
     def enrol(self, portrait: FaceObservation) -> LiveAvatar:
         """The mesh; of `portrait` its proportions alone count, and it is never shown. Raises PortraitRejected."""
-        usual = enrol(portrait)
+        usual = enrol(replace(portrait, around=None))
         landmarks, width = deepened(portrait.landmarks), usual.width
-        surround = figure.build(landmarks, width, _silhouette(landmarks, width), (0.0, 0.0))
+        surround = figure.build(landmarks, width, _silhouette(landmarks, width))
         mesh, _ = joined([_sheet(landmarks, surround.front)])
         base = replace(
             usual, mesh=mesh, landmarks=landmarks, follow=surround.follow_front[len(OVAL) :], fade=FADE, scaled={}

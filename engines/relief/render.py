@@ -99,7 +99,7 @@ def _lower_edge(avatar: ReliefAvatar, height: int, share: float) -> np.ndarray:
 
 def _texture(avatar: ReliefAvatar, across: float, down: float) -> tuple[np.ndarray, float, float]:
     """The avatar's atlas [H, W, 4] at this tile scale, and the texture pixels per atlas pixel, across and down."""
-    tx, ty = min(across, LARGEST_TEXTURE_SCALE), min(down, LARGEST_TEXTURE_SCALE)
+    tx, ty = (min(avatar.zoom * scale, LARGEST_TEXTURE_SCALE) for scale in (across, down))
     height, width = avatar.atlas.shape[:2]
     size = (max(round(width * tx), 2), max(round(height * ty), 2))
     found = avatar.scaled.get(size)

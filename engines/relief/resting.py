@@ -14,7 +14,7 @@ from engines.contract import FaceObservation
 from engines.morphable.fit import PIXELS_PER_CM, fit
 from engines.morphable.model import load
 from engines.relief.eyes import gaze
-from engines.relief.lips import LIPS_TOUCH, part
+from engines.relief.lips import LIPS_TOUCH, WHOLE, part
 from engines.relief.surface import smooth
 from engines.relief.topology import CHEEKS, EYES, LOWER_LIP_INNER, UPPER_LIP_INNER
 
@@ -121,7 +121,7 @@ def _meet(portrait: FaceObservation, difference: np.ndarray) -> None:
     own = _apart(portrait)
     parted = (own > LIPS_TOUCH) & portrait.mouth_seen
     wanted = np.where(parted, own + (1 - portrait.expression_kept) * (-OVERLAP - own), own)
-    part(difference, wanted - (own + difference[UPPER_LIP_INNER, 1] - difference[LOWER_LIP_INNER, 1]))
+    part(difference, wanted - (own + difference[UPPER_LIP_INNER, 1] - difference[LOWER_LIP_INNER, 1]), WHOLE)
 
 
 def _apart(portrait: FaceObservation) -> np.ndarray:

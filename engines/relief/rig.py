@@ -32,11 +32,13 @@ def rig(avatar: ReliefAvatar) -> Rig:
     actions["tongueOut"] = tongue
     middle = np.array([avatar.axis[0], avatar.axis[0], avatar.axis[1]], np.float32)
     return Rig(
-        points=((at_rest - middle) * METRES * FLIP).astype(np.float32),
+        points=((at_rest - middle) * (METRES / avatar.zoom) * FLIP).astype(np.float32),
         uv=(mesh.uv / [width, height]).astype(np.float32),
         light=mesh.light,
         parts=_parts(avatar),
-        actions={name: (moves * METRES * FLIP).astype(np.float32) for name, moves in sorted(actions.items())},
+        actions={
+            name: (moves * (METRES / avatar.zoom) * FLIP).astype(np.float32) for name, moves in sorted(actions.items())
+        },
         atlas=avatar.atlas,
     )
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from engines.contract import CROP
+from engines.contract import AROUND, CROP
 from engines.relief.surface import Sheet
 
-PAD = 96
-"Crop pixels by which the figure is continued beyond each side of the crop, fading out: turned views look past the border."
+PAD = AROUND
+"Crop pixels by which the figure goes on beyond each side of the crop, or is continued, fading out: turned views look past the border."
 
 SIDE = CROP + 2 * PAD
 
@@ -24,24 +24,83 @@ FAITHFUL_DB = 30.5
 STREAKS_FROM = 3.2
 "Depth per pixel across from which a turned view shows streaks."
 
+END = 14.0
+"Crop pixels over which a figure ends that goes on beyond all that is known of it."
+
 GUTTER = 4
 
-RIM = 29
-"Crop pixels: twice the width of what counts as the figure's outline."
+
+@dataclass(frozen=True)
+class Content:
+    """What a portrait shows for certain: the crop, and as much around it as the photo has."""
+
+    picture: np.ndarray
+    "[h, w, 3] uint8."
+    matte: np.ndarray
+    "[h, w] float32 0..1."
+    left: int
+    "Where it lies in the continued crop."
+    top: int
+
+    @property
+    def right(self) -> int:
+        """The column after its last."""
+        return self.left + self.matte.shape[1]
+
+    @property
+    def bottom(self) -> int:
+        """The row after its last."""
+        return self.top + self.matte.shape[0]
+
+    @property
+    def margins(self) -> tuple[int, int, int, int]:
+        """Above, below, left and right of it, to the continued crop's borders."""
+        return self.top, SIDE - self.bottom, self.left, SIDE - self.right
+
+    def of(self, continued: np.ndarray) -> np.ndarray:
+        """Its part of something [SIDE, SIDE, ...]."""
+        return continued[self.top : self.bottom, self.left : self.right]
+
+
+def content_of(crop: np.ndarray, matte: np.ndarray, around: np.ndarray | None) -> Content:
+    """Of a portrait's `crop` [512, 512, 3], `matte` [512, 512] and what is `around` [SIDE, SIDE, 4], as in FaceObservation."""
+    if around is None:
+        return Content(crop, matte, PAD, PAD)
+    left, top, right, bottom = _reach(around[..., 3] > 0)
+    shown = around[top:bottom, left:right]
+    return Content(shown[..., :3], np.clip((shown[..., 3].astype(np.float32) - 1) / 254, 0, 1), left, top)
+
+
+def _reach(there: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the largest upright piece about the crop that the photo shows, as `there` [SIDE, SIDE] bool says:
+    each side goes on as long as it does not lose what the crop's own border has."""
+    left = top = PAD
+    right = bottom = PAD + CROP
+    enough = [there[PAD : PAD + CROP, column].mean() - 0.01 for column in (PAD, PAD + CROP - 1)]
+    while left > 0 and there[top:bottom, left - 1].mean() >= enough[0]:
+        left -= 1
+    while right < SIDE and there[top:bottom, right].mean() >= enough[1]:
+        right += 1
+    enough = [there[row, left:right].mean() - 0.01 for row in (PAD, PAD + CROP - 1)]
+    while top > 0 and there[top - 1, left:right].mean() >= enough[0]:
+        top -= 1
+    while bottom < SIDE and there[bottom, left:right].mean() >= enough[1]:
+        bottom += 1
+    return left, top, right, bottom
 
 
 def cut_out(crop: np.ndarray, matte: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(colours [512, 512, 3], alpha [512, 512]) of the figure alone; `face` [512, 512] is 1 where the face certainly is.
+    """(colours [h, w, 3], alpha [h, w]) of the figure alone; `face` [h, w] is 1 where the face certainly is.
 
     Where the matte is unsure, alpha is how much of the figure's colour nearby, rather than the background's, makes up the pixel;
     what shone through from behind is taken out of the colour. The face is whole: its rim must not thin out when it turns.
     """
     picture = crop.astype(np.float32)
-    matte = _without_crumbs(np.maximum(matte, cv2.erode(face, _disc(15))).astype(np.float32))
+    matte = _without_crumbs(np.maximum(matte, cv2.erode(face, disc(15))).astype(np.float32))
     blur = _blur(picture)
-    matte = cv2.erode(matte, _disc(1 + 2 * round(2 * blur)))
-    figure = cv2.erode((matte > 0.93).astype(np.uint8), _disc(9 + 2 * round(3 * blur))).astype(np.float32)
-    ground = cv2.erode((matte < 0.04).astype(np.uint8), _disc(5)).astype(np.float32)
+    matte = cv2.erode(matte, disc(1 + 2 * round(2 * blur)))
+    figure = cv2.erode((matte > 0.93).astype(np.uint8), disc(9 + 2 * round(3 * blur))).astype(np.float32)
+    ground = cv2.erode((matte < 0.04).astype(np.uint8), disc(5)).astype(np.float32)
     ramp = np.clip((matte - 0.35) / 0.45, 0.0, 1.0)
     near = bled(picture, figure)
     if ground.sum() < 200:
@@ -69,7 +128,7 @@ def _blur(picture: np.ndarray) -> float:
     return float(np.clip((0.09 - fine) / 0.04, 0.0, 1.0))  # 115 px portrait: 0.054; the others: 0.096..0.36
 
 
-def _disc(size: int) -> np.ndarray:
+def disc(size: int) -> np.ndarray:
     """[size, size] uint8, 0 or 1."""
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
 
@@ -80,7 +139,7 @@ def _without_crumbs(matte: np.ndarray) -> np.ndarray:
     if count <= 1:
         return matte
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    return matte * cv2.GaussianBlur(cv2.dilate((labels == largest).astype(np.float32), _disc(5)), (0, 0), 1.0)
+    return matte * cv2.GaussianBlur(cv2.dilate((labels == largest).astype(np.float32), disc(5)), (0, 0), 1.0)
 
 
 def _settled(alpha: np.ndarray) -> np.ndarray:
@@ -127,45 +186,33 @@ def lower_fade(y: np.ndarray, end: float, rows: float) -> np.ndarray:
     return (1.0 - np.clip((y - end + rows) / rows, 0.0, 1.0) ** 3).astype(np.float32)
 
 
-def continued(colours: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The crop's `colours` [512, 512, 3] and `alpha` [512, 512] with PAD more on each side, mirrored and ever softer: (colours
-    [SIDE, SIDE, 3], solid alpha [SIDE, SIDE], alpha that fades at the borders [SIDE, SIDE])."""
-    wide = cv2.copyMakeBorder(colours, PAD, PAD, PAD, PAD, cv2.BORDER_REFLECT)
-    edge = np.abs(np.arange(SIDE) + 0.5 - SIDE / 2) - CROP / 2
-    past = np.clip(np.maximum(edge[:, None], edge[None, :]) / PAD, 0.0, 1.0).astype(np.float32)
+def continued(colours: np.ndarray, alpha: np.ndarray, content: Content) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The `content`'s cut-out `colours` [h, w, 3] and `alpha` [h, w], mirrored and ever softer beyond it: (colours [SIDE, SIDE, 3], solid
+    alpha [SIDE, SIDE], alpha that fades at the borders [SIDE, SIDE])."""
+    wide = cv2.copyMakeBorder(colours, *content.margins, cv2.BORDER_REFLECT)
+    along = np.arange(SIDE, dtype=np.float32) + 0.5
+    aside = np.maximum(content.left - along, along - content.right)[None, :]
+    above, below = (content.top - along)[:, None], (along - content.bottom)[:, None]
+    past = np.clip(np.maximum(aside, np.maximum(above, below)) / PAD, 0.0, 1.0)
     for sigma, begin in ((3.0, 0.0), (10.0, 0.1)):
         soft = cv2.GaussianBlur(wide, (0, 0), sigma)
         mix = np.clip((past - begin) / 0.2, 0.0, 1.0)[..., None]
         wide = wide * (1.0 - mix) + soft * mix
-    solid = cv2.copyMakeBorder(alpha, PAD, PAD, PAD, PAD, cv2.BORDER_REFLECT) * _reaching(alpha)
-    t = np.clip(past / 0.6, 0.0, 1.0)
-    t[:PAD] = np.clip(
-        np.maximum(np.abs(edge[None, :]) * (edge[None, :] > 0) / (0.6 * PAD), edge[:PAD, None] / PAD), 0.0, 1.0
-    )
-    faded = solid * (1.0 - t * t * (3.0 - 2.0 * t))
-    return wide, solid, faded
+    solid = cv2.copyMakeBorder(alpha, *content.margins, cv2.BORDER_REFLECT) * _reaching(alpha, content)
+    t = np.clip(np.maximum(np.maximum(aside, below) / (0.6 * PAD), above / PAD), 0.0, 1.0)
+    end = np.clip(np.minimum(along, SIDE - along) / END, 0.0, 1.0)
+    return wide, solid, solid * (1.0 - t * t * (3.0 - 2.0 * t)) * np.minimum(end[:, None], end[None, :])
 
 
-def _reaching(alpha: np.ndarray) -> np.ndarray:
-    """[SIDE, SIDE]: 1 on the crop; beyond its border 1 only beside places where the figure reaches that border."""
+def _reaching(alpha: np.ndarray, content: Content) -> np.ndarray:
+    """[SIDE, SIDE]: 1 on the content; beyond its sides 1 only beside places where the figure, `alpha` [h, w], reaches them."""
     rim = 8
     out = np.ones((SIDE, SIDE), np.float32)
     left, right = alpha[:, :rim].min(axis=1), alpha[:, -rim:].min(axis=1)
-    for columns, reach in ((slice(0, PAD), left), (slice(PAD + CROP, SIDE), right)):
-        tall = cv2.copyMakeBorder(reach[:, None], PAD, PAD, 0, 0, cv2.BORDER_REPLICATE)
+    for columns, reach in ((slice(0, content.left), left), (slice(content.right, SIDE), right)):
+        tall = cv2.copyMakeBorder(reach[:, None], *content.margins[:2], 0, 0, cv2.BORDER_REPLICATE)
         out[:, columns] = cv2.GaussianBlur(cv2.erode(tall, np.ones((9, 1), np.uint8)), (1, 25), 0, sigmaY=5.0)
     return out
-
-
-def shell(picture: np.ndarray, solid: np.ndarray, faded: np.ndarray) -> np.ndarray:
-    """[SIDE / 2, SIDE / 2, 4] for the shell behind the figure: what lies along the figure's outline, hair and neck, goes on behind the
-    head, never the face; opaque up to the outline, fading as it fades."""
-    firm = (solid > 0.9).astype(np.uint8)
-    rim = (firm - cv2.erode(firm, _disc(RIM))).astype(np.float32)
-    behind = cv2.GaussianBlur(bled(picture, rim), (0, 0), 4.0)
-    half = cv2.resize(behind, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
-    alpha = np.clip(faded / np.maximum(solid, 1e-3), 0.0, 1.0) * (cv2.dilate(solid, _disc(9)) > 0.05)
-    return rgba(half, cv2.resize(alpha, (SIDE // 2, SIDE // 2)))
 
 
 def without_streaks(picture: np.ndarray, surface: Sheet) -> np.ndarray:

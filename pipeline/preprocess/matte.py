@@ -27,7 +27,8 @@ class Matting:
             self._model.process(np.zeros((64, 64, 3), np.uint8))
 
     def matte(self, pixels: np.ndarray, to_crop: np.ndarray, crop: np.ndarray, fine: bool) -> np.ndarray:
-        """[512, 512] float32 0..1 for `crop` [512, 512, 3], which `to_crop` [2, 3] cut from `pixels` [H, W, 3], uint8 RGB.
+        """[512, 512] float32 0..1 for `crop` [512, 512, 3], which `to_crop` [2, 3] cut from `pixels` [H, W, 3], uint8 RGB; or for one that
+        shows more on all sides, alike.
 
         `fine`, for portraits, asks the model twice and follows edges of colour; else once, and edges of brightness.
         """
@@ -37,8 +38,10 @@ class Matting:
         rough = self._segment(wide)
         if fine:
             rough = (rough + self._segment(wide[:, ::-1])[:, ::-1]) / 2
-        to_narrow = np.array([[_WIDER, 0.0, -margin * _WIDER], [0.0, _WIDER, -margin * _WIDER]])
-        rough = cv2.warpAffine(rough, to_narrow, (CROP, CROP), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        side = len(crop)
+        begin = (side - CROP) / 2 - margin * _WIDER
+        to_narrow = np.array([[_WIDER, 0.0, begin], [0.0, _WIDER, begin]])
+        rough = cv2.warpAffine(rough, to_narrow, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return one_person(refined(crop if fine else cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), rough))
 
     def _segment(self, picture: np.ndarray) -> np.ndarray:

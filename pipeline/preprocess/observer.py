@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from engines.actions import ACTIONS
-from engines.contract import CROP, FaceObservation
+from engines.contract import AROUND, CROP, FaceObservation
 from pipeline.frame import Frame
 from pipeline.preprocess import blendshapes, framing, suitability
 from pipeline.preprocess.action_table import ActionTable
@@ -175,11 +175,12 @@ def _observe(
     shape, stance = steady.update(face.points, frame.captured)
     upright = stance.upright
     turned = float(np.degrees(np.arccos(np.clip(upright[2, 2], -1.0, 1.0))))
-    crop = matte = None
+    crop = matte = around = None
     if wants & {"crop", "matte"}:
         to_crop = framing.picture_to_crop(stance, frame.pixels.shape[1])
         crop = framing.cut(frame.pixels, to_crop, fine)
         matte = matting.matte(frame.pixels, to_crop, crop, fine) if matting is not None else None
+        around = _around(frame.pixels, to_crop, matting) if fine and matting is not None else None
     landmarks, rest = framing.in_crop(shape, upright), neutral.update(shape, turned, frame.captured)
     look = Look(landmarks, framing.in_crop(rest, upright), shape, rest) if actions is not None else None
     return FaceObservation(
@@ -192,9 +193,19 @@ def _observe(
         crop=crop if "crop" in wants else None,
         matte=matte,
         actions=actions.update(look, frame.captured) if actions is not None and look is not None else None,
+        around=around,
         place=place_of(stance, frame.pixels.shape[0] / frame.pixels.shape[1]),
         size=_height(face.points) * frame.pixels.shape[1] * min(1.0, LARGEST_SIDE / max(frame.pixels.shape[:2])),
     )
+
+
+def _around(pixels: np.ndarray, to_crop: np.ndarray, matting: Matting) -> np.ndarray:
+    """[704, 704, 4] uint8, as FaceObservation.around."""
+    wide = framing.cut(pixels, to_crop, fine=True, around=AROUND)
+    matte = matting.matte(pixels, to_crop, wide, fine=True)
+    there = framing.cut(np.full(pixels.shape[:2], 255, np.uint8), to_crop, fine=False, around=AROUND) > 254
+    alpha = np.where(there, 1 + np.round(254 * matte), 0).astype(np.uint8)
+    return np.dstack([wide, alpha])
 
 
 def _unseen(wants: frozenset[str]) -> FaceObservation:
