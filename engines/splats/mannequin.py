@@ -32,7 +32,7 @@ STRETCHED = ("eyeBlinkLeft", "eyeBlinkRight", "jawOpen", "mouthSmileLeft", "mout
 "Actions that pull neighbours apart: what they leave of the surface is to be covered too."
 THIN = 0.03
 "Centimetres: across the surface."
-NECK = -11.6
+NECK = -10.7
 "Height in centimetres where the neck is half faded."
 LARGEST = 1.0
 "Centimetres, as LAM's."
@@ -104,7 +104,8 @@ def _spread(mesh: Painted, vertices: np.ndarray) -> np.ndarray:
 
 def opacities(mesh: Painted) -> np.ndarray:
     """[N] 0..1: opaque, but for the neck's ragged end."""
-    return OPAQUE * _soft((mesh.vertices[:, 1] - NECK) / 2.0)
+    _, y, z = mesh.vertices.T
+    return OPAQUE * _soft((y + 0.4 * np.maximum(z + 2.0, 0) - NECK) / 2.2)  # a chin stays, at whatever height it is
 
 
 def _quaternions(turns: np.ndarray) -> np.ndarray:
