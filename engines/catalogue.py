@@ -18,13 +18,14 @@ from engines.options import EngineOptions
 from engines.runtime import HasComponents
 from engines.weights import CheckpointRejected, Progress, Published, sha256
 
-DEFAULT, LIVE = "relief", "live"
-"What shows a portrait where nothing is said, and what shows whoever has none."
+DEFAULT, LIVE, TAKING = "relief", "live", "splats"
+"What shows a portrait where nothing is said, what shows whoever has none, and what takes avatars that were made elsewhere."
 
 _WHERE = {
     "relief": "engines.relief.engine",
     "live": "engines.relief.live",
     "parametric": "engines.parametric.engine",
+    "splats": "engines.splats.engine",
     "voodoo3d": "engines.voodoo3d.engine",
     "rome": "engines.rome.engine",
     "rome-linear": "engines.rome.linear",

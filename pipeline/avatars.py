@@ -1,7 +1,8 @@
 """Avatars: portraits that became avatars, kept on disk under a data directory.
 
-Kept are the observation and its record, never the photo itself nor an engine's tensors: enrolling again from the
-observation is deterministic, and any engine can do it. One folder an avatar, which appears and disappears whole.
+Of a portrait the observation and its record are kept, never the photo itself nor an engine's tensors: enrolling again from the
+observation is deterministic, and any engine can do it. Of an avatar that was brought, what its engine read of the file, and a picture;
+not the file. One folder an avatar, which appears and disappears whole.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from engines.contract import AROUND, CROP, AnyEngine, FaceObservation
+from engines.contract import AROUND, CROP, AnyEngine, Brought, FaceObservation
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,9 @@ _ARRAYS = tuple(
     f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, _CHOSEN, "mouth_seen", "place", "actions")
 )
 FILES = ("observation.safetensors", "picture.png", "record.json")
-"All that is kept of an avatar."
+"All that is kept of a portrait's avatar,"
+BROUGHT_FILES = ("brought.safetensors", "picture.png", "record.json")
+"and of one that was brought."
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 
@@ -58,6 +61,10 @@ class Consent(StrEnum):
 
 class UnknownAvatar(LookupError):
     """The caller named an avatar that does not exist, or was forgotten."""
+
+
+class WrongEngine(ValueError):
+    """The caller asked for an avatar that was brought for one engine, by another; the message says which it is."""
 
 
 class AvatarDamaged(RuntimeError):
@@ -81,6 +88,10 @@ class AvatarRecord:
     "Of the photo's bytes as they came; the photo itself is not kept."
     created: float
     "Unix seconds."
+    engine: str = ""
+    "Of one that was brought: whose it is, alone. Empty for a portrait, which any engine may enrol."
+    licence: str = ""
+    "Of one that was brought: what made it and on which terms, for people."
 
 
 class Avatars:
@@ -96,7 +107,8 @@ class Avatars:
         min_free_bytes: int = 0,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`warm`: avatars that stay enrolled. `most`: kept at all, each of 2.3 MB. `min_free_bytes`: what their disk keeps free."""
+        """`warm`: avatars that stay enrolled. `most`: kept at all, each of 2.3 MB, or of 4 where it was brought. `min_free_bytes`: what
+        their disk keeps free."""
         self._root = root / "avatars"
         self._sample, self._now, self._warm = sample, now, warm
         self._most, self._min_free_bytes = most, min_free_bytes
@@ -114,43 +126,72 @@ class Avatars:
         """Write a portrait down. It is there whole, or not at all. Raises NoRoomForAvatars."""
         self.check_room()
         record = AvatarRecord(secrets.token_urlsafe(16), name, Consent(consent), portrait_sha256, self._now())
+        arrays = {key: getattr(portrait, key) for key in _ARRAYS if getattr(portrait, key) is not None}
+        numbers = {key: float(getattr(portrait, key)) for key in _NUMBERS}
+        observed = numbers | {"mouth_seen": portrait.mouth_seen, _CHOSEN: portrait.expression_kept}
+        assert portrait.crop is not None
+        self._write(record, FILES[0], arrays, portrait.crop, {"observation": observed})
+        return record
+
+    def keep_brought(
+        self, brought: Brought, engine: str, picture: np.ndarray, consent: Consent, sha256: str, name: str = ""
+    ) -> AvatarRecord:
+        """Write down an avatar that `engine` read of a file of this `sha256`; `picture` [H, W, 3] uint8 RGB is what it looks like. It is
+        there whole, or not at all. Raises NoRoomForAvatars."""
+        self.check_room()
+        record = AvatarRecord(
+            secrets.token_urlsafe(16), name, Consent(consent), sha256, self._now(), engine, brought.licence
+        )
+        self._write(record, BROUGHT_FILES[0], brought.arrays, picture, {})
+        return record
+
+    def _write(
+        self,
+        record: AvatarRecord,
+        file: str,
+        arrays: Mapping[str, np.ndarray],
+        picture: np.ndarray,
+        more: dict[str, Any],
+    ) -> None:
         folder = Path(tempfile.mkdtemp(prefix=".", dir=self._root))
         try:
-            arrays = {key: getattr(portrait, key) for key in _ARRAYS if getattr(portrait, key) is not None}
-            save_file(
-                {key: np.ascontiguousarray(array) for key, array in arrays.items()}, folder / "observation.safetensors"
-            )
-            (folder / "picture.png").write_bytes(_png(portrait))
-            numbers = {key: float(getattr(portrait, key)) for key in _NUMBERS}
-            observed = numbers | {"mouth_seen": portrait.mouth_seen, _CHOSEN: portrait.expression_kept}
-            (folder / "record.json").write_text(json.dumps(asdict(record) | {"observation": observed}, indent=1))
+            save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, folder / file)
+            (folder / "picture.png").write_bytes(_png(picture))
+            (folder / "record.json").write_text(json.dumps(asdict(record) | more, indent=1))
             self._place(folder, record.id)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return record
 
     def files(self, avatar: str) -> dict[str, bytes]:
         """All that is kept of it, by file name, for another machine of ours. Raises UnknownAvatar or AvatarDamaged."""
         folder = self._folder(avatar)
-        self._read(folder)
+        names = BROUGHT_FILES if self._read(folder)[0].engine else FILES
         try:
-            return {name: (folder / name).read_bytes() for name in FILES}
+            return {name: (folder / name).read_bytes() for name in names}
         except OSError as failure:
             raise self._unreadable(folder, failure) from failure
 
     def take(self, avatar: str, files: Mapping[str, bytes]) -> None:
         """Keep what another machine of ours keeps: it is there whole, or not at all. Raises NoRoomForAvatars, ValueError."""
-        if not _ID.fullmatch(avatar) or set(files) != set(FILES):
+        if not _ID.fullmatch(avatar) or set(files) not in (set(FILES), set(BROUGHT_FILES)):
             raise ValueError("these are no files of an avatar")
         self.check_room()
-        _parsed(files["record.json"], avatar)
+        record, numbers = _parsed(files["record.json"], avatar)
+        if (BROUGHT_FILES[0] in files) != bool(record.engine):
+            raise ValueError("its record is of another kind of avatar than its files")
         folder = Path(tempfile.mkdtemp(prefix=".", dir=self._root))
         try:
             for name, data in files.items():
                 (folder / name).write_bytes(data)
+            try:
+                if record.engine:
+                    _arrays(folder)
+                else:
+                    _observation(folder, numbers)
+            except (OSError, SafetensorError, TypeError) as failure:
+                raise ValueError(f"what came of it cannot be read: {failure}") from failure
             self._place(folder, avatar)
-            self.observation(avatar)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -172,7 +213,9 @@ class Avatars:
     def picture(self, avatar: str) -> bytes:
         """The aligned crop as PNG. Raises UnknownAvatar or AvatarDamaged."""
         if avatar == SAMPLE:
-            return _png(self.observation(SAMPLE))
+            crop = self.observation(SAMPLE).crop
+            assert crop is not None
+            return _png(crop)
         folder = self._folder(avatar)
         try:
             return (folder / "picture.png").read_bytes()
@@ -180,27 +223,28 @@ class Avatars:
             raise self._unreadable(folder, failure) from failure
 
     def observation(self, avatar: str) -> FaceObservation:
-        """The portrait as it was observed. Raises UnknownAvatar or AvatarDamaged."""
+        """The portrait as it was observed. Raises UnknownAvatar, AvatarDamaged, or WrongEngine where there is none: it was brought."""
         if avatar == SAMPLE:
             with self._lock:
                 if self._sample_observation is None:
                     self._sample_observation = self._sample()
                 return self._sample_observation
         folder = self._folder(avatar)
-        numbers: dict[str, Any] = self._read(folder)[1]
+        record, numbers = self._read(folder)
+        if record.engine:
+            raise _of(record)
         try:
-            arrays: dict[str, Any] = load_file(folder / "observation.safetensors")
-            return _checked(FaceObservation(**arrays, **numbers))
+            return _observation(folder, numbers)
         except (OSError, SafetensorError, TypeError, ValueError) as failure:
             raise self._unreadable(folder, failure) from failure
 
     def ready(self, avatar: str, engine: AnyEngine) -> Any:
         """The avatar as `engine` enrolled it; the newest few are kept warm. May take seconds.
 
-        Raises UnknownAvatar or AvatarDamaged.
+        Raises UnknownAvatar, AvatarDamaged, WrongEngine, or PortraitRejected.
         """
         key = (avatar, engine.name)
-        self.get(avatar)
+        record = self.get(avatar)
         with self._lock:
             enrolling = self._enrolling.setdefault(key, threading.Lock())
         with enrolling:  # two callers who ask for one avatar wait for one enrolment
@@ -209,7 +253,7 @@ class Avatars:
                     self._enrolled.move_to_end(key)
                     return self._enrolled[key]
             try:
-                enrolled = engine.enrol(self.observation(avatar))
+                enrolled = self._made(record, engine)
             except BaseException:
                 with self._lock:
                     self._enrolling.pop(key, None)
@@ -220,6 +264,24 @@ class Avatars:
                 while len(self._enrolled) > self._warm:
                     self._enrolling.pop(self._enrolled.popitem(last=False)[0], None)
             return enrolled
+
+    def check(self, avatar: str, engine: AnyEngine) -> None:
+        """Raises UnknownAvatar, AvatarDamaged or WrongEngine where `ready` would, as far as the record tells."""
+        record = self.get(avatar)
+        if record.engine and record.engine != engine.name:
+            raise _of(record)
+
+    def _made(self, record: AvatarRecord, engine: AnyEngine) -> Any:
+        taking: Any = engine
+        self.check(record.id, engine)
+        if record.engine:
+            try:
+                return taking.made(_arrays(self._folder(record.id)))
+            except (OSError, SafetensorError, ValueError) as failure:
+                raise self._unreadable(self._root / record.id, failure) from failure
+        if record.id == SAMPLE and engine.abilities.brought:
+            return taking.mannequin()
+        return engine.enrol(self.observation(record.id))
 
     def forget(self, avatar: str) -> None:
         """Delete the observation, the record and everything derived. Raises UnknownAvatar; the built-in one stays."""
@@ -302,13 +364,30 @@ class Avatars:
 def _parsed(stored: bytes, avatar: str) -> tuple[AvatarRecord, dict[str, float]]:
     """Raises ValueError, TypeError, LookupError or RecursionError where it is no record of `avatar`."""
     record = json.loads(stored)
-    observed: dict[str, float] = {name: float(record["observation"][name]) for name in _NUMBERS}
-    observed["mouth_seen"] = bool(record["observation"].get("mouth_seen", True))  # of older ones it is not known
-    observed[_CHOSEN] = min(max(float(record["observation"].get(_CHOSEN, 0.0)), 0.0), 1.0)  # older ones were not asked
     texts = {name: record[name] for name in ("id", "name", "portrait_sha256")}
+    texts |= {name: record.get(name, "") for name in ("engine", "licence")}  # older ones were of portraits
     if not all(isinstance(text, str) for text in texts.values()) or texts["id"] != avatar:
         raise ValueError(f"a record of another avatar, or of none: {str(texts['id'])[:80]}")
+    observed = {} if texts["engine"] else _observed(record["observation"])
     return AvatarRecord(**texts, consent=Consent(record["consent"]), created=float(record["created"])), observed
+
+
+def _observed(stored: Mapping[str, Any]) -> dict[str, float]:
+    observed: dict[str, float] = {name: float(stored[name]) for name in _NUMBERS}
+    observed["mouth_seen"] = bool(stored.get("mouth_seen", True))  # of older ones it is not known
+    observed[_CHOSEN] = min(max(float(stored.get(_CHOSEN, 0.0)), 0.0), 1.0)  # older ones were not asked
+    return observed
+
+
+def _observation(folder: Path, numbers: Mapping[str, float]) -> FaceObservation:
+    """Raises OSError, SafetensorError, TypeError or ValueError."""
+    stored: dict[str, Any] = {**load_file(folder / FILES[0]), **numbers}
+    return _checked(FaceObservation(**stored))
+
+
+def _arrays(folder: Path) -> dict[str, np.ndarray]:
+    """Of an avatar that was brought. Raises OSError or SafetensorError."""
+    return load_file(folder / BROUGHT_FILES[0])
 
 
 def _checked(seen: FaceObservation) -> FaceObservation:
@@ -322,6 +401,13 @@ def _checked(seen: FaceObservation) -> FaceObservation:
         if array is not None and (array.shape != shape or not np.isfinite(array).all()):
             raise ValueError(f"{name} is not {shape} or not finite")
     return seen
+
+
+def _of(record: AvatarRecord) -> WrongEngine:
+    return WrongEngine(
+        f"this avatar was brought for the engine {record.engine} and has no photo that another could use: leave the engine out, or "
+        f"name {record.engine}"
+    )
 
 
 def _unknown(avatar: str) -> UnknownAvatar:
@@ -339,9 +425,8 @@ def _make_private(folder: Path) -> None:
 _SAMPLE_RECORD = AvatarRecord(SAMPLE, "Sample: Rear Adm. Grace Hopper, 1984", Consent.PUBLIC_DOMAIN, "", 0.0)
 
 
-def _png(portrait: FaceObservation) -> bytes:
-    assert portrait.crop is not None
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(portrait.crop, cv2.COLOR_RGB2BGR))
+def _png(pixels: np.ndarray) -> bytes:
+    done, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     assert done
     return encoded.tobytes()
 

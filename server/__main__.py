@@ -15,6 +15,7 @@ import typer
 from display.screen import screen as named
 from engines.runtime import UnknownRuntime
 from server.commands import (
+    avatars,
     bridge,
     call,
     cluster,
@@ -211,6 +212,7 @@ app.command()(fit.interpolate)
 app.command()(fit.transfer)
 app.command()(distil.distil)
 app.command()(restyle.restyle)
+app.add_typer(avatars.app, name="avatars")
 app.add_typer(call.app, name="call")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(consent.app, name="consent")

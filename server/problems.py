@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from display.screen import UnknownScreen
-from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
-from pipeline.avatars import AvatarDamaged, NoRoomForAvatars, UnknownAvatar
+from engines.contract import AvatarRefused, PortraitRejected, UnknownEngine, WeightsMissing
+from pipeline.avatars import AvatarDamaged, NoRoomForAvatars, UnknownAvatar, WrongEngine
 from pipeline.devices.planner import PlacementImpossible
 from server.media.portraits import PortraitUnreadable
 from server.recordings.archive import StillRecording, UnknownRecording
@@ -90,6 +90,10 @@ def as_problem(error: Exception) -> Problem:
             return error
         case PortraitRejected():
             return Problem(422, f"portrait-{_hyphened(error.reason)}", str(error), reason=error.reason)
+        case AvatarRefused():
+            return Problem(422, f"avatar-{_hyphened(error.reason)}", str(error), reason=error.reason)
+        case WrongEngine():
+            return Problem(409, "wrong-engine", str(error))
         case PortraitUnreadable():
             limit: dict[str, Any] = {} if error.limit is None else {"limit": error.limit}
             return Problem(422, f"portrait-{_hyphened(error.reason)}", str(error), reason=error.reason, **limit)
@@ -125,6 +129,8 @@ EXPECTED = (
     Problem,
     PortraitRejected,
     PortraitUnreadable,
+    AvatarRefused,
+    WrongEngine,
     UnknownAvatar,
     AvatarDamaged,
     NoRoomForAvatars,

@@ -42,12 +42,24 @@ def portrait() -> FaceObservation:
 
 @pytest.fixture(scope="module")
 def avatar(engine: AnyEngine, portrait: FaceObservation) -> Any:
-    return engine.enrol(portrait)
+    taking: Any = engine
+    return taking.mannequin() if engine.abilities.brought else engine.enrol(portrait)
 
 
 def seen_by(engine: AnyEngine, observation: FaceObservation) -> FaceObservation:
     """As an observer gives it: only what the engine wants."""
+    if "actions" in engine.wants and observation.actions is None:
+        observation = replace(observation, actions=acted(observation))
     return replace(observation, **{part: None for part in ("crop", "matte", "actions") if part not in engine.wants})
+
+
+def acted(observation: FaceObservation) -> np.ndarray:
+    from pipeline.preprocess.action_table import ActionTable
+    from pipeline.preprocess.actions import Actions, Look
+
+    seen = observation
+    look = Look(seen.landmarks, seen.landmarks, seen.shape, seen.neutral)
+    return Actions(None, ActionTable.ours()).update(look, 0.0)
 
 
 def moved(portrait: FaceObservation, **how: Any) -> FaceObservation:
@@ -94,6 +106,7 @@ def test_it_can_what_it_says(engine: AnyEngine) -> None:
     assert abilities.volume == hasattr(can, "field")
     assert abilities.mesh == hasattr(can, "mesh")
     assert abilities.geometry == hasattr(can, "asset") == hasattr(can, "motion")
+    assert abilities.brought == hasattr(can, "bring") == hasattr(can, "made") == hasattr(can, "mannequin")
     if abilities.networks:
         assert list(can.components(torch.device("cpu"), Precision.FLOAT32))
 
@@ -148,8 +161,8 @@ def saying(portrait: FaceObservation, mouth: float) -> FaceObservation:
 def test_where_the_portrait_shows_no_mouth_none_opens(
     engine: AnyEngine, avatar: Any, portrait: FaceObservation
 ) -> None:
-    if engine.name == "live":
-        pytest.skip("it shows the caller's own picture, mask and all, and opens nothing")
+    if engine.name == "live" or engine.abilities.brought:
+        pytest.skip("it is made of no portrait, so none says what a mask hides")
     cameras = fan(Screen("one", 1, 1, 128, 128, 1.0, fan_yaws(1)))
     at_rest, opened = (seen_by(engine, saying(portrait, mouth)) for mouth in (0.0, 1.0))
 
@@ -170,6 +183,16 @@ def test_where_the_portrait_shows_no_mouth_none_opens(
     there = replace(avatar, mouth_seen=False) if engine.name == "parametric" else engine.enrol(masked)
     _, covered = opening(there)
     assert covered <= max(0.0, hole / 2)
+
+
+def test_an_engine_whose_avatars_are_brought_refuses_a_photo_and_says_where_to_get_one(
+    engine: AnyEngine, portrait: FaceObservation
+) -> None:
+    if not engine.abilities.brought:
+        pytest.skip("it enrols photos")
+    with pytest.raises(PortraitRejected, match="avatars import") as refused:
+        engine.enrol(portrait)
+    assert refused.value.reason == "brought-only"
 
 
 @pytest.mark.parametrize("case", ["all points in one", "points anywhere", "not a number"])

@@ -16,7 +16,7 @@ from engines import gltf
 from engines.actions import ACTIONS, INDEX
 from engines.contract import AvatarRefused, Brought
 from engines.splats import archive, ply
-from engines.splats.avatar import SplatAvatar
+from engines.splats.avatar import SplatAvatar, neck_share
 
 LAM = "made with LAM, whose weights are CC BY-NC 4.0; whether that holds for an avatar too is unanswered: take it as not for commercial use"
 "LICENSE_WEIGHT and issue 106 of aigc3d/LAM: its training data is not for commercial use either."
@@ -232,14 +232,14 @@ def _placed(rows: np.ndarray, vertices: np.ndarray, targets: _Targets, eyes: np.
     def to_world(places: np.ndarray) -> np.ndarray:
         return ((places - middle) * gain + WORLD_EYES.mean(axis=0)).astype(np.float32)
 
-    counts = [len(which) for which, _ in targets]
+    counts, points = [len(which) for which, _ in targets], to_world(vertices + rows[:, :3])
     return SplatAvatar(
-        points=to_world(vertices + rows[:, :3]),
+        points=points,
         starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
         which=np.concatenate([which for which, _ in targets]).astype(np.int32),
         moves=(np.concatenate([moves for _, moves in targets]) * gain).astype(np.float32),
         colours=np.clip(rows[:, 3:6], 0, 1).astype(np.float32),
-        opacities=(1 / (1 + np.exp(-rows[:, 6]))).astype(np.float32),
+        opacities=(neck_share(points) / (1 + np.exp(-rows[:, 6]))).astype(np.float32),
         scales=(np.exp(rows[:, 7:10]) * gain).astype(np.float32),
         rotations=(rows[:, 10:] / np.linalg.norm(rows[:, 10:], axis=1, keepdims=True)).astype(np.float32),
         eyes=to_world(eyes),

@@ -249,9 +249,9 @@ class Conference:
         to = self.outgoing.plan(url, token) if agreement.idle else agreement.to
         self.happen(of.Asked(Shared.HANDOVER, by, to))
 
-    def change_avatar(self, seat: int, avatar: str) -> None:
+    def change_avatar(self, seat: int, avatar: str, engine: str) -> None:
         """From its next WHIP session on; one that there is ends."""
-        self.taken[seat] = replace(self.taken[seat], avatar=avatar)
+        self.taken[seat] = replace(self.taken[seat], avatar=avatar, engine=engine)
         self.lobby.drop(self.channel(seat), "its avatar is another one")
 
     def sent(self, ages: Mapping[int, float]) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from engines import catalogue
 from engines.contract import FaceObservation, PortraitRejected
-from pipeline.avatars import SAMPLE, AvatarDamaged, UnknownAvatar
+from pipeline.avatars import SAMPLE, AvatarDamaged, UnknownAvatar, WrongEngine
 from pipeline.frame import Frame
 from pipeline.likeness.comparing import ALIKE_FROM
 from pipeline.session import Session
@@ -62,7 +62,7 @@ class Likening:
             if best > -1.0:
                 channel.likeness = ALIKE if best >= ALIKE_FROM else UNLIKE
                 log.info("a caller's face was compared with the portrait", channel=channel.name, found=channel.likeness)
-        except (UnknownAvatar, AvatarDamaged):
+        except (UnknownAvatar, AvatarDamaged, WrongEngine):  # what was brought has no portrait to compare with
             pass
         finally:
             self._going.discard(channel)

@@ -11,6 +11,7 @@ from display.screen import Screen
 from engines import catalogue
 from engines.contract import UnknownEngine
 from pipeline.avatars import SAMPLE
+from pipeline.avatars import Consent as Kept
 from server.channels.channel import Channel
 from server.channels.services import Services
 from server.provenance.statement import (
@@ -35,10 +36,15 @@ def origin_of(engine: str, avatar: str, settings: Settings, services: Services) 
     """What is known once a session is made of them. Not from the event loop. Raises UnknownAvatar, AvatarDamaged."""
     record = services.avatars.get(avatar)
     consent = Consent(record.consent.value, None if avatar == SAMPLE else record.created)
+    abilities = services.engine(engine).abilities
     if engine == catalogue.LIVE:
         consent = Consent(LIVE)
-    said = services.engine(engine).abilities.mark if settings.mark else ""
-    return Statement(str(uuid.uuid4()), time.time(), engine_of(engine, settings), consent, said)
+    elif avatar == SAMPLE and abilities.brought:
+        consent = Consent(Kept.SYNTHETIC.value)  # its mannequin
+    made = engine_of(engine, settings)
+    if record.engine:
+        made = replace(made, weights={**made.weights, "avatar": record.portrait_sha256})
+    return Statement(str(uuid.uuid4()), time.time(), made, consent, abilities.mark if settings.mark else "")
 
 
 def engine_of(engine: str, settings: Settings) -> Engine:

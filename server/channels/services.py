@@ -13,12 +13,13 @@ import structlog
 
 from display import planar
 from display.colour import Layout
+from display.optics import Cameras, intrinsics, orbit
 from display.quilt import Quilt
 from display.screen import Screen, screen
 from engines import catalogue
-from engines.contract import AnyEngine, FaceObservation, Footprint
+from engines.contract import CROP, AnyEngine, FaceObservation, Footprint
 from engines.geometry.motion import Motion
-from pipeline.avatars import SAMPLE, AvatarRecord, Avatars, Consent
+from pipeline.avatars import SAMPLE, AvatarDamaged, AvatarRecord, Avatars, Consent, UnknownAvatar
 from pipeline.devices import gpus, planner
 from pipeline.devices.planner import Planned
 from pipeline.devices.transfer import working_on
@@ -109,10 +110,22 @@ class Services:
             raise
         return record
 
+    def bring(self, file: bytes, consent: Consent, sha256: str, name: str) -> AvatarRecord:
+        """Keep an avatar that was made elsewhere, for the engine that takes such files. Raises AvatarRefused, NoRoomForAvatars."""
+        loaded = self.engine(catalogue.TAKING)
+        with working_on(self.deployments.of(loaded).placement.drive):
+            return kept(self.avatars, loaded, file, consent, sha256, name)
+
+    def engine_of(self, avatar: str, usual: str) -> str:
+        """What shows `avatar` where no engine is named: its own, of one that was brought, else the `usual` one."""
+        try:
+            return self.avatars.get(avatar).engine or usual
+        except (UnknownAvatar, AvatarDamaged):  # whoever makes something of it is told
+            return usual
+
     def check(self, avatar: str, engine: str) -> None:
-        """Raises UnknownEngine, WeightsMissing, UnknownAvatar or AvatarDamaged where no session can be made with these."""
-        self.engine(engine)
-        self.avatars.get(avatar)
+        """Raises UnknownEngine, WeightsMissing, UnknownAvatar, AvatarDamaged or WrongEngine where no session can be made with these."""
+        self.avatars.check(avatar, self.engine(engine))
 
     def close(self) -> None:
         self.deployments.close()
@@ -123,10 +136,34 @@ class Services:
             return self.avatars.ready(avatar, engine)
 
 
+def kept(avatars: Avatars, engine: AnyEngine, file: bytes, consent: Consent, sha256: str, name: str) -> AvatarRecord:
+    """What `engine`, which takes avatars, reads of an exported `file`, kept with a picture. Raises AvatarRefused, NoRoomForAvatars."""
+    taking: Any = engine
+    avatars.check_room()
+    brought = taking.bring(file)
+    picture = at_rest(engine, taking.made(brought.arrays))
+    return avatars.keep_brought(brought, engine.name, picture, consent, sha256, name)
+
+
+def at_rest(engine: AnyEngine, avatar: Any) -> np.ndarray:
+    """[512, 512, 3] uint8 RGB: what an engine shows of an avatar from the front while nobody moves it."""
+    nobody, ahead = np.zeros((478, 3), np.float32), orbit(0.0)
+    seen = FaceObservation(nobody, nobody, nobody, ahead, confidence=0.0, presence=0.0)
+    camera = Cameras(ahead[None], intrinsics()[None], CROP, CROP)
+    return engine.render(engine.drive(avatar, seen), camera).images[0, :, :, :3].cpu().numpy()
+
+
 def sample_portrait() -> FaceObservation:
     """The built-in avatar's: a public-domain photograph that comes with matplotlib (Grace Hopper, United States Navy)."""
     photo = files("matplotlib") / "mpl-data" / "sample_data" / "grace_hopper.jpg"
     return observe_portrait(Frame(portraits.decode(photo.read_bytes(), most_pixels=1_000_000), captured=0.0))
+
+
+def open_avatars(settings: Settings) -> Avatars:
+    """Those that are kept here."""
+    return Avatars(
+        settings.data_dir, sample_portrait, most=settings.max_avatars, min_free_bytes=settings.min_free_bytes
+    )
 
 
 def open_services(settings: Settings) -> Services:
@@ -134,12 +171,7 @@ def open_services(settings: Settings) -> Services:
     model = settings.face_landmarker
     Observer(landmarker=model).close()  # a wrong path shows now, not when the first caller comes
     return Services(
-        Avatars(
-            settings.data_dir,
-            sample_portrait,
-            most=settings.max_avatars,
-            min_free_bytes=settings.min_free_bytes,
-        ),
+        open_avatars(settings),
         Deployments(partial(_planned, settings)),
         partial(catalogue.load, options=settings.engine_options),
         observer=partial(Observer, landmarker=model, weights=settings.engine_options.weights),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from engines.catalogue import LIVE
+from engines.catalogue import LIVE, TAKING
 from pipeline.avatars import SAMPLE
 from server import workers
 from server.calls import events as of
@@ -93,7 +93,7 @@ def router(settings: Settings) -> APIRouter:
     @routes.patch("/{call}/seats/{seat}")
     async def change_seat(request: Request, who: Who, seat: int, asked: SeatChange) -> dict[str, Any]:
         who.must_own(seat)
-        await _change_seat(request, who, seat, asked)
+        await _change_seat(request, settings, who, seat, asked)
         return _row(who.conference, seat)
 
     @routes.delete("/{call}/seats/{seat}", status_code=204)
@@ -123,7 +123,7 @@ async def _seated(request: Request, settings: Settings, who: Authority, asked: N
         raise Problem(400, "bad-parameter", "say who comes: a name of 1 to 40 characters", parameter="name")
     if grants.publish and not asked.consent:
         raise refusals.consent_missing()
-    avatar, engine = _shown_as(settings, asked)
+    avatar, engine = await _shown_as(request, settings, asked)
     if grants.publish:
         await workers.slow(request.app.state.services.check, avatar, engine)
         if conference.ended:
@@ -147,19 +147,21 @@ async def _rehearsed(request: Request, settings: Settings, who: Authority, asked
         who.conference.invitations.check(who.claims.invitation)
     if not who.grants.publish:
         raise refusals.not_permitted("publish")
-    avatar, engine = _shown_as(settings, asked)
+    avatar, engine = await _shown_as(request, settings, asked)
     await workers.slow(request.app.state.services.check, avatar, engine)
     if who.conference.ended:
         raise refusals.call_ended()
     return who.conference.rehearse(avatar, engine)
 
 
-def _shown_as(settings: Settings, asked: NewSeat | Rehearsed) -> tuple[str, str]:
+async def _shown_as(request: Request, settings: Settings, asked: NewSeat | Rehearsed) -> tuple[str, str]:
     """Avatar and engine; without either, the live picture."""
-    return asked.avatar or SAMPLE, asked.engine or (settings.engine if asked.avatar else LIVE)
+    if asked.engine or not asked.avatar:
+        return asked.avatar or SAMPLE, asked.engine or LIVE
+    return asked.avatar, await workers.slow(request.app.state.services.engine_of, asked.avatar, settings.engine)
 
 
-async def _change_seat(request: Request, who: Authority, seat: int, asked: SeatChange) -> None:
+async def _change_seat(request: Request, settings: Settings, who: Authority, seat: int, asked: SeatChange) -> None:
     own = who.seat == seat
     if not own and (asked.name is not None or asked.camera is not None or asked.avatar is not None):
         raise refusals.not_permitted("its own seat")
@@ -172,8 +174,10 @@ async def _change_seat(request: Request, who: Authority, seat: int, asked: SeatC
         who.conference.happen(of.Approved(seat) if asked.approved else of.Denied(seat))
     if asked.avatar is not None:
         taken = who.conference.taken[seat]
-        await workers.slow(request.app.state.services.check, asked.avatar, taken.engine)
-        who.conference.change_avatar(seat, asked.avatar)
+        services, usual = request.app.state.services, settings.engine if taken.engine == TAKING else taken.engine
+        engine = await workers.slow(services.engine_of, asked.avatar, usual)
+        await workers.slow(services.check, asked.avatar, engine)
+        who.conference.change_avatar(seat, asked.avatar, engine)
     who.conference.happen(of.Set(seat, asked.name, asked.muted, asked.camera, by_host=not own))
 
 

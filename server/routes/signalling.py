@@ -12,8 +12,10 @@ from fastapi import Path as PathParameter
 
 from display.screen import Screen, screen
 from pipeline.avatars import SAMPLE
+from server import workers
 from server.channels.entry import Accepted
 from server.channels.lobby import Lobby
+from server.channels.services import Services
 from server.problems import Problem
 from server.routes.bearer import knows_token
 from server.routes.locations import location
@@ -54,7 +56,8 @@ def router(settings: Settings) -> APIRouter:
         if place := seat_in(request, channel):
             accepted = await place.publish(sdp, avatar=avatar, engine=engine, driver=driver)
             return _created(request, accepted, settings)
-        avatar, engine = avatar or SAMPLE, engine or settings.engine
+        avatar = avatar or SAMPLE
+        engine = engine or await _usual_engine(request, avatar, settings)
         accepted = await _while_wanted(request, lobby_of(request).publish(channel, sdp, avatar, engine, driver))
         return _created(request, accepted, settings) if accepted is not None else Response(status_code=GIVEN_UP)
 
@@ -213,3 +216,9 @@ def _with_links(response: Response, settings: Settings) -> Response:
     for server in relays.ice_servers(settings, time.time()):
         response.headers.append("Link", server.link)
     return response
+
+
+async def _usual_engine(request: Request, avatar: str, settings: Settings) -> str:
+    """What shows `avatar` for whoever names no engine."""
+    services: Services | None = request.app.state.services
+    return settings.engine if services is None else await workers.slow(services.engine_of, avatar, settings.engine)

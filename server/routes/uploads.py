@@ -1,11 +1,12 @@
-"""Uploads: portraits that people bring, the avatars made from them, and forgetting both."""
+"""Uploads: portraits that people bring, the avatars made from them, avatars that were made elsewhere, and forgetting all of it."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,8 @@ WAITING = 4
 ARRIVING = 8
 "Portraits of the largest size whose bytes there is memory for while they come in."
 NAME_LENGTH = 80
+ZIP = b"PK\x03\x04"
+"How an avatar begins that was made elsewhere; all else is taken for a photo."
 
 
 def router(settings: Settings) -> APIRouter:
@@ -47,18 +50,20 @@ def router(settings: Settings) -> APIRouter:
 
         def prepare(photo: portraits.Decoding, form: _Form) -> AvatarRecord:
             pixels = photo.result()
-            try:
+            with _written(settings):
                 return services.enrol(pixels, form.consent, photo.sha256, form.name, settings.engine, form.expression)
-            except OSError as failure:
-                log.error("an avatar cannot be written", folder=str(settings.data_dir), cause=str(failure))
-                raise Problem(
-                    507, "cannot-write", f"avatars cannot be written here: {failure.strerror}; the operator can mend it"
-                ) from failure
+
+        def bring(form: _Form) -> AvatarRecord:
+            with _written(settings):
+                return services.bring(form.portrait, form.consent, hashlib.sha256(form.portrait).hexdigest(), form.name)
 
         form = await _read(request, settings, room)
         async with queue.place():  # only once the photo is here: whoever dribbles would keep the others out
-            with portraits.Decoding(form.portrait, settings.max_portrait_pixels) as photo:
-                record = await queue.run(lambda: prepare(photo, form), services.avatars.forget)
+            if form.portrait.startswith(ZIP):
+                record = await queue.run(lambda: bring(form), services.avatars.forget)
+            else:
+                with portraits.Decoding(form.portrait, settings.max_portrait_pixels) as photo:
+                    record = await queue.run(lambda: prepare(photo, form), services.avatars.forget)
         if await _hung_up(request):  # nobody would be told the id, so nobody could ever forget it
             await workers.slow(services.avatars.forget, record.id)
             return {}
@@ -101,6 +106,18 @@ def router(settings: Settings) -> APIRouter:
         return Response(status_code=204)
 
     return routes
+
+
+@contextmanager
+def _written(settings: Settings) -> Iterator[None]:
+    """Raises Problem 507 where what is done within cannot be written."""
+    try:
+        yield
+    except OSError as failure:
+        log.error("an avatar cannot be written", folder=str(settings.data_dir), cause=str(failure))
+        raise Problem(
+            507, "cannot-write", f"avatars cannot be written here: {failure.strerror}; the operator can mend it"
+        ) from failure
 
 
 class _Queue:
@@ -251,5 +268,7 @@ def _shown(record: AvatarRecord) -> dict[str, Any]:
         "consent": record.consent.value,
         "created": record.created,
         "portrait_sha256": record.portrait_sha256,
+        "engine": record.engine,
+        "licence": record.licence,
         "built_in": record.id == SAMPLE,
     }

@@ -208,10 +208,14 @@ async function stock() {
 async function showEngines() {
   const loadable = (await withToken(api.engines).catch(() => [])).filter((engine) => !engine.failure);
   part("engine").replaceChildren(...loadable.map((engine) => new Option(engine.name, engine.name, engine.default, engine.default)));
-  part("engine-field").hidden = loadable.length < 2;
-  const tellGiven = () => (part("given").hidden = !loadable.find((engine) => engine.name === part("engine").value)?.geometry);
-  part("engine").addEventListener("change", tellGiven);
-  tellGiven();
+  const tell = () => {
+    const shown = shelf.engine || part("engine").value;
+    part("engine-field").hidden = loadable.length < 2 || shelf.engine !== "";
+    part("given").hidden = !loadable.find((engine) => engine.name === shown)?.geometry;
+  };
+  part("engine").addEventListener("change", tell);
+  shelf.addEventListener("change", tell);
+  tell();
 }
 
 const NOTHING_DRIVES = "Nothing drives the avatar yet: see step 1.";
@@ -231,7 +235,8 @@ async function missing(tell) {
 /** @returns {Promise<import("../shared/whip.js").Session>} */
 function dial() {
   const path = new URLSearchParams({ avatar: shelf.chosen, driver: driver.kind });
-  if (part("engine").value) path.set("engine", part("engine").value);
+  const engine = shelf.engine || part("engine").value;
+  if (engine) path.set("engine", engine);
   return publish(`whip/${encodeURIComponent(part("channel").value)}?${path}`, driver.stream());
 }
 

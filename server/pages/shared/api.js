@@ -101,7 +101,7 @@ const json = async (path) => (await ask(path)).json();
 /** @param {string} name a channel, engine or avatar id as a path segment */
 const segment = (name) => encodeURIComponent(name);
 
-/** @typedef {{id: string, name: string, consent: string, built_in: boolean}} AvatarEntry */
+/** @typedef {{id: string, name: string, consent: string, built_in: boolean, engine: string, licence: string}} AvatarEntry */
 
 /**
  * The avatars that this browser may use: those the server lists, and those made here, which a shared server lists to nobody.

@@ -15,6 +15,14 @@ const FORGET = {
   no: "Keep it",
 };
 
+const KEPT = {
+  photo: "Kept on this server until you press Forget: the face cut from the photo, what was measured on it, your answer, and a fingerprint of the file. The file itself is not kept.",
+  brought: "Kept on this server until you press Forget: the 3D head, a picture of it, your answer, and a fingerprint of the file. The file itself is not kept. Viewers’ devices may be given the head to draw it.",
+};
+
+/** Whether a file is an avatar that was made elsewhere. @param {Blob} blob */
+const isBrought = (blob) => /zip/.test(blob.type) || /\.zip$/i.test(blob.name ?? "");
+
 // The same on each page that has a place for it, and there before anything asks for its parts.
 part("portraits").innerHTML = `
   <div class="shelf" id="shelf" role="radiogroup" aria-labelledby="avatar-title"></div>
@@ -29,12 +37,13 @@ part("portraits").innerHTML = `
       <label class="tile-button" id="drop">
         <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 16V5m0 0L8 9m4-4 4 4M5 19h14"/></svg>
         Upload a photo
-        <small>Or drop one here: JPEG, PNG or WebP</small>
-        <input type="file" class="unseen" id="portrait-file" accept="image/*">
+        <small>Or drop one here: JPEG, PNG or WebP; or a 3D avatar (LAM’s .zip)</small>
+        <input type="file" class="unseen" id="portrait-file" accept="image/*,.zip">
       </label>
     </div>
     <div class="consent" id="consent" hidden>
       <img id="portrait-preview" alt="The portrait you chose">
+      <p class="brought-preview" id="brought-preview" hidden></p>
       <div>
         <fieldset id="consent-choice" aria-describedby="kept">
           <legend>Whose face is it?</legend>
@@ -42,14 +51,14 @@ part("portraits").innerHTML = `
           <label><input type="radio" name="consent" value="consenting"> Someone’s who agreed to this</label>
           <label><input type="radio" name="consent" value="synthetic"> Nobody’s: it is synthetic</label>
         </fieldset>
-        <label class="kept-expression">
+        <label class="kept-expression" id="expression-field">
           <span>Expression <small>when the avatar is at rest</small></span>
           <span class="ends"><span>Neutral</span><input type="range" id="expression" min="0" max="1" step="0.05" value="0.35"><span>As in the photo</span></span>
         </label>
-        <p class="hint" id="kept">Kept on this server until you press Forget: the face cut from the photo, what was measured on it, your answer, and a fingerprint of the file. The file itself is not kept.</p>
+        <p class="hint" id="kept"></p>
         <div class="row">
           <button type="button" class="button primary" id="make">Make the avatar</button>
-          <button type="button" class="button quiet" id="discard">Other photo</button>
+          <button type="button" class="button quiet" id="discard">Another one</button>
         </div>
       </div>
     </div>
@@ -60,6 +69,9 @@ const stem = (filename) => filename.replace(/\.[^.]*$/, "").replace(/[_-]+/g, " 
 
 /** What stands under the picture. @param {api.AvatarEntry} entry */
 const nameOf = ({ name }) => name.replace(/^Sample: /, "") || "Portrait";
+
+/** @param {string} words */
+const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
 
 /** Fires "change" when another avatar is chosen. */
 export class Shelf extends EventTarget {
@@ -100,9 +112,15 @@ export class Shelf extends EventTarget {
     return this.#chosen === NEW ? "" : this.#chosen;
   }
 
+  /** The engine that alone shows the chosen avatar; empty where any may. */
+  get engine() {
+    return this.#entries.find((one) => one.id === this.chosen)?.engine ?? "";
+  }
+
   /** The address of the chosen avatar's picture, or of the portrait that may become one; empty if there is neither. */
   get picture() {
-    return (this.chosen ? this.#pictures.get(this.chosen) : this.#portrait?.address) ?? "";
+    const waiting = this.#portrait && !isBrought(this.#portrait.blob) ? this.#portrait.address : "";
+    return (this.chosen ? this.#pictures.get(this.chosen) : waiting) ?? "";
   }
 
   /** Reads the avatars anew. @param {string} [choose] the id to choose then */
@@ -164,7 +182,7 @@ export class Shelf extends EventTarget {
     if (entry.built_in) return ["A public-domain portrait. Choose New to use your own."];
     const forget = Object.assign(document.createElement("button"), { type: "button", className: "text-button", textContent: `Forget ${nameOf(entry)}` });
     forget.addEventListener("click", () => void this.#forget(entry.id));
-    return [`${nameOf(entry)} is kept on this server.`, forget];
+    return [`${nameOf(entry)} is kept on this server.`, forget, ...(entry.licence ? [` ${sentence(entry.licence)}`] : [])];
   }
 
   async #forget(id) {
@@ -207,9 +225,18 @@ export class Shelf extends EventTarget {
     for (const choice of part("consent-choice").elements) choice.checked = false;
     part("consent-choice").removeAttribute("aria-invalid");
     part("expression").value = "0.35";
-    if (this.#portrait) part("portrait-preview").src = this.#portrait.address;
+    if (portrait) this.#preview(isBrought(portrait.blob));
     (portrait ? part("consent-choice").elements[0] : part("snapshot")).focus();
     this.dispatchEvent(new Event("change"));
+  }
+
+  /** @param {boolean} brought */
+  #preview(brought) {
+    if (!brought) part("portrait-preview").src = this.#portrait.address;
+    part("portrait-preview").hidden = part("expression-field").hidden = brought;
+    part("brought-preview").hidden = !brought;
+    part("brought-preview").textContent = this.#portrait.name;
+    part("kept").textContent = KEPT[brought ? "brought" : "photo"];
   }
 
   async #make() {
