@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import ClassVar, NoReturn
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from display.optics import Cameras
 from display.views import ViewSet
-from engines.contract import Abilities, Brought, FaceObservation, PortraitRejected
+from engines.contract import Abilities, Brought, FaceObservation, Footprint, PortraitRejected
 from engines.geometry.cloud import Cloud
 from engines.geometry.motion import Motion
 from engines.options import EngineOptions
@@ -25,7 +25,14 @@ class Splats:
 
     name: ClassVar[str] = "splats"
     wants: ClassVar[frozenset[str]] = frozenset({"actions"})
-    abilities: ClassVar[Abilities] = Abilities(brought=True, geometry=True)
+    abilities: ClassVar[Abilities] = Abilities(
+        brought=True,
+        batches=True,
+        geometry=True,
+        footprint=Footprint(
+            weights_bytes=16 << 20, drive_bytes=0, render_bytes=160 << 20, drive_work=0.01, view_work=0.01
+        ),
+    )
     noise = False
 
     def __init__(self, options: EngineOptions = EngineOptions()) -> None:
@@ -62,7 +69,21 @@ class Splats:
 
     def render(self, state: SplatState, cameras: Cameras) -> ViewSet:
         """The state from each camera."""
-        return self._renderer(state.avatar, state.avatar.posed(state.weights), seen_from(state, cameras))
+        return self.render_many([(state, cameras)])[0]
+
+    @property
+    def views_at_once(self) -> int:
+        """Views of a full batch on the device that this thread works on."""
+        return self._renderer.views_at_once
+
+    def render_many(self, requests: Sequence[tuple[SplatState, Cameras]]) -> list[ViewSet]:
+        """Of each (state, cameras) its views, in their order."""
+        return self._renderer.many(
+            [
+                (state.avatar, state.avatar.posed(state.weights), seen_from(state, cameras))
+                for state, cameras in requests
+            ]
+        )
 
     def asset(self, avatar: SplatAvatar) -> Cloud:
         """The avatar for whoever draws it elsewhere."""
