@@ -33,6 +33,9 @@ golden: $(VENV)/.ready-dev
 soak: $(VENV)/.ready-dev
 	$(PY) -m pytest -m soak -v
 	$(PY) -m benchmarks.endurance --out build/soak
+	$(PY) -m benchmarks.churn --out build/soak
+	$(PY) -m benchmarks.networks --out build/soak
+	$(PY) -m benchmarks.chaos --out build/soak
 
 check: $(VENV)/.ready-dev
 	$(VENV)/bin/ruff format --check .
