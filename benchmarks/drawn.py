@@ -26,7 +26,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSession
 from benchmarks.lib.harness import RESULTS, parser, show, write
 from benchmarks.live import server_process
 from benchmarks.live.heavy_caller import Recorded, coded
-from benchmarks.live.lossy import Links, without_candidates
+from benchmarks.live.lossy import Links
+from benchmarks.live.network import without_candidates
 from engines.geometry import motion
 from server import workers
 from server.webrtc import patches

@@ -79,10 +79,13 @@ class Run:
             await asyncio.sleep(luck.uniform(*AWAY))
 
     async def _look(self, http: httpx.AsyncClient, minutes: float) -> None:
+        trimmed = time.monotonic() - 30
         while True:
             await asyncio.sleep(LOOK_EVERY)
             held = await holdings(http)
             now = time.monotonic()
+            if now - trimmed >= 54:  # the allocator's arenas fill for half an hour
+                trimmed, held["held_mib"] = now, (await holdings(http, trim=True))["rss_mib"]
             self.samples.append(
                 {"at_s": round(now - self.begun, 1), "there": sum(one.there for one in self.regulars), **held}
             )
@@ -110,18 +113,19 @@ class Run:
                     {"minute": minute + 1, "fps_each": round(len(within) / 60 / len(self.regulars), 2)}
                     | {f"age_p{of}_ms": round(float(np.percentile(within, of)), 1) for of in (50, 95)}
                     | {name: float(np.median([one[name] for one in held])) for name in names}
+                    | {"held_mib": next((one["held_mib"] for one in held if "held_mib" in one), float("nan"))}
                 )
         return rows
 
 
 def trends(rows: list[Row]) -> dict[str, Trend]:
-    """Of memory and age, once all is loaded."""
-    late = [row for row in rows if row["minute"] > LOADING]
+    """Of memory (`held_mib`: without what the allocator keeps) and age, once all is loaded."""
+    late = [row for row in rows if row["minute"] > LOADING and np.isfinite(row["held_mib"])]
     if len(late) < 3:
         return {}
     return {
         name: trend([60 * row["minute"] for row in late], [row[name] for row in late])
-        for name in ("rss_mib", "age_p50_ms")
+        for name in ("held_mib", "age_p50_ms")
     }
 
 
@@ -133,7 +137,11 @@ def found(rows: list[Row], slopes: dict[str, Trend], held: dict[str, Any]) -> li
         for name in ("threads", "tasks", "handles", "sockets")
         if after[name] > before[name]
     ]
-    limits = {"rss_mib": MOST_MEMORY * rows[0]["rss_mib"], "age_p50_ms": MOST_AGE} if rows else {}
+    limits = (
+        {"held_mib": MOST_MEMORY * float(np.nanmedian([row["held_mib"] for row in rows])), "age_p50_ms": MOST_AGE}
+        if rows
+        else {}
+    )
     return wrong + [
         f"{name} grows by {one.per_hour:g} an hour (noise {one.noise:g})"
         for name, one in slopes.items()

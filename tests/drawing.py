@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 from aiortc import RTCDataChannel
 
-from benchmarks.live.lossy import without_candidates
+from benchmarks.live.network import without_candidates
 from engines.contract import AnyEngine, FaceObservation
 from engines.geometry import motion
 from engines.geometry.motion import Record

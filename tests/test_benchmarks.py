@@ -120,13 +120,13 @@ def test_a_trend_is_told_from_noise():
 
 
 def test_hours_tell_what_is_not_as_it_was():
-    rows = [{"minute": n + 1.0, "rss_mib": 700.0 + n % 3, "age_p50_ms": 40.0 + n % 2} for n in range(30)]
+    rows = [{"minute": n + 1.0, "held_mib": 700.0 + n % 3, "age_p50_ms": 40.0 + n % 2} for n in range(30)]
     held = {"threads": 20, "tasks": 5, "handles": 12, "sockets": 4, "rss_mib": 700}
     assert hours.found(rows, hours.trends(rows), {"before": held, "after": held}) == []
-    leaking = [row | {"rss_mib": row["rss_mib"] + 3 * row["minute"]} for row in rows]
+    leaking = [row | {"held_mib": row["held_mib"] + 3 * row["minute"]} for row in rows]
     wrong = hours.found(leaking, hours.trends(leaking), {"before": held, "after": held | {"sockets": 6}})
     assert wrong[0] == "sockets: 4 before, 6 after"
-    assert wrong[1].startswith("rss_mib grows by 18")
+    assert wrong[1].startswith("held_mib grows by 18")
 
 
 def test_networks_tell_what_does_not_recover():

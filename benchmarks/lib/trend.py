@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Trend:
         return self.per_hour * self.hours
 
 
-def trend(seconds: Sequence[float], values: Sequence[float]) -> Trend:
+def trend(seconds: ArrayLike, values: ArrayLike) -> Trend:
     """Of `values` at `seconds`, three or more points. Medians of whole minutes are wanted: neighbours of less are no independent looks."""
     at, seen = np.asarray(seconds, float) / 3600, np.asarray(values, float)
     assert len(at) == len(seen) >= 3, len(at)

@@ -17,6 +17,7 @@ from aiortc.sdp import SessionDescription
 
 from benchmarks.live.network import without_candidates
 from benchmarks.live.regulars import vanish
+from server.webrtc import patches
 from server.webrtc.client import PictureTrack
 
 SDP = {"Content-Type": "application/sdp"}
@@ -77,6 +78,11 @@ class Visitor:
     async def leave(self, session: str | None) -> None:
         if session is not None:
             await self.http.delete(session)
+
+
+def described(sdp: str) -> Any:
+    """The first section of a description."""
+    return SessionDescription.parse(sdp).media[0]
 
 
 async def polite(one: Visitor) -> None:
@@ -145,8 +151,8 @@ async def ice_alone(one: Visitor) -> None:
         answer = await one.offer("whip", without_candidates(caller.localDescription.sdp))
         if answer.status_code != 201:
             return
-        ours, theirs = (SessionDescription.parse(sdp).media[0] for sdp in (caller.localDescription.sdp, answer.text))
-        checking = aioice.Connection(ice_controlling=True)
+        ours, theirs = (described(sdp) for sdp in (caller.localDescription.sdp, answer.text))
+        checking: Any = aioice.Connection(ice_controlling=True)
         checking._local_username, checking._local_password = ours.ice.usernameFragment, ours.ice.password
         await checking.gather_candidates()
         checking.remote_username, checking.remote_password = theirs.ice.usernameFragment, theirs.ice.password
@@ -197,7 +203,8 @@ async def slow_reader(one: Visitor) -> None:
         session = await one.connect("whip", caller)
         await one.connect("whep", viewer)
         for transceiver in viewer.getTransceivers():
-            for protocol in transceiver.receiver.transport.transport._connection._protocols:
+            ice: Any = patches.ice_of(transceiver)
+            for protocol in ice._protocols:
                 protocol.transport.pause_reading()
         _, writer = await asyncio.open_connection(one.http.base_url.host, one.http.base_url.port, limit=1024)
         for _ in range(20):
@@ -213,7 +220,7 @@ async def trickled_and_gone(one: Visitor) -> None:
         answer = await one.offer("whip", without_candidates(caller.localDescription.sdp))
         if answer.status_code != 201:
             return
-        ice = SessionDescription.parse(caller.localDescription.sdp).media[0].ice
+        ice = described(caller.localDescription.sdp).ice
         fragment = (
             f"a=ice-ufrag:{ice.usernameFragment}\r\na=ice-pwd:{ice.password}\r\nm=video 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n"
             "a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n"

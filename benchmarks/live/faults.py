@@ -13,6 +13,8 @@ import numpy as np
 
 RED = np.array([220, 40, 40])
 "Of a caller at whose pictures face tracking fails while that fault lasts."
+FAILS = "face tracking fails"
+"What it says then."
 HOUR = 3600.0
 raising = False
 "Whether it does."

@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.glass_to_glass import PUPPET_FRAMES, film
 from benchmarks.live import browsers, chirp
 from benchmarks.live.lips_aiortc import RATE
-from benchmarks.live.lossy import Links, without_candidates
+from benchmarks.live.lossy import Links
+from benchmarks.live.network import without_candidates
 from benchmarks.live.offsets import Aged, gaps, middle, offsets, steady
 
 SETTLED = 5.0

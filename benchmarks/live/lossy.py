@@ -5,20 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-_CANDIDATE = r"(?m)^(a=candidate:\S+ 1 udp \d+ )(\d+\.\d+\.\d+\.\d+) (\d+)( typ host[^\r\n]*)"
-
-
-def without_candidates(sdp: str) -> str:
-    """An offer whose sender is to be met at the link's end alone: nobody is at port 9."""
-    return re.sub(r"(?mi)^(a=candidate:\S+ 1 udp \d+ )\S+ \d+ typ host", r"\g<1>127.0.0.1 9 typ host", sdp)
-
+from benchmarks.live.network import leading_to, met_at
 
 APPLICATION_DATA = 23
 "The type of a DTLS record (RFC 8446, section 5.1)."
@@ -102,12 +95,8 @@ class Links:
 
     def through(self, answer: str) -> str:
         """A server's answer whose candidates are a new link's end."""
-        found = re.findall(_CANDIDATE, answer)
-        far = next((host, int(port)) for _, host, port, _ in found)
-        made: Future[tuple[str, int]] = asyncio.run_coroutine_threadsafe(self._open(far), self._loop)
-        host, port = made.result(10)
-        through = re.sub(_CANDIDATE, rf"\g<1>{host} {port}\g<4>", answer)
-        return re.sub(rf"(?m)^a=candidate:(?!\S+ 1 udp \d+ {re.escape(host)} {port} )[^\r\n]*\r?\n", "", through)
+        made: Future[tuple[str, int]] = asyncio.run_coroutine_threadsafe(self._open(met_at(answer)), self._loop)
+        return leading_to(answer, *made.result(10))
 
     async def _open(self, far: tuple[str, int]) -> tuple[str, int]:
         link = Link(far, *self._how)

@@ -117,19 +117,27 @@ def without_candidates(sdp: str) -> str:
     return re.sub(r"(?mi)^(a=candidate:\S+ 1 udp \d+ )\S+ \d+ typ host", r"\g<1>127.0.0.1 9 typ host", sdp)
 
 
+def met_at(answer: str) -> tuple[str, int]:
+    """Where a server is, by its answer."""
+    return next((host, int(port)) for _, host, port, _ in re.findall(_CANDIDATE, answer))
+
+
+def leading_to(answer: str, host: str, port: int) -> str:
+    """A server's answer as if it were at `host` and `port`, and nowhere else."""
+    through = re.sub(_CANDIDATE, rf"\g<1>{host} {port}\g<4>", answer)
+    return re.sub(rf"(?m)^a=candidate:(?!\S+ 1 udp \d+ {re.escape(host)} {port} )[^\r\n]*\r?\n", "", through)
+
+
 @asynccontextmanager
 async def relayed(answer: str, up: Way, down: Way) -> AsyncIterator[str]:
     """A server's answer that leads to a relay, which is there for as long as the context lasts."""
-    host, port = next((host, int(port)) for _, host, port, _ in re.findall(_CANDIDATE, answer))
-    loop = asyncio.get_running_loop()
-    relay = Relay((host, port), up, down)
-    transport, _ = await loop.create_datagram_endpoint(lambda: relay, local_addr=(host, 0))
+    far = met_at(answer)
+    relay = Relay(far, up, down)
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: relay, local_addr=(far[0], 0))
     transport.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER
     )  # what is lost, `Way` loses
-    own = transport.get_extra_info("sockname")[1]
-    through = re.sub(_CANDIDATE, rf"\g<1>{host} {own}\g<4>", answer)
     try:
-        yield re.sub(rf"(?m)^a=candidate:(?!\S+ 1 udp \d+ {re.escape(host)} {own} )[^\r\n]*\r?\n", "", through)
+        yield leading_to(answer, far[0], transport.get_extra_info("sockname")[1])
     finally:
         transport.close()

@@ -28,7 +28,7 @@ def vanish(*transceivers: Any) -> None:
     """Be gone without a word, as after a crash or a pulled cable: `transceivers`, or receivers."""
     for one in transceivers:
         receiver = getattr(one, "receiver", one)
-        ice = patches.ice_of(SimpleNamespace(receiver=receiver))
+        ice: Any = patches.ice_of(SimpleNamespace(receiver=receiver))
         if ice._query_consent_task is not None:
             ice._query_consent_task.cancel()
         for protocol in ice._protocols:
@@ -104,9 +104,9 @@ class Regular:
                 self.seen.append((now, now - self._captured[number]))
 
 
-async def holdings(http: httpx.AsyncClient, collect: bool = False) -> dict[str, float]:
-    """What the witnessed server holds; `collect`: once all garbage is gone, and memory that is free has been given back."""
-    answer = await http.get("/witness", params={"collect": int(collect)})
+async def holdings(http: httpx.AsyncClient, collect: bool = False, trim: bool = False) -> dict[str, float]:
+    """What the witnessed server holds; `trim`: once memory that is free has been given back, `collect`: once all garbage is gone, too."""
+    answer = await http.get("/witness", params={"collect": int(collect), "trim": int(trim)})
     answer.raise_for_status()
     held: dict[str, float] = answer.json()
     return held

@@ -51,7 +51,7 @@ class _Witness:
 
     def observe(self, frame: Frame) -> FaceObservation:
         if faults.raising and faults.is_red(frame.pixels):
-            raise RuntimeError("face tracking fails")
+            raise RuntimeError(faults.FAILS)
         number = barcode.read(frame.pixels[: barcode.HEIGHT, : barcode.WIDTH, 1])
         if number is not None:
             self._numbers[frame.sequence] = number
@@ -118,10 +118,11 @@ class WitnessedServices(Services):
         return Services.session(seeing, engine, avatar, witnessed, *how, **more)
 
 
-async def _holdings(collect: bool = False) -> dict[str, float]:
+async def _holdings(collect: bool = False, trim: bool = False) -> dict[str, float]:
     """What this process holds, and would hold more of after each call that leaves something behind."""
     if collect:
         await asyncio.to_thread(gc.collect)
+    if collect or trim:
         with suppress(AttributeError, OSError):  # glibc alone has it; its arenas keep hundreds of MiB that nobody uses
             await asyncio.to_thread(ctypes.CDLL(None).malloc_trim, 0)
     process = psutil.Process()

@@ -128,8 +128,11 @@ class Link:
         return self._try(now)
 
     def _gives_way(self, fits: float, why: set[str], now: float) -> bool:
-        """Whether it has been too much for long enough, and been told so twice: the first report may be of a line that was down."""
+        """Whether it has been too much for long enough, and been told so twice: the first report may be of a line that was down. A try
+        is over with the first that tells of loss."""
         assert self._strained is not None
+        if self._climbed is not None and "lost" in why and self._heard["lost"] > self._climbed:
+            return True
         enough = STRAINED_FOR if fits > CONGESTED else STRAINED_FOR / 2
         return now - self._strained >= enough and any(self._heard[kind] > self._strained for kind in why)
 
