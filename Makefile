@@ -4,7 +4,7 @@ VENV   ?= .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test golden soak check lint format doctor benchmarks quality quality-bar quality-instruments audit licences system clean
+.PHONY: help run test golden soak hostile check lint format doctor benchmarks quality quality-bar quality-instruments audit licences system clean
 
 help:
 	@echo "make run         start the server; ends with the address to open"
@@ -12,6 +12,7 @@ help:
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
 	@echo "make golden      full-size networks and official shaders against golden outputs, where ../shared is at hand"
 	@echo "make soak        crowds who come and go, full-size networks in a call, one ten-minute call (three quarters of an hour on two free cores)"
+	@echo "make hostile     thousands of requests, offers, files, packets and floods that mean no good, against a server of its own (eight minutes)"
 	@echo "make doctor      what this machine has and lacks, with the command that mends it"
 	@echo "make benchmarks  measure stage times and glass-to-glass latency on this machine"
 	@echo "make audit       known vulnerabilities in what constraints.txt pins (asks PyPI's advisories)"
@@ -36,6 +37,9 @@ soak: $(VENV)/.ready-dev
 	$(PY) -m benchmarks.churn --out build/soak
 	$(PY) -m benchmarks.networks --out build/soak
 	$(PY) -m benchmarks.chaos --out build/soak
+
+hostile: $(VENV)/.ready-dev
+	$(PY) -m benchmarks.hostile --out build/hostile
 
 check: $(VENV)/.ready-dev
 	$(VENV)/bin/ruff format --check .

@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 CLOSING_PATIENCE = 5.0
 "Seconds at least that closing waits for a frame under way to end, once it is known what frames take."
+BROKEN_AFTER = 12
+"Frames that fail one after another until it is said: half a second of them."
 
 
 class Observer(Protocol):
@@ -115,6 +117,8 @@ class Session:
         self._presence = 0.0
         self._face: float | None = None
         self._failures: set[str] = set()
+        self._failed, self._failing = 0, ""
+        "How many of the newest frames have failed one after another, and how the last of them did."
         self._ended = False
         self._left_behind = False
 
@@ -209,6 +213,11 @@ class Session:
         """Pixels from forehead to chin in the picture that was tracked last; None while no face is seen."""
         return self._face
 
+    @property
+    def failing(self) -> str:
+        """Which stage fails, and how, where no frame gets past it any more; empty elsewhere."""
+        return self._failing if self._failed >= BROKEN_AFTER else ""
+
     def fps(self) -> float:
         """Frames finished a second, lately."""
         with self._lock:
@@ -264,11 +273,13 @@ class Session:
                 # what frames cost is told of whole ones, since that is what the next caller's will
                 whole = job.detail == FULL and (job.drawn or job.screens)
                 self._times.add(job.clock, job.views_made if whole else None)
-                self._frames += 1
+                self._frames, self._failed = self._frames + 1, 0
                 self._presence = job.seen.presence
                 self._face = job.seen.size if job.seen.confidence > 0 else None
             else:
                 gone = self._note(failure)
+                self._failed += 1
+                self._failing = f"{failure.stage} fails on every picture ({type(failure.error).__name__})"
             late = self._left_behind and self._flow.idle
             self._lock.notify_all()
         if late:

@@ -133,6 +133,11 @@ class Table:
     def face(self) -> None:
         """Of nobody in particular."""
 
+    @property
+    def failing(self) -> str:
+        """Its seats' sessions say for themselves."""
+        return ""
+
     def lately(self, over: float) -> Lately:
         with self._lock:
             return Lately(self._made, self._times.age_lately(self._now(), over), bool(self._watched))

@@ -171,7 +171,14 @@ class Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         self._told.count(NO_REQUEST, address=self._held.address)
-        super().send_400_response(msg)
+        asked = self.cycle if self.cycle is not None and not self.cycle.response_complete else None
+        if asked is not None:  # its body went wrong while it was being answered: that answer has no place any more
+            asked.disconnected = True
+            asked.message_event.set()
+        if asked is not None and asked.response_started:
+            self.transport.abort()
+        else:
+            super().send_400_response(msg)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         """From here on it is a socket: it keeps its place in the table, and has no request to be waited for."""
@@ -201,6 +208,11 @@ class Socket(WebSocketsSansIOProtocol):
 
     let_go: Callable[[], None] = staticmethod(lambda: None)
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.logger = logging.getLogger("uvicorn.error.socket")
+        self.logger.addFilter(_of_ours)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._unless_greeted)
@@ -213,6 +225,11 @@ class Socket(WebSocketsSansIOProtocol):
         self.let_go()
         self._deadline.cancel()
         super().connection_lost(exc)
+
+
+def _of_ours(record: logging.LogRecord) -> bool:
+    """Not what a client has said: uvicorn closes a socket whose text is no UTF-8 (1007), and tells of each with a traceback."""
+    return not isinstance(record.exc_info and record.exc_info[1], UnicodeDecodeError)
 
 
 def config(app: Any, host: str, port: int, proxies: tuple[str, ...] = PROXIES) -> uvicorn.Config:

@@ -91,6 +91,25 @@ async def test_viewers_who_never_connect_cost_nothing_and_keep_nobody_out(live, 
         await caller.hang_up()
 
 
+async def test_who_comes_with_too_many_others_at_once_is_told_to_ask_again(live, http):
+    """Its offer was blamed: the place was taken while the offer was being applied."""
+    async with Client(http) as caller:
+        await caller.publish()
+        offer = await offered("video", direction="recvonly")
+        asked = [
+            http.post(f"/whep/room?as=view&view={view % 24}", content=offer, headers=SDP)
+            for view in range(3 * MOST_COMING)
+        ]
+        answers = await asyncio.gather(*asked)
+        assert {answer.status_code for answer in answers} <= {201, 503}, [answer.text for answer in answers]
+        for answer in answers:
+            if answer.status_code == 503:
+                assert problem(answer, 503, "too-many-viewers")["limit"] == MOST_COMING
+                assert int(answer.headers["retry-after"]) > 0
+        assert len(live.app.state.lobby.channels["room"].viewers) <= MOST_COMING
+        await caller.hang_up()
+
+
 async def test_forms_are_bounded_and_whoever_asks_for_one_too_many_is_told_which_there_are(live, http):
     async with Client(http) as caller:
         await caller.publish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 import time
@@ -100,6 +101,28 @@ async def test_silent_connections_shut_nobody_out_and_do_not_stay(address, said)
         await asyncio.gather(*map(ended, readers))
         assert time.monotonic() - begun < 20
         await healthy(address)
+
+
+WRONG_BODIES = {
+    "no chunks": b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a chunk that never ends": b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX",
+    "a chunk without a length": b"Transfer-Encoding: chunked\r\n\r\n\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("body", WRONG_BODIES.values(), ids=WRONG_BODIES)
+@pytest.mark.parametrize(
+    "asked", ["GET /api/screens", "GET /pages/viewer/viewer.js", "POST /whip/x", "POST /api/verify"]
+)
+async def test_a_body_that_goes_wrong_is_answered_once_and_is_no_error_of_ours(address, caplog, asked, body):
+    """Two answers were tried for one request: the library's to its body, and the route's."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(f"{asked} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\n".encode() + body)
+    answer = await ended(reader)
+    assert answer.count(b"HTTP/1.1 ") <= 1, answer[:2000]
+    writer.transport.abort()
+    await healthy(address)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_headers_that_dribble_are_given_up(address):

@@ -21,7 +21,7 @@ from server.calls.kept import Kept
 from server.calls.memory import recalled
 from server.calls.part import Part
 from server.calls.rules import Call
-from server.calls.tokens import Tokens
+from server.calls.tokens import Tokens, now
 from server.channels.lobby import Lobby
 from server.problems import Problem, busy
 from server.settings import Settings
@@ -51,7 +51,7 @@ class Calls:
         """`parts`: what each call has besides its seats (conference.py)."""
         self._settings, self._lobby, self.tokens = settings, lobby, tokens
         self._ice_servers, self._parts = ice_servers, parts
-        self.begun = time.time()
+        self.begun = now()
         "Calls that are older were another process's, and went with it."
         self.conferences: dict[str, Conference] = {}
         "Those that have not ended, by id."

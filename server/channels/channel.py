@@ -198,7 +198,7 @@ class Channel:
             presence=self.session.presence,
             face=self.session.face,
             slowed=self.slowed,
-            failing=failing,
+            failing=failing or self.session.failing,
         )
 
     def adapt(self, now: float) -> bool:

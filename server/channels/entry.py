@@ -150,9 +150,12 @@ class Entry:
             await sending
             answer = await peer.answer(level)
             self._endings.still_there(channel)
-        except BaseException:
+        except BaseException as failure:
+            displaced = peer.closed and isinstance(failure, Exception)
             channel.happen(Event.LEFT, peer.id)
             self._endings.still_there(channel)  # whatever it was that failed, failed for that
+            if displaced:
+                raise refusals.displaced(MOST_COMING) from None
             raise
         return Accepted(peer, answer)
 

@@ -34,6 +34,15 @@ def stopping() -> Problem:
     return busy("stopping", "this server is stopping; ask again in a while", RETRY_SECONDS)
 
 
+def displaced(most: int) -> Problem:
+    return busy(
+        "too-many-viewers",
+        f"more than {most} viewers came at once, and a newer one took this place; ask again",
+        1,
+        limit=most,
+    )
+
+
 def no_session() -> Problem:
     return Problem(404, "no-such-session", "there is no such session; it may have ended")
 

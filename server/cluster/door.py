@@ -19,7 +19,7 @@ from server.calls.tokens import Claims, TokenExpired, TokenInvalid, Tokens
 from server.channels.withdrawal import Withdrawn, told
 from server.cluster.answers import Kept, merged, named, query, replayed, whole, with_query
 from server.cluster.avatars import Exchange
-from server.cluster.forward import CLIENT, PASS, Forward
+from server.cluster.forward import CLIENT, PASS, Forward, bodiless
 from server.cluster.members import Report
 from server.cluster.membership import Membership
 from server.cluster.routing import HERE, Target, Way, target
@@ -173,7 +173,7 @@ class Door:
         )
 
     async def _sought(self, scope: Scope, receive: Receive, send: Send) -> None:
-        unknown = Kept()
+        unknown, scope = Kept(), bodiless(scope)
         for one in (None, *self._others()):
             kept = Kept(streams=send)
             with suppress(Problem):

@@ -48,7 +48,7 @@ class Forward:
     async def ask(self, door: str, method: str, path: str, scope: Scope, **more: Any) -> httpx.Response:
         """The whole answer of the node at `door`. Raises Problem where it is not there."""
         try:
-            return await self._client.request(method, door + path, headers=self._headers(scope), **more)
+            return await self._client.request(method, door + path, headers=self._headers(bodiless(scope)), **more)
         except httpx.TransportError as failure:
             raise self._gone(door, failure) from None
 
@@ -75,9 +75,8 @@ class Forward:
         """Hand a WebSocket on, message by message, until either end closes."""
         await receive()  # websocket.connect
         url = door.replace("http", "ws", 1) + _path(scope)
-        headers = [
-            (name, value) for name, value in self._headers(scope) if not name.lower().startswith("sec-websocket")
-        ]
+        told = [(name.decode(), value.decode("latin-1")) for name, value in self._headers(scope)]
+        headers = [(name, value) for name, value in told if not name.lower().startswith("sec-websocket")]
         try:
             async with websockets.connect(
                 url, additional_headers=[one for one in headers if one[0].lower() not in ("host", "origin", "user-agent")],
@@ -91,15 +90,23 @@ class Forward:
             with suppress(RuntimeError):
                 await send({"type": "websocket.close", "code": AWAY})
 
-    def _headers(self, scope: Scope) -> list[tuple[str, str]]:
-        kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        kept = [(name, value) for name, value in kept if name.lower() not in HOP_BY_HOP]
+    def _headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """In bytes, as they came: not all of what may stand in one is text."""
+        kept = [(name, value) for name, value in scope["headers"] if name.decode("latin-1").lower() not in HOP_BY_HOP]
         client = scope.get("client")
-        return [*kept, (PASS, self.secret), (CLIENT, client[0] if client else "")]
+        return [*kept, (PASS.encode(), self.secret.encode()), (CLIENT.encode(), (client[0] if client else "").encode())]
 
     def _gone(self, door: str, failure: Exception) -> Problem:
         self._told.count("a node does not answer", door=door, error=repr(failure))
         return busy("node-lost", "the machine that had this does not answer; ask again, another one takes its place", 1)
+
+
+def bodiless(scope: Scope) -> Scope:
+    """`scope` without what it says of a body, which is not handed on with it."""
+    kept = [
+        (name, value) for name, value in scope["headers"] if name.lower() not in (b"content-length", b"content-type")
+    ]
+    return {**scope, "headers": kept}
 
 
 class _Body:

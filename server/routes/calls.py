@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -14,6 +13,7 @@ from server.calls import events as of
 from server.calls.conference import Conference
 from server.calls.events import ROLES, Grants
 from server.calls.invitations import LONGEST_SECONDS, MOST_USES
+from server.calls.tokens import now
 from server.routes import conversation
 from server.routes.authority import Authority, calls_of, host
 from server.routes.conversation import Name, Title
@@ -103,7 +103,7 @@ def router(settings: Settings) -> APIRouter:
 
 
 def _invited(conference: Conference, grants: Grants, name: str, uses: int | None, seconds: float) -> dict[str, Any]:
-    jti, expires = secrets.token_urlsafe(9), time.time() + seconds
+    jti, expires = secrets.token_urlsafe(9), now() + seconds
     conference.invitations.add(jti, uses)
     token = conference.tokens.invitation(conference.name, jti, grants, name, expires)
     link = f"call/{conference.name}#t={token}"  # from the server's root, which a proxy may have put anywhere

@@ -31,6 +31,8 @@ PREFIX = ".looked-into-"
 
 def router(settings: Settings) -> APIRouter:
     routes, turn, inside = APIRouter(prefix="/api"), asyncio.Semaphore(1), [0]
+    ours: set[Path] = set()
+    "Files that are coming in now, whatever their age is by a clock that may have been set anew."
 
     @asynccontextmanager
     async def place() -> AsyncIterator[None]:
@@ -45,31 +47,33 @@ def router(settings: Settings) -> APIRouter:
     @routes.post("/verify")
     async def verify(request: Request) -> dict[str, Any]:
         async with place():
-            path = await workers.slow(_new_file, settings)
+            path = await workers.slow(_new_file, settings, ours)
             try:
                 await _take(request, path, settings)
                 async with turn:
                     found = await workers.slow(examine, path, settings.keys.anchors())
             finally:
                 await workers.slow(path.unlink, missing_ok=True)
+                ours.discard(path)
         return found.told()
 
     return routes
 
 
-def _new_file(settings: Settings) -> Path:
-    """An empty one for its owner alone; those of killed servers are deleted. Raises Problem."""
+def _new_file(settings: Settings, ours: set[Path]) -> Path:
+    """An empty one, which is one of `ours` from now on, for its owner alone; those of killed servers are deleted. Raises Problem."""
     folder = settings.provenance_dir
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in folder.glob(f"{PREFIX}*"):
             with suppress(OSError):
-                if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                if left not in ours and time.time() - left.stat().st_mtime > LEFT_SECONDS:
                     left.unlink()
         handle, path = tempfile.mkstemp(prefix=PREFIX, dir=folder)
         os.close(handle)
     except OSError as failure:
         raise _cannot_write(failure) from failure
+    ours.add(Path(path))
     return Path(path)
 
 

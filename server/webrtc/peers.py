@@ -120,7 +120,7 @@ class Peer:
         try:
             yield
         except Exception as error:
-            if self.connection.signalingState == "closed":
+            if self.closed:
                 raise Problem(
                     404, "not-live", "the channel ended meanwhile; ask again", {"Retry-After": str(ENDED_RETRY_SECONDS)}
                 ) from None
@@ -144,6 +144,11 @@ class Peer:
         self._gone = None
         self._patience.cancel()
         await self.connection.close()
+
+    @property
+    def closed(self) -> bool:
+        """By us. aiortc forgets it where a description is being applied."""
+        return self._gone is None or self.connection.signalingState == "closed"
 
     @property
     def connected(self) -> bool:
