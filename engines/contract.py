@@ -20,9 +20,8 @@ CROP = 512
 AROUND = 96
 "Pixels on each side of the crop that a portrait's surroundings show besides: hair, hats, shoulders."
 EXPRESSION_KEPT = 0.35
-"""Of a portrait's own expression, if nothing else is asked for. Neutral (0) follows a driver best, but a broad grin that is closed
-altogether has pale lips with teeth drawn out over them; with a third of it they close cleanly, and whose they are is seen (looked at: two
-grins, at 0, 0.35, 0.5, 0.7 and 1)."""
+"""Of a portrait's own expression, if nothing else is asked for. Neutral (0) follows a driver best; with a third of it whose they are is
+seen better."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def held(crop: np.ndarray, landmarks: np.ndarray, width: float) -> np.ndarray:
     x, y = landmarks[places, :2].astype(int).clip(0, len(grey) - 1).T
     shares[places[apart[y, x] < NEAR * width]] = HELD
     for eye in EYES:
-        shares[eye.ring] = 1.0
+        shares[[*eye.ring, *eye.upper_fold, *eye.lower_fold]] = 1.0  # they are seen through the lenses
     return shares
 
 
