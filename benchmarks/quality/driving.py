@@ -102,13 +102,13 @@ def observe(
 
 def source_of(frames: Iterator[Frame], chosen: int | None) -> tuple[FaceObservation, int]:
     """The portrait among a clip's frames, or the picture itself: the frame called for, else the first that is accepted; and its
-    number. Raises PortraitRejected."""
+    number. Without its surroundings: avatars are framed as their references are. Raises PortraitRejected."""
     refused = PortraitRejected("no_face", "the clip has no such frame")
     for frame in frames:
         if chosen is not None and frame.sequence < chosen:
             continue
         try:
-            return observe_portrait(frame), frame.sequence
+            return replace(observe_portrait(frame), around=None), frame.sequence
         except PortraitRejected as failure:
             refused = failure
         if chosen is not None or frame.sequence >= MOST_LOOKED_AT:

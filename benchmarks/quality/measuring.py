@@ -78,9 +78,7 @@ def measure(
 ) -> Measured:
     """The avatar of `subject` by `driver`. `itself`: the driver is the same clip, so that its frames are references. `swap` is
     somebody else. Some columns may be left out, `without`. Raises PortraitRejected."""
-    # beside its own frames it is framed as they are; else as it is shown
-    portrait = replace(subject.portrait, around=None) if itself else subject.portrait
-    avatar = bench.engine.enrol(portrait)
+    avatar = bench.engine.enrol(subject.portrait)
     yaw, pitch = bench.left_in(avatar, subject)
     played = {
         "as run": bench.played(avatar, driver, lambda moment: moment.seen),
