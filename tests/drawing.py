@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import httpx
 from aiortc import RTCDataChannel
@@ -50,6 +53,36 @@ def acted_services(portrait: FaceObservation, engine: AnyEngine | None = None) -
         )
 
     return services
+
+
+class Cameras:
+    """Callers without a page, beside tests that have no event loop: a thread in which they publish, until close()."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._loop = asyncio.new_event_loop()
+        self._open: list[tuple[Client, httpx.AsyncClient]] = []
+        self._thread = threading.Thread(target=self._loop.run_forever, name="cameras")
+        self._thread.start()
+
+    def publish(self, channel: str, token: str = "") -> None:
+        self._done(self._publish(channel, token))
+
+    def close(self) -> None:
+        for client, http in self._open:
+            self._done(client.close())
+            self._done(http.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _publish(self, channel: str, token: str) -> None:
+        http = httpx.AsyncClient(base_url=self._address, headers={"Authorization": f"Bearer {token}"} if token else {})
+        client = Client(http)
+        self._open.append((client, http))
+        assert (await client.publish(channel)).status_code == 201
+
+    def _done(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
 
 class Drawer(Client):

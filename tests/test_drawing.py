@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from aiortc.mediastreams import AudioStreamTrack
+from PIL import Image
 
 from benchmarks.live.lossy import Links
 from display.optics import fan
@@ -64,6 +66,36 @@ async def test_who_draws_gets_the_avatar_and_its_motion_and_nothing_is_rendered(
             await drawer.hang_up()
         await until(lambda: not channel.drawing.drawers)
         assert not channel.session.drawn
+
+
+async def test_a_still_and_a_film_are_rendered_though_all_who_watch_draw(
+    tmp_path: Path, sample_portrait: FaceObservation
+):
+    async with (
+        serving(settings_for(tmp_path), acted_services(sample_portrait)) as (base, app),
+        httpx.AsyncClient(base_url=base, timeout=60) as http,
+        Client(http) as caller,
+        Drawer(http) as viewer,
+    ):
+        assert (await caller.publish()).status_code == 201
+        assert (await viewer.draw()).status_code == 201
+        await until(lambda: len(viewer.records) > 5)
+        channel = app.state.lobby.channels["room"]
+        assert channel.session.drawn
+        still = await http.post("/api/channels/room/still")
+        assert still.status_code == 200, still.text
+        picture = np.asarray(Image.open(io.BytesIO(still.content)).convert("RGB"))
+        assert picture.shape == (1024, 1536, 3)
+        assert picture[:, :256].mean() > 10
+        assert picture[:, -256:].mean() > 10
+        await until(lambda: channel.session.drawn)
+        assert (await http.post("/api/channels/room/recording")).status_code == 201
+        heard = len(viewer.records)
+        await until(lambda: len(viewer.records) > heard + 10)
+        assert not channel.session.drawn, "views are rendered for it"
+        film = (await http.delete("/api/channels/room/recording")).json()
+        assert film["frames"] > 3
+        await until(lambda: channel.session.drawn)
 
 
 async def check_drawn(viewer: Drawer, portrait: FaceObservation, channel) -> None:

@@ -20,14 +20,17 @@ from playwright.sync_api import Browser, Page, expect
 from display.calibration import parse
 from display.lenticular import Tiling, interlace
 from display.screen import screen
+from engines.contract import FaceObservation
 from server.settings import Settings
 from tests.bridges import envelope, misbehaving, running, saying
 from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, browsing, go_live, served, write_calm
+from tests.drawing import Cameras, acted_services
 from tests.drawn import TILING, WATCHED, expect_right, expect_wrong, frozen
 from tests.fake_bridge import display, variant
 from tests.glasses import GLASS, MAIN, RECORD, SCALED, SCREENS, as_record, fill_screen, off
 from tests.live import free_port, painted_services
 from tests.panels import CELLS
+from tests.test_drawn_pages import WISHING
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PLENTY)
@@ -124,6 +127,32 @@ def test_the_panel_shows_what_the_plain_twin_makes_of_the_decoded_quilt(
         assert off(drawn, interlace(decoded, TILING, calibration), calibration, TILING.views).max() <= 2
         other = interlace(decoded, Tiling.of(screen("telequilt")), calibration)
         assert off(drawn, other, calibration, TILING.views).max() > 20
+
+
+def test_a_panel_is_drawn_from_geometry_at_its_own_number_of_views(
+    browser: Browser, port: int, tmp_path: Path, sample_portrait: FaceObservation
+) -> None:
+    """Of a display that asks for 45 views; none is rendered or sent."""
+    native = display(RECORD, (600, 810, 5, 9, 4 / 3), "portrait", RECORD["serial"], GLASS)
+    with (
+        running(display(), native, http_port=port),
+        served(Settings(data_dir=tmp_path, port=0), acted_services(sample_portrait)) as (address, app),
+    ):
+        cameras, visit = Cameras(address), Visit(browser, WATCHED + WISHING, no_viewport=True)
+        try:
+            cameras.publish("glass")
+            page = hologram(visit, f"{address}view/glass")
+            expect(page.locator("#stage")).to_have_attribute("data-drawn", "here")
+            fill_screen(visit, page, GLASS)
+            expect_right(page)
+            expect(page.get_by_text("45 views of 120 × 90 pixels, drawn on this device")).to_be_attached()
+            session = app.state.lobby.channels["glass"].session
+            assert session.drawn
+            shown = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), float)
+            assert shown.std() > 20
+        finally:
+            visit.context.close()
+            cameras.close()
 
 
 def test_only_where_every_pixel_fits_is_it_shown(visit: Visit, painted: str, record: Path) -> None:
