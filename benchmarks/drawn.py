@@ -1,6 +1,7 @@
 """Drawn: geometry beside quilts, live: bytes a second, the server's processor time a picture, how old they are, and how many callers fit.
 
-    python -m benchmarks.drawn
+    python -m benchmarks.drawn                      relief's sample, and the mannequin of the splats engine beside it
+    python -m benchmarks.drawn --engines relief
 
 Server in one process, callers and viewers (aiortc) in this one, on the same cores. Callers send pictures coded beforehand; viewers of
 quilts count packets and decode none, so that the server has the machine as far as may be. Turns alternate in one run.
@@ -8,6 +9,7 @@ quilts count packets and decode none, so that the server has the machine as far 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import tempfile
@@ -15,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +40,9 @@ WARM, MOST_CALLERS = 3.0, 10
 HELD_FPS, HELD_AGE = 23.0, 0.15
 "Pictures a second, and seconds at the 95th percentile, with which a caller counts as held."
 LOSS, JITTER = 0.05, 0.05
+AROUND = 20 + 8 + 13 + 24 + 12 + 16
+"Bytes about a record that is one datagram: IP, UDP, DTLS 1.2 (AES-GCM), SCTP, its chunk. Counted for each 1200 bytes begun."
+WHOLE = 1200
 Form = Literal["quilt", "geometry"]
 FORMS: tuple[Form, Form] = ("quilt", "geometry")
 SDP = {"Content-Type": "application/sdp"}
@@ -58,7 +64,7 @@ class Viewer:
         self.came.clear()
 
     def take(self, record: bytes) -> None:
-        self.bytes += len(record)
+        self.bytes += len(record) + AROUND * -(-len(record) // WHOLE)
         self.ages.append(time.time() - motion.unpacked(record).captured)
         self.came.append(time.monotonic())
 
@@ -70,6 +76,12 @@ class Viewer:
 def main() -> None:
     options = parser(__doc__)
     add = options.add_argument
+    add(
+        "--engines",
+        nargs="+",
+        default=["relief", "splats"],
+        help="whose avatars are drawn; the first one's motion is also lost",
+    )
     add("--port", type=int, default=8779, help="where the server listens meanwhile")
     add("--seconds", type=float, default=8.0, help="of each turn of one call")
     add("--turns", type=int, default=2, help="of each form")
@@ -78,19 +90,19 @@ def main() -> None:
     patches.tune_libraries()
     pictures = coded(640, 480, "H264")
     with serving(wanted.port) as server:
-        result = asyncio.run(measured(wanted.port, server, pictures, wanted.seconds, wanted.turns))
-    held = {}
-    for form in FORMS:  # each on a server that knows of nothing else
+        result = asyncio.run(measured(wanted, server, pictures))
+    result["held"] = []
+    for engine, form in product(wanted.engines, FORMS):  # each on a server that knows of nothing else
         with serving(wanted.port):
-            held[form] = asyncio.run(callers_held(wanted.port, pictures, form))
-    result["held"] = held
+            callers, why = asyncio.run(callers_held(wanted.port, pictures, engine, form))
+        result["held"].append({"engine": engine, "form": form, "callers": callers, "why not more": why})
     one = result["one call"]
     show(
         "one call",
-        ("form", "kbit/s", "server ms a picture", "fps", "age p95 ms"),
-        ((turn["form"], turn["kbit_s"], turn["server_ms"], turn["fps"], turn["age_p95_ms"]) for turn in one),
+        ("engine", "form", "kbit/s", "server ms a picture", "fps", "age p95 ms"),
+        ([turn[name] for name in ("engine", "form", "kbit_s", "server_ms", "fps", "age_p95_ms")] for turn in one),
     )
-    show("callers held", ("form", "callers", "why not more"), ((form, *how) for form, how in result["held"].items()))
+    show("callers held", ("engine", "form", "callers", "why not more"), (row.values() for row in result["held"]))
     show("motion, 5 % lost, 50 ms jitter", ("", "ms or a second"), result["loss"].items())
     print(write("drawn", result, wanted.out))
 
@@ -108,19 +120,18 @@ def _http(port: int) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
 
 
-async def measured(
-    port: int, server: psutil.Process, pictures: list[bytes], seconds: float, turns: int
-) -> dict[str, Any]:
-    async with _http(port) as http:
-        one = [await one_call(http, server, pictures, form, seconds) for _ in range(turns) for form in FORMS]
-        return {"one call": one, "loss": await lossy(http, pictures, seconds)}
+async def measured(wanted: argparse.Namespace, server: psutil.Process, pictures: list[bytes]) -> dict[str, Any]:
+    async with _http(wanted.port) as http:
+        turns = list(product(wanted.engines, FORMS)) * wanted.turns
+        one = [await one_call(http, server, pictures, engine, form, wanted.seconds) for engine, form in turns]
+        return {"one call": one, "loss": await lossy(http, pictures, wanted.engines[0], wanted.seconds)}
 
 
 async def one_call(
-    http: httpx.AsyncClient, server: psutil.Process, pictures: list[bytes], form: Form, seconds: float
+    http: httpx.AsyncClient, server: psutil.Process, pictures: list[bytes], engine: str, form: Form, seconds: float
 ) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
-        viewer = await stack.enter_async_context(call(http, pictures, "one", form))
+        viewer = await stack.enter_async_context(call(http, pictures, "one", engine, form))
         await asyncio.sleep(WARM)
         viewer.clear()
         before, begun, frames = _cpu(server), time.monotonic(), await _frames(http, "one")
@@ -128,6 +139,7 @@ async def one_call(
         passed = time.monotonic() - begun
         made = await _frames(http, "one") - frames
         return {
+            "engine": engine,
             "form": form,
             "kbit_s": round(viewer.bytes * 8 / passed / 1e3, 1),
             "server_ms": round(1e3 * (_cpu(server) - before) / max(made, 1), 2),
@@ -137,14 +149,14 @@ async def one_call(
         }
 
 
-async def callers_held(port: int, pictures: list[bytes], form: Form) -> tuple[int, str]:
+async def callers_held(port: int, pictures: list[bytes], engine: str, form: Form) -> tuple[int, str]:
     """How many callers with a viewer each are held, and what becomes of one more."""
     async with _http(port) as http, AsyncExitStack() as stack:
         viewers: dict[str, Viewer] = {}
         for number in range(MOST_CALLERS):
             name = f"{form}{number}"
             try:
-                viewers[name] = await stack.enter_async_context(call(http, pictures, name, form))
+                viewers[name] = await stack.enter_async_context(call(http, pictures, name, engine, form))
             except httpx.HTTPStatusError as refused:
                 return number, f"refused: {refused.response.json().get('utilisation', refused.response.status_code)}"
             await asyncio.sleep(WARM)
@@ -161,12 +173,12 @@ async def callers_held(port: int, pictures: list[bytes], form: Form) -> tuple[in
         return MOST_CALLERS, "no more were tried"
 
 
-async def lossy(http: httpx.AsyncClient, pictures: list[bytes], seconds: float) -> dict[str, float]:
+async def lossy(http: httpx.AsyncClient, pictures: list[bytes], engine: str, seconds: float) -> dict[str, float]:
     """Motion by a clean link and by one that loses and delays, at once."""
     links = Links(LOSS, JITTER, from_server=True)
     try:
         async with AsyncExitStack() as stack:
-            clean = await stack.enter_async_context(call(http, pictures, "loss", "geometry"))
+            clean = await stack.enter_async_context(call(http, pictures, "loss", engine, "geometry"))
             worse = await stack.enter_async_context(watching(http, "loss", "geometry", links))
             await asyncio.sleep(WARM)
             clean.clear()
@@ -186,13 +198,15 @@ async def lossy(http: httpx.AsyncClient, pictures: list[bytes], seconds: float) 
 
 
 @asynccontextmanager
-async def call(http: httpx.AsyncClient, pictures: list[bytes], name: str, form: Form) -> AsyncIterator[Viewer]:
-    """A caller and a viewer."""
+async def call(
+    http: httpx.AsyncClient, pictures: list[bytes], name: str, engine: str, form: Form
+) -> AsyncIterator[Viewer]:
+    """A caller and a viewer of the engine's own sample."""
     caller = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = caller.addTransceiver(Recorded(pictures, RATE), "sendonly")
     known = RTCRtpSender.getCapabilities("video").codecs
     transceiver.setCodecPreferences([one for one in known if one.mimeType == "video/H264"])
-    async with _session(http, caller, f"/whip/{name}", {}), watching(http, name, form) as viewer:
+    async with _session(http, caller, f"/whip/{name}", {"engine": engine}), watching(http, name, form) as viewer:
         yield viewer
 
 

@@ -35,7 +35,7 @@ export class Drawing extends EventTarget {
     this.#choose(() => (this.choice.wish = wish));
   }
 
-  /** Drawing for a panel takes so long here. @param {number} milliseconds */
+  /** Drawing it takes so long here, for a panel or at all: more than that of a stand-in. @param {number} milliseconds */
   tooSlow(milliseconds) {
     this.#choose(() => (this.choice.slow = milliseconds));
   }
@@ -92,6 +92,7 @@ export class Drawing extends EventTarget {
     picture.as = this.#as;
     picture.addEventListener("lost", () => this.#choose(() => (this.choice.lost = true)));
     picture.addEventListener("restored", () => this.#choose(() => (this.choice.lost = false)));
+    picture.addEventListener("slow", (event) => this.tooSlow(/** @type {CustomEvent} */ (event).detail));
     return picture;
   }
 
