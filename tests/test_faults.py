@@ -223,11 +223,12 @@ async def test_on_a_data_folder_that_nobody_may_write_calls_go_on_and_what_would
                 seat, _ = await call.join("Ana", "host")
                 assert (await call.ask("GET", token=seat["token"])).status_code == 200
                 assert (await http.post(f"{ROOM}/still")).status_code == 200
-                for path, more in (
-                    (f"{ROOM}/recording", {}),
-                    ("/api/verify", {"content": b"no film"}),
-                    ("/api/avatars", {"files": {"portrait": b"a photo"}, "data": {"consent": "me"}}),
-                ):
+                wanted: dict[str, dict[str, Any]] = {
+                    f"{ROOM}/recording": {},
+                    "/api/verify": {"content": b"no film"},
+                    "/api/avatars": {"files": {"portrait": b"a photo"}, "data": {"consent": "me"}},
+                }
+                for path, more in wanted.items():
                     refused = await http.post(path, **more)
                     assert refused.status_code == 507, refused.text
                     assert refused.json()["type"].endswith("cannot-write")
