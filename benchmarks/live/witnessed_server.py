@@ -38,8 +38,8 @@ from server.media.delay import Delay
 from server.media.encode import AccessUnit, Form
 from server.settings import Settings
 
-POOLS = ("live", "slow", "asyncio")
-"Names of threads that stay, up to so many, once there was work for them (server/workers.py)."
+POOLS = ("live", "slow", "asyncio", "AnyIO")
+"Names of threads that stay, up to so many, once there was work for them (server/workers.py, FastAPI)."
 
 
 class _Witness:
