@@ -1,5 +1,5 @@
 """Instruments that users bring: what is wrong with a file is said, and nothing but the published ones reach the papers' tables.
-Whether their networks are the authors': tests/golden/test_brought_instruments.py."""
+Whether their networks are the authors': tests/test_brought_instruments.py."""
 
 from __future__ import annotations
 
