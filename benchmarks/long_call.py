@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import islice
@@ -85,9 +86,9 @@ class Member:
 
 async def hold(
     port: int, pictures: list[np.ndarray], rate: float, seconds: float
-) -> tuple[float, list[dict[str, Any]], dict[str, Any]]:
-    """One call of so long: when it began, what the server says of its table every LOOK_EVERY seconds, and whose faces are there in the
-    end."""
+) -> tuple[float, list[dict[str, Any]], Callable[[], dict[str, Any]]]:
+    """One call of so long: when it began, what the server says of its table every LOOK_EVERY seconds, and what tells whose faces are
+    there in the end."""
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base, timeout=20, trust_env=False) as http, AsyncExitStack() as stack:
         made = (await http.post("/api/calls", json={"title": "ten minutes"})).json()
@@ -109,7 +110,7 @@ async def hold(
             if (look := await _look(http, made["call"], members)) is not None:
                 looks.append(look | {"at_s": round(time.monotonic() - begun, 1)})
         shown = await _shown(f"{base}/whep/{made['call']}?as=view", tokens[0])
-        return begun, looks, await asyncio.to_thread(_faces, shown, members)
+        return begun, looks, partial(_faces, shown, members)
 
 
 async def _shown(whep: str, token: str) -> list[tuple[float, np.ndarray]]:
@@ -206,9 +207,9 @@ def main(
         Vitals(server) as vitals,
     ):
         began = time.monotonic()
-        begun, looks, faces = asyncio.run(hold(port, pictures, rate, 60 * minutes + 12))
+        begun, looks, look_for_faces = asyncio.run(hold(port, pictures, rate, 60 * minutes + 12))
     samples = [sample | {"at_s": sample["at_s"] - (begun - began)} for sample in vitals.samples]
-    rows = by_minute(looks, samples)
+    rows, faces = by_minute(looks, samples), look_for_faces()
     table = Table(title="three at a table, minute by minute (medians)")
     for heading in HEADINGS:
         table.add_column(heading, justify="right")

@@ -361,7 +361,8 @@ async def test_a_stream_that_cannot_be_decoded_is_reported_with_its_reason_and_t
         report = taking.report()
         assert report.decoded == 0
         assert report.lost[UNDECODABLE] > 1
-    assert capsys.readouterr().out.count(UNDECODABLE) == 1
+    said = [line for line in capsys.readouterr().out.splitlines() if "a channel is nothing-decoded" not in line]
+    assert "".join(said).count(UNDECODABLE) == 1
 
 
 async def test_a_frame_that_cannot_be_taken_in_ends_the_call_with_its_reason(tmp_path):

@@ -29,7 +29,7 @@ from pipeline.frame import Frame
 from pipeline.session import Observer as Observing
 from pipeline.session import Session
 from pipeline.stages import Picture
-from server import connections
+from server import connections, workers
 from server.app import create_app
 from server.channels import channel
 from server.channels.services import Services, open_services
@@ -121,10 +121,10 @@ class WitnessedServices(Services):
 async def _holdings(collect: bool = False, trim: bool = False) -> dict[str, float]:
     """What this process holds, and would hold more of after each call that leaves something behind."""
     if collect:
-        await asyncio.to_thread(gc.collect)
+        await workers.slow(gc.collect)
     if collect or trim:
         with suppress(AttributeError, OSError):  # glibc alone has it; its arenas keep hundreds of MiB that nobody uses
-            await asyncio.to_thread(ctypes.CDLL(None).malloc_trim, 0)
+            await workers.slow(ctypes.CDLL(None).malloc_trim, 0)
     process = psutil.Process()
     return {
         "rss_mib": round(process.memory_info().rss / 2**20, 1),
