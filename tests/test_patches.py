@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
+from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from OpenSSL.crypto import X509
 
 from server.webrtc import patches
@@ -132,6 +133,25 @@ async def test_whatever_a_handler_raises_ends_no_call(live, monkeypatch):
     await until(lambda: left < 0)
     await goes_on(channel)
     assert video.readyState == "live"
+
+
+async def test_packets_of_countless_sources_leave_the_reports_and_the_end_of_a_receiver_as_they_are(live):
+    channel, caller = live
+    sender = caller.connection.getSenders()[0]
+    receiver: Any = channel.caller.connection.getTransceivers()[0].receiver
+    (kind, *_) = [number for number, codec in receiver._RTCRtpReceiver__codecs.items() if "rtx" not in codec.mimeType]
+    before = patches.dropped.counts[UNFIT]
+    for source in range(300):
+        packet = RtpPacket(
+            payload_type=kind, sequence_number=source, timestamp=source, ssrc=1000 + source, payload=b"x"
+        )
+        await sender.transport._send_rtp(packet.serialize(HeaderExtensionsMap()))
+    await until(lambda: patches.dropped.counts[UNFIT] - before > 250)
+    assert len(receiver._RTCRtpReceiver__remote_streams) == patches.MOST_SOURCES
+    task = receiver._RTCRtpReceiver__rtcp_task
+    await asyncio.sleep(1.6)  # within which a report is written
+    assert not task.done()
+    await goes_on(channel)
 
 
 async def test_a_transport_that_is_not_read_yet_holds_only_so_much(live):

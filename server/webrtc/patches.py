@@ -54,6 +54,9 @@ LONGEST_DATAGRAM = 1500
 MOST_CONTENT = 1150
 """Bytes of media or data in one packet, in the place of aiortc's 1300 and 1200: with headers, extensions, encryption and what TURN adds a
 datagram then fits an MTU of 1280, IPv6's least (RFC 8200, section 5). Where fragments are filtered no picture came through."""
+MOST_SOURCES = 31
+"""Of one receiver's packets: a report has five bits to count them (RFC 3550, section 6.4.1). With 256 aiortc cannot write one, its reports
+end there, and whoever stops that receiver waits for ever."""
 MOST_UNREAD = 4096
 "Datagrams that may wait for the transport to be ready: two seconds of the largest stream."
 
@@ -96,6 +99,7 @@ def tune_libraries() -> None:
     _offer_loopback()
     _drop_strange_datagrams()
     _survive_unfit_packets()
+    _bound_sources()
     _keep_unreadable_packets()
     _bound_gathering()
     _take_rsa_certificates()
@@ -183,6 +187,21 @@ def _survive_unfit_packets() -> None:
             await asyncio.sleep(0)  # were it to raise without having waited, others still come to their turn
 
     aiortc.rtcdtlstransport.RTCDtlsTransport._recv_next = guarded  # type: ignore[method-assign]
+
+
+def _bound_sources() -> None:
+    """Packets of one source too many are left out, before anything is remembered of them."""
+    handle = aiortc.rtcrtpreceiver.RTCRtpReceiver._handle_rtp_packet
+
+    @wraps(handle)
+    async def bounded(self: Any, packet: Any, *more: Any, **named: Any) -> None:
+        known = self._RTCRtpReceiver__remote_streams
+        if packet.ssrc in known or len(known) < MOST_SOURCES:
+            await handle(self, packet, *more, **named)
+        else:
+            dropped.count(UNFIT, error="packets of more sources than reports can name")
+
+    aiortc.rtcrtpreceiver.RTCRtpReceiver._handle_rtp_packet = bounded  # type: ignore[method-assign]
 
 
 def _bound_gathering() -> None:

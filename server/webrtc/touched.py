@@ -87,6 +87,7 @@ TOUCHED = [
         "aiortc.rtcrtpreceiver",
         "RTP_HISTORY_SIZE",
         "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__jitter_buffer",
+        "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__remote_streams",
         "RTCRtpReceiver._run_rtcp._send_rtcp",
         "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__codecs",
         "RTCRtpReceiver._handle_rtp_packet._data",
