@@ -247,6 +247,23 @@ class Client:
         self._readers.append(asyncio.create_task(_keep(track.recv, kept)))
 
 
+@asynccontextmanager
+async def watched(folder: Path) -> AsyncIterator[tuple[Any, Client, Any]]:
+    """A channel that one sees already: it, who watches, and what the server has of them."""
+    async with (
+        serving(settings_for(folder)) as (base, app),
+        httpx.AsyncClient(base_url=base, timeout=30) as http,
+        Client(http) as caller,
+        Client(http) as viewer,
+    ):
+        assert (await caller.publish()).status_code == 201
+        assert (await viewer.view()).status_code == 201
+        await viewer.seen(3)
+        channel = app.state.lobby.channels["room"]
+        (watching,) = channel.viewers.values()
+        yield channel, viewer, watching
+
+
 async def _keep(recv: Callable[[], Awaitable[Any]], kept: list[Any]) -> None:
     while True:
         try:

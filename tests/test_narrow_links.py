@@ -15,7 +15,7 @@ from benchmarks.live.network import Conditions
 from display.screen import screen
 from display.views import ViewSet
 from server.settings import Settings
-from tests.live import Client, painted_services, serving, settings_for, until
+from tests.live import Client, painted_services, serving, settings_for, until, watched
 from tests.narrow import distant
 from tests.painted import PaintedEngine
 
@@ -85,17 +85,7 @@ async def test_a_narrow_link_is_sent_what_it_carries_in_one_session(tmp_path: Pa
 
 
 async def test_a_hidden_page_is_sent_no_picture_and_a_keyframe_on_return(tmp_path: Path):
-    async with (
-        serving(settings_for(tmp_path)) as (base, app),
-        httpx.AsyncClient(base_url=base, timeout=30) as http,
-        Client(http) as caller,
-        Client(http) as viewer,
-    ):
-        assert (await caller.publish()).status_code == 201
-        assert (await viewer.view()).status_code == 201
-        await viewer.seen(3)
-        channel = app.state.lobby.channels["room"]
-        (watching,) = channel.viewers.values()
+    async with watched(tmp_path) as (channel, viewer, watching):
         told = []
         watching.told = told.append
         watching.hide(True)

@@ -16,7 +16,7 @@ import pytest
 from benchmarks.live.network import FULL, LOST, TOO_LARGE, Conditions, Way
 from server.channels.channel import Channel
 from server.channels.viewer import Viewer
-from tests.live import Client, serving, settings_for, until
+from tests.live import serving, settings_for, until, watched
 from tests.narrow import Distant, distant
 from tests.test_narrow_links import noisy
 
@@ -170,17 +170,7 @@ async def test_a_caller_whose_line_was_down_is_back_within_two_seconds(tmp_path:
 
 
 async def test_a_storm_of_requests_makes_two_keyframes_a_second(tmp_path: Path):
-    async with (
-        serving(settings_for(tmp_path)) as (base, app),
-        httpx.AsyncClient(base_url=base, timeout=30) as http,
-        Client(http) as caller,
-        Client(http) as viewer,
-    ):
-        assert (await caller.publish()).status_code == 201
-        assert (await viewer.view()).status_code == 201
-        await viewer.seen(3)
-        channel = app.state.lobby.channels["room"]
-        (watching,) = channel.viewers.values()
+    async with watched(tmp_path) as (channel, _, watching):
         before, loop = channel.presenter.reports()[0].keyframes, asyncio.get_running_loop()
         begun = loop.time()
         while loop.time() < begun + 2:
