@@ -48,6 +48,8 @@ PING_SECONDS, PONG_SECONDS = 5.0, 7.0
 "Each WebSocket is asked so often whether it is there, and is gone where it has not answered for so long."
 MOST_OF_A_MESSAGE = 64 * 1024
 "Bytes. What is told who sends too much is decided by who reads it (server/calls/talk.py)."
+IDLE_SECONDS = 8
+"""Between requests of one connection. httpx lets go of one after 5: with as many here, a request meets the end of it now and then."""
 LAST_SECONDS = 5
 "How long downloads that are under way may still take when the server is asked to end."
 
@@ -251,6 +253,7 @@ def config(app: Any, host: str, port: int, proxies: tuple[str, ...] = PROXIES) -
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=LAST_SECONDS,
     )
 

@@ -69,6 +69,7 @@ def test_a_call_is_back_once_its_server_is(filmed, server):
     visit.context.close()
 
 
+@pytest.mark.soak
 def test_who_stops_while_a_call_is_lost_is_not_taken_back_into_it(filmed, server):
     end = server()
     visit = Visit(filmed, "")
