@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from engines import catalogue
 from engines.geometry import glb
 from engines.geometry.cloud_glb import EXTENSION
 from engines.relief.engine import Relief
@@ -54,6 +55,13 @@ def test_an_asset_is_valid_gltf(relief: Relief, validator):
     assert report["info"]["totalVertexCount"] > 2000
     assert report["info"]["materialCount"] == 2
     assert report["info"]["hasSkins"]
+
+
+def test_a_learnt_heads_asset_is_valid_gltf(validator):
+    engine = catalogue.load("parametric")
+    report = validator(glb.packed(engine.asset(engine.enrol(people.observed(people.hopper()))), "AI avatar").data)
+    assert wrong(report) == []
+    assert report["info"]["totalVertexCount"] > 10_000
 
 
 def test_a_cloud_is_valid_gltf(validator):
