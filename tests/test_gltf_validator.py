@@ -58,7 +58,7 @@ def test_an_asset_is_valid_gltf(relief: Relief, validator):
 
 
 def test_a_learnt_heads_asset_is_valid_gltf(validator):
-    engine = catalogue.load("parametric")
+    engine: Any = catalogue.load("parametric")
     report = validator(glb.packed(engine.asset(engine.enrol(people.observed(people.hopper()))), "AI avatar").data)
     assert wrong(report) == []
     assert report["info"]["totalVertexCount"] > 10_000
