@@ -93,6 +93,13 @@ def ready(station: Station) -> str:
     return f"http://127.0.0.1:{station.port}"
 
 
+def welcomed(station: Station) -> str:
+    """Its address, once the others know that it takes callers, which its first report after it is warm tells them."""
+    address = ready(station)
+    until(lambda: station.name in known(station))
+    return address
+
+
 def known(station: Station) -> list[str]:
     """The nodes that it has heard of."""
     return [

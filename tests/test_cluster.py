@@ -17,7 +17,7 @@ from server.cluster.forward import CLIENT, PASS
 from server.cluster.members import DEAD_SECONDS
 from server.cluster.registry import pass_of
 from server.cluster.station import Station
-from tests.clusters import Flaky, begun, ready, stations
+from tests.clusters import Flaky, begun, ready, stations, welcomed
 from tests.conversing import Call
 from tests.live import Client, until
 
@@ -61,6 +61,13 @@ async def settled(http: httpx.AsyncClient) -> None:
     while any((await nodes(http)).values()):
         assert time.monotonic() < deadline, await nodes(http)
         await asyncio.sleep(0.1)
+
+
+def placed(directory: Flaky, name: str, station: Station, others: list[Station]) -> None:
+    """Whoever comes as `name` next is `station`'s, whatever the loads are."""
+    chosen = directory.members.place(name, station.name, time.monotonic(), [one.name for one in others])
+    assert chosen is not None
+    assert chosen.node == station.name
 
 
 async def until_gone(http: httpx.AsyncClient, station: Station) -> None:
@@ -223,8 +230,9 @@ async def test_who_is_live_stays_so_without_the_directory_and_nobody_new_comes_i
 
 async def test_a_node_is_emptied_and_ends(directory, three, tmp_path):
     fourth = begun(tmp_path / "leaving", directory)
-    ready(fourth)
+    welcomed(fourth)
     async with at(fourth) as d, at(three[0]) as a:
+        placed(directory, "last", fourth, three)
         async with live(d, "last"):
             await asyncio.sleep(1.2)
             assert (await a.post(f"/api/cluster/nodes/{fourth.name}/drain")).status_code == 204
@@ -240,10 +248,10 @@ async def test_a_node_is_emptied_and_ends(directory, three, tmp_path):
 
 async def test_a_machine_that_dies_takes_only_what_it_held_and_its_names_are_free_again(directory, three, tmp_path):
     fourth = begun(tmp_path / "dying", directory)
-    ready(fourth)
+    welcomed(fourth)
     async with at(three[0]) as a, at(fourth) as d:
         async with live(a, "survivor"), Client(d) as caller:
-            directory.members.place("victim", fourth.name, time.monotonic(), [one.name for one in three])
+            placed(directory, "victim", fourth, three)
             assert (await caller.publish("victim")).status_code == 201
             await asyncio.sleep(1.2)
             assert (await a.get("/api/channels/victim")).status_code == 200
@@ -265,7 +273,7 @@ async def test_a_machine_that_dies_takes_only_what_it_held_and_its_names_are_fre
 
 async def test_a_call_whose_machine_dies_goes_on_elsewhere_with_its_seats_and_faces(directory, three, tmp_path):
     fourth = begun(tmp_path / "falling", directory)
-    ready(fourth)
+    welcomed(fourth)
     asked_by_a_door = {PASS: pass_of((tmp_path / "falling" / "call.key").read_bytes())}
     async with at(three[0]) as a, at(fourth, **asked_by_a_door) as d:
         avatar = await enrolled(a)

@@ -54,7 +54,12 @@ async def one_call(http: httpx.AsyncClient, app: FastAPI, number: int) -> None:
         await until(lambda: not app.state.lobby.channels, seconds=10)
 
 
+def stages() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if one.name.startswith(("stage-", "video-", "audio-"))}
+
+
 async def come_and_go(data: Path, calls: int) -> None:
+    others = stages()  # a test before this one may still be letting go of its own
     async with serving(settings_for(data)) as (base, app):
         limits = httpx.Limits(max_keepalive_connections=0)  # an idle connection would count as a handle
         async with httpx.AsyncClient(base_url=base, timeout=30, limits=limits) as http:
@@ -67,9 +72,7 @@ async def come_and_go(data: Path, calls: int) -> None:
                 await one_call(http, app, number)
             await settled(before)
     await asyncio.sleep(0.2)
-    assert not [
-        thread.name for thread in threading.enumerate() if thread.name.startswith(("stage-", "video-", "audio-"))
-    ]
+    assert not stages() - others
 
 
 async def settled(before: dict[str, int]) -> None:
