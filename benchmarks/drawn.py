@@ -33,7 +33,8 @@ from benchmarks.live.lossy import Links
 from benchmarks.live.network import without_candidates
 from engines.geometry import motion
 from server import workers
-from server.webrtc import patches
+from server.webrtc.patches.receivers import take_packets
+from server.webrtc.patches.tuning import tune_libraries
 
 RATE = 25.0
 WARM, MOST_CALLERS = 3.0, 10
@@ -87,7 +88,7 @@ def main() -> None:
     add("--turns", type=int, default=2, help="of each form")
     add("--out", type=Path, default=RESULTS, help="folder for the JSON")
     wanted = options.parse_args()
-    patches.tune_libraries()
+    tune_libraries()
     pictures = coded(640, 480, "H264")
     with serving(wanted.port) as server:
         result = asyncio.run(measured(wanted, server, pictures))
@@ -214,7 +215,7 @@ async def call(
 async def watching(http: httpx.AsyncClient, name: str, form: Form, links: Links | None = None) -> AsyncIterator[Viewer]:
     viewer, peer = Viewer(form), RTCPeerConnection(RTCConfiguration(iceServers=[]))
     if form == "quilt":
-        patches.take_packets(peer.addTransceiver("video", "recvonly").receiver, viewer.count)
+        take_packets(peer.addTransceiver("video", "recvonly").receiver, viewer.count)
     else:
         peer.createDataChannel("motion", ordered=False, maxRetransmits=0).on("message", viewer.take)
     async with _session(http, peer, f"/whep/{name}", {"as": form}, links) as session:

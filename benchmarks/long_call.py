@@ -36,9 +36,9 @@ from pipeline.preprocess.framing import stance_of
 from pipeline.preprocess.tracker import open_tracker
 from server.commands.attendance import Link, attending
 from server.commands.puppet import Tone
-from server.webrtc import patches
 from server.webrtc.client import PictureTrack, playing, publishing
 from server.webrtc.live_video import LiveVideo
+from server.webrtc.patches.receivers import take_packets
 
 NAMES = ("Ana", "Bo", "Cy")
 LOOK_EVERY = 10.0
@@ -77,7 +77,7 @@ class Member:
         await stack.enter_async_context(playing(whep, "video", "audio", token=token, opened=self._opened))
 
     def _opened(self, kind: str, receiver: Any) -> None:
-        patches.take_packets(receiver, partial(self._count, kind))
+        take_packets(receiver, partial(self._count, kind))
 
     def _count(self, kind: str, packet: Any, data: bytes, codec: Any) -> bool:
         self.came[kind] += 1

@@ -38,7 +38,9 @@ from server.routes import calls, filming, handover, health, provenance, puppet, 
 from server.routes.access import Access
 from server.routes.quotas import Quotas
 from server.settings import Settings
-from server.webrtc import patches, relays
+from server.webrtc import relays
+from server.webrtc.patches.ice import bind_within
+from server.webrtc.patches.tuning import tune_libraries
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -71,12 +73,12 @@ def create_app(
     settings: Settings, services: Callable[[Settings], Services] = open_services, attached: Attached | None = None
 ) -> FastAPI:
     """The whole server. `services` makes what channels are made with, in a thread, once the server runs."""
-    patches.tune_libraries()
+    tune_libraries()
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         if settings.media_ports is not None:
-            patches.bind_within(settings.media_ports)
+            bind_within(settings.media_ports)
         warming = app.state.warming = asyncio.create_task(_warm_up(app, settings, services, attached))
         try:
             yield

@@ -20,7 +20,7 @@ from tests.live import Client, Clip, serving, settings_for, until
 from tests.test_whep import Tone
 
 AIORTCS_OWN = "aiortc/rtcrtpreceiver.py"
-"It joins a decoder's thread that gets no pictures here (server/webrtc/patches.py)."
+"It joins a decoder's thread that gets no pictures here (server/webrtc/patches)."
 
 
 class Waits:

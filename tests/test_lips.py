@@ -19,8 +19,10 @@ import pytest
 from aiortc import RTCRtpSender
 from aiortc.mediastreams import MediaStreamTrack
 
-from server.webrtc import patches
 from server.webrtc.opus import as_wanted
+from server.webrtc.patches.dropped import FAULT, dropped, harmless
+from server.webrtc.patches.receivers import tap_reports
+from server.webrtc.patches.senders import NTP_EPOCH, report_captures
 from tests.live import Client, Clip, serving, settings_for, until
 from tests.painted import StillObserver
 
@@ -89,11 +91,9 @@ async def test_reports_say_when_things_were_captured_and_the_round_trip_is_known
     told: dict[str, list[tuple[float, float]]] = {"video": [], "audio": []}
     for transceiver in viewer.connection.getTransceivers():
         kept, rate = told[transceiver.kind], 90_000 if transceiver.kind == "video" else 48_000
-        patches.tap_reports(
-            transceiver.receiver, lambda _, sent, rtp, kept=kept, rate=rate: kept.append((sent, rtp / rate))
-        )
+        tap_reports(transceiver.receiver, lambda _, sent, rtp, kept=kept, rate=rate: kept.append((sent, rtp / rate)))
     await until(lambda: all(len(reports) >= 4 for reports in told.values()))
-    now = time.time() + patches.NTP_EPOCH
+    now = time.time() + NTP_EPOCH
     for reports in told.values():
         newest = [sent for sent, _ in reports[-2:]]
         assert all(SLOW / 2 < now - sent < 5 for sent in newest), "captured before it was sent"
@@ -106,7 +106,7 @@ async def test_reports_say_when_things_were_captured_and_the_round_trip_is_known
 async def test_a_sender_reports_the_capture_of_the_unit_that_has_left():
     transport: Any = SimpleNamespace(state="connected")
     sender: Any = RTCRtpSender("video", transport)
-    patches.report_captures(sender)
+    report_captures(sender)
     assert sender._RTCRtpSender__ntp_timestamp == 0
     track: Any = Clip()
     sender.replaceTrack(track)
@@ -115,7 +115,7 @@ async def test_a_sender_reports_the_capture_of_the_unit_that_has_left():
     track.captured = time.monotonic() - 3.0
     sender._RTCRtpSender__ntp_timestamp = 5
     track.captured += 1.0  # the next unit, which has not left yet
-    reported = sender._RTCRtpSender__ntp_timestamp / (1 << 32) - patches.NTP_EPOCH
+    reported = sender._RTCRtpSender__ntp_timestamp / (1 << 32) - NTP_EPOCH
     assert reported == pytest.approx(time.time() - 3.0, abs=0.5)
 
 
@@ -153,7 +153,7 @@ async def test_an_offer_whose_extensions_say_more_of_themselves_is_taken(call):
 
 
 def test_what_a_handler_raises_is_counted_and_goes_no_further():
-    before = patches.dropped.counts.get(patches.FAULT, 0)
-    assert patches.harmless(lambda: 1 / 0)() is None
-    assert patches.harmless(lambda one: one)(7) == 7
-    assert patches.dropped.counts[patches.FAULT] == before + 1
+    before = dropped.counts.get(FAULT, 0)
+    assert harmless(lambda: 1 / 0)() is None
+    assert harmless(lambda one: one)(7) == 7
+    assert dropped.counts[FAULT] == before + 1

@@ -19,12 +19,15 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsP
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from OpenSSL.crypto import X509
 
-from server.webrtc import patches
-from server.webrtc.patches import BAD_LENGTH, STRANGER, UNFIT
-from server.webrtc.touched import TOUCHED, PatchesDoNotFit, Touched, check
+from server.webrtc.patches import ice
+from server.webrtc.patches.dropped import BAD_LENGTH, STRANGER, UNFIT, dropped
+from server.webrtc.patches.ice import MOST_UNREAD, ice_of
+from server.webrtc.patches.receivers import MOST_SOURCES
+from server.webrtc.patches.touched import TOUCHED, PatchesDoNotFit, Touched, check
+from server.webrtc.patches.tuning import tune_libraries
 from tests.live import Client, serving, settings_for, until
 
-SOURCES = Path(patches.__file__).parents[1]
+SOURCES = Path(ice.__file__).parents[2]
 
 
 def test_what_is_installed_has_every_name():
@@ -48,7 +51,7 @@ def test_nothing_else_in_the_server_reaches_into_the_libraries():
     names = "|".join(one.name for one in TOUCHED if one.name.startswith("_") or one.name.isupper())
     reaching = re.compile(rf"(?<!self)\.({names})\b")
     for path in SOURCES.rglob("*.py"):
-        if path.name not in ("patches.py", "touched.py"):
+        if path.parent != Path(ice.__file__).parent:
             assert not reaching.findall(path.read_text()), path
 
 
@@ -73,7 +76,7 @@ async def goes_on(channel: Any) -> None:
 
 
 def connection(channel: Any) -> Any:
-    return patches.ice_of(channel.caller.connection.getTransceivers()[0])
+    return ice_of(channel.caller.connection.getTransceivers()[0])
 
 
 def strange() -> list[bytes]:
@@ -88,7 +91,7 @@ def strange() -> list[bytes]:
 
 async def test_datagrams_from_anywhere_end_no_call(live):
     channel, caller = live
-    before = dict(patches.dropped.counts)
+    before = dict(dropped.counts)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anybody:
         for candidate in connection(channel).local_candidates:
             if ":" not in candidate.host:
@@ -96,7 +99,7 @@ async def test_datagrams_from_anywhere_end_no_call(live):
                     anybody.sendto(data, (candidate.host, candidate.port))
                     await asyncio.sleep(0)
     await goes_on(channel)
-    more = {reason: count - before.get(reason, 0) for reason, count in patches.dropped.counts.items()}
+    more = {reason: count - before.get(reason, 0) for reason, count in dropped.counts.items()}
     assert more[BAD_LENGTH] >= 4
     assert more[STRANGER] >= 250
     assert more[UNFIT] >= 2
@@ -140,14 +143,14 @@ async def test_packets_of_countless_sources_leave_the_reports_and_the_end_of_a_r
     sender = caller.connection.getSenders()[0]
     receiver: Any = channel.caller.connection.getTransceivers()[0].receiver
     (kind, *_) = [number for number, codec in receiver._RTCRtpReceiver__codecs.items() if "rtx" not in codec.mimeType]
-    before = patches.dropped.counts[UNFIT]
+    before = dropped.counts[UNFIT]
     for source in range(300):
         packet = RtpPacket(
             payload_type=kind, sequence_number=source, timestamp=source, ssrc=1000 + source, payload=b"x"
         )
         await sender.transport._send_rtp(packet.serialize(HeaderExtensionsMap()))
-    await until(lambda: patches.dropped.counts[UNFIT] - before > 250)
-    assert len(receiver._RTCRtpReceiver__remote_streams) == patches.MOST_SOURCES
+    await until(lambda: dropped.counts[UNFIT] - before > 250)
+    assert len(receiver._RTCRtpReceiver__remote_streams) == MOST_SOURCES
     task = receiver._RTCRtpReceiver__rtcp_task
     await asyncio.sleep(1.6)  # within which a report is written
     assert not task.done()
@@ -158,9 +161,9 @@ async def test_a_transport_that_is_not_read_yet_holds_only_so_much(live):
     channel, _ = live
     ice = connection(channel)
     (pair,) = ice._nominated.values()
-    for _ in range(patches.MOST_UNREAD + 500):  # the reader gets no turn meanwhile
+    for _ in range(MOST_UNREAD + 500):  # the reader gets no turn meanwhile
         pair.protocol.datagram_received(b"\x80" * 100, pair.remote_addr)
-    assert ice._queue.qsize() <= patches.MOST_UNREAD
+    assert ice._queue.qsize() <= MOST_UNREAD
 
 
 def failing(fingerprints: list[RTCDtlsFingerprint], certificate: RTCCertificate) -> bool:
@@ -173,7 +176,7 @@ def failing(fingerprints: list[RTCDtlsFingerprint], certificate: RTCCertificate)
 
 
 def test_a_peer_is_known_by_its_certificates_fingerprint_alone():
-    patches.tune_libraries()
+    tune_libraries()
     own, other = RTCCertificate.generateCertificate(), RTCCertificate.generateCertificate()
     good, bad = own.getFingerprints(), other.getFingerprints()
     assert len(good) == 3
@@ -185,8 +188,8 @@ def test_a_peer_is_known_by_its_certificates_fingerprint_alone():
 
 
 async def test_who_offers_checks_first_and_who_never_does_is_checked_all_the_same(monkeypatch):
-    patches.tune_libraries()
-    monkeypatch.setattr(patches, "HEAD_START", 30.0)
+    tune_libraries()
+    monkeypatch.setattr(ice, "HEAD_START", 30.0)
     offers, answers = aioice.ice.Connection(ice_controlling=True), aioice.ice.Connection(ice_controlling=False)
     for one in (offers, answers):
         await one.gather_candidates()
@@ -204,8 +207,8 @@ async def test_who_offers_checks_first_and_who_never_does_is_checked_all_the_sam
 
 
 async def test_who_is_closed_before_the_first_check_waits_no_longer(monkeypatch):
-    patches.tune_libraries()
-    monkeypatch.setattr(patches, "HEAD_START", 30.0)
+    tune_libraries()
+    monkeypatch.setattr(ice, "HEAD_START", 30.0)
     peer = aioice.ice.Connection(ice_controlling=False)
     await peer.gather_candidates()
     connecting = asyncio.create_task(peer.connect())
@@ -217,7 +220,7 @@ async def test_who_is_closed_before_the_first_check_waits_no_longer(monkeypatch)
 
 @pytest.mark.parametrize("turns", range(6))
 async def test_who_is_closed_while_it_gathers_keeps_no_socket(turns: int):
-    patches.tune_libraries()
+    tune_libraries()
     peer = aioice.ice.Connection(ice_controlling=False)
     before = sockets()
     gathering = asyncio.create_task(peer.gather_candidates())

@@ -15,8 +15,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from server.commands import doctor
 from server.settings import Settings
-from server.webrtc import patches, peers, relays
+from server.webrtc import peers, relays
 from server.webrtc.gathering import TURN_REFUSES
+from server.webrtc.patches.ice import gathering
 from server.webrtc.peers import useless_servers
 from tests import apart
 from tests.apart import MIDDLE_OF_A, SECRET, SERVER, TOKEN, Apart
@@ -58,9 +59,9 @@ def test_server_and_viewer_meet_at_the_relay_alone(parted, server, way, monkeypa
             await viewer.seen(10, 60)
             assert apart.candidates(viewer) == {"host", "relay"}
 
-    before = dict(patches.gathering.turn_failures)  # the process counts; other tests' servers fail on purpose
+    before = dict(gathering.turn_failures)  # the process counts; other tests' servers fail on purpose
     parted.run("b", watch)
-    assert patches.gathering.turn_failures == before
+    assert gathering.turn_failures == before
 
 
 @pytest.mark.browser
@@ -80,7 +81,7 @@ def test_a_browser_learns_the_relay_before_it_gathers(parted, server, tmp_path):
 
 
 def test_a_secret_that_is_not_the_relays_is_told_by_log_metrics_and_doctor(parted, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(patches.gathering, "_silent", {})
+    monkeypatch.setattr(gathering, "_silent", {})
     settings = settings_with(tmp_path, 8001, "another")
 
     async def watch() -> str:
@@ -95,7 +96,7 @@ def test_a_secret_that_is_not_the_relays_is_told_by_log_metrics_and_doctor(parte
         told = parted.run("b", watch)
     assert 'telequilt_turn_failures_total{reason="refused"} 1.0' in told
     assert TURN_REFUSES in capsys.readouterr().out
-    patches.gathering._silent.clear()
+    gathering._silent.clear()
     assert parted.run("a", examine) == {RELAY: "refuses the credential"}
 
 

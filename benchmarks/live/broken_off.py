@@ -17,8 +17,8 @@ from aiortc.sdp import SessionDescription
 
 from benchmarks.live.network import without_candidates
 from benchmarks.live.regulars import vanish
-from server.webrtc import patches
 from server.webrtc.client import PictureTrack
+from server.webrtc.patches.ice import ice_of
 
 SDP = {"Content-Type": "application/sdp"}
 SHORT, LONG = 0.6, 4.0
@@ -203,7 +203,7 @@ async def slow_reader(one: Visitor) -> None:
         session = await one.connect("whip", caller)
         await one.connect("whep", viewer)
         for transceiver in viewer.getTransceivers():
-            ice: Any = patches.ice_of(transceiver)
+            ice: Any = ice_of(transceiver)
             for protocol in ice._protocols:
                 protocol.transport.pause_reading()
         _, writer = await asyncio.open_connection(one.http.base_url.host, one.http.base_url.port, limit=1024)

@@ -18,9 +18,9 @@ from aiortc.mediastreams import MediaStreamTrack
 from benchmarks.glass_to_glass import Camera
 from benchmarks.live import barcode, chirp, filmed
 from benchmarks.live.offsets import Aged, ages, gaps, middle, offsets
-from server.webrtc import patches
 from server.webrtc.client import PictureTrack, playing, publishing
 from server.webrtc.live_video import LiveVideo
+from server.webrtc.patches.receivers import take_packets, tap_reports
 
 RATE = 25.0
 "The camera's frames a second."
@@ -64,11 +64,9 @@ class Viewer:
 
     def opened(self, kind: str, receiver: Any) -> None:
         rate = 90_000 if kind == "video" else chirp.RATE
-        patches.tap_reports(
-            receiver, lambda source, sent, rtp: self.reports[kind].append((sent, rtp / rate)) if sent else None
-        )
+        tap_reports(receiver, lambda source, sent, rtp: self.reports[kind].append((sent, rtp / rate)) if sent else None)
         if kind == "audio":
-            patches.take_packets(receiver, self._sound)
+            take_packets(receiver, self._sound)
 
     def _sound(self, packet: Any, data: bytes, codec: Any) -> bool:
         now = time.monotonic()

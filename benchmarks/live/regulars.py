@@ -16,8 +16,8 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from benchmarks.live import barcode
-from server.webrtc import patches
 from server.webrtc.client import PictureTrack, playing, publishing
+from server.webrtc.patches.ice import ice_of
 
 UNHEARD = 6.0
 "Seconds until a server has noticed that a peer has vanished (webrtc/peers.py)."
@@ -28,7 +28,7 @@ def vanish(*transceivers: Any) -> None:
     """Be gone without a word, as after a crash or a pulled cable: `transceivers`, or receivers."""
     for one in transceivers:
         receiver = getattr(one, "receiver", one)
-        ice: Any = patches.ice_of(SimpleNamespace(receiver=receiver))
+        ice: Any = ice_of(SimpleNamespace(receiver=receiver))
         if ice._query_consent_task is not None:
             ice._query_consent_task.cancel()
         for protocol in ice._protocols:

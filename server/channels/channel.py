@@ -36,15 +36,8 @@ from server.webrtc.ingest import LONGEST_SIDE, Ingest
 from server.webrtc.live_video import LiveVideo
 from server.webrtc.offers import Offer
 from server.webrtc.outlet import Outlet, Sparing, prefer_h264
-from server.webrtc.patches import (
-    forget_sent,
-    hear_back,
-    on_keyframe_request,
-    pace,
-    relabel,
-    report_captures,
-    tap_reports,
-)
+from server.webrtc.patches.receivers import tap_reports
+from server.webrtc.patches.senders import forget_sent, hear_back, on_keyframe_request, pace, relabel, report_captures
 from server.webrtc.peers import Peer
 
 log = structlog.get_logger(__name__)

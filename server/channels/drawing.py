@@ -22,7 +22,7 @@ from server.media.delay import Delay
 from server.media.rates import Rate, packets_of
 from server.tally import Tally
 from server.webrtc.audio import Listen, VoiceTrack
-from server.webrtc.patches import told_time
+from server.webrtc.patches.senders import told_time
 from server.webrtc.peers import Peer
 
 log = structlog.get_logger(__name__)

@@ -148,7 +148,7 @@ def _check_placement(settings: Settings) -> None:
 
 def _check_libraries() -> None:
     """End now where aiortc or aioice are not what this was written for."""
-    from server.webrtc import touched
+    from server.webrtc.patches import touched
 
     with explained(touched.PatchesDoNotFit):
         touched.check()

@@ -224,7 +224,7 @@ def _attend(link: Any, seat: int | None, name: str, mute: bool, window: Any, sto
 
 def _until(stop: Event, work: Coroutine[Any, Any, None]) -> None:
     """Do `work`, in an event loop of its own, until `stop`."""
-    from server.webrtc.patches import tune_libraries
+    from server.webrtc.patches.tuning import tune_libraries
 
     async def until_stopped() -> None:
         watching = asyncio.create_task(work)

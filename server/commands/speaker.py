@@ -13,9 +13,9 @@ import structlog
 
 from server.media.playout import BLOCK, Playout
 from server.tally import Tally
-from server.webrtc import patches
 from server.webrtc.audio import Timeline
 from server.webrtc.mixer import RATE, Decoder
+from server.webrtc.patches.receivers import take_packets
 
 MEND = "install its library: apt-get install libportaudio2 (macOS and Windows bring theirs), pip install 'telequilt[display]'"
 _log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class Speaker:
         """Play what comes there from now on (client.playing)."""
         if kind == "audio":
             self._listen_anew()
-            patches.take_packets(receiver, self._taken)
+            take_packets(receiver, self._taken)
 
     def _listen_anew(self) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ CLOCK_RATE = 90_000
 SOUND_CLOCK = Fraction(1, 48_000)
 "Seconds of a unit of Opus."
 PACKET_BYTES = 1100
-"Of a picture's data in one RTP packet, about: patches.py has H.264 cut at 1150."
+"Of a picture's data in one RTP packet, about: patches/tuning.py has H.264 cut at 1150."
 WINDOW, SHORTEST = 3.0, 0.5
 "Seconds over which rates are taken, and over which at least."
 

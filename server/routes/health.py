@@ -27,8 +27,9 @@ from server.channels.report import ChannelReport
 from server.problems import Problem
 from server.routes.authority import asker
 from server.settings import Settings
-from server.webrtc import patches
 from server.webrtc.mixer import spent
+from server.webrtc.patches.dropped import dropped
+from server.webrtc.patches.ice import gathering
 
 
 def router(settings: Settings) -> APIRouter:
@@ -149,11 +150,11 @@ class _Live:
             often.add_metric([what], count)
         yield often
         strange = CounterMetricFamily("telequilt_packets_dropped", "Of strangers, or of no sense", labels=["reason"])
-        for reason, count in patches.dropped.counts.items():
+        for reason, count in dropped.counts.items():
             strange.add_metric([reason], count)
         yield strange
         turn = CounterMetricFamily("telequilt_turn_failures", "A TURN server gave us no address", labels=["reason"])
-        for reason, count in patches.gathering.turn_failures.items():
+        for reason, count in gathering.turn_failures.items():
             turn.add_metric([reason], count)
         yield turn
         yield from _of_devices(self._lobby)

@@ -17,8 +17,8 @@ from aiortc.mediastreams import MediaStreamTrack
 from server.media.delay import Delay
 from server.media.rates import SOUND_CLOCK
 from server.tally import Tally
-from server.webrtc import patches
 from server.webrtc.capture import Captured, by_arrival
+from server.webrtc.patches.receivers import take_packets, tell_loss
 from server.webrtc.redundancy import Repeating
 from server.webrtc.voice_line import Said, VoiceLine
 
@@ -94,8 +94,8 @@ class Voice:
 
     def hear(self, receiver: Any, captured: Captured = by_arrival) -> None:
         """Pass on what comes there too: of a caller who comes back by another connection. Before the receiver starts."""
-        patches.take_packets(receiver, partial(self._taken, captured))
-        patches.tell_loss(receiver, lambda: self.lost)
+        take_packets(receiver, partial(self._taken, captured))
+        tell_loss(receiver, lambda: self.lost)
 
     def taken(self, packet: Any, data: bytes, codec: Any) -> bool:
         """Take in one RTP packet of the first receiver; no keyframe is to be asked for, ever."""

@@ -21,7 +21,7 @@ from server.media.rates import CLOCK_RATE
 from server.webrtc.backlog import Limits
 from server.webrtc.capture import Captured, by_arrival
 from server.webrtc.live_video import LiveVideo
-from server.webrtc.patches import report_captures
+from server.webrtc.patches.senders import report_captures
 
 MOST_PIXELS = 36_864 * 256
 "Of what a server sends: H.264 goes no further (level 5.2, table A-1)."

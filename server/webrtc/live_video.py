@@ -20,12 +20,12 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from server.media.rates import CLOCK_RATE, Rate
 from server.tally import Tally
-from server.webrtc import patches
 from server.webrtc.allowance import Allowance
 from server.webrtc.backlog import TOO_SLOW, Backlog, Limits
 from server.webrtc.bitstream import Header
 from server.webrtc.capture import Captured, by_arrival
 from server.webrtc.jitter import IMPATIENCE, PATIENCE, Assembly, Coded
+from server.webrtc.patches.receivers import hold_back, take_packets
 
 UNDECODABLE, BROKEN = "pictures cannot be decoded", "the decoder broke"
 DECODER_THREADS = 2
@@ -84,8 +84,8 @@ class LiveVideo(MediaStreamTrack):
         self._last_decoded: float | None = None
         self._codec, self._size = "", (0, 0)
         self._rate, self._allowance = Rate(), Allowance()
-        patches.take_packets(receiver, self._packet)
-        patches.hold_back(receiver, lambda: self._allowance.most(time.monotonic()))
+        take_packets(receiver, self._packet)
+        hold_back(receiver, lambda: self._allowance.most(time.monotonic()))
         self._thread = threading.Thread(target=self._decode, name="video decoder", daemon=True)
         self._thread.start()
 

@@ -16,8 +16,8 @@ from aiortc import RTCBundlePolicy, RTCRtpSender, RTCRtpTransceiver, RTCSessionD
 
 from server.problems import Problem
 from server.settings import Settings
-from server.webrtc import patches
 from server.webrtc.destinations import Destinations
+from server.webrtc.patches.ice import ice_of, watch_consent
 from server.webrtc.peers import Peer
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ class Outlet(Peer):
         self._token = token
         await self.connection.setLocalDescription()
         for transceiver in self.connection.getTransceivers():
-            patches.watch_consent(ice := patches.ice_of(transceiver), partial(self._watch, ice))
+            watch_consent(ice := ice_of(transceiver), partial(self._watch, ice))
         where, answer = await self._posted(url, self.connection.localDescription.sdp)
         self._session = urljoin(where, answer.headers.get("Location", ""))
         try:

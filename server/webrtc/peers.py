@@ -24,8 +24,11 @@ from aiortc.rtcicetransport import connection_kwargs
 
 from server.problems import Problem
 from server.settings import Settings
-from server.webrtc import h264, opus, patches, redundancy, relays
+from server.webrtc import h264, opus, redundancy, relays
 from server.webrtc.offers import Fragment, Offer
+from server.webrtc.patches.ice import ask_consent, gathering, ice_of, ice_under, watch_consent
+from server.webrtc.patches.receivers import tap
+from server.webrtc.patches.tuning import tune_libraries
 from server.webrtc.relays import IceServer
 
 log = structlog.get_logger(__name__)
@@ -49,7 +52,7 @@ def _as_aiortc_has_it(server: IceServer) -> RTCIceServer:
 
 async def useless_servers(settings: Settings) -> dict[str, str]:
     """Those of the configured STUN and TURN servers that give no address, each with why, also where only clients use them."""
-    patches.tune_libraries()
+    tune_libraries()
     servers = relays.ice_servers(settings, time.time(), "doctor")
     found = zip(servers, await asyncio.gather(*map(_refusal, servers)), strict=True)
     return {server.url: why for server, why in found if why}
@@ -59,13 +62,13 @@ async def _refusal(server: IceServer) -> str:
     """Why `server` gives no address; empty where it does, or is of a kind that aiortc does not ask."""
     how = connection_kwargs([_as_aiortc_has_it(server)])
     connection = aioice.ice.Connection(ice_controlling=False, **how)
-    before = patches.gathering.turn_failures["refused"]
+    before = gathering.turn_failures["refused"]
     try:
         await connection.gather_candidates()
         wanted = "relay" if server.relays else "srflx"
         if not how or any(candidate.type == wanted for candidate in connection.local_candidates):
             return ""
-        return "refuses the credential" if patches.gathering.turn_failures["refused"] > before else "does not answer"
+        return "refuses the credential" if gathering.turn_failures["refused"] > before else "does not answer"
     finally:
         await connection.close()
 
@@ -99,12 +102,12 @@ class Peer:
         with self._blaming_the_offer():
             await self.connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         for transceiver in self.connection.getTransceivers():
-            patches.tap(transceiver.receiver, self.hear)
-            ice = patches.ice_of(transceiver)
-            patches.watch_consent(ice, partial(self._watch, ice))
+            tap(transceiver.receiver, self.hear)
+            ice = ice_of(transceiver)
+            watch_consent(ice, partial(self._watch, ice))
         if self.connection.sctp is not None and not self.connection.getTransceivers():
-            ice = patches.ice_under(self.connection.sctp)
-            patches.watch_consent(ice, partial(self._watch, ice))
+            ice = ice_under(self.connection.sctp)
+            watch_consent(ice, partial(self._watch, ice))
 
     async def answer(self, level: int | None = None) -> str:
         """Our side, with every candidate: we do not trickle. `level`: of the H.264 that we send (h264.as_offered). Raises Problem
@@ -176,7 +179,7 @@ class Peer:
         self.hear()
         while time.monotonic() - self.heard < SILENT_SECONDS:
             await asyncio.sleep(CHECK_SECONDS * random.uniform(0.8, 1.2))
-            await patches.ask_consent(ice, self.hear)
+            await ask_consent(ice, self.hear)
         self._lost(f"nothing was heard for {SILENT_SECONDS:g} s")
 
     def _lost(self, reason: str) -> None:

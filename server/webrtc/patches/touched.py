@@ -1,4 +1,4 @@
-"""Touched: the names of aiortc's and aioice's insides that server/webrtc/patches.py builds upon, each looked for at start.
+"""Touched: the names of aiortc's and aioice's insides that the files beside this one build upon, each looked for at start.
 
 A name that is gone would mostly be missed in silence: smaller buffers, a dead caller who holds his channel, a picture that stays.
 """
