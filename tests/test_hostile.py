@@ -42,7 +42,7 @@ SEED = 17
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def victim(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimpleNamespace]:
     """A server with a live channel and a call in it."""
-    made = settings_for(tmp_path_factory.mktemp("data"), connect_seconds=1, min_free_bytes=0)
+    made = settings_for(tmp_path_factory.mktemp("data"), connect_seconds=4, min_free_bytes=0)
     patched = pytest.MonkeyPatch()
     patched.setattr("server.routes.access.BODY_SECONDS", 0.5)
     patched.setattr("server.routes.puppet.film", lambda: b"")
@@ -54,6 +54,7 @@ async def victim(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simp
     ):
         without_quotas(app)
         assert (await caller.publish("room")).status_code == 201
+        await until(lambda: caller.connection.connectionState == "connected")
         call = await Call.make(http)
         seat = await call.sit("Ana")
         target = Target("127.0.0.1", int(base.rpartition(":")[2]))
