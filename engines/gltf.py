@@ -19,6 +19,8 @@ _TYPES = {"int8": 5120, "uint8": 5121, "int16": 5122, "uint16": 5123, "uint32": 
 _NAMES = {number: name for name, number in _TYPES.items()}
 _SHAPES = {"SCALAR": (), "VEC2": (2,), "VEC3": (3,), "VEC4": (4,), "MAT4": (16,)}
 _MAGIC, _JSON, _BINARY = b"glTF", b"JSON", b"BIN\0"
+MOST_SCENE = 2 << 20
+"Bytes of JSON, which takes thirty times as much once it is read."
 
 
 class GltfUnreadable(ValueError):
@@ -135,7 +137,7 @@ class File:
             raise ValueError("an accessor that changes some values of another is not read here")
         stored = accessor["sparse"]
         which = self._array(stored["indices"], "SCALAR", stored["count"]).astype(np.int64)
-        if (np.diff(which) <= 0).any() or (which >= accessor["count"]).any():
+        if (np.diff(which) <= 0).any() or (which < 0).any() or (which >= accessor["count"]).any():
             raise ValueError("the indices of a sparse accessor do not rise, or lie outside")
         values = stored["values"] | {"componentType": accessor["componentType"]}
         return which, self._array(values, accessor["type"], stored["count"])
@@ -154,6 +156,8 @@ def unpacked(data: bytes) -> File:
         if magic != _MAGIC or version != 2 or length != len(data):
             raise GltfUnreadable("not a binary glTF 2.0 file, or not all of it")
         size, kind = struct.unpack_from("<I4s", data, 12)
+        if size > MOST_SCENE:
+            raise GltfUnreadable(f"its scene of {size} bytes is no avatar's")
         text = data[20 : 20 + size]
         scene = json.loads(text)
         binary_size, binary_kind = struct.unpack_from("<I4s", data, 20 + size)

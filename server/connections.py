@@ -237,6 +237,7 @@ def _of_ours(record: logging.LogRecord) -> bool:
 def config(app: Any, host: str, port: int, proxies: tuple[str, ...] = PROXIES) -> uvicorn.Config:
     """How uvicorn serves `app`. `proxies`: whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     files = _files()
+    _keep_secrets()
     return uvicorn.Config(
         app,
         host,
@@ -256,6 +257,13 @@ def config(app: Any, host: str, port: int, proxies: tuple[str, ...] = PROXIES) -
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=LAST_SECONDS,
     )
+
+
+def _keep_secrets() -> None:
+    """At debug level these write down what clients send, with the tokens in it."""
+    for logger in map(logging.getLogger, ("uvicorn.error", "websockets")):
+        if logger.getEffectiveLevel() < logging.INFO:
+            logger.setLevel(logging.INFO)
 
 
 def _files() -> int:

@@ -21,15 +21,19 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from benchmarks.hostile import asking, datagrams, files, offers, sockets
+from benchmarks.hostile import asking, datagrams, files, heads, offers, sockets
 from benchmarks.hostile.chance import changed, document
 from benchmarks.hostile.target import EXPLAINED, Answer, Target, Tried
+from engines.contract import AvatarRefused
+from engines.splats.engine import Splats
 from server.app import create_app
+from server.channels.services import at_rest
 from server.media.photo_parts import stripped
 from server.problems import Problem
 from server.webrtc import offers as taken
 from tests.clusters import stations
 from tests.conversing import Call
+from tests.exported import head
 from tests.live import Client, serving, settings_for, until, without_quotas
 from tests.test_access_table import routes
 from tests.test_soak import holdings
@@ -183,6 +187,17 @@ def _form(photo: bytes) -> bytes:
         for name, value in parts
     ]
     return b"\r\n".join(told) + b"\r\n--" + files.BOUNDARY + b"--\r\n"
+
+
+async def test_heads_of_gaussians_that_are_spoilt_are_refused_or_come_in_and_are_drawn():
+    made, engine, came = heads.heads(random.Random(SEED), head().zipped()), Splats(), 0
+    for _ in range(100):
+        with suppress(AvatarRefused):
+            avatar = engine.made(engine.bring(next(made)).arrays)
+            came += 1
+            if came < 4:
+                assert at_rest(engine, avatar).any()
+    assert 3 < came < 50
 
 
 async def test_films_are_verified_or_found_unreadable(victim):

@@ -8,10 +8,12 @@ import struct
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.hostile import heads
 from engines import gltf
 from engines.actions import ACTIONS, INDEX
 from engines.contract import AvatarRefused
@@ -175,6 +177,48 @@ def test_bombs_and_locks_are_refused_unread():
         at = archive.start_dir
     locked[at + 8] |= 1
     assert refusal(bytes(locked)).reason == "encrypted"
+
+
+def glb(made: Head, **told: Any) -> bytes:
+    """A head whose actions all have what `told` says of them."""
+    scene, binary = heads.unpacked(made.glb())
+    for target in scene["meshes"][0]["primitives"][0]["targets"]:
+        scene["accessors"][target["POSITION"]].update(told)
+    return zipped({"offset.ply": made.ply(), "skin.glb": heads.packed(scene, binary)})
+
+
+def test_what_is_small_to_send_and_large_to_have_is_refused_before_it_is_there():
+    """Each would take gigabytes in the server's own process."""
+    made, nothing = head(), np.zeros(0, np.int64)
+    scene, binary = heads.unpacked(made.glb())
+    countless = heads.packed({**scene, "extras": [{}] * 900_000}, binary)
+    assert "its scene of" in str(refusal(zipped({"offset.ply": made.ply(), "skin.glb": countless})))
+    dense = {"bufferView": 0, "count": len(made.vertices) + 1}
+    assert "of another mesh" in str(refusal(glb(made, **dense)))
+    assert "move too much" in str(refusal(glb(made, sparse={"count": importing.MOST_TARGETS // 50})))
+    assert "move too much" in str(refusal(glb(made, sparse={"count": -1})))
+    many = np.zeros((importing.MOST_TRIANGLES + 1, 3), np.int64)
+    made.targets["jawOpen"] = nothing, np.zeros((0, 3))
+    made.triangles = many
+    assert "too many" in str(refusal(made.zipped()))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_by_a_method_that_no_exporter_uses_is_refused_unread(method: int):
+    """LZMA's decoder raises what no other does, and has a dictionary of as much memory as the file says."""
+    made = head()
+    assert "ordinary zip" in str(refusal(heads.zipped({"offset.ply": made.ply(), "skin.glb": made.glb()}, method)))
+
+
+def test_indices_of_signed_types_that_point_before_the_first_are_refused():
+    made = head()
+    made.targets["jawOpen"] = np.array([0xFFFE, 0xFFFF]), np.zeros((2, 3))
+    scene, binary = heads.unpacked(made.glb())
+    for accessor in scene["accessors"]:
+        if "sparse" in accessor:
+            accessor["sparse"]["indices"]["componentType"] = 5122
+    refused = refusal(zipped({"offset.ply": made.ply(), "skin.glb": heads.packed(scene, binary)}))
+    assert "do not rise, or lie outside" in str(refused)
 
 
 def test_damage_anywhere_is_refused_or_does_no_harm():

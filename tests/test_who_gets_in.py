@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIWebSocketRoute
 from PIL import Image
@@ -145,8 +147,22 @@ async def test_each_route_has_its_row_and_each_row_its_route(tmp_path):
     assert routes_of(whole_app(settings_for(tmp_path)).routes) == set(ROWS)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def journal() -> Iterator[io.StringIO]:
+    """All that is logged meanwhile, by us and by libraries, as an operator who looks for something has it: at debug level."""
+    written, root = io.StringIO(), logging.getLogger()
+    before, handler = root.level, logging.StreamHandler(written)
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(written))  # type: ignore[arg-type]
+    yield written
+    structlog.reset_defaults()
+    root.setLevel(before)
+    root.removeHandler(handler)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimpleNamespace]:
+async def shared(tmp_path_factory: pytest.TempPathFactory, journal: io.StringIO) -> AsyncIterator[SimpleNamespace]:
     """A server for others, with a channel that is live, watched and recorded, and two calls. Tokens by authority. Its user lets
     others read whatever it writes (umask)."""
     before = os.umask(0)
@@ -165,7 +181,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simp
         await viewer.seen(1)
         film = (await http.post("/api/channels/room/recording")).json()["name"]
         call, other = await Call.make(http), await Call.make(http)
-        await call.sit("Ana")
+        ana = await call.sit("Ana")
         tokens = {
             NO_TOKEN: "",
             WRONG: "w" * 40,
@@ -180,7 +196,7 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simp
             "file": "shared/api.js",
         }
         yield SimpleNamespace(
-            base=base, app=app, call=call, tokens=tokens, names=names, watched=viewer, http=http, data=data
+            base=base, app=app, call=call, ana=ana, tokens=tokens, names=names, watched=viewer, http=http, data=data
         )
         await call.close()
     os.umask(before)
@@ -249,6 +265,27 @@ async def test_nothing_that_the_server_keeps_can_be_read_by_other_users(shared):
     names = {path.name for path in kept}
     assert {"avatars", "recordings", "provenance", "calls.json"} <= names, names
     assert [name for name in names if name.endswith(".mp4")]
+
+
+async def test_no_secret_is_written_into_the_log_whatever_its_level(shared, journal):
+    """Where each has been used: in headers, in forms, in a socket's first message, and where it is wrong."""
+    invited = await shared.call.invite()
+    late = await shared.call.sit("Bo", token=invited["token"])
+    for token in (shared.ana["token"], late["token"], *filter(None, shared.tokens.values())):
+        await shared.call.ask("GET", token=token)
+        await shared.http.post("/api/calls", json={"title": token})
+        await shared.http.post("/whip/room", content=token, headers={"Content-Type": "application/sdp"})
+        socket = await Socket.open(shared.base, shared.call.name, authorization=f"Bearer {token}")
+        await socket.say(t="hello", token=token)
+        await socket.say(t="nothing that is known", token=token)
+        await socket.connection.close()
+    log = journal.getvalue()
+    secrets = {TOKEN, KEY, shared.ana["token"], late["token"], invited["token"]}
+    assert len(log) > 5000, "libraries have spoken"
+    secrets |= {token for token in shared.tokens.values() if token}
+    assert len(secrets) == 8
+    told = [line for line in log.splitlines() if any(secret.rpartition(".")[2] in line for secret in secrets)]
+    assert told == [], "neither a token nor what signs it"
 
 
 async def test_a_viewers_session_is_no_key_to_the_callers(shared):

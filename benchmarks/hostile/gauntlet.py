@@ -13,9 +13,10 @@ from typing import Any
 
 import typer
 
-from benchmarks.hostile import asking, files, floods, offers, peers, sockets
+from benchmarks.hostile import asking, files, floods, heads, offers, peers, sockets
 from benchmarks.hostile.target import Answer, Target, Tried
 from benchmarks.hostile.victim import INNOCENT, Victim, innocents
+from engines.splats import exporting
 
 AT_ONCE = 8
 "Requests: those that announce more than they send are given up after ten seconds."
@@ -66,6 +67,7 @@ class Gauntlet:
             ("offers, watched", 400, self._offers(innocent, offers.WATCHED), False),
             ("offers, drawn", 150, self._offers(f"{innocent}?as=geometry", offers.DRAWN), False),
             ("photos", 120, self._photos, False),
+            ("heads of Gaussians", 150, self._heads, False),
             ("forms", 250, self._forms, False),
             ("films to verify", 90, self._films, False),
             ("a call's socket", 400, self._sockets, False),
@@ -135,6 +137,10 @@ class Gauntlet:
 
     async def _photos(self, count: int, tried: Tried) -> None:
         for made in self._some(files.photos(self._luck("photos")), count):
+            await self._uploaded(_form(made), "x", tried)
+
+    async def _heads(self, count: int, tried: Tried) -> None:
+        for made in self._some(heads.heads(self._luck("heads"), exporting.packed()), count):
             await self._uploaded(_form(made), "x", tried)
 
     async def _forms(self, count: int, tried: Tried) -> None:

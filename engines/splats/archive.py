@@ -77,6 +77,10 @@ def _found(archive: zipfile.ZipFile) -> Exported:
         )
     if any(one.flag_bits & 1 for one in entries):
         raise AvatarRefused("encrypted", "this zip is locked by a password: pack it again without one")
+    if any(one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for one in entries):
+        raise AvatarRefused(
+            "foreign-form", "this zip is packed by a method of its own: pack it again as an ordinary zip"
+        )
     by_place = {one.filename.replace("\\", "/"): one for one in entries}
     for place in by_place:
         folder, _, name = place.rpartition("/")

@@ -35,10 +35,14 @@ LEAST, MOST = 1_000, ply.MOST_ROWS
 "Gaussians. LAM makes 20,018."
 MOST_TARGETS = 4_000_000
 "Entries of all targets together; the sample has 188,603."
+MOST_TRIANGLES = 2 * MOST
+"A closed surface has two for each vertex."
 FURTHEST = 0.1
 "Metres that LAM lets a Gaussian leave its vertex by; places of their own would be 1.5 m and more from it."
 LARGEST_MOVE, LARGEST_SCALE = 0.2, 0.1
 "Metres: of an action (jawOpen 0.05 in the sample), of a Gaussian's standard deviation (0.01)."
+LEAST_TURN = 1e-3
+"Of a quaternion's length, which says nothing; and its inverse the most."
 EYE_TO_EYE = 0.04, 0.09
 "Metres between two people's eyes, with room: adults have 0.054 to 0.074."
 WORLD_EYES = np.array([[-0.0854, 0.0877, 0.1757], [0.0854, 0.0877, 0.1757]], np.float32)
@@ -92,7 +96,7 @@ def _assembled(exported: archive.Exported) -> tuple[SplatAvatar, dict[str, Any]]
         eyes = _eyes(vertices, triangles, targets)
     except AvatarRefused:
         raise
-    except (gltf.GltfUnreadable, LookupError, TypeError, ValueError, AttributeError, RecursionError) as failure:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as failure:
         raise _refused(f"{archive.GLB} cannot be read ({str(failure)[:120]})") from None
     return _placed(rows, vertices, targets, eyes), file.scene
 
@@ -113,7 +117,8 @@ def _gaussians(data: bytes) -> np.ndarray:
         raise _refused(f"{archive.PLY} holds places, or metres are not its unit: an offset is {FURTHEST} m at most")
     if rows[:, 3:6].min() < -0.1 or rows[:, 3:6].max() > 1.1:
         raise _refused(f"the colours in {archive.PLY} are not from 0 to 1: those of a scene of Gaussians, not of LAM")
-    if rows[:, 7:10].max() > np.log(LARGEST_SCALE) or np.linalg.norm(rows[:, 10:], axis=1).min() < 1e-3:
+    turns = np.linalg.norm(rows[:, 10:].astype(np.float64), axis=1)
+    if rows[:, 7:10].max() > np.log(LARGEST_SCALE) or turns.min() < LEAST_TURN or turns.max() > 1 / LEAST_TURN:
         raise _refused(
             f"sizes or turns in {archive.PLY} are out of range: a Gaussian of {LARGEST_SCALE} m, or turned by nothing"
         )
@@ -131,33 +136,49 @@ def _mesh(file: gltf.File) -> tuple[np.ndarray, np.ndarray, _Targets]:
         raise _refused(f"{archive.GLB} holds {len(meshes)} meshes, not a head in one piece")
     mesh, primitive = meshes[0], meshes[0]["primitives"][0]
     vertices = file.array(primitive["attributes"]["POSITION"])
-    triangles = file.array(primitive["indices"]).astype(np.int64).reshape(-1, 3)
-    names, stored = mesh.get("extras", {}).get("targetNames", []), primitive.get("targets", [])
-    by_name = dict(zip(names, stored, strict=False))
+    triangles = _triangles(file, primitive["indices"])
+    names, targets = mesh.get("extras", {}).get("targetNames", []), primitive.get("targets", [])
+    by_name = dict(zip(names, targets, strict=False))
     missing = [name for name in ACTIONS if name not in by_name]
-    if missing or len(names) != len(stored):
+    if missing or len(names) != len(targets):
         raise _refused(
             f"{archive.GLB} lacks {len(missing)} of the 51 facial actions, {', '.join(missing[:3]) or 'or their names'}"
         )
     _check_vertices(vertices, triangles)
-    return vertices, triangles, _checked([file.sparse(by_name[name]["POSITION"]) for name in ACTIONS], len(vertices))
+    stored = [by_name[name]["POSITION"] for name in ACTIONS]
+    _check_sizes([file.scene["accessors"][index] for index in stored], len(vertices))
+    return vertices, triangles, _checked([file.sparse(index) for index in stored], len(vertices))
+
+
+def _triangles(file: gltf.File, index: int) -> np.ndarray:
+    corners = file.array(index)
+    if len(corners) > 3 * MOST_TRIANGLES or corners.dtype.kind not in "iu":
+        raise ValueError("its triangles are too many, or none")
+    return corners.astype(np.int64).reshape(-1, 3)
 
 
 def _check_vertices(vertices: np.ndarray, triangles: np.ndarray) -> None:
     if vertices.ndim != 2 or vertices.shape[1] != 3 or vertices.dtype != np.float32 or not np.isfinite(vertices).all():
         raise ValueError("its places are no numbers")
-    if not len(triangles) or triangles.max() >= len(vertices):
+    if not len(triangles) or triangles.min() < 0 or triangles.max() >= len(vertices):
         raise ValueError("its triangles point outside")
     size = float(np.ptp(vertices, axis=0).max())
     if not 0.1 < size < 1.0:
         raise _refused(f"the head in {archive.GLB} is {size:.3g} m large: its unit is not the metre")
 
 
-def _checked(targets: _Targets, count: int) -> _Targets:
-    if sum(len(which) for which, _ in targets) > MOST_TARGETS:
+def _check_sizes(accessors: list[dict[str, Any]], count: int) -> None:
+    """Before anything of them is read: all may be one and the same array of as much as a zip may hold, which is then there 51 times."""
+    if any(one["count"] != count for one in accessors):
+        raise ValueError("its facial actions are of another mesh")
+    entries = [one.get("sparse", one)["count"] for one in accessors if "sparse" in one or "bufferView" in one]
+    if min(entries, default=0) < 0 or sum(entries) > MOST_TARGETS:
         raise ValueError("its facial actions move too much")
+
+
+def _checked(targets: _Targets, count: int) -> _Targets:
     for name, (which, moves) in zip(ACTIONS, targets, strict=True):
-        if moves.shape != (len(which), 3) or (len(which) and which[-1] >= count):
+        if moves.shape != (len(which), 3) or moves.dtype != np.float32 or (len(which) and which[-1] >= count):
             raise ValueError(f"{name} points outside")
         if not np.isfinite(moves).all() or (len(moves) and np.abs(moves).max() > LARGEST_MOVE):
             raise _refused(f"{name} in {archive.GLB} moves by more than {LARGEST_MOVE} m, or by what is no number")
