@@ -66,7 +66,7 @@ def quilts(avatar: SplatAvatar, side: int) -> dict[str, Any]:
     for frame in range(REPEATS + 2):
         coefficients[:] = 0.5 + 0.5 * np.sin(frame + np.arange(len(ACTIONS)))
         begun, cores = time.perf_counter(), time.process_time()
-        points = torch.from_numpy(avatar.posed(coefficients))
+        points = raster.posed(avatar, coefficients)
         posed.append(1e3 * (time.process_time() - cores))
         raster.draw(points, shapes, looked)
         times.append(1e3 * (time.perf_counter() - begun))

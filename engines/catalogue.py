@@ -20,6 +20,8 @@ from engines.weights import CheckpointRejected, Progress, Published, sha256
 
 DEFAULT, LIVE, TAKING = "relief", "live", "splats"
 "What shows a portrait where nothing is said, what shows whoever has none, and what takes avatars that were made elsewhere."
+TAKEN = b"PK\x03\x04"
+"How a file begins that TAKING takes: a zip. All else is taken for a photo."
 
 _WHERE = {
     "relief": "engines.relief.engine",

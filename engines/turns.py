@@ -19,6 +19,14 @@ def part_of_turn(turn: np.ndarray, share: float) -> np.ndarray:
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
+def least_turn(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """[3, 3]: the smallest turn that takes the direction `begin` [3] to `end` [3], less than half a turn away (Rodrigues' formula)."""
+    begin, end = begin / np.linalg.norm(begin), end / np.linalg.norm(end)
+    x, y, z = np.cross(begin, end)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + begin @ end)
+
+
 def limited(turn: np.ndarray, share: float, free: np.ndarray, most: np.ndarray) -> np.ndarray:
     """[3, 3]: `turn` of a head as yaw about y, pitch about x, roll about z, this `share` of each; one to one up to `free` and never
     beyond `most`, [3] radians."""

@@ -77,10 +77,14 @@ _Expression = Annotated[
 
 @app.command()
 def render(
-    portrait: Annotated[Path, typer.Option(help="The photo that becomes the avatar.")],
+    portrait: Annotated[
+        Path, typer.Option(help="The photo that becomes the avatar, or the zip of one that was made elsewhere.")
+    ],
     driver: Annotated[Path, typer.Option(help="The video whose face moves it.")],
     out: Annotated[Path, typer.Option(help="Where to write the film; the tiling is added to its name if missing.")],
-    engine: Annotated[str, typer.Option(help="Which engine; `doctor` lists them.")] = "relief",
+    engine: Annotated[
+        str | None, typer.Option(help="Which engine; `doctor` lists them.", show_default="relief, and splats for a zip")
+    ] = None,
     screen: _Screen = "telequilt",
     view: Annotated[int | None, typer.Option(help="Only this view, as an ordinary 512-pixel video.")] = None,
     fill: _Fill = None,
@@ -101,6 +105,8 @@ def render(
     """Render a film: a photo, driven by the face in a video, as a quilt for a Looking Glass (with the video's sound).
 
     python -m server render --portrait me.jpg --driver talk.mp4 --out me_qs6x4a1.mp4
+
+    python -m server render --portrait me.zip --driver talk.mp4 --out me_qs6x4a1.mp4     a head of Gaussians
     """
     from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
@@ -276,7 +282,7 @@ def placement(
 def _explained() -> AbstractContextManager[None]:
     from display.calibration import CalibrationRejected
     from display.screen import UnknownScreen
-    from engines.contract import PortraitRejected, UnknownEngine, WeightsMissing
+    from engines.contract import AvatarRefused, PortraitRejected, UnknownEngine, WeightsMissing
     from engines.mesh import MeshingMissing
     from pipeline.devices.planner import PlacementImpossible
     from server.commands.attendance import LinkUnreadable
@@ -287,7 +293,7 @@ def _explained() -> AbstractContextManager[None]:
     from server.webrtc.client import Refused, Unreachable
 
     return terminal.explained(
-        *(PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused, LinkUnreadable),
+        *(PortraitRejected, PortraitUnreadable, AvatarRefused, ClipUnreadable, OutputRefused, LinkUnreadable),
         *(UnknownScreen, UnknownEngine, WeightsMissing, Refused, Unreachable, FileNotFoundError),
         *(MeshingMissing, CalibrationRejected, GlassMissing, PlacementImpossible, UnknownRuntime),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,29 @@ class Reading:
     "Between the inner lips, as a share of the face's height."
     eyes: float
     "Between the lids, as a share of the eye's width; the mean of both."
+
+
+class Scale:
+    """What a meter's yaw means for one head: FaceMesh reads each face somewhat wrong, in its own way, the more it is turned away.
+
+    Calibrated as any instrument is, on turns that are known; rising, by pooling neighbours that are not (isotonic regression).
+    """
+
+    def __init__(self, turned: Sequence[float], read: Sequence[float]) -> None:
+        """`turned`: degrees, rising; `read`: what the meter reads of each."""
+        pools: list[tuple[float, int]] = []
+        for one in read:
+            pools.append((one, 1))
+            while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
+                (low, few), (high, more) = pools.pop(), pools.pop()
+                pools.append(((low * few + high * more) / (few + more), few + more))
+        ends = np.cumsum([size for _, size in pools])
+        self._read = [mean for mean, _ in pools]
+        self._turned = [float(np.mean(turned[end - size : end])) for end, (_, size) in zip(ends, pools, strict=True)]
+
+    def true(self, read: float) -> float:
+        """Degrees that a head is turned by of which the meter reads so many; held where it was calibrated."""
+        return float(np.interp(read, self._read, self._turned))
 
 
 class FaceMeter:

@@ -66,7 +66,7 @@ def rendered(state: SplatState, yaws: list[float], screen: Screen) -> np.ndarray
     """[V, H, W, 3] uint8: the engine's views, each as a picture of `screen`, with the mark."""
     per_view = np.repeat(intrinsics(screen.aspect)[None], len(yaws), axis=0)
     at = Cameras(np.stack([orbit(yaw) for yaw in yaws]), per_view, screen.tile_width, screen.tile_height)
-    pixels = Renderer()(state.avatar, state.avatar.posed(state.weights), seen_from(state, at)).images.numpy().copy()
+    pixels = Renderer()(state.avatar, state.weights, seen_from(state, at)).images.numpy().copy()
     for view in pixels:
         label.mark(screen).put(view[:, None])
     return pixels[..., :3]

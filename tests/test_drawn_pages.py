@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from server.settings import Settings
-from tests.browsing import PLENTY, Visit, browsing, glass, go_live, served, write_calm
+from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, browsing, glass, go_live, leave, served, write_calm
 from tests.live import painted_services
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -131,6 +131,45 @@ def test_a_graphics_card_that_goes_leaves_pictures_and_whoever_watches_may_choos
     page.get_by_role("button", name="Draw it here").click()
     expect(page.locator("#stage")).to_have_attribute("data-drawn", "here")
     assert [one for one in visit.complaints if "CONTEXT_LOST" not in one] == []
+
+
+@pytest.fixture(scope="module")
+def cloudy(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A viewer's address where a caller moves a head of Gaussians."""
+    leave()
+    with served(Settings(data_dir=tmp_path_factory.mktemp("cloudy"), port=0, engine="splats")) as (root, _):
+        go_live(Visit(browser).open(root), "cloudy")
+        yield f"{root}view/cloudy"
+        leave()
+
+
+def test_gaussians_are_drawn_live_and_come_as_pictures_where_the_graphics_card_goes(visit: Visit, cloudy: str) -> None:
+    page = watching(visit, cloudy, "here")
+    expect(page.locator("#way-words")).to_have_text(re.compile(r"^Drawn on this device, \d+ ms old$"))
+    page.wait_for_function("() => seen !== null && seen.some((byte, at) => at % 4 < 3 && byte > 60)")
+    first = page.evaluate("() => [drawn, seen]")
+    page.wait_for_function(
+        "([count, was]) => drawn > count + 3 && seen.some((byte, at) => byte !== was[at])", arg=first
+    )
+    page.evaluate(
+        "gone = document.querySelector('.drawn').getContext('webgl2').getExtension('WEBGL_lose_context'); gone.loseContext()"
+    )
+    expect(page.locator("#way-words")).to_have_text("Sent as pictures: the graphics card has dropped this page")
+    expect(page.locator("#stage")).to_have_attribute("data-drawn", "server")
+    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
+    assert glass(page).mean() > 10
+    page.evaluate("drawn = 0, gone.restoreContext()")
+    expect(page.locator("#stage")).to_have_attribute("data-drawn", "here")
+    page.wait_for_function("() => drawn > 3")
+    assert [one for one in visit.complaints if "CONTEXT_LOST" not in one] == []
+
+
+def test_gaussians_come_as_pictures_where_there_is_no_webgl(browser: Browser, cloudy: str) -> None:
+    visit = Visit(browser, WISHING + WITHOUT_WEBGL)
+    page = watching(visit, cloudy, "server")
+    expect(page.locator("#way-words")).to_have_text("Sent as pictures: this browser has no WebGL 2")
+    expect(page.get_by_role("button", name="Draw it here")).to_be_hidden()
+    assert visit.complaints == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Offline rendering with everything real: the sample photo, the puppet as driver, MediaPipe, the relief engine, x264."""
 
+import hashlib
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -24,6 +25,7 @@ from server.media.clips import facts, frames
 from server.provenance.keys import Keys
 from server.provenance.reading import examine
 from server.provenance.verdict import Finding
+from tests.exported import head
 from tests.painted import PaintedEngine, PaintedState
 
 COUNT = 8
@@ -86,6 +88,43 @@ def test_a_quilt_film_holds_every_frame_and_the_sound_and_says_what_it_is(
     steps = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(tiles)]
     across = np.abs(tiles[0].astype(int) - tiles[-1]).mean()
     assert across > 2 * max(steps), "neighbouring views must differ less than the outermost ones"
+
+
+def test_an_avatar_that_was_made_elsewhere_stands_in_place_of_a_photo(
+    material: tuple[Path, Path], tmp_path: Path, own: Path
+):
+    _, clip = material
+    avatar, film = tmp_path / "ada.zip", tmp_path / "ada.mp4"
+    avatar.write_bytes(head().zipped())
+    code, said = run("render", "--portrait", avatar, "--driver", clip, "--out", film, "--view", 12, "--no-mark")
+    assert code == 0, said
+    stated = examine(film, Keys(own / "provenance").anchors()).stated
+    assert stated["engine"]["name"] == "splats"
+    assert stated["engine"]["weights"]["avatar"] == hashlib.sha256(avatar.read_bytes()).hexdigest()
+    seen = [frame.pixels for frame in frames(film)]
+    assert len(seen) == COUNT
+    assert all(picture.std() > 10 for picture in seen)
+
+
+@pytest.mark.parametrize(
+    ("words", "engine", "says"),
+    [
+        (("render", "--driver", "talk.mp4", "--out", "me.mp4"), "relief", "leave --engine out"),
+        (("mesh", "--out", "me.glb"), "relief", "no surface"),
+        (("mesh", "--out", "me.glb"), "splats", "no surface"),
+    ],
+)
+def test_what_is_not_made_of_such_an_avatar_is_said_in_one_line(
+    material: tuple[Path, Path], tmp_path: Path, words: tuple[str, ...], engine: str, says: str
+):
+    avatar = tmp_path / "ada.zip"
+    avatar.write_bytes(head().zipped())
+    told = [str(material[1]) if word == "talk.mp4" else word for word in words]
+    told = [str(tmp_path / word) if word.startswith("me.") else word for word in told]
+    code, said = run(*told, "--portrait", avatar, "--engine", engine)
+    assert code == 2
+    assert says in said
+    assert [path.name for path in tmp_path.iterdir()] == ["ada.zip"]
 
 
 @pytest.mark.parametrize(

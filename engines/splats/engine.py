@@ -79,10 +79,7 @@ class Splats:
     def render_many(self, requests: Sequence[tuple[SplatState, Cameras]]) -> list[ViewSet]:
         """Of each (state, cameras) its views, in their order."""
         return self._renderer.many(
-            [
-                (state.avatar, state.avatar.posed(state.weights), seen_from(state, cameras))
-                for state, cameras in requests
-            ]
+            [(state.avatar, state.weights, seen_from(state, cameras)) for state, cameras in requests]
         )
 
     def asset(self, avatar: SplatAvatar) -> Cloud:

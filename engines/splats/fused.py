@@ -52,7 +52,7 @@ class Kernels:
     def pictures(self, requests: Sequence[Request]) -> Pictures:
         """[V, H, W]: the same in float32, with alpha and depths."""
         made = self._drawn(requests, exact=True)
-        alpha = made[..., 3]
+        alpha = made[..., 3].clamp(max=1)
         return Pictures(made[..., :3], alpha, torch.where(alpha > 0, made[..., 4] / alpha, torch.inf))
 
     def _drawn(self, requests: Sequence[Request], exact: bool) -> Tensor:

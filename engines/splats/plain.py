@@ -163,8 +163,8 @@ def draw(
     height, width = cameras.height, cameras.width
     sums = told.new_zeros(len(cameras) * height * width, 5).index_add_(0, pixel, told * weights[:, None])
     sums = sums.view(len(cameras), height, width, 5)
-    covered = sums[..., 3]
-    return Pictures(sums[..., :3], covered, torch.where(covered > 0, sums[..., 4] / covered, torch.inf))
+    depth = torch.where(sums[..., 3] > 0, sums[..., 4] / sums[..., 3], torch.inf)
+    return Pictures(sums[..., :3], sums[..., 3].clamp(max=1), depth)  # a sum of a hundred shares may be 1 + 2e-16
 
 
 def _within_boxes(ellipses: Ellipses, width: int, height: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -14,12 +14,23 @@ from torch import Tensor
 
 from display.optics import Cameras
 from engines.splats import plain, strips
+from engines.splats.avatar import SplatAvatar
 from engines.splats.plain import Pictures, Shapes
 from engines.splats.strips import ROWS, STRIP
 
 MOST_THREADS = 4
 Finish = Callable[[int, slice, np.ndarray, np.ndarray], None]
 "Told (view, rows, strips of colours, strips of depths)."
+
+
+def posed(
+    avatar: SplatAvatar,
+    coefficients: np.ndarray,  # [51]
+) -> Tensor:
+    """[N, 3] float32: what SplatAvatar.posed gives, which is its twin."""
+    points = avatar.points.copy()
+    strips.pose(points, avatar.starts, avatar.which, avatar.moves, coefficients.astype(np.float32))
+    return torch.from_numpy(points)
 
 
 def draw(
@@ -52,6 +63,8 @@ def compile_all() -> None:
     from display import optics
 
     one = Cameras(optics.orbit(0)[None], optics.intrinsics()[None], STRIP, STRIP)
+    none = np.zeros(2, np.int32)
+    strips.pose(np.zeros((1, 3), np.float32), none, none[:0], np.zeros((0, 3), np.float32), np.ones(1, np.float32))
     shapes = Shapes(torch.eye(6)[:1] / 100, torch.ones(1, 3), torch.ones(1))
     draw(torch.zeros(1, 3), shapes, one)
 

@@ -50,28 +50,28 @@ class Renderer:
         """Views of a full batch on the device that this thread works on; on a CPU each is a piece of work of its own."""
         return 1 if self._devices.here() is None else VIEWS_AT_ONCE
 
-    def __call__(self, avatar: SplatAvatar, points: np.ndarray, cameras: Cameras) -> ViewSet:
-        """V views of the avatar's Gaussians at `points` [N, 3] (SplatAvatar.posed); `cameras` moved as the head is turned."""
-        return self.many([(avatar, points, cameras)])[0]
+    def __call__(self, avatar: SplatAvatar, coefficients: np.ndarray, cameras: Cameras) -> ViewSet:
+        """V views of the avatar with its actions as large as `coefficients` [51] say; `cameras` moved as the head is turned."""
+        return self.many([(avatar, coefficients, cameras)])[0]
 
     def many(self, requests: Sequence[tuple[SplatAvatar, np.ndarray, Cameras]]) -> list[ViewSet]:
-        """Of each (avatar, points [N, 3], cameras) its views; on a GPU those of all fill the same batches."""
+        """Of each (avatar, coefficients [51], cameras) its views; on a GPU those of all fill the same batches."""
         kernels = self._devices.here()
         if kernels is None:
             return [ViewSet(self._by_loops(*one), one[2].first) for one in requests]
-        return by_batches(kernels, requests)
+        return by_batches(kernels, [(avatar, avatar.posed(size), cameras) for avatar, size, cameras in requests])
 
-    def _by_loops(self, avatar: SplatAvatar, points: np.ndarray, cameras: Cameras) -> torch.Tensor:
+    def _by_loops(self, avatar: SplatAvatar, coefficients: np.ndarray, cameras: Cameras) -> torch.Tensor:
         from engines.splats import raster  # numba, which a bare GPU machine lacks
 
         shapes = self._shapes.get(avatar)
         if shapes is None:
             shapes = self._shapes.setdefault(avatar, plain.prepared(avatar))
-        return raster.draw(torch.from_numpy(points), shapes, cameras)
+        return raster.draw(raster.posed(avatar, coefficients), shapes, cameras)
 
 
 def by_batches(kernels: Kernels, requests: Sequence[tuple[SplatAvatar, np.ndarray, Cameras]]) -> list[ViewSet]:
-    """Renderer.many's (of points [N, 3]), VIEWS_AT_ONCE views of one size at a time."""
+    """Of each (avatar, posed points [N, 3], cameras) its views, VIEWS_AT_ONCE views of one size at a time."""
     from engines.splats.fused import Request
 
     shown: list[list[torch.Tensor]] = [[] for _ in requests]

@@ -28,6 +28,26 @@ _BLUR, _NEAR, _BEYOND = np.float32(BLUR), np.float32(NEAR), np.float32(BEYOND)
 
 
 @_jit
+def pose(
+    points: np.ndarray,  # [N, 3] float32 in: at rest, out: posed
+    starts: np.ndarray,  # [A + 1] int32, as SplatAvatar has these
+    which: np.ndarray,  # [M] int32
+    moves: np.ndarray,  # [M, 3] float32
+    coefficients: np.ndarray,  # [A] float32
+) -> None:
+    """SplatAvatar.posed: 0.22 ms of a core for the 188,603 moves of LAM's sample, where numpy takes 2.9."""
+    for action in range(coefficients.shape[0]):
+        size = coefficients[action]
+        if size == 0:
+            continue
+        for entry in range(starts[action], starts[action + 1]):
+            at = which[entry]
+            points[at, 0] += size * moves[entry, 0]
+            points[at, 1] += size * moves[entry, 1]
+            points[at, 2] += size * moves[entry, 2]
+
+
+@_jit
 def project(
     points: np.ndarray,  # [N, 3] float32
     covariances: np.ndarray,  # [N, 6] float32

@@ -15,7 +15,13 @@ from engines.geometry import rigged
 from engines.options import EngineOptions
 from pipeline.preprocess.observer import observe_portrait
 from server.commands.render import OutputRefused
+from server.commands.sitter import brought
 from server.media import portraits
+
+NO_SURFACE = (
+    "a head of Gaussians has no surface that a mesh could be taken from: they lie about the one that its file has, skin.glb, which any "
+    "glTF viewer opens. `render` makes a film of it; a mesh is made of a photo"
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ def sculpt(
         raise OutputRefused(f"{out} would not be a mesh file: name it {out.stem or 'head'}.glb or .ply")
     if not out.parent.is_dir():
         raise OutputRefused(f"the folder {out.parent} does not exist: mkdir -p {out.parent}")
+    if brought(portrait) or catalogue.abilities(engine_name).brought:
+        raise OutputRefused(NO_SURFACE)
     progress("loading the engine", 0, 0)
     able = [name for name in catalogue.names() if _holds_a_head(catalogue.abilities(name))]
     engine: Any = catalogue.load(engine_name, options)

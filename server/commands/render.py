@@ -25,17 +25,18 @@ from display.subsets import subsets
 from display.tiling import OFF_AXIS
 from display.views import ViewSet
 from engines import catalogue
-from engines.contract import EXPRESSION_KEPT, Abilities, AnyEngine
+from engines.contract import Abilities, AnyEngine
 from engines.options import EngineOptions
 from pipeline.clock import StageClock
 from pipeline.devices.placement import preset
 from pipeline.executors import Failure
 from pipeline.executors.inline import Inline
 from pipeline.job import FrameJob
-from pipeline.preprocess.observer import Observer, observe_portrait
+from pipeline.preprocess.observer import Observer
 from pipeline.stages import Picture, Stages
+from server.commands.sitter import engine_for, sitter
 from server.displays import glass
-from server.media import clips, portraits
+from server.media import clips
 from server.media.encode import CHROMA_IN_THE_MIDDLE
 from server.provenance.credentials import Signer, Unsigned
 from server.provenance.statement import FILM, UNSTATED, Consent, Engine, Statement
@@ -112,7 +113,7 @@ def render(
     driver: Path,
     out: Path,
     target: Screen,
-    engine_name: str = catalogue.DEFAULT,
+    engine_name: str | None = None,
     *,
     options: EngineOptions = EngineOptions(),
     fill: tuple[int, int] | None = None,
@@ -124,34 +125,31 @@ def render(
 ) -> Result:
     """Drive `portrait` by the face in `driver` and write what `target` shows of it, with the driver's sound.
 
+    `portrait` is a photo, or an avatar that was made elsewhere; who names no engine gets one that shows it.
     `expression` 0..1 is the share of the portrait's own that the avatar keeps.
     `fill` (columns, rows) repeats the target's views until they fill that grid, for programs that insist on one.
     `consent`: to the portrait, as the film states it, which `signer` signs.
     `progress` is told the stage, how many frames are done, and of how many (0 if unknown).
-    Raises PortraitRejected, PortraitUnreadable, ClipUnreadable, OutputRefused, UnknownEngine or WeightsMissing.
+    Raises PortraitRejected, PortraitUnreadable, AvatarRefused, ClipUnreadable, OutputRefused, UnknownEngine or WeightsMissing.
     """
     film = target if fill is None else target.filled(*fill)
     out = checked_output(out, film)
     clip = clips.facts(driver)
     progress("loading the engine", 0, 0)
+    engine_name = engine_for(portrait, engine_name)
     engine = catalogue.load(engine_name, options)
     engine.warm_up()
     progress("enrolling the portrait", 0, 0)
-    avatar = engine.enrol(
-        replace(
-            observe_portrait(portraits.from_file(portrait)),
-            expression_kept=EXPRESSION_KEPT if expression is None else expression,
-        )
-    )
+    shown = sitter(portrait, engine, expression)
 
     begun, done, unseen = time.monotonic(), 0, 0
-    seal = _Seal(
-        signer, out.name, _stated(engine_name, options, engine.abilities.mark if marked else "", consent, film)
-    )
+    made = _build(engine_name, options)
+    made = replace(made, weights={**made.weights, **shown.weights})
+    seal = _Seal(signer, out.name, _stated(made, engine.abilities.mark if marked else "", consent, film))
     with _film(out, driver, film, clip, seal) as write, Observer(engine.wants, weights=options.weights) as observer:
         executor = Inline()
         seen = OffAxis(engine, target, film) if film.views > 1 else engine
-        stages = Stages(seen, avatar, observer, preset("cpu"), write, time.monotonic, marked)
+        stages = Stages(seen, shown.avatar, observer, preset("cpu"), write, time.monotonic, marked)
         for frame in clips.frames(driver):
             job = FrameJob(frame, StageClock(frame.captured), screens=subsets([film]), views={film: {}})
             executor.submit(stages.steps(job), _raise)
@@ -161,9 +159,12 @@ def render(
     return Result(out, done, time.monotonic() - begun, unseen, seal.failure)
 
 
-def _stated(engine: str, options: EngineOptions, mark: str, consent: str, film: Screen) -> Statement:
+def _build(engine: str, options: EngineOptions) -> Engine:
     build = catalogue.build(engine, options)
-    made = Engine(build.name, build.code_sha256, build.weights, build.synthetic)
+    return Engine(build.name, build.code_sha256, build.weights, build.synthetic)
+
+
+def _stated(made: Engine, mark: str, consent: str, film: Screen) -> Statement:
     stated = Statement(str(uuid.uuid4()), time.time(), made, Consent(consent), mark, driven=(FILM,))
     return stated.of(film.columns, film.rows, film.views, film.aspect)
 

@@ -98,6 +98,7 @@ def router(settings: Settings) -> APIRouter:
             | {
                 "default": row.name == settings.engine,
                 "geometry": settings.geometry and catalogue.abilities(row.name).geometry,
+                "brought": catalogue.abilities(row.name).brought,
             }
             for row in catalogue.listing(settings.engine_options)
         ]

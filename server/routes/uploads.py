@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from engines.catalogue import TAKEN
 from engines.contract import EXPRESSION_KEPT
 from pipeline.avatars import SAMPLE, AvatarRecord, Consent, UnknownAvatar
 from server import workers
@@ -36,8 +37,6 @@ WAITING = 4
 ARRIVING = 8
 "Portraits of the largest size whose bytes there is memory for while they come in."
 NAME_LENGTH = 80
-ZIP = b"PK\x03\x04"
-"How an avatar begins that was made elsewhere; all else is taken for a photo."
 
 
 def router(settings: Settings) -> APIRouter:
@@ -59,7 +58,7 @@ def router(settings: Settings) -> APIRouter:
 
         form = await _read(request, settings, room)
         async with queue.place():  # only once the photo is here: whoever dribbles would keep the others out
-            if form.portrait.startswith(ZIP):
+            if form.portrait.startswith(TAKEN):
                 record = await queue.run(lambda: bring(form), services.avatars.forget)
             else:
                 with portraits.Decoding(form.portrait, settings.max_portrait_pixels) as photo:

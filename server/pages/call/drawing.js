@@ -81,6 +81,10 @@ export class Drawing extends EventTarget {
         this.dispatchEvent(new Event("way"));
       });
     }
+    studio.addEventListener("slow", (event) => {
+      this.#choice.slow = /** @type {CustomEvent} */ (event).detail;
+      this.dispatchEvent(new Event("way"));
+    });
     return studio;
   }
 }

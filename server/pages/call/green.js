@@ -32,7 +32,7 @@ const SHOWN = {
 };
 
 /** Where whoever runs the server lets viewers draw. */
-const GIVEN = " Their devices may draw it themselves: its shape and its texture are sent to them, and somebody could keep them.";
+const GIVEN = " Their devices may draw it themselves: its shape and its colours are sent to them, and somebody could keep them.";
 
 /** Fires "change" when camera or microphone go on or off, also by themselves. */
 export class GreenRoom extends EventTarget {

@@ -61,6 +61,11 @@ export class Painter {
     return this.#brush?.busy ?? false;
   }
 
+  /** Whether there is something to be seen in what is painted by now. */
+  get whole() {
+    return this.arrived > 0 || !this.busy;
+  }
+
   /** @param {import("./figure.js").Figure} figure */
   #enrol(figure) {
     this.#brush?.free();

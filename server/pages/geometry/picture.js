@@ -2,7 +2,7 @@
 // which asks when and from where.
 
 import { Painter } from "./painter.js";
-import { SLOWEST_MS } from "./trial.js";
+import { FirstPictures, SLOWEST_MS } from "./trial.js";
 import { yawAt } from "./views.js";
 
 const CONTEXT = { alpha: true, antialias: false, depth: false, powerPreference: "high-performance" };
@@ -10,10 +10,6 @@ const CONTEXT = { alpha: true, antialias: false, depth: false, powerPreference: 
 const LARGEST_SIDE = 4096;
 /** Where who watches wants it drawn though that is slow: fewer pixels, and none between two records. */
 const LARGEST_SLOW_SIDE = 448;
-/** The first paint compiles and uploads; the quickest of the others counts. */
-const TRIAL_PAINTS = 4;
-/** Slower than this, no other paint is waited for. */
-const HOPELESS_MS = 200;
 
 /** Fires "lost" and "restored", as the graphics card comes and goes, and "slow" with the milliseconds that a picture takes if that is long. */
 export class DrawnPicture extends EventTarget {
@@ -28,8 +24,7 @@ export class DrawnPicture extends EventTarget {
   #gl;
   #painter = null;
   #painted = "";
-  #paints = 0;
-  #quickest = Infinity;
+  #trial = new FirstPictures();
   /** What the graphics card is at, where it is slow. @type {WebGLSync|null} */
   #given = null;
 
@@ -97,13 +92,8 @@ export class DrawnPicture extends EventTarget {
     this.#painter.follow(this.#actor);
     this.#painter.paint(this.as === "quilt" ? this.#tiles(screen) : this.#window(screen, share), screen.aspect, this.#mixture(now));
     this.#painted = this.#stateAt(now);
-    if (this.#painter.arrived || !this.#painter.busy) this.#paints += 1; // not while there is nothing to be drawn yet
     if (this.slow) this.#mark();
-    if (this.#paints > TRIAL_PAINTS) return;
-    this.#gl.readPixels(0, 0, 1, 1, this.#gl.RGBA, this.#gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits until it is drawn
-    if (this.#paints > 1) this.#quickest = Math.min(this.#quickest, performance.now() - begun);
-    if (this.#paints > 1 && this.#quickest > HOPELESS_MS) this.#paints = TRIAL_PAINTS;
-    if (this.#paints === TRIAL_PAINTS) this.#judge();
+    else if (this.#painter.whole) this.#judge(this.#trial.painted(this.#gl, begun));
   }
 
   #mark() {
@@ -112,9 +102,10 @@ export class DrawnPicture extends EventTarget {
     gl.flush();
   }
 
-  #judge() {
-    this.slow = this.#quickest > SLOWEST_MS;
-    if (this.slow) this.dispatchEvent(new CustomEvent("slow", { detail: this.#quickest }));
+  /** @param {number} milliseconds of a picture */
+  #judge(milliseconds) {
+    this.slow = milliseconds > SLOWEST_MS;
+    if (this.slow) this.dispatchEvent(new CustomEvent("slow", { detail: milliseconds }));
   }
 
   #window({ yaws_degrees: yaws }, share) {

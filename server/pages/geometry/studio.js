@@ -1,13 +1,14 @@
 // Studio: one graphics context in which many avatars are drawn, each then shown on a plain canvas of its own: browsers have few contexts.
 
 import { Painter } from "./painter.js";
+import { FirstPictures, SLOWEST_MS } from "./trial.js";
 import { yawAt } from "./views.js";
 
 const CONTEXT = { alpha: true, antialias: false, depth: false, powerPreference: "high-performance" };
 /** As many device pixels as a tile may have on a side; and where this device draws slowly, all tiles together. */
 const [LARGEST_SIDE, LARGEST_SLOW_SIDE] = [2048, 448];
 
-/** Fires "lost" and "restored", as the graphics card comes and goes. */
+/** Fires "lost" and "restored", as the graphics card comes and goes, and "slow" with the milliseconds that all take if that is long. */
 export class Studio extends EventTarget {
   /** Whether this device draws slowly: fewer pixels, and none between two records. */
   slow = false;
@@ -42,13 +43,22 @@ export class Studio extends EventTarget {
   /**
    * One view, as large as the canvas of `onto`. It is taken over at once: the next one is drawn at the same place.
    * @param {Painter} painter @param {CanvasRenderingContext2D} onto @param {number} yaw radians @param {number} aspect @param {number} mixture
+   * @param {FirstPictures} trial
    */
-  paint(painter, onto, yaw, aspect, mixture) {
+  paint(painter, onto, yaw, aspect, mixture, trial) {
+    const begun = performance.now();
     const { width, height } = onto.canvas;
     const [canvas, side] = [this.#canvas, (/** @type {"width"|"height"} */ one) => Math.max(this.#canvas[one], onto.canvas[one])];
     if (canvas.width < width || canvas.height < height) Object.assign(canvas, { width: side("width"), height: side("height") });
     painter.paint([{ left: 0, bottom: 0, width, height, yaw }], aspect, mixture, [width, height]);
     onto.drawImage(canvas, 0, canvas.height - height, width, height, 0, 0, width, height);
+    if (!this.slow && painter.whole) this.#judge(trial.painted(this.#gl, begun) * this.tiles);
+  }
+
+  /** @param {number} milliseconds of all tiles */
+  #judge(milliseconds) {
+    this.slow = milliseconds > SLOWEST_MS;
+    if (this.slow) this.dispatchEvent(new CustomEvent("slow", { detail: milliseconds }));
   }
 }
 
@@ -66,6 +76,7 @@ export class DrawnTile {
   #painter = null;
   #round = -1;
   #painted = "";
+  #trial = new FirstPictures();
 
   /** @param {import("./actor.js").Actor} actor @param {Studio} studio */
   constructor(actor, studio) {
@@ -110,7 +121,7 @@ export class DrawnTile {
     if (this.#round !== this.#studio.round) [this.#painter, this.#round] = [this.#studio.painter(), this.#studio.round];
     this.#painter.follow(this.#actor);
     const yaw = yawAt(screen.yaws_degrees, share) + (this.turn * Math.PI) / 180;
-    this.#studio.paint(this.#painter, this.#onto, yaw, screen.aspect, this.#mixture(now));
+    this.#studio.paint(this.#painter, this.#onto, yaw, screen.aspect, this.#mixture(now), this.#trial);
     this.#painted = this.#stateAt(now);
   }
 

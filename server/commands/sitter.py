@@ -1,0 +1,62 @@
+"""Sitter: whom a command shows: an avatar made of a photo, or one that was made elsewhere and is brought as a zip."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from engines import catalogue
+from engines.contract import EXPRESSION_KEPT, AnyEngine, AvatarRefused
+from pipeline.preprocess.observer import observe_portrait
+from server.media import portraits
+
+MOST_BYTES = 256 << 20
+"Of such a file: what is larger is not read at all."
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """An avatar, and what a film states of it."""
+
+    avatar: Any
+    weights: Mapping[str, str] = field(default_factory=dict)
+    "What it was made of besides the engine's own, by name: SHA-256."
+
+
+def engine_for(portrait: Path, asked: str | None) -> str:
+    """Which engine shows what is at `portrait`: that which was asked for, else the one for such files.
+
+    Raises UnknownEngine, OSError, and AvatarRefused where the one that was asked for shows none of them.
+    """
+    if not brought(portrait):
+        return asked or catalogue.DEFAULT
+    if asked is not None and not catalogue.abilities(asked).brought:
+        raise AvatarRefused(
+            "wrong-engine",
+            f"{portrait.name} is an avatar that was made elsewhere, which the engine {catalogue.TAKING} alone shows: leave --engine out",
+        )
+    return asked or catalogue.TAKING
+
+
+def brought(portrait: Path) -> bool:
+    """Whether it is an avatar that was made elsewhere. Raises OSError."""
+    with portrait.open("rb") as file:
+        return file.read(len(catalogue.TAKEN)) == catalogue.TAKEN
+
+
+def sitter(portrait: Path, engine: AnyEngine, expression: float | None = None) -> Sitter:
+    """What `engine`, which engine_for() chose, makes of `portrait`; of a photo with the share `expression` 0..1 of its own.
+
+    Raises PortraitRejected, PortraitUnreadable, AvatarRefused or OSError.
+    """
+    if not brought(portrait):
+        kept = EXPRESSION_KEPT if expression is None else expression
+        return Sitter(engine.enrol(replace(observe_portrait(portraits.from_file(portrait)), expression_kept=kept)))
+    if portrait.stat().st_size > MOST_BYTES:
+        raise AvatarRefused("too-large", f"{portrait.name} is larger than any avatar: {MOST_BYTES >> 20} MB at most")
+    taking: Any = engine
+    data = portrait.read_bytes()
+    return Sitter(taking.made(taking.bring(data).arrays), {"avatar": hashlib.sha256(data).hexdigest()})
