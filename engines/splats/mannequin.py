@@ -13,18 +13,9 @@ import numpy as np
 
 from engines.actions import ACTIONS, INDEX
 from engines.morphable import model
-from engines.splats import subdivision
+from engines.splats import painting, subdivision
 
-PLASTER, LIPS, HAIR, BROWS = (0.80, 0.74, 0.68), (0.67, 0.47, 0.43), (0.26, 0.22, 0.21), (0.30, 0.24, 0.22)
-WHITE, IRIS, PUPIL, TEETH, MOUTH = (
-    (0.93, 0.92, 0.90),
-    (0.30, 0.45, 0.52),
-    (0.05, 0.05, 0.06),
-    (0.90, 0.88, 0.84),
-    (0.20, 0.06, 0.06),
-)
-LIGHT = np.array([0.28, 0.55, 0.79], np.float32)
-"Where the light that is painted in comes from."
+TEETH, MOUTH = (0.90, 0.88, 0.84), (0.20, 0.06, 0.06)
 OPAQUE = 0.99
 COVERING = 0.92
 "Standard deviation along a surface, in root mean squares of the distance to neighbours: no gaps, and edges as sharp as can be."
@@ -38,19 +29,9 @@ LARGEST = 1.0
 "Centimetres, as LAM's."
 GAZE_ASIDE, GAZE_UP = np.radians(25.0), np.radians(20.0)
 "By how much an eyeball is turned by a whole action."
-_BROW = {
-    "Right": ((46, 70), (53, 63), (52, 105), (65, 66), (55, 107)),
-    "Left": ((276, 300), (283, 293), (282, 334), (295, 296), (285, 336)),
-}
-"MediaPipe's points along a brow, below and above, from outside."
 _INNER_LIPS = (13, 14)
 RIM = 25
 "Points along the inner rim of a lip."
-_HAIRLINE = (
-    (-17, -12, -8.5, -6.5, -4.5, -2.0, 0.5, 2.5, 4.0, 7.0),
-    (-6.5, -5.5, -4.0, 1.0, 3.8, 4.2, 6.8, 8.4, 9.6, 10.2),
-)
-"z, and the height above which hair is painted there."
 
 
 @dataclass(frozen=True)
@@ -105,7 +86,9 @@ def _spread(mesh: Painted, vertices: np.ndarray) -> np.ndarray:
 def opacities(mesh: Painted) -> np.ndarray:
     """[N] 0..1: opaque, but for the neck's ragged end."""
     _, y, z = mesh.vertices.T
-    return OPAQUE * _soft((y + 0.4 * np.maximum(z + 2.0, 0) - NECK) / 2.2)  # a chin stays, at whatever height it is
+    return OPAQUE * painting.soft(
+        (y + 0.4 * np.maximum(z + 2.0, 0) - NECK) / 2.2
+    )  # a chin stays, at whatever height it is
 
 
 def _quaternions(turns: np.ndarray) -> np.ndarray:
@@ -135,7 +118,7 @@ def _skin() -> Painted:
     finer = finer.reshape(len(finer), -1, 3)
     vertices = finer[:, 0].copy()
     return Painted(
-        vertices, triangles, _skin_colours(head, vertices, triangles), finer[:, 1:].transpose(1, 0, 2).copy()
+        vertices, triangles, painting.skin(head, vertices, triangles), finer[:, 1:].transpose(1, 0, 2).copy()
     )
 
 
@@ -193,66 +176,6 @@ def _resampled(values: np.ndarray, corners: np.ndarray, across: np.ndarray) -> n
     return np.stack(columns, 1).reshape(len(across), *line.shape[1:]).astype(np.float32)
 
 
-def _skin_colours(head: model.Head, vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """[N, 3]: plaster with painted lips, brows and hair, in painted light."""
-    x, y, z = vertices.T
-    colours = np.tile(np.array(PLASTER, np.float32), (len(vertices), 1))
-    hair = _soft((y - np.interp(z, *_HAIRLINE)) / 0.35) * (1 - _soft((np.abs(x) - 7.75) / 0.15) * (y < 4.6))
-    points = head.points[0]
-    brows = np.zeros(len(vertices))
-    for brow in _BROW.values():
-        line = np.stack([points[list(pair)].mean(0) for pair in brow])
-        away, along = _from_line(vertices, line)
-        brows = np.maximum(brows, _soft((0.24 + 0.22 * np.sqrt(along) - away) / 0.2))
-    lips = points[[13, 14, 61, 291, 0, 17]]
-    middle = (lips[0] + lips[1]) / 2
-    across = np.clip(np.abs(x - middle[0]) / (0.5 * (lips[3, 0] - lips[2, 0])), 0, 1.3)
-    curve = middle[1] + (lips[2:4, 1].mean() - middle[1]) * across**2
-    high = (lips[4, 1] - lips[0, 1]) * (1 - across**2) + 0.08
-    low = (lips[1, 1] - lips[5, 1]) * (1 - across**2) + 0.08
-    mouth = _soft(np.minimum(high - (y - curve), low + (y - curve)) / 0.12) * _soft((1.06 - across) / 0.05) * (z > 3.5)
-    for share, paint in ((hair, HAIR), (brows, BROWS), (mouth, LIPS)):
-        colours += share[:, None] * (np.array(paint) - colours)
-    return (colours * _shade(vertices, triangles)[:, None]).astype(np.float32)
-
-
-def _soft(values: np.ndarray) -> np.ndarray:
-    """0 below -0.5, 1 above 0.5, smooth between."""
-    share = np.clip(values + 0.5, 0, 1)
-    return share * share * (3 - 2 * share)
-
-
-def _from_line(points: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """([N] the distance of points [N, 3] from a broken line [L, 3], [N] 0..1 how far along it)."""
-    begin, step = line[:-1], np.diff(line, axis=0)
-    share = np.clip(((points[:, None] - begin) * step).sum(2) / np.square(step).sum(1), 0, 1)
-    away = np.linalg.norm(points[:, None] - begin - share[..., None] * step, axis=2)
-    nearest = away.argmin(1)
-    each = np.arange(len(points))
-    return away[each, nearest], (nearest + share[each, nearest]) / len(step)
-
-
-def _shade(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """[N]: light from one side, less of it in folds."""
-    a, b, c = (vertices[triangles[:, k]] for k in range(3))
-    faces = np.cross(b - a, c - a)
-    normals = np.stack([np.bincount(triangles.ravel(), np.repeat(faces[:, k], 3), len(vertices)) for k in range(3)], 1)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    pairs, _ = subdivision.edges(triangles)
-    both = np.concatenate([pairs, pairs[:, ::-1]])
-    valence = np.bincount(both[:, 0], minlength=len(vertices))
-    around = (
-        np.stack([np.bincount(both[:, 0], vertices[both[:, 1], k], len(vertices)) for k in range(3)], 1)
-        / valence[:, None]
-    )
-    reach = (
-        np.bincount(both[:, 0], np.linalg.norm(vertices[both[:, 1]] - vertices[both[:, 0]], axis=1), len(vertices))
-        / valence
-    )
-    fold = ((around - vertices) * normals).sum(1) / np.maximum(reach, 1e-6)
-    return np.clip(0.55 + 0.5 * np.maximum(normals @ LIGHT, -0.3), 0, 1) * np.clip(1 - 1.2 * fold, 0.6, 1.08)
-
-
 def _grid(places: np.ndarray, closed: bool) -> np.ndarray:
     """[T, 3] triangles between rows and columns of points [R, C, 3]; `closed`: the last column is beside the first."""
     rows, columns = places.shape[:2]
@@ -272,7 +195,7 @@ def _teeth(upper: bool) -> Painted:
         [2.25 * np.sin(turn), lips[1] + height, lips[2] - 3.6 + (2.65 if upper else 2.5) * np.cos(turn)], 2
     )
     gaps = np.abs(np.sin(turn * 10 / 2.5 * np.pi))  # ten teeth
-    light = (0.72 + 0.28 * np.cos(turn)) * (0.78 + 0.22 * _soft(4 * gaps - 0.6)) * (0.9 if upper else 0.8)
+    light = (0.72 + 0.28 * np.cos(turn)) * (0.78 + 0.22 * painting.soft(4 * gaps - 0.6)) * (0.9 if upper else 0.8)
     actions = np.zeros((len(ACTIONS), places.size // 3, 3), np.float32)
     if not upper:
         chin = np.linalg.norm(head.actions[INDEX["jawOpen"]], axis=1).argmax()
@@ -293,7 +216,7 @@ def _eyeball(side: str) -> Painted:
     outward = 1.0 if side == "Left" else -1.0
     for name, yaw, pitch in (("Out", outward, 0), ("In", -outward, 0), ("Up", 0, 1), ("Down", 0, -1)):
         actions[INDEX[f"eyeLook{name}{side}"]] = flat @ _turned(GAZE_ASIDE * yaw, GAZE_UP * pitch).T - flat
-    colours = _eye_colours(np.degrees(ring).ravel(), around.ravel())
+    colours = painting.eye(np.degrees(ring).ravel(), around.ravel())
     return Painted((flat + middle).astype(np.float32), _grid(places, True), colours, actions)
 
 
@@ -315,14 +238,3 @@ def _turned(yaw: float, pitch: float) -> np.ndarray:
     aside = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     up = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     return aside @ up
-
-
-def _eye_colours(ring: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """[N, 3] by degrees from where the eye looks, and about it."""
-    rays = 0.9 + 0.1 * np.sin(13 * around) * np.sin(7 * around + 1)
-    iris = np.array(IRIS) * (rays * (1.15 - 0.5 * _soft((ring - 17) / 4)))[:, None]
-    colours = np.array(WHITE) * (1 - 0.25 * _soft((ring - 45) / 40))[:, None]
-    colours = colours + _soft((19.5 - ring) / 1.5)[:, None] * (iris - colours)
-    colours = colours + _soft((8.0 - ring) / 1.5)[:, None] * (np.array(PUPIL) - colours)
-    glint = _soft((13 - ring) / 3) * _soft((ring - 6) / 3) * _soft((0.45 - np.abs(around - 1.1)) / 0.2)
-    return (colours + glint[:, None] * (1 - colours)).astype(np.float32)
