@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -99,6 +99,16 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         await asyncio.sleep(0.02)
+
+
+async def quiet(seen: Sequence[object], seconds: float = 0.5) -> int:
+    """Wait until nothing has been added to `seen` for `seconds`, what was under way having come: how many there are."""
+    count = -1
+    async with asyncio.timeout(20):
+        while len(seen) > count:
+            count = len(seen)
+            await asyncio.sleep(seconds)
+    return count
 
 
 @asynccontextmanager

@@ -15,10 +15,9 @@ from aiortc import RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
 from server.calls import rules
-from server.calls.directory import LOOK_EVERY
 from server.calls.rules import AWAY_SECONDS
 from tests.conversing import Call, Socket
-from tests.live import GONE_SECONDS, SDP, Client, Clip, serving, settings_for, until
+from tests.live import GONE_SECONDS, SDP, Client, Clip, quiet, serving, settings_for, until
 
 SOON = 3.0
 "Seconds within which a seat is back, once its member is."
@@ -152,7 +151,7 @@ async def test_who_comes_back_slowly_is_connecting_and_then_live(served, call):
         await again.connection.setLocalDescription()
         offer = again.connection.localDescription.sdp
         answer = await again.http.post(f"/whip/{call.name}.1", content=offer, headers=SDP)
-        await asyncio.sleep(4 * LOOK_EVERY)
+        await hers.hears("seat", seat=ana["seat"], publishing="connecting")
         await again.connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
         await hers.hears("seat", seat=ana["seat"], publishing="live")
     assert [one["publishing"] for one in hers.told if "publishing" in one][:2] == ["connecting", "live"]
@@ -292,9 +291,8 @@ async def test_a_page_that_nobody_sees_is_sent_no_pictures_and_gets_them_back(se
             await sees.seen(3)
             await hers.say(t="watching", visible=False)
             await until(lambda: not channel.presenter.reports())
-            before, times = len(sees.pictures), [picture.time for picture in sees.pictures]
-            await asyncio.sleep(0.5)
-            assert len(sees.pictures) - before <= 2
+            before = await quiet(sees.pictures)
+            times = [picture.time for picture in sees.pictures]
             await hers.say(t="watching", visible=True)
             pictures = await sees.seen(before + 5)
             later = [picture.time for picture in pictures[len(times) :]]

@@ -87,6 +87,13 @@ def test_every_benchmark_is_in_their_readme():
     ] == []
 
 
+def test_every_result_is_named_after_the_benchmark_that_made_it_or_told_of():
+    makers = tuple(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*"))
+    results = [path.name for path in (ROOT / "benchmarks" / "results").glob("*.*")]
+    said = "".join(path.read_text() for path in DOCS)
+    assert [name for name in results if not name.startswith(makers) and name not in said] == []
+
+
 @documents()
 def test_every_variable_is_a_setting(document: Path):
     named = set(re.findall(r"TELEQUILT_([A-Z_]+)", document.read_text()))

@@ -15,7 +15,7 @@ from benchmarks.live.network import Conditions
 from display.screen import screen
 from display.views import ViewSet
 from server.settings import Settings
-from tests.live import Client, painted_services, serving, settings_for, until, watched
+from tests.live import Client, painted_services, quiet, serving, settings_for, until, watched
 from tests.narrow import distant
 from tests.painted import PaintedEngine
 
@@ -89,12 +89,9 @@ async def test_a_hidden_page_is_sent_no_picture_and_a_keyframe_on_return(tmp_pat
         told = []
         watching.told = told.append
         watching.hide(True)
-        await asyncio.sleep(0.5)
-        assert told == [None]
-        assert channel.session.watched == (), "nothing is rendered for nobody"
-        seen = len(viewer.pictures)
-        await asyncio.sleep(0.5)
-        assert len(viewer.pictures) == seen
+        await until(lambda: told == [None])
+        await until(lambda: channel.session.watched == ())  # nothing is rendered for nobody
+        seen = await quiet(viewer.pictures)
         watching.hide(False)
         await viewer.seen(seen + 3)
         assert told[-1] == QUILT

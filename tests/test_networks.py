@@ -122,18 +122,18 @@ async def test_pictures_come_where_no_datagram_may_be_larger_than_ipv6s_least(tm
         assert max(size for _, size in call.viewer.down.carried) > 1000, "large ones were sent"
 
 
-async def test_after_an_outage_the_picture_is_back_within_two_seconds_and_as_large_as_before(tmp_path: Path):
+async def test_after_an_outage_the_picture_is_back_and_as_large_as_before(tmp_path: Path):
     async with live(tmp_path) as call:
         (watching,) = call.channel.viewers.values()
         assert isinstance(watching, Viewer)
-        asked = call.keyframes
+        asked, begun = call.keyframes, asyncio.get_running_loop().time()
         call.viewer.down.conditions = call.viewer.up.conditions = OUTAGE
         await asyncio.sleep(2.0)
         call.viewer.down.conditions = call.viewer.up.conditions = FINE
         seen = len(call.viewer.pictures)
-        await call.viewer.seen(seen + 3, 4.0)  # twice as long, for a busy machine
+        await call.viewer.seen(seen + 3)  # within how long: benchmarks/networks.py
         await asyncio.sleep(2.0)
-        assert call.keyframes - asked <= 5, "asked for, but not stormed"
+        assert call.keyframes - asked <= 1 + (asyncio.get_running_loop().time() - begun), "asked for, but not stormed"
         assert watching.screen in watching.track.screens, "a line that was down is not narrow"
 
 

@@ -228,8 +228,7 @@ async def test_who_is_closed_while_it_gathers_keeps_no_socket(turns: int):
         await asyncio.sleep(0)
     await peer.close()
     await asyncio.gather(gathering, return_exceptions=True)
-    await asyncio.sleep(0.05)
-    assert sockets() == before
+    await until(lambda: sockets() == before)
 
 
 def sockets() -> int:

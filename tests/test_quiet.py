@@ -63,8 +63,10 @@ def test_everything_is_out_when_it_ends_and_nothing_is_left_open():
             with without_chatter():
                 os.write(2, CHATTER + b"%d\n" % number)
         assert shown(reading, b"19\n") == b"".join(b"%d\n" % number for number in range(20))
-        time.sleep(0.1)
-        assert len(os.listdir("/proc/self/fd")) <= before + 2
+        deadline = time.monotonic() + 10
+        while len(os.listdir("/proc/self/fd")) > before + 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
 
 
 def test_a_process_started_meanwhile_keeps_its_stderr():

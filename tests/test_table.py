@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import AsyncExitStack
 
@@ -25,6 +24,12 @@ def light(picture, seating, seat: int, view: int) -> float:
     return float(picture.to_ndarray(format="gray")[y - 8 : y + 8, x - 8 : x + 8].mean())
 
 
+def lit(picture, seating, seat: int) -> bool:
+    """Whether a seat is shown, its views in their order."""
+    views = [light(picture, seating, seat, view) for view in (0, 3, 7)]
+    return views == sorted(views) and views[-1] > views[0] + 5
+
+
 async def test_three_sit_at_one_table_and_one_video_shows_them_all(served, http):  # noqa: F811
     _, app = served
     call = await Call.make(http, title="Tea", form="table")
@@ -37,11 +42,7 @@ async def test_three_sit_at_one_table_and_one_video_shows_them_all(served, http)
         seating = seated(numbers)
         size = seating.screen().quilt_width, seating.screen().quilt_height
         await until(lambda: any((one.width, one.height) == size for one in viewer.pictures), 30)
-        await asyncio.sleep(1)
-        for seat in numbers:
-            views = [light(viewer.pictures[-1], seating, seat, view) for view in (0, 3, 7)]
-            assert views == sorted(views), "its views in their order"
-            assert views[-1] > views[0] + 5
+        await until(lambda: all(lit(viewer.pictures[-1], seating, seat) for seat in numbers))
         lobby = app.state.lobby
         table = lobby.channels[call.name]
         assert all(lobby.channels[f"{call.name}.{seat}"].session.watched for seat in numbers)
