@@ -123,6 +123,8 @@ def test_without_a_camera_the_puppet_drives(browser: Browser, real: tuple[str, F
     page = Visit(alone).open(real[0])
     expect(page.get_by_role("radio", name="Puppet")).to_be_checked()
     go_live(page, "puppet-show")
+    viewer = Visit(alone).open(f"{real[0]}view/puppet-show")
+    expect(viewer.locator("#what")).to_have_text(re.compile("moved by a scripted face, which is nobody's"))
     alone.close()
 
 

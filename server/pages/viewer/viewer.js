@@ -1,6 +1,6 @@
 // The viewer's page: one channel, shown as a window, as the whole quilt, as ordinary video, or on a Looking Glass.
 
-import { hasToken, takeTokenFromAddress } from "../shared/api.js";
+import { hasToken, provenance, takeTokenFromAddress } from "../shared/api.js";
 import { ConditionSign } from "../shared/condition.js";
 import { Following } from "../shared/following.js";
 import { Headset, offered } from "../geometry/headset.js";
@@ -36,7 +36,10 @@ async function stateChanged() {
   part("air").dataset.on = String(stage.state === "live");
   part("air-words").textContent = AIR_WORDS[stage.state];
   tellWay();
-  if (stage.state === "live") recorder.follow(channel);
+  if (stage.state === "live") {
+    recorder.follow(channel);
+    void tellWhat();
+  }
   if (FOLLOWED.includes(stage.state)) following.follow(channel);
   else gone();
   if (stage.state === "refused" && stage.problem?.status === 401 && (await askForToken(hasToken()))) stage.play(channel);
@@ -49,6 +52,16 @@ function hear(facts) {
   const lessDetail = facts.condition?.state === "slowed-down"; // of pictures: what is drawn here has all of it
   const shortly = sign.show(lessDetail && stage.actor ? null : facts.condition);
   if (document.body.dataset.live === "true") part("air-words").textContent = shortly || AIR_WORDS.live;
+}
+
+/** What is seen, in the words that are signed into its films: a face may be a puppet's, or a film's. */
+async function tellWhat() {
+  try {
+    const { lines } = await provenance(channel);
+    part("what").textContent = lines[0][1];
+  } catch {
+    // whoever asks what is stated is told why it cannot be known
+  }
 }
 
 /** Nobody is live here any more. */
