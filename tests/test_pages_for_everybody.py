@@ -80,7 +80,9 @@ def test_pages_can_be_read_and_used_without_eyes_or_mouse(browser: Browser, pain
 
     viewer = visit.open(page.get_by_role("textbox", name="Viewers’ link").input_value())
     expect(viewer.get_by_role("status")).to_contain_text("Live")
-    expect(viewer.get_by_role("img", name="A synthetic 3D avatar of a portrait, moved by a person's face before a camera.")).to_be_visible()
+    expect(
+        viewer.get_by_role("img", name="A synthetic 3D avatar of a portrait, moved by a person's face before a camera.")
+    ).to_be_visible()
     expect(viewer.get_by_role("slider", name="Angle in degrees")).to_be_visible()
     assert "AI avatar" in viewer.title()
     _assert_legible(viewer)
