@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from engines.actions import ACTIONS
 from engines.kernels.presence import available
 from engines.splats import plain, render
 from engines.splats.avatar import SplatAvatar
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.skipif(not available(DEVICE), reason="needs an NVIDIA G
 
 LEAST_DB = 100.0
 "Of float32. Seen with the interpreter: 143 to 155 dB."
+STILL = np.zeros(len(ACTIONS), np.float32)
 
 
 def db(one: Tensor, other: Tensor) -> float:
@@ -28,16 +30,18 @@ def db(one: Tensor, other: Tensor) -> float:
 
 
 def request(avatar: SplatAvatar, *yaws: float, **size: int):
-    return fused.Request(avatar, avatar.points, gaussians.cameras(*yaws, **size, pitch=3))
+    return fused.Request(avatar, STILL, gaussians.cameras(*yaws, **size, pitch=3))
 
 
 def twin(asked) -> Pictures:
-    return plain.draw(torch.from_numpy(asked.points), plain.prepared(asked.avatar), asked.cameras)
+    posed = torch.from_numpy(asked.avatar.posed(asked.coefficients))
+    return plain.draw(posed, plain.prepared(asked.avatar), asked.cameras)
 
 
 @pytest.mark.parametrize(("width", "height", "largest"), [(23, 18, 0.03), (17, 34, 0.2)])
 def test_agrees_with_the_twin(width: int, height: int, largest: float) -> None:
     asked = request(gaussians.some(70, 5, largest), -12, 9, width=width, height=height)
+    asked = replace(asked, coefficients=np.linspace(0, 1, len(ACTIONS)))
     made, wanted = fused.Kernels(DEVICE).pictures([asked]), twin(asked)
     assert db(made.colours, wanted.colours) > LEAST_DB
     assert db(made.alpha, wanted.alpha) > LEAST_DB
@@ -76,7 +80,7 @@ def test_what_cannot_be_drawn_harms_nothing_else() -> None:
     places = avatar.points.copy()
     places[:5] = [[np.nan, 0, 0], [0, np.inf, 0], [0, 0, 9], [1e30, 0, 0], [0, 0, 2.7]]
     asked = request(avatar, 0, width=16, height=16)
-    made = fused.Kernels(DEVICE).pictures([replace(asked, points=places)])
+    made = fused.Kernels(DEVICE).pictures([replace(asked, avatar=replace(avatar, points=places))])
     fields = ("points", "colours", "opacities", "scales", "rotations")
     without = replace(avatar, which=avatar.which * 0, **{name: getattr(avatar, name)[5:] for name in fields})
     assert db(made.colours, twin(request(without, 0, width=16, height=16)).colours) > LEAST_DB
@@ -116,9 +120,9 @@ class TestBatches:
                 return torch.cat(pictures)
 
         asked = [
-            (avatar, avatar.points, gaussians.cameras(0, 1, 2, width=8, height=8)),
-            (gaussians.some(7), gaussians.some(7).points, replace(gaussians.cameras(0, width=4, height=8), first=9)),
-            (gaussians.some(9), gaussians.some(9).points, gaussians.cameras(0, width=8, height=8)),
+            (avatar, STILL, gaussians.cameras(0, 1, 2, width=8, height=8)),
+            (gaussians.some(7), STILL, replace(gaussians.cameras(0, width=4, height=8), first=9)),
+            (gaussians.some(9), STILL, gaussians.cameras(0, width=8, height=8)),
         ]
         shown = render.by_batches(Painter(), asked)  # type: ignore[arg-type]
         assert [tuple(views.images.shape) for views in shown] == [(3, 8, 8, 4), (1, 8, 4, 4), (1, 8, 8, 4)]

@@ -76,7 +76,7 @@ def measured(
     coefficients = np.zeros(len(ACTIONS), np.float32)
     for frame in range(WARM_UP * on_gpu + frames):
         coefficients[ACTIONS.index("jawOpen")] = 0.5 + 0.5 * np.sin(frame / 5)
-        asked = [fused.Request(avatar, avatar.posed(coefficients), looked) for _ in range(callers)]
+        asked = [fused.Request(avatar, coefficients.copy(), looked) for _ in range(callers)]
         begun = time.perf_counter()
         kernels.draw(asked)
         host.append(1e3 * (time.perf_counter() - begun))
@@ -93,7 +93,7 @@ def measured(
 
 def agrees(device: torch.device, avatar: SplatAvatar, side: int) -> float:
     """dB between kernels and twin, of the middle view."""
-    asked = fused.Request(avatar, avatar.points, cameras(1, side))
+    asked = fused.Request(avatar, np.zeros(len(ACTIONS), np.float32), cameras(1, side))
     made = fused.Kernels(device).pictures([asked]).colours
     twin = plain.draw(torch.from_numpy(avatar.points).to(device), plain.prepared(avatar, device), asked.cameras).colours
     return float(-10 * torch.log10((made - twin).double().square().mean() + 1e-30))

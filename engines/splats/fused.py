@@ -25,18 +25,37 @@ class Request:
     """One head, and who looks at it."""
 
     avatar: SplatAvatar
-    points: np.ndarray
-    "[N, 3] float32: posed."
+    coefficients: np.ndarray
+    "[51]: how large its actions are."
     cameras: Cameras
     "Moved as the head is turned."
 
 
+@dataclass(frozen=True)
+class _Head:
+    """What frames of an avatar share, on one device."""
+
+    shapes: Shapes
+    points: Tensor
+    "[N, 3] at rest, and the rest as SplatAvatar has it:"
+    which: Tensor
+    "[M],"
+    moves: Tensor
+    "[M, 3],"
+    actions: Tensor
+    "[M]: of which action each move is."
+
+    def posed(self, coefficients: Tensor) -> Tensor:
+        """[N, 3]: what SplatAvatar.posed, its twin, gives for `coefficients` [51], but for the order of sums."""
+        return self.points.index_add(0, self.which, self.moves * coefficients[self.actions, None])
+
+
 class Kernels:
-    """One device's. Shapes of an avatar come onto it once, posed points and cameras with each frame, and nothing waits for it."""
+    """One device's. An avatar comes onto it once, coefficients and cameras with each frame, and nothing waits for it."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._shapes: WeakKeyDictionary[SplatAvatar, Shapes] = WeakKeyDictionary()
+        self._heads: WeakKeyDictionary[SplatAvatar, _Head] = WeakKeyDictionary()
 
     def warm_up(self) -> None:
         """Compile, by a picture of one Gaussian."""
@@ -68,11 +87,13 @@ class Kernels:
         look = np.concatenate([plain.world2cam(one.cameras).reshape(-1, 12) for one in requests])
         lens = np.concatenate([plain.lenses(one.cameras) for one in requests])
         heads = [self._prepared(one.avatar) for one in requests]
+        sizes = onto(np.stack([one.coefficients for one in requests]).astype(np.float32), self.device)
+        shapes = [head.shapes for head in heads]
         return splatting.draw(
-            onto(np.concatenate([one.points for one in requests]), self.device),
-            _joined([head.covariances for head in heads]),
-            _joined([head.opacities for head in heads]).clamp(min=1e-9).log(),
-            _joined([head.colours for head in heads]),
+            _joined([head.posed(own) for head, own in zip(heads, sizes, strict=True)]),
+            _joined([one.covariances for one in shapes]),
+            _joined([one.opacities for one in shapes]).clamp(min=1e-9).log(),
+            _joined([one.colours for one in shapes]),
             onto(np.array(whose, np.int32), self.device),
             onto(look.astype(np.float32), self.device),
             onto(lens.astype(np.float32), self.device),
@@ -82,9 +103,15 @@ class Kernels:
             exact,
         )
 
-    def _prepared(self, avatar: SplatAvatar) -> Shapes:
-        found = self._shapes.get(avatar)
-        return found if found is not None else self._shapes.setdefault(avatar, plain.prepared(avatar, self.device))
+    def _prepared(self, avatar: SplatAvatar) -> _Head:
+        found = self._heads.get(avatar)
+        return found if found is not None else self._heads.setdefault(avatar, self._head(avatar))
+
+    def _head(self, avatar: SplatAvatar) -> _Head:
+        counts = np.diff(avatar.starts)
+        actions = np.repeat(np.arange(len(counts)), counts)
+        arrays = (avatar.points, avatar.which.astype(np.int64), avatar.moves, actions)
+        return _Head(plain.prepared(avatar, self.device), *(onto(array, self.device) for array in arrays))
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -59,7 +59,7 @@ class Renderer:
         kernels = self._devices.here()
         if kernels is None:
             return [ViewSet(self._by_loops(*one), one[2].first) for one in requests]
-        return by_batches(kernels, [(avatar, avatar.posed(size), cameras) for avatar, size, cameras in requests])
+        return by_batches(kernels, requests)
 
     def _by_loops(self, avatar: SplatAvatar, coefficients: np.ndarray, cameras: Cameras) -> torch.Tensor:
         from engines.splats import raster  # numba, which a bare GPU machine lacks
@@ -71,7 +71,7 @@ class Renderer:
 
 
 def by_batches(kernels: Kernels, requests: Sequence[tuple[SplatAvatar, np.ndarray, Cameras]]) -> list[ViewSet]:
-    """Of each (avatar, posed points [N, 3], cameras) its views, VIEWS_AT_ONCE views of one size at a time."""
+    """Renderer.many's, VIEWS_AT_ONCE views of one size at a time."""
     from engines.splats.fused import Request
 
     shown: list[list[torch.Tensor]] = [[] for _ in requests]
