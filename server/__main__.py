@@ -137,6 +137,8 @@ def render(
     typer.echo(
         f"{result.out}: {result.frames} frames in {result.seconds:.1f} s ({result.frames / result.seconds:.1f} fps)"
     )
+    if result.licence:
+        typer.echo(f"licence: {result.licence}")
     if result.unsigned:
         typer.echo(f"it carries no content credentials: {result.unsigned}", err=True)
     if result.unseen:

@@ -165,6 +165,9 @@ def test_the_command_keeps_one_and_says_what_to_do_next(tmp_path: Path):
     refused = CliRunner().invoke(app, ["avatars", "import", str(file), "--consent", "me", "--data-dir", str(tmp_path)])
     assert refused.exit_code == 2
     assert "telequilt: this is a photo" in refused.output
+    unpacked = CliRunner().invoke(app, ["avatars", "import", str(tmp_path), "--consent", "me"])
+    assert unpacked.exit_code == 2
+    assert "is a folder: pack it whole" in unpacked.output
 
 
 FRONT = Cameras(orbit(0)[None], intrinsics()[None], 96, 96)

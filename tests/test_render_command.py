@@ -98,6 +98,7 @@ def test_an_avatar_that_was_made_elsewhere_stands_in_place_of_a_photo(
     avatar.write_bytes(head().zipped())
     code, said = run("render", "--portrait", avatar, "--driver", clip, "--out", film, "--view", 12, "--no-mark")
     assert code == 0, said
+    assert "licence: made with LAM" in said
     stated = examine(film, Keys(own / "provenance").anchors()).stated
     assert stated["engine"]["name"] == "splats"
     assert stated["engine"]["weights"]["avatar"] == hashlib.sha256(avatar.read_bytes()).hexdigest()

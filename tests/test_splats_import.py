@@ -151,6 +151,7 @@ def test_foreign_forms_are_called_by_their_names():
         zipped({"me/offset.ply": ply}): "skin.glb is missing",
         zipped({"me/offset.ply": ply, "you/skin.glb": glb}): "missing",
         zipped({"point_cloud.ply": ply}): "a scene of Gaussians",
+        zipped({"me/me.ZIP": made.zipped()}): "bring the inner one",
         zipped({"readme.txt": b"?"}): "neither offset.ply nor skin.glb",
         zipped({"offset.ply": rest.ply((*COLUMNS, "f_rest_0")), "skin.glb": glb}): "change with the angle",
         zipped({"offset.ply": ply[:-8], "skin.glb": glb}): "are announced",

@@ -42,6 +42,9 @@ def main() -> int:
     options.add_argument("--count", nargs="+", type=Path, metavar="CSV", help="votes to count")
     wanted = options.parse_args()
     if wanted.count:
+        lacking = [str(path) for path in wanted.count if not path.is_file()]
+        if lacking:
+            options.error(f"there is no {', '.join(lacking)}: raters save a csv at the end of the study's page")
         count(wanted.count)
         return 0
     if len(wanted.pages) != 2 or not all((page / "films.json").is_file() for page in wanted.pages):
@@ -51,6 +54,8 @@ def main() -> int:
     first, second = wanted.pages
     if _said(first) == _said(second):
         options.error(f"both pages are of {_said(first)}: two results are wanted, of two engines or commits")
+    if not _pairs(first) & _pairs(second):
+        options.error("these two results have no pair in common: run both on the same portraits and clips")
     print(f"open {make(first, second, wanted.out)}")
     return 0
 
@@ -84,6 +89,10 @@ def make(first: Path, second: Path, out: Path) -> Path:
 def _said(page: Path) -> str:
     known = json.loads((page / "films.json").read_text())
     return f"{known['engine']} {known['commit']}"
+
+
+def _pairs(page: Path) -> set[str]:
+    return {film["pair"] for film in json.loads((page / "films.json").read_text())["films"]}
 
 
 def count(votes: Sequence[Path]) -> None:

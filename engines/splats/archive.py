@@ -104,6 +104,8 @@ def _foreign(places: list[str]) -> tuple[str, str]:
             "incomplete",
             f"{lacking} is missing beside {PLY if lacking == GLB else GLB}: pack the exported folder whole",
         )
+    if any(name.lower().endswith(".zip") for name in names):
+        return "foreign-form", "a zip is within this zip: unpack it once, and bring the inner one"
     if any(name.endswith((".ply", ".splat", ".spz", ".ksplat", ".sog")) for name in names):
         return "foreign-form", f"this is a scene of Gaussians without a face that moves: {EXPORT}"
     return "foreign-form", f"neither {PLY} nor {GLB} is in this zip: {EXPORT}"

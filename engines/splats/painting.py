@@ -58,7 +58,7 @@ def eye(ring: np.ndarray, around: np.ndarray) -> np.ndarray:
 
 
 def soft(values: np.ndarray) -> np.ndarray:
-    """0 below -0.5, 1 above 0.5, smooth between."""
+    """Of `values` [...] 0 below -0.5, 1 above 0.5, smooth between."""
     share = np.clip(values + 0.5, 0, 1)
     return share * share * (3 - 2 * share)
 

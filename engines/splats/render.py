@@ -71,7 +71,7 @@ class Renderer:
 
 
 def by_batches(kernels: Kernels, requests: Sequence[tuple[SplatAvatar, np.ndarray, Cameras]]) -> list[ViewSet]:
-    """Renderer.many's, VIEWS_AT_ONCE views of one size at a time."""
+    """Renderer.many's of (avatar, coefficients [51], cameras), VIEWS_AT_ONCE views of one size at a time."""
     from engines.splats.fused import Request
 
     shown: list[list[torch.Tensor]] = [[] for _ in requests]

@@ -48,6 +48,10 @@ def import_avatar(
 
     settings = settings_of({"data_dir": data_dir} if data_dir is not None else {})
     with explained(AvatarRefused, NoRoomForAvatars, OSError):
+        if file.is_dir():
+            raise AvatarRefused(
+                "a-folder", f"{file} is a folder: pack it whole: python -m zipfile -c {file.name}.zip {file}"
+            )
         if file.stat().st_size > settings.max_portrait_bytes:
             raise AvatarRefused(
                 "too-large", f"{file} is larger than TELEQUILT_MAX_PORTRAIT_BYTES, {settings.max_portrait_bytes}"

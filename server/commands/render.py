@@ -66,6 +66,8 @@ class Result:
     "Frames in which no face was followed; the avatar rests there."
     unsigned: str = ""
     "Why the film carries no content credentials."
+    licence: str = ""
+    "Of an avatar that was made elsewhere: what made it and on which terms."
 
 
 def chosen_screen(name: str = PRODUCT, view: int | None = None, *, focus: float = 0.0, depth: float = 1.0) -> Screen:
@@ -156,7 +158,7 @@ def render(
             done += 1
             unseen += job.seen.confidence == 0
             progress("rendering", done, max(clip.frames, done))
-    return Result(out, done, time.monotonic() - begun, unseen, seal.failure)
+    return Result(out, done, time.monotonic() - begun, unseen, seal.failure, shown.licence)
 
 
 def _build(engine: str, options: EngineOptions) -> Engine:

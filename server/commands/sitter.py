@@ -24,6 +24,8 @@ class Sitter:
     avatar: Any
     weights: Mapping[str, str] = field(default_factory=dict)
     "What it was made of besides the engine's own, by name: SHA-256."
+    licence: str = ""
+    "What made it and on which terms, in a line for people; empty where that was here."
 
 
 def engine_for(portrait: Path, asked: str | None) -> str:
@@ -59,4 +61,5 @@ def sitter(portrait: Path, engine: AnyEngine, expression: float | None = None) -
         raise AvatarRefused("too-large", f"{portrait.name} is larger than any avatar: {MOST_BYTES >> 20} MB at most")
     taking: Any = engine
     data = portrait.read_bytes()
-    return Sitter(taking.made(taking.bring(data).arrays), {"avatar": hashlib.sha256(data).hexdigest()})
+    read = taking.bring(data)
+    return Sitter(taking.made(read.arrays), {"avatar": hashlib.sha256(data).hexdigest()}, read.licence)
