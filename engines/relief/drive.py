@@ -75,7 +75,7 @@ def drive(avatar: ReliefAvatar, seen: FaceObservation) -> ReliefState:
     moves = _expression(avatar, shape, neutral, presence)
     jaw = jaw_move(moves)
     jaw[1] = max(jaw[1], 0.0)  # the upper teeth stop it
-    follow_face(points, avatar.parts, avatar.follow, avatar.jaw, moves, jaw)
+    follow_face(points, avatar.parts, (avatar.follow, avatar.follow_back), avatar.jaw, moves, jaw)
     irises = _move_irises(avatar, shape, neutral, presence, points)
     _light_mouth(avatar, moves, points, light)
     turn = _turn(seen.head_rotation, presence)

@@ -83,7 +83,9 @@ class ReliefAvatar:
     turning: np.ndarray
     "[N] float32: 1 turns with the head, 0 stays with the torso."
     follow: np.ndarray
-    "[Na, 36] float32: how the surround follows the OVAL."
+    "[Na, 36] float32: how the surround follows the OVAL,"
+    follow_back: np.ndarray
+    "[Nb, 36] float32: and how the shell behind it does, so that it stays behind."
     jaw: np.ndarray
     "[Nm] float32: how the mouth's inside follows the jaw."
     mouth_depth: np.ndarray
@@ -182,11 +184,12 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
     face = _face(landmarks, axes, rest.inset)
     whole = _with_surround(face, surround.front)
     mesh, parts = _joined(behind, inside.sheets, balls, whole, len(face.points))
-    follow, jaw = surround.follow_front[len(OVAL) :], np.concatenate(inside.jaw)
+    jaw = np.concatenate(inside.jaw)
+    back = figure.followed(behind.points, landmarks[OVAL], width)
     pivot = _pivot(landmarks, width)
     turning = _turning(mesh, parts, landmarks, width)
     points = mesh.points.copy()
-    follow_face(points, parts, follow, jaw, rest.moves, jaw_move(rest.moves))
+    follow_face(points, parts, (surround.follow, back), jaw, rest.moves, jaw_move(rest.moves))
     for iris in parts.irises:
         points[iris] += rest.looks
     points += turning[:, None] * ((points - pivot) @ rest.turn.T + pivot - points)
@@ -202,7 +205,8 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
         pivot=pivot,
         axis=_axis(at_rest),
         turning=turning,
-        follow=follow,
+        follow=surround.follow,
+        follow_back=back,
         jaw=jaw,
         mouth_depth=np.concatenate(inside.depth_cm),
         slants=(eyes.slant(at_rest[EYES[0].ring]), eyes.slant(at_rest[EYES[1].ring])),
@@ -214,14 +218,21 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
 
 
 def follow_face(
-    points: np.ndarray, parts: Parts, follow: np.ndarray, jaw: np.ndarray, moves: np.ndarray, jaw_moves: np.ndarray
+    points: np.ndarray,
+    parts: Parts,
+    follow: tuple[np.ndarray, np.ndarray],
+    jaw: np.ndarray,
+    moves: np.ndarray,
+    jaw_moves: np.ndarray,
 ) -> None:
-    """Let all points [N, 3] of a figure follow its landmarks' `moves` [478, 3] and those of its jaw [3], crop pixels."""
+    """Let all points [N, 3] of a figure follow its landmarks' `moves` [478, 3] and those of its jaw [3], crop pixels. `follow` and
+    `jaw`: of the surround and of the shell, and of the mouth, as in ReliefAvatar."""
     face = points[parts.face]
     face[:POINTS] += moves
     face[POINTS : POINTS + 11] += moves[UPPER_LIP_INNER]
     face[POINTS + 11 :] += moves[LOWER_LIP_INNER]
-    points[parts.around] += follow @ moves[OVAL]
+    points[parts.around] += follow[0] @ moves[OVAL]
+    points[parts.back] += follow[1] @ moves[OVAL]
     points[parts.mouth] += jaw[:, None] * jaw_moves
 
 

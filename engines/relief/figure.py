@@ -32,8 +32,8 @@ class Surround:
 
     front: Sheet
     "Its first 36 points are the face's OVAL; the face's own triangles are not in it."
-    follow_front: np.ndarray
-    "[Nf, 36] float32: how much each point follows each OVAL point's movement."
+    follow: np.ndarray
+    "[Nf - 36, 36] float32: how much each of its other points follows each OVAL point's movement."
     firm: np.ndarray
     "[SIDE, SIDE] bool: where the figure is opaque."
 
@@ -106,13 +106,18 @@ def build(landmarks: np.ndarray, width: float, alpha: np.ndarray) -> Surround:
     triangles = triangles[~is_face & visible[cell[:, 1], cell[:, 0]] & (longest < 6 * STEP)]
     z = front_depth(points, landmarks, width, firm, contour)
     z[: len(OVAL)] = oval[:, 2]
-    distance = np.linalg.norm(points[:, None] - outline_xy[None], axis=2)
-    follow = 1.0 / (distance**2 + 9.0)
-    follow *= (np.exp(-distance.min(axis=1) / (0.22 * width)) / follow.sum(axis=1))[:, None]
-    follow[: len(OVAL)] = np.eye(len(OVAL))
     placed = np.column_stack([points - PAD, z]).astype(np.float32)
     front = Sheet(placed, points, wound(placed, triangles), np.ones(len(points), np.float32))
-    return Surround(front, follow.astype(np.float32), firm)
+    return Surround(front, followed(placed[len(OVAL) :], oval, width), firm)
+
+
+def followed(points: np.ndarray, oval: np.ndarray, width: float) -> np.ndarray:
+    """[N, 36] float32: how much each of `points` [N, 2 or 3] moves with each point of the face's `oval` [36, 3], crop pixels: with the
+    nearest most, and ever less further out; `width` is the face's."""
+    distance = np.linalg.norm(points[:, None, :2] - oval[None, :, :2], axis=2)
+    follow = 1.0 / (distance**2 + 9.0)
+    follow *= (np.exp(-distance.min(axis=1) / (0.22 * width)) / follow.sum(axis=1))[:, None]
+    return follow.astype(np.float32)
 
 
 def nearest(points: np.ndarray, targets: np.ndarray) -> np.ndarray:

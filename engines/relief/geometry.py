@@ -107,10 +107,11 @@ def _moves(avatar: ReliefAvatar) -> csr_matrix:
     others = len(order)
     face = np.concatenate([order, POINTS + np.arange(2 * len(UPPER_LIP_INNER))])
     followed = np.concatenate([order, UPPER_LIP_INNER, LOWER_LIP_INNER])
-    around, oval = np.nonzero(avatar.follow)
+    (around, oval), (back, behind) = np.nonzero(avatar.follow), np.nonzero(avatar.follow_back)
     entries = [
         (parts.face.start + face, control[followed], np.ones(len(face))),
         (parts.around.start + around, control[OVAL[oval]], avatar.follow[around, oval]),
+        (parts.back.start + back, control[OVAL[behind]], avatar.follow_back[back, behind]),
         (_range(parts.mouth), np.full(_length(parts.mouth), others + JAW), avatar.jaw),
     ]
     for iris, number in zip(parts.irises, IRISES, strict=True):

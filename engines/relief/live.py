@@ -74,9 +74,7 @@ class Live:
         landmarks, width = deepened(portrait.landmarks), usual.width
         surround = figure.build(landmarks, width, _silhouette(landmarks, width))
         mesh, _ = joined([_sheet(landmarks, surround.front)])
-        base = replace(
-            usual, mesh=mesh, landmarks=landmarks, follow=surround.follow_front[len(OVAL) :], fade=FADE, scaled={}
-        )
+        base = replace(usual, mesh=mesh, landmarks=landmarks, follow=surround.follow, fade=FADE, scaled={})
         before, after = (float(p[NOSE_TIP, 2] - p[CHEEKS, 2].mean()) for p in (portrait.landmarks, landmarks))
         return LiveAvatar(base, landmarks, float(np.clip(after / min(before, -1.0), 1.0, 2.0)))
 

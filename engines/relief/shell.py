@@ -31,9 +31,9 @@ BAND = 26.0
 "Crop pixels by which the shell reaches inwards under the figure's front, so that nobody looks between the two."
 REACH = 9.0
 "Crop pixels about a point within which the front may be as near as there: its triangles are flat between their corners."
-BENEATH, BENEATH_FACE = 6.0, 9.0
-"""Crop pixels that this band lies behind the figure's front, and behind the face, whose points are sparser. What moves with jaw and
-cheeks sinks: at 1.5 and 3 the shell came through beside the ears of whoever spoke, at 7 and 10 one looks between the two."""
+BENEATH, BENEATH_FACE = 2.0, 4.0
+"""Crop pixels that this band lies behind the figure's front, and behind the face, whose points are sparser. It follows jaw and cheeks as
+the front does: where it stayed it came through beside the ears of whoever opened the mouth, at 6 and 9 as well."""
 RIM = 29
 "Crop pixels: twice the width of what counts as the figure's outline."
 JAW = np.array([58, 288])
