@@ -72,15 +72,15 @@ def test_no_view_looks_into_the_figure(relief: Relief, portrait: FaceObservation
         assert _shut_in(view) < 0.05
 
 
-@pytest.mark.parametrize("turned", [-20, 20])
-def test_the_shell_stays_behind_whoever_opens_the_mouth(relief: Relief, portrait: FaceObservation, turned: int):
-    """Pixels where it hides the figure's front, some of which are a head before its shoulder: as many as at rest. While it did not follow
-    the jaw they were up to 1.8 times as many."""
+def test_the_shell_stays_behind_whoever_opens_the_mouth(relief: Relief, portrait: FaceObservation):
+    """Pixels where it hides the figure's front, head turned to both sides: at rest a head before its own shoulders. A wide mouth makes
+    1.05 times as many; while the shell did not follow the jaw it was 1.35 and 1.43."""
     avatar = relief.enrol(portrait)
     at_rest, wide = (
-        _shell_before_front(relief, avatar, scripted(portrait, yaw=turned, mouth=mouth)) for mouth in (0.0, 1.0)
+        sum(_shell_before_front(relief, avatar, scripted(portrait, yaw=yaw, mouth=mouth)) for yaw in (-20, 20))
+        for mouth in (0.0, 1.0)
     )
-    assert wide < 1.12 * at_rest + 20
+    assert wide < 1.15 * at_rest
 
 
 def _shell_before_front(relief: Relief, avatar: ReliefAvatar, seen: FaceObservation) -> int:
