@@ -135,8 +135,21 @@ def _weights(name: str, options: EngineOptions) -> list[Path]:
     if name == "parametric":
         shipped = import_module("engines.parametric.checkpoint").SHIPPED
         return [options.parametric_model or Path(__file__).parent / "parametric" / shipped]
+    return [one.place(options.weights) for one in _published(name)]
+
+
+def _published(name: str) -> list[Published]:
+    """The weights that the engine called `name` reads, those of what it is built on among them."""
     engines = (name, *_BUILT_ON.get(name, ()))
-    return [import_module(_CHECKPOINTS[one]).PUBLISHED.place(options.weights) for one in engines if one in _CHECKPOINTS]
+    return [import_module(_CHECKPOINTS[one]).PUBLISHED for one in engines if one in _CHECKPOINTS]
+
+
+def check_weights(name: str, options: EngineOptions = EngineOptions()) -> None:
+    """Look for the published weights of the engine called `name`, and load none. Raises UnknownEngine, or WeightsMissing."""
+    _check(name)
+    wanted = _published(name)
+    if wanted and not options.synthetic_weights:
+        import_module("engines.loading").check_there(name, wanted, options.weights)
 
 
 def with_networks() -> list[str]:

@@ -128,7 +128,10 @@ async def _warm_up(
         tokens = Tokens(settings.data_dir, key)
     except Exception as failure:  # the operator reads it at /readyz instead of meeting a dead process
         app.state.failure = f"{type(failure).__name__}: {failure}"
-        log.exception("warming up failed")
+        if isinstance(failure, problems.EXPECTED):  # the operator's to mend: no traceback says more
+            log.error("warming up failed", cause=app.state.failure)
+        else:
+            log.exception("warming up failed")
         return
     app.state.calls = calls = Calls(settings, lobby, tokens, _ice_servers(settings), PARTS)
     await calls.take_up_kept()

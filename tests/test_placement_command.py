@@ -94,6 +94,18 @@ def test_an_engine_that_does_not_exist_is_refused_at_once():
         assert "there are: relief, " in said
 
 
+@pytest.mark.parametrize(
+    ("engine", "wanted"), [("voodoo3d", "voodoo3d.pth"), ("rome", "rome.pth"), ("rome-linear", "linear_hair.pth")]
+)
+def test_weights_that_are_not_here_end_serve_at_once_with_the_command_that_brings_them(
+    tmp_path: Path, engine: str, wanted: str
+):
+    code, said = run("serve", "--engine", engine, "--data-dir", tmp_path)
+    assert code == 2
+    assert f"python -m server weights import {wanted}" in said
+    assert "Traceback" not in said
+
+
 def test_a_plan_can_be_written_down_changed_and_taken(tmp_path: Path):
     code, said = run("placement", "--engine", "relief", "--placement", "cpu", "--json")
     assert code == 0

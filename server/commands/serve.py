@@ -102,7 +102,7 @@ def serve(
     given |= {"screen": screen, "placement": placement, "runtime": runtime, "precision": precision}
     given |= {"synthetic_weights": synthetic_weights or None}
     settings = settings_of({name: value for name, value in given.items() if value is not None})
-    _check_placement(settings)
+    _check_engine(settings)
     _check_libraries()
     _log_readably()
     typer.echo("Telequilt is warming up: kernels are compiled once and kept ...", err=True)
@@ -135,14 +135,15 @@ def _serve_with_display(settings: Settings, channel: str | None, wanted: Wanted)
     raise typer.Exit(int(not server.started))
 
 
-def _check_placement(settings: Settings) -> None:
-    """End now, and not once everything has been loaded, where the operator's placement does not fit this machine."""
+def _check_engine(settings: Settings) -> None:
+    """End now, and not once everything has been loaded, where the engine's weights are not here, or the placement does not fit."""
     from engines import catalogue
     from engines.contract import UnknownEngine, WeightsMissing
     from pipeline.devices.planner import PlacementImpossible
     from server.channels.services import planned
 
     with explained(PlacementImpossible, UnknownEngine, WeightsMissing):
+        catalogue.check_weights(settings.engine, settings.engine_options)
         planned(settings, settings.engine, catalogue.abilities(settings.engine).footprint)
 
 
