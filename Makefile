@@ -47,6 +47,7 @@ check: $(VENV)/.ready-dev
 	$(VENV)/bin/pyright --pythonpath $(PY)
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/hadolint Dockerfile
+	$(PY) -m yamllint --strict -d '{extends: default, rules: {line-length: {max: 140}}}' docs/kubernetes
 
 format: $(VENV)/.ready-dev
 	$(VENV)/bin/ruff format .

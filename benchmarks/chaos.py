@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,8 +45,12 @@ PAUSE = 3.0
 "Seconds without a picture at most, beyond what this process itself stood still: a fault inside and a keyframe that has to come."
 AT_ONCE = 6
 "Unkind clients."
+AT_FIRST = 3
+"Of each kind before anything is measured."
 EVERY = (0.1, 1.0)
 "Seconds between two of them."
+WEIGHED = 20.0
+"Seconds between two looks at memory."
 MOST_MEMORY = 0.05
 VARIABLES = {"TELEQUILT_MAX_CHANNELS": "16", "TELEQUILT_CONNECT_SECONDS": "3"}
 MAY_COME_AGAIN = (429, 503)
@@ -69,6 +74,8 @@ class Chaos:
         self.wrong: list[str] = []
         self._base, self._server, self._pictures, self._luck = base, server, pictures, random.Random(seed)
         self._number = 0
+        self.memory: list[tuple[int, float]] = []
+        "Seconds, and what the server held then, MiB."
         self.stood_still = 0.0
         "Seconds, at most, for which this process, all clients, had no processor: no fault of the server's."
 
@@ -82,34 +89,48 @@ class Chaos:
             away(self._base) as distance,
         ):
             await asyncio.gather(*(one.stay(8.0) for one in self.innocent), self._filmed_once(http))
-            await self._all_once(http, distance)
-            before = await holdings(http, collect=True)
-            begun = time.monotonic()
-            heart = asyncio.create_task(self._beat())
-            staying = [asyncio.create_task(one.stay(seconds + 60)) for one in self.innocent]
-            await self._there(staying)
-            await asyncio.gather(
-                self._outside(http, distance, begun + seconds, told), self._inside(http, begun + seconds)
-            )
-            over = time.monotonic()
-            heart.cancel()
-            pauses = {one.channel: self._pause(one, over) for one in self.innocent}
-            for task in staying:
-                if task.done():
-                    self.wrong.append(f"an innocent caller ended: {task.exception()!r}")
-                task.cancel()
-            await asyncio.gather(*staying, return_exceptions=True)
-            await asyncio.sleep(UNHEARD)
+            await self._all_at_first(http, distance)
+            before, threads = await holdings(http, collect=True), await _threads(http)
+            pauses = await self._at_once(http, distance, seconds, told)
             after = await settled(http, before, 60)
-        self.wrong += [end for one in self.innocent for end in one.ended]
+            more = await _threads(http) - threads
+        self._judge(before, after, pauses)
+        self.wrong += [f"a thread more: {name}" for name in more]
+        return {
+            "before": before,
+            "after": after,
+            "memory_mib": self.memory,
+            "pauses_s": pauses,
+            "we_stood_still_s": round(self.stood_still, 2),
+        }
+
+    async def _at_once(
+        self, http: httpx.AsyncClient, distance: Distance, seconds: float, told: Callable[[str], None]
+    ) -> dict[str, float]:
+        """All that happens, beside the innocent; for how long each of them had no picture at most."""
+        begun = time.monotonic()
+        looking = asyncio.create_task(self._beat()), asyncio.create_task(self._weighed(http, begun))
+        staying = [asyncio.create_task(one.stay(seconds + 60)) for one in self.innocent]
+        await self._there(staying)
+        await asyncio.gather(self._outside(http, distance, begun + seconds, told), self._inside(http, begun + seconds))
+        over = time.monotonic()
+        pauses = {one.channel: self._pause(one, over) for one in self.innocent}
+        self.wrong += [f"an innocent caller ended: {task.exception()!r}" for task in staying if task.done()]
+        for task in (*looking, *staying):
+            task.cancel()
+        await asyncio.gather(*looking, *staying, return_exceptions=True)
+        await asyncio.sleep(UNHEARD)
+        return pauses
+
+    def _judge(self, before: dict[str, float], after: dict[str, float], pauses: dict[str, float]) -> None:
         most = PAUSE + self.stood_still
+        self.wrong += [end for one in self.innocent for end in one.ended]
         self.wrong += [f"{name} had no picture for {pause} s" for name, pause in pauses.items() if pause > most]
         self.wrong += [
             f"{name}: {before[name]:g} before, {after[name]:g} after"
             for name in before
             if after[name] > _most(name, before)
         ]
-        return {"before": before, "after": after, "pauses_s": pauses, "we_stood_still_s": round(self.stood_still, 2)}
 
     def kinds(self, http: httpx.AsyncClient, distance: Distance) -> dict[str, Callable[[], Awaitable[None]]]:
         """What may happen from outside, by name."""
@@ -128,10 +149,17 @@ class Chaos:
                 await asyncio.sleep(0.1)
         await unkind.films(Stranger(http, self._server, self._luck))
 
-    async def _all_once(self, http: httpx.AsyncClient, distance: Distance) -> None:
-        """So that all is loaded."""
-        for name, make in self.kinds(http, distance).items():
-            await self._one(name, make)
+    async def _all_at_first(self, http: httpx.AsyncClient, distance: Distance) -> None:
+        """All of them, as many at once as will be: what they need is loaded, and pools and the allocator's arenas are as large."""
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def one(name: str, make: Callable[[], Awaitable[None]]) -> None:
+            async with turn:
+                await self._one(name, make)
+
+        kinds = list(self.kinds(http, distance).items()) * AT_FIRST
+        self._luck.shuffle(kinds)
+        await asyncio.gather(*(one(name, make) for name, make in kinds))
         await asyncio.sleep(UNHEARD + 4)
 
     async def _outside(
@@ -209,9 +237,20 @@ class Chaos:
             await asyncio.sleep(0.05)
             self.stood_still = max(self.stood_still, time.monotonic() - begun - 0.05)
 
+    async def _weighed(self, http: httpx.AsyncClient, begun: float) -> None:
+        while True:
+            await asyncio.sleep(WEIGHED)
+            with suppress(httpx.HTTPError):
+                held = await holdings(http, trim=True)
+                self.memory.append((round(time.monotonic() - begun), held["rss_mib"]))
+
     def _pause(self, one: Regular, over: float) -> float:
         at = [when for when, _ in one.seen]
         return round(float(np.diff(np.array([*at, over])).max()), 2) if at else float("inf")
+
+
+async def _threads(http: httpx.AsyncClient) -> Counter[str]:
+    return Counter((await http.get("/witness/threads")).json())
 
 
 def _explained(answer: httpx.Response) -> bool:

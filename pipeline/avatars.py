@@ -46,7 +46,8 @@ FILES = ("observation.safetensors", "picture.png", "record.json")
 "All that is kept of a portrait's avatar,"
 BROUGHT_FILES = ("brought.safetensors", "picture.png", "record.json")
 "and of one that was brought."
-_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
+ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
+"Of an avatar; whatever else is asked for is unknown."
 
 
 class Consent(StrEnum):
@@ -174,7 +175,7 @@ class Avatars:
 
     def take(self, avatar: str, files: Mapping[str, bytes]) -> None:
         """Keep what another machine of ours keeps: it is there whole, or not at all. Raises NoRoomForAvatars, ValueError."""
-        if not _ID.fullmatch(avatar) or set(files) not in (set(FILES), set(BROUGHT_FILES)):
+        if not ID.fullmatch(avatar) or set(files) not in (set(FILES), set(BROUGHT_FILES)):
             raise ValueError("these are no files of an avatar")
         self.check_room()
         record, numbers = _parsed(files["record.json"], avatar)
@@ -305,7 +306,7 @@ class Avatars:
 
     def keeps(self, avatar: str) -> bool:
         """Whether there is such an avatar, readable or not."""
-        return bool(_ID.fullmatch(avatar)) and (self._root / avatar).is_dir()
+        return bool(ID.fullmatch(avatar)) and (self._root / avatar).is_dir()
 
     def check_room(self) -> None:
         """Raises NoRoomForAvatars where no further one may be kept."""
@@ -334,7 +335,7 @@ class Avatars:
         _sync(self._root)
 
     def _folders(self) -> Iterator[Path]:
-        return (folder for folder in self._root.iterdir() if _ID.fullmatch(folder.name))
+        return (folder for folder in self._root.iterdir() if ID.fullmatch(folder.name))
 
     def _folder(self, avatar: str) -> Path:
         if not self.keeps(avatar):

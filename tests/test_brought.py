@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from display.optics import Cameras, intrinsics, orbit
+from engines import gltf
 from engines.actions import ACTIONS, INDEX
 from engines.contract import FaceObservation
 from engines.splats.drive import SplatState
@@ -32,11 +33,12 @@ from tests.live import located, painted_services, serving, settings_for
 from tests.painted import PaintedEngine, still_face
 from tests.test_whip import problem
 
-ENGINES: dict[str, Any] = {"splats": Splats(), "painted": PaintedEngine(), "relief": PaintedEngine()}
+ENGINES: dict[str, Any] = {"splats": Splats(), "painted": PaintedEngine()}
 
 
 def services_with_both(settings: Settings) -> Services:
-    return replace(painted_services(settings), engine=ENGINES.__getitem__)
+    """Heads of Gaussians are drawn; what another engine is asked for paints its numbers."""
+    return replace(painted_services(settings), engine=lambda name: ENGINES.get(name, ENGINES["painted"]))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -168,6 +170,22 @@ def test_the_command_keeps_one_and_says_what_to_do_next(tmp_path: Path):
     unpacked = CliRunner().invoke(app, ["avatars", "import", str(tmp_path), "--consent", "me"])
     assert unpacked.exit_code == 2
     assert "is a folder: pack it whole" in unpacked.output
+
+
+def test_a_terminal_obeys_nothing_that_a_strangers_file_says(tmp_path: Path):
+    made, evil = head(), "\x1b]0;mine\x07\x1b[2J CC0"
+    scene = gltf.unpacked(made.glb())
+    arrays = gltf.Buffer([scene.binary], scene.scene["bufferViews"], scene.scene["accessors"], len(scene.binary))
+    noted = gltf.packed({"meshes": scene.scene["meshes"]}, arrays, note=evil)
+    file = tmp_path / "me.zip"
+    file.write_bytes(zipped({"offset.ply": made.ply(), "skin.glb": noted}))
+    words = ["avatars", "import", str(file), "--consent", "me", "--name", evil, "--data-dir", str(tmp_path)]
+    told = CliRunner().invoke(app, words, color=True)
+    listed = CliRunner().invoke(app, ["consent", "list", "--data-dir", str(tmp_path)], color=True)
+    for run in (told, listed):
+        assert run.exit_code == 0, run.output
+        assert "mine" in run.output
+        assert not {"\x1b", "\x07"} & set(run.output)
 
 
 FRONT = Cameras(orbit(0)[None], intrinsics()[None], 96, 96)

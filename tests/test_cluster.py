@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from server.cluster.forward import CLIENT, PASS
+from pipeline.avatars import BROUGHT_FILES, ID
+from server.cluster.avatars import Exchange
+from server.cluster.forward import CLIENT, PASS, Forward
 from server.cluster.members import DEAD_SECONDS
 from server.cluster.registry import pass_of
 from server.cluster.station import Station
 from tests.clusters import Flaky, begun, ready, stations, welcomed
 from tests.conversing import Call
-from tests.live import Client, until
+from tests.exported import head
+from tests.live import SDP, Client, until
+from tests.test_brought import services_with_both
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,7 @@ def directory() -> Flaky:
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory, directory: Flaky) -> Iterator[list[Station]]:
-    with stations(tmp_path_factory.mktemp("cluster"), 3, directory) as made:
+    with stations(tmp_path_factory.mktemp("cluster"), 3, directory, services_with_both) as made:
         yield made
 
 
@@ -143,6 +149,25 @@ async def test_an_avatar_is_fetched_by_the_node_that_needs_it_and_forgotten_by_a
         assert (await c.delete(f"/api/avatars/{avatar}")).status_code == 404
         kept = [folder for one in three for folder in (one.data_dir / "avatars").iterdir()]
         assert kept == []
+
+
+async def test_a_head_of_gaussians_comes_whole_to_the_node_that_shows_it_and_is_forgotten_by_all(three, directory):
+    """Brought by one door, shown by another machine's engine to who came by the first."""
+    async with at(three[0]) as a, at(three[1]) as b:
+        brought = await a.post("/api/avatars", files={"portrait": head().zipped()}, data={"consent": "me"})
+        assert brought.status_code == 201, brought.text
+        avatar = brought.json()["id"]
+        placed(directory, "gaussians", three[2], three[:2])
+        async with live(a, "gaussians", avatar=avatar), Client(a) as viewer:
+            assert (await viewer.view("gaussians")).status_code == 201
+            await viewer.seen(3)
+            assert (await b.get("/api/channels/gaussians")).json()["engine"] == "splats"
+            here, there = (one.data_dir / "avatars" / avatar for one in (three[0], three[2]))
+            for name in BROUGHT_FILES:
+                assert (here / name).read_bytes() == (there / name).read_bytes(), name
+        await settled(b)
+        assert (await b.delete(f"/api/avatars/{avatar}")).status_code == 204
+        assert [folder for one in three for folder in (one.data_dir / "avatars").iterdir()] == []
 
 
 async def test_consent_is_withdrawn_on_every_node_and_what_shows_it_ends(three, tmp_path):
@@ -301,6 +326,27 @@ async def test_a_call_whose_machine_dies_goes_on_elsewhere_with_its_seats_and_fa
         assert gone.status_code == 204, gone.text
     fourth.stop()
     assert fourth.ended.wait(20)
+
+
+async def test_names_that_are_no_avatars_reach_no_other_door_and_are_not_remembered(three):
+    """They would be part of a path there."""
+    async with at(three[0]) as http:
+        for name in ("%0a", "..%2f", "%2e%2e", "x%3fy", "%00", "a%23", "%c3%a9", "%ff", "a" * 65, "%20", "x;y"):
+            for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/withdrawal")):
+                answer = await http.request(method, f"/api/avatars/{name}{path}")
+                assert 300 <= answer.status_code < 500, (method, name, answer.text)
+            asked = await http.post(f"/whip/odd?avatar={name}", content="v=0", headers=SDP)
+            assert 400 <= asked.status_code < 500, (name, asked.text)
+    kept = [one.data_dir / "forgotten.json" for one in three]
+    assert all(ID.fullmatch(name) for file in kept if file.exists() for name in json.loads(file.read_text()))
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"[1, ", b"7", b"\xff"])
+def test_a_spoilt_list_of_what_was_forgotten_is_set_aside(tmp_path, spoilt):
+    (tmp_path / "forgotten.json").write_bytes(spoilt)
+    app: Any = None
+    assert Exchange(app, "here", Forward(""), tmp_path).forgotten == {}
+    assert (tmp_path / "forgotten.damaged").read_bytes() == spoilt
 
 
 async def test_nobody_but_a_door_may_say_what_doors_say(three):

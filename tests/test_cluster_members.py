@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from server.cluster.members import CLAIM_SECONDS, DEAD_SECONDS, Heard, Members, Report
 from server.cluster.routing import HERE, Target, Way, target
 
+AVATAR = "an-id_of-22-characters"
+
 
 def report(node: str, *names: str, load: float = 0.0, welcome: bool = True, draining: bool = False) -> Report:
     return Report(node, f"http://{node}", names, load=load, welcome=welcome, draining=draining)
@@ -155,8 +157,12 @@ def test_each_route_has_its_way():
         ("GET", "/api/recordings/x.mp4", Target(Way.SEEK)),
         ("POST", "/api/calls", Target(Way.PLACE)),
         ("GET", "/api/calls/abc/events", Target(Way.OWNER, "abc")),
-        ("DELETE", "/api/avatars/x", Target(Way.FORGET, "x")),
-        ("POST", "/api/avatars/x/withdrawal", Target(Way.WITHDRAW, "x")),
+        ("DELETE", f"/api/avatars/{AVATAR}", Target(Way.FORGET, AVATAR)),
+        ("POST", f"/api/avatars/{AVATAR}/withdrawal", Target(Way.WITHDRAW, AVATAR)),
+        ("DELETE", "/api/avatars/x", HERE),
+        ("DELETE", "/api/avatars/..", HERE),
+        ("DELETE", f"/api/avatars/{AVATAR}\n", HERE),
+        ("POST", "/api/avatars/x?y/withdrawal", HERE),
         ("DELETE", "/api/avatars/sample", HERE),
         ("GET", "/api/avatars/x", HERE),
         ("GET", "/metrics", HERE),

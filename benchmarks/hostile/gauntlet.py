@@ -67,7 +67,7 @@ class Gauntlet:
             ("offers, watched", 400, self._offers(innocent, offers.WATCHED), False),
             ("offers, drawn", 150, self._offers(f"{innocent}?as=geometry", offers.DRAWN), False),
             ("photos", 120, self._photos, False),
-            ("heads of Gaussians", 150, self._heads, False),
+            ("heads of Gaussians", 80, self._heads, False),
             ("forms", 250, self._forms, False),
             ("films to verify", 90, self._films, False),
             ("a call's socket", 400, self._sockets, False),

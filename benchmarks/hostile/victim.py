@@ -143,5 +143,5 @@ async def _watch(victim: Victim) -> None:
                     victim.pictures.append(time.monotonic())
         except (Exception, MediaStreamError) as failure:
             if victim.pictures:
-                victim.left.append(f"{type(failure).__name__}: {failure}")
+                victim.left.append(f"{type(failure).__name__}: {failure}, after {len(victim.pictures)} pictures")
             await asyncio.sleep(0.5)

@@ -128,11 +128,16 @@ async def _holdings(collect: bool = False, trim: bool = False) -> dict[str, floa
     process = psutil.Process()
     return {
         "rss_mib": round(process.memory_info().rss / 2**20, 1),
-        "threads": sum(not one.name.startswith(POOLS) for one in threading.enumerate()),
+        "threads": len(await _threads()),
         "tasks": len(asyncio.all_tasks()),
         "handles": process.num_fds(),
         "sockets": len(process.net_connections("all")),
     }
+
+
+async def _threads() -> list[str]:
+    """By name, each that counts as held."""
+    return sorted(one.name for one in threading.enumerate() if not one.name.startswith(POOLS))
 
 
 def _open(settings: Settings) -> Services:
@@ -168,6 +173,7 @@ def main(
         settings = Settings(port=port, data_dir=Path(folder), placement=placement, screen=screen, adapt=adapt or links)
         app = create_app(settings, _open_blank if stand_in else _open)
         app.add_api_route("/witness", _holdings)
+        app.add_api_route("/witness/threads", _threads)
         app.add_api_route("/witness/faults", faults.happen)
         uvicorn.Server(connections.config(app, "127.0.0.1", port)).run()
 

@@ -15,7 +15,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import structlog
 from fastapi import FastAPI
 
-from pipeline.avatars import SAMPLE, NoRoomForAvatars
+from pipeline.avatars import ID, NoRoomForAvatars
 from server import workers
 from server.channels.lobby import Lobby
 from server.channels.services import Services
@@ -54,7 +54,9 @@ class Exchange:
         """See that `avatar` is here, if any node has it: once for all who ask. Raises Problem, NoRoomForAvatars."""
         if avatar in self.forgotten:
             raise _unknown(avatar)
-        if avatar in ("", SAMPLE) or self._services is None:
+        if (
+            not ID.fullmatch(avatar) or self._services is None
+        ):  # the built-in one is everywhere, and no other name is an avatar's
             return
         if self.blind():
             raise busy(
@@ -167,10 +169,16 @@ def _unpacked(data: bytes) -> dict[str, bytes]:
 
 
 def _read(file: Path) -> dict[str, None]:
-    with suppress(FileNotFoundError):
+    """A file that is spoilt keeps no machine from joining: all others know what it said."""
+    try:
         kept: Any = json.loads(file.read_bytes())
         return dict.fromkeys(str(one) for one in kept)
-    return {}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as failure:
+        log.error("what was forgotten cannot be read, and is set aside", file=str(file), cause=str(failure))
+        file.replace(file.with_suffix(".damaged"))
+        return {}
 
 
 def _write(file: Path, forgotten: list[str]) -> None:

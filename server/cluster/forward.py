@@ -55,9 +55,12 @@ class Forward:
     async def request(self, door: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on, and its answer back as it comes. Raises Problem where the node is not there."""
         body = _Body(receive)
-        asked = self._client.build_request(
-            scope["method"], door + _path(scope), headers=self._headers(scope), content=body.pieces()
-        )
+        try:
+            asked = self._client.build_request(
+                scope["method"], door + _path(scope), headers=self._headers(scope), content=body.pieces()
+            )
+        except httpx.InvalidURL as wrong:
+            raise Problem(400, "bad-request", f"this address cannot be asked for: {wrong}") from None
         try:
             answer = await body.unless_gone(self._client.send(asked, stream=True))
         except httpx.TransportError as failure:

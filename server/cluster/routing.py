@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from pipeline.avatars import SAMPLE
+from pipeline.avatars import ID
 
 
 class Way(Enum):
@@ -37,8 +37,9 @@ HERE = Target(Way.HERE)
 _NAMED = re.compile(r"/(?:whip|whep|api/channels|api/calls)/([^/.]+)(?:\.\d+)?(?:/.*)?")
 "A seat's channel begins with its call's id."
 _LISTS = ("/api/channels", "/api/calls", "/api/recordings", "/api/avatars")
-_RECORDING, _AVATAR = re.compile(r"/api/recordings/[^/]+"), re.compile(r"/api/avatars/([^/]+)")
-_WITHDRAWAL = re.compile(r"/api/avatars/([^/]+)/withdrawal")
+_RECORDING, _AVATAR = re.compile(r"/api/recordings/[^/]+"), re.compile(rf"/api/avatars/({ID.pattern})")
+_WITHDRAWAL = re.compile(rf"/api/avatars/({ID.pattern})/withdrawal")
+"Names that are no ids are no avatars anywhere: no other door hears of them, and none is remembered as forgotten."
 
 
 def target(method: str, path: str) -> Target:
@@ -50,9 +51,9 @@ def target(method: str, path: str) -> Target:
         return Target(Way.PLACE)
     if _RECORDING.fullmatch(path):
         return Target(Way.SEEK)
-    if method == "DELETE" and (found := _AVATAR.fullmatch(path)) and found[1] != SAMPLE:
+    if method == "DELETE" and (found := _AVATAR.fullmatch(path)):
         return Target(Way.FORGET, found[1])
-    if method == "POST" and (found := _WITHDRAWAL.fullmatch(path)) and found[1] != SAMPLE:
+    if method == "POST" and (found := _WITHDRAWAL.fullmatch(path)):
         return Target(Way.WITHDRAW, found[1])
     if found := _NAMED.fullmatch(path):
         begins = method == "POST" and path.startswith("/whip/")

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from server.commands.terminal import explained, settings_of
+from server.words import one_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,10 +60,10 @@ def import_avatar(
         data = file.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         engine = catalogue.load(catalogue.TAKING, settings.engine_options)
-        record = kept(open_avatars(settings), engine, data, Consent(consent), digest, name or file.stem)
+        record = kept(open_avatars(settings), engine, data, Consent(consent), digest, one_line(name or file.stem))
     Consents(settings.provenance_dir).add(GIVEN, avatar=mark_of(record.id), consent=consent)
     typer.echo(f"{record.name} is kept as {record.id}")
-    typer.echo(f"  licence: {record.licence}")
+    typer.echo(f"  licence: {one_line(record.licence)}")
     typer.echo("  python -m server serve, then choose it on the page, or without a camera:")
     typer.echo(f"  python -m server puppet --avatar {record.id}")
 

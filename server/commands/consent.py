@@ -11,6 +11,7 @@ import typer
 
 from server.commands.options import TokenFile, token_of
 from server.commands.terminal import explained, settings_of
+from server.words import one_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +40,9 @@ def list_consents(data_dir: DataDir = None) -> None:
     for record in avatars.records():
         if record.id != SAMPLE:
             shown = sum(one.avatar == record.id for one in films)
-            table.add_row(record.id, record.consent.value, _when(record.created), str(shown), Text(record.name))
+            table.add_row(
+                record.id, record.consent.value, _when(record.created), str(shown), Text(one_line(record.name))
+            )
     if table.row_count:
         Console(highlight=False).print(table)
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.commands.terminal import explained, settings_of
+from server.words import one_line
 
 if TYPE_CHECKING:
     from server.provenance.verdict import Verdict
@@ -76,6 +77,6 @@ def _print(path: Path, verdict: Verdict) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = [*verdict.lines, *([("Signed by", verdict.signer)] if verdict.signer else [])]
     for what, how in rows:
-        table.add_row(Text(what, "dim"), Text(how))  # a file's own words: no markup
+        table.add_row(Text(what, "dim"), Text(one_line(how)))  # a file's own words: no markup, no escape sequence
     if rows:
         console.print(Padding(table, (0, 0, 0, 2)))

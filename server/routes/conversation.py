@@ -21,6 +21,7 @@ from server.calls.tokens import Claims
 from server.problems import Problem
 from server.routes.authority import calls_of, known
 from server.routes.quotas import client_of
+from server.words import one_line
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +31,6 @@ NO_CALL = 4404
 CODES = {401: TOKEN, 404: NO_CALL, 409: OVER, 429: TOO_FAST, 503: 1013}
 "Of problems before the conversation has begun: HTTP's -> the socket's."
 NAME_LENGTH, TITLE_LENGTH = 40, 80
-
-
-def one_line(text: str) -> str:
-    """Without control characters: what people read and nothing acts on."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def plain_text(text: str) -> str:

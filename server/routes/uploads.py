@@ -28,6 +28,7 @@ from server.recordings.archive import mark_of
 from server.routes.locations import location
 from server.routes.signalling import lobby_of
 from server.settings import Settings
+from server.words import one_line
 
 log = structlog.get_logger(__name__)
 
@@ -239,7 +240,7 @@ async def _read(request: Request, settings: Settings, room: _Room) -> _Form:
     if len(data) > settings.max_portrait_bytes:
         limit = settings.max_portrait_bytes
         raise Problem(413, "body-too-large", f"{limit} bytes is the limit for a portrait", limit=limit)
-    return _Form(data, Consent(consent), name[:NAME_LENGTH] if isinstance(name, str) else "", expression)
+    return _Form(data, Consent(consent), one_line(name)[:NAME_LENGTH] if isinstance(name, str) else "", expression)
 
 
 def _share(said: object) -> float:
