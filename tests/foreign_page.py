@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests import npm
 from tests.browsing import FLAGS, chromium
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 PACKAGE, VERSION = "whip-whep", "1.2.0"
 PACKAGE_SHA256 = "f032b2b2015da76268d3f4a0450af2cf24ae984c6bf7cc5bfd494763cefaf786"
@@ -74,8 +77,8 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab(site: Site, server: str, film: Path) -> AsyncIterator[Tab]:
-    """Chromium on the site's page, with a camera that shows `film`."""
+async def filming(film: Path) -> AsyncIterator[Browser]:
+    """Chromium with a camera that shows `film`."""
     from playwright.async_api import async_playwright
 
     camera = [
@@ -85,7 +88,15 @@ async def tab(site: Site, server: str, film: Path) -> AsyncIterator[Tab]:
     ]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=[*FLAGS, *camera])
-        opened = Tab(await browser.new_page(), server)
-        await opened.page.goto(site.origin)
-        yield opened
+        yield browser
         await browser.close()
+
+
+@asynccontextmanager
+async def tab(browser: Browser, site: Site, server: str) -> AsyncIterator[Tab]:
+    """The site's page in a visit of its own."""
+    visit = await browser.new_context()
+    opened = Tab(await visit.new_page(), server)
+    await opened.page.goto(site.origin)
+    yield opened
+    await visit.close()

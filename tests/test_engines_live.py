@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
+from functools import cache
 from pathlib import Path
 
 import av
@@ -51,6 +51,13 @@ class PuppetCamera(MediaStreamTrack):
         return picture
 
 
+@cache
+def puppets_frames() -> list[Frame]:
+    """Four seconds of it, for all these tests."""
+    puppet = Puppet()
+    return [puppet.frame(number / 5) for number in range(20)]
+
+
 def services_with(engine: AnyEngine) -> Callable[[Settings], Services]:
     return lambda settings: replace(open_services(settings), engine=lambda _name: engine)
 
@@ -58,7 +65,6 @@ def services_with(engine: AnyEngine) -> Callable[[Settings], Services]:
 async def called(tmp_path: Path, engine: AnyEngine, pictures: int, seconds: float) -> np.ndarray:
     """[24, 256, 256, 3] int: the views of the `pictures`th quilt that a viewer of the puppet's call gets, within `seconds`."""
     services = services_with(engine)
-    frames = list(islice(Puppet().frames(), 0, 100, 5))
     settings = settings_for(tmp_path, engine=engine.name)
     async with (
         serving(settings, services) as (base, _app),
@@ -66,7 +72,7 @@ async def called(tmp_path: Path, engine: AnyEngine, pictures: int, seconds: floa
         Client(http) as caller,
         Client(http) as viewer,
     ):
-        assert (await caller.publish("room", PuppetCamera(frames), engine=engine.name)).status_code == 201
+        assert (await caller.publish("room", PuppetCamera(puppets_frames()), engine=engine.name)).status_code == 201
         assert (await viewer.view()).status_code == 201
         # a call that the server ends sends no picture any more
         await until(lambda: len(viewer.pictures) >= pictures or viewer.connection.connectionState == "closed", seconds)

@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
+from playwright.async_api import Browser
 
 from display.screen import PRODUCT, screen
 from pipeline.puppet import RATE
@@ -151,11 +152,18 @@ async def test_ffmpeg_killed_in_the_middle_is_gone_within_five_seconds(room, cli
 # --- npm's whip-whep in Chromium
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def tab(room: Admission, site: Site, tmp_path: Path) -> AsyncIterator[Tab]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(site: Site, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     site.put_page()
-    swaying_face.write_mjpeg(tmp_path / "camera.mjpeg")
-    async with foreign_page.tab(site, room.server, tmp_path / "camera.mjpeg") as tab:
+    film = tmp_path_factory.mktemp("film") / "camera.mjpeg"
+    swaying_face.write_mjpeg(film)
+    async with foreign_page.filming(film) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def tab(browser: Browser, room: Admission, site: Site) -> AsyncIterator[Tab]:
+    async with foreign_page.tab(browser, site, room.server) as tab:
         yield tab
 
 
