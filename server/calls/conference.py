@@ -22,34 +22,30 @@ from server.calls import events as of
 from server.calls import refusals
 from server.calls.effects import Effect, Refuse
 from server.calls.events import Event, Grants, Publishing, Shared
-from server.calls.faring import Faring
 from server.calls.films import Films
-from server.calls.forms import seat_form, sent_form
+from server.calls.forms import seat_form
 from server.calls.invitations import Invitations
+from server.calls.media import Media
 from server.calls.memory import remembered
 from server.calls.outgoing import Outgoing
 from server.calls.part import Part
 from server.calls.permits import NO_SEAT
 from server.calls.rehearsals import SECONDS, Rehearsals, Taken
 from server.calls.rules import Call
-from server.calls.strain import SHARES, Strain
+from server.calls.sparing import Sparing
 from server.calls.talk import Talk
 from server.calls.tokens import PLAIN_SECONDS, SEAT_SECONDS, Claims, Tokens
-from server.calls.views import SEAT_GONE, Views
+from server.calls.views import Views
 from server.channels.channel import Channel
 from server.channels.gate import KEPT
 from server.channels.lobby import Accepted, Lobby
 from server.problems import Problem
-from server.provenance.statement import UNCOMPARED, Agreed
+from server.provenance.statement import Agreed
 from server.settings import Settings
 from server.webrtc.audio import Listen
 
 log = structlog.get_logger(__name__)
 
-QUIET = "this server is busy: whoever does not speak is shown in few pictures"
-LATE = "this server is busy: pictures come late"
-STALLED_SECONDS = 2.5
-"Without a picture."
 MOST_AGES = 60
 
 
@@ -69,17 +65,15 @@ class Conference:
         self.invitations = Invitations()
         self.films, self.outgoing = Films(lobby, settings, self.agreed), Outgoing(lobby, settings, name)
         self.rehearsals = Rehearsals(lobby, name)
-        self._views = Views(lobby)
+        self._views = Views(lobby, rules, self._tell)
+        self._sparing = Sparing(rules, settings.adapt, self.happen)
+        self._media = Media(rules, lobby, self.channel, self.happen, self._tell, self._arrived, self._departed)
         self.taken: dict[int, Taken] = {}
         self._ice_servers = ice_servers
         self._talks: dict[int, Talk] = {}
         "Sockets that have said hello, by number."
-        self._there: dict[int, Channel] = {}
         self._gathered: tuple[int, ...] = ()
         self._agreed = Agreed(0, {})
-        self._strain, self._faring = Strain(), Faring()
-        self._likeness: dict[int, str] = {}
-        "What each seat's page was told last of its caller and its portrait; of those that were told."
         self.look_ages: deque[float] = deque(maxlen=MOST_AGES)
         "Seconds: how old `look` was when it came, as pages tell. Whose, is not kept."
         self.parts = [make(self) for make in parts]
@@ -89,9 +83,8 @@ class Conference:
     def happen(self, event: Event) -> None:
         """Let the rules decide, and carry it out. Raises Problem where they refuse."""
         effects = self.rules.on(event, _now())
-        if isinstance(event, of.Spoke):  # who begins to speak moves again at once
-            self._strain.hear(event.seats, _now())
-            self._spare(_now())
+        if isinstance(event, of.Spoke):
+            self._sparing.hear(event.seats, self._there, _now())
         refused = [self._carry_out(effect) for effect in effects]
         for problem in refused:
             if problem is not None:
@@ -185,11 +178,7 @@ class Conference:
         self._unless(self.rules.check_view(number))
         if views is None and screen.views > 1 and self.rules.seats[number].socket:  # whose page is told the form
             views = self._fitting(channel, screen)
-        accepted = await self.lobby.view(channel, sdp, screen, views, listen)
-        await self._watching(number, channel, accepted)
-        if (viewer := self.lobby.live(channel).viewers.get(accepted.peer.id)) is not None:
-            viewer.told = partial(self._tell_form, number, channel, accepted.peer.id)
-        return accepted
+        return await self._views.view(number, channel, sdp, screen, views, listen)
 
     async def draw(self, number: int, channel: str, sdp: str) -> Accepted:
         """Let a seat watch `channel` of this call by drawing it itself. Raises Problem."""
@@ -197,16 +186,7 @@ class Conference:
             self._unless(None if channel == self.channel(number) else NO_SEAT)
             return await self.lobby.draw(channel, sdp)
         self._unless(self.rules.check_view(number))
-        accepted = await self.lobby.draw(channel, sdp)
-        await self._watching(number, channel, accepted)
-        return accepted
-
-    async def _watching(self, number: int, channel: str, accepted: Accepted) -> None:
-        """Remember what a seat watches. Raises Problem where it has left meanwhile."""
-        if number not in self.rules.seats:
-            await self.lobby.leave(channel, accepted.peer, SEAT_GONE)
-            raise refusals.problem(NO_SEAT)
-        self._views.add(number, accepted, channel)
+        return await self._views.draw(number, channel, sdp)
 
     @property
     def _shared(self) -> dict[Shared, Films | Outgoing]:
@@ -219,6 +199,10 @@ class Conference:
     def _fitting(self, channel: str, screen: Screen) -> int:
         """In how many views this machine can show seats, one by one, to each other. A table has as many as it has."""
         return screen.views if channel == self.name else self.lobby.keep(self._seated, KEPT, channel) or screen.views
+
+    @property
+    def _there(self) -> dict[int, Channel]:
+        return self._media.there
 
     @property
     def _seated(self) -> list[str]:
@@ -305,7 +289,7 @@ class Conference:
     def look_after(self) -> None:
         """Several times a second: time passes, media comes and goes."""
         for number in list(self.rules.seats):
-            self._see_media(number)
+            self._media.look(number)
             self._see_views(number)
         for what, shared in self._shared.items():
             if self.rules.agreements[what].since is not None and (why := shared.failure()):
@@ -314,50 +298,17 @@ class Conference:
         self._see_agreed()
         self.rehearsals.look(_now())
         self._see_gathered()
-        self._see_strain()
+        self._sparing.look(self._there, _now())
 
-    def _see_media(self, number: int) -> None:
-        channel = self.lobby.channels.get(self.channel(number))
-        if channel is not None and not channel.life.live:
-            return  # its session is being made
-        self._see_channel(number, channel)
-        self._see_likeness(number, channel.likeness if channel is not None else UNCOMPARED)
-        if channel is None or channel.caller is None:
-            if channel is None or channel.successor is None:  # one who is coming back is connecting
-                self.happen(of.MediaLost(number))
-        elif channel.caller.connected:
-            reception = channel.ingest.report() if channel.ingest is not None else None
-            decoded = reception.last_decoded if reception is not None else None
-            self._tell_condition(number, channel)
-            if decoded is not None:
-                fresh = _now() - decoded < STALLED_SECONDS
-                self.happen(of.MediaLive(number) if fresh else of.MediaStalled(number))
+    def _arrived(self, number: int, channel: Channel) -> None:
+        self.happen(of.Drawable(number, channel.drawing is not None and not channel.drawing.preview))
+        self._media.mute(number, self.rules.seats[number].muted)
+        if self.rules.recording is not None:
+            self.films.begin([channel])
+        self._tell_parts(lambda part: part.arrived(number, channel))
 
-    def _tell_condition(self, number: int, channel: Channel) -> None:
-        said = self._faring.see(number, self.rules.seats[number].socket, channel.course.at(_now()))
-        if said is not None:
-            self._tell(number, said)
-
-    def _see_likeness(self, number: int, found: str) -> None:
-        """Whether a caller looks like the portrait is told to that seat alone."""
-        if found != self._likeness.get(number, UNCOMPARED):
-            self._likeness[number] = found
-            self._tell(number, {"t": "likeness", "found": found})
-
-    def _see_channel(self, number: int, channel: Channel | None) -> None:
-        before = self._there.get(number)
-        if before is channel:
-            return
-        if before is not None:
-            del self._there[number]
-            self._tell_parts(lambda part: part.departed(number))
-        if channel is not None:
-            self._there[number] = channel
-            self.happen(of.Drawable(number, channel.drawing is not None and not channel.drawing.preview))
-            self._mute(number, self.rules.seats[number].muted)
-            if self.rules.recording is not None:
-                self.films.begin([channel])
-            self._tell_parts(lambda part: part.arrived(number, channel))
+    def _departed(self, number: int) -> None:
+        self._tell_parts(lambda part: part.departed(number))
 
     def _see_views(self, number: int) -> None:
         watching = self._views.watching(number)
@@ -372,26 +323,6 @@ class Conference:
         if seats != self._gathered:
             self._gathered = seats
             self._tell_parts(lambda part: part.gathered(seats))
-
-    def _see_strain(self) -> None:
-        """Where pictures are made with less detail for lack of capacity, or grow old in spite of it, everybody is told, and when
-        all is well again."""
-        now, adapts = _now(), self.settings.adapt
-        self._strain.hear(self.rules.speaking, now)
-        if self._strain.look(max((channel.age() for channel in self._there.values()), default=0.0), now) and adapts:
-            log.info("a call's quiet seats", pictures=SHARES[self._strain.step], seats=len(self._there))
-        self._spare(now)
-        slowed = next((channel.slowed for channel in self._there.values() if channel.slowed), "")
-        detail = f"pictures are made with less detail: {slowed}" if slowed else ""
-        lost = (QUIET if adapts else LATE) if self._strain.step else detail
-        if lost and lost != self.rules.strained:
-            self.happen(of.CapacityLost(lost))
-        elif self._strain.step == 0 and not slowed:
-            self.happen(of.CapacityBack())
-
-    def _spare(self, now: float) -> None:
-        for number, channel in self._there.items():
-            channel.spare(self._strain.share(number, now) if self.settings.adapt else 1.0)
 
     # What is to be done ---------------------------------------------------------------------------------------------------
 
@@ -410,7 +341,7 @@ class Conference:
             case do.Forget(number):
                 self._forget(number)
             case do.Mute(number, muted):
-                self._mute(number, muted)
+                self._media.mute(number, muted)
                 self._tell_parts(lambda part: part.muted(number, muted))
             case do.Show(number, pictures):
                 self._views.show(number, pictures)
@@ -441,36 +372,16 @@ class Conference:
             return
         if message["t"] == "welcome":
             message = {"t": "welcome", "call": self.name, **message, "ice_servers": self.ice_servers(number)}
-            message["likeness"] = self._likeness.get(number, UNCOMPARED)
+            message["likeness"] = self._media.likeness(number)
             if seat.grants.host:
                 message |= {"handover_hosts": self.settings.handover_hosts}
         talk.put(message)
 
-    def _tell_form(self, number: int, channel: str, peer: str, screen: Screen | None) -> None:
-        """What a seat's page is sent from now on of `channel`, as its link carries it; None: nothing but sound. A page that
-        was replaced still has a session for a moment: what becomes of that is nothing to the page that has taken over."""
-        if self._views.newest(number, channel) != peer:
-            return
-        of_seat = int(channel.partition(".")[2] or 0)
-        told = sent_form(screen, self.rules.tiling) if not of_seat else seat_form(screen) | {"of": of_seat}
-        self._tell(number, {"t": "form", **told})
-
     def _forget(self, number: int) -> None:
         self.taken.pop(number, None)
-        self._strain.forget(number)
-        self._faring.forget(number)
-        self._likeness.pop(number, None)
-        self._see_channel_gone(number)
+        self._sparing.forget(number)
+        self._media.forget(number)
         self.lobby.release(self.channel(number))
-
-    def _see_channel_gone(self, number: int) -> None:
-        if self._there.pop(number, None) is not None:
-            self._tell_parts(lambda part: part.departed(number))
-
-    def _mute(self, number: int, muted: bool) -> None:
-        channel = self._there.get(number)
-        if channel is not None and channel.voice is not None:
-            channel.voice.muted = muted
 
     def _tell_parts(self, what: Callable[[Part], None]) -> None:
         for part in self.parts:
