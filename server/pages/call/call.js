@@ -153,6 +153,7 @@ async function join() {
 async function comeBack(kept) {
   adopting = opening = true;
   sit(kept.token, true);
+  void green.lock(true);
   await green.open(publishes()).catch(() => undefined);
   opening = false;
   send();

@@ -40,6 +40,8 @@ export class GreenRoom extends EventTarget {
   #level = new Level();
   #shelf = null;
   #loudAt = 0;
+  /** One is in the call. */
+  #locked = false;
   #busy = Promise.resolve();
   #given = "";
   #rehearsal;
@@ -110,6 +112,8 @@ export class GreenRoom extends EventTarget {
 
   /** @param {boolean} locked while one is in the call @returns {Promise<unknown>} once there is room again for what a rehearsal took */
   lock(locked) {
+    this.#locked = locked;
+    this.#listen();
     this.#shelf?.lock(locked);
     keepName(part("name").value.trim());
     return this.#rehearsal.stop();
@@ -200,11 +204,15 @@ export class GreenRoom extends EventTarget {
     } catch (failure) {
       say(part("device-problem"), inWords(failure));
     }
-    this.#level.listen(this.driver.sound);
-    this.#loudAt = performance.now();
+    this.#listen();
     await this.#list();
     this.#show();
     this.dispatchEvent(new Event("change"));
+  }
+
+  #listen() {
+    this.#level.listen(this.#locked ? null : this.driver.sound);
+    this.#loudAt = performance.now();
   }
 
   async #list(chosen = part("camera-choice").value) {

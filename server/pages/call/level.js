@@ -11,11 +11,11 @@ export class Level {
   #analyser = null;
   #samples = new Float32Array(1024);
 
-  /** @param {MediaStream|null} sound */
+  /** @param {MediaStream|null} sound null: nothing, and nothing is run for it */
   listen(sound) {
     this.#source?.disconnect();
     this.#source = null;
-    if (!sound) return;
+    if (!sound) return void this.#context?.suspend().catch(() => undefined);
     this.#context ??= new AudioContext();
     void this.#context.resume().catch(() => undefined);
     this.#analyser ??= new AnalyserNode(this.#context, { fftSize: this.#samples.length });
