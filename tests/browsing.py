@@ -57,6 +57,14 @@ HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
 """
 "A script for `Visit`."
 
+NAMELESS_GPU = """
+const given = WebGL2RenderingContext.prototype.getExtension;
+WebGL2RenderingContext.prototype.getExtension = function (name) {
+  return name === "WEBGL_debug_renderer_info" ? null : given.call(this, name);
+};
+"""
+"A script for `Visit`: what draws in software here is taken for a GPU."
+
 AS_IT_IS = """
 if (window.MediaDevices) {  // not on about:blank
   const given = MediaDevices.prototype.getUserMedia;

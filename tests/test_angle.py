@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, filmed_browser, glass, go_live, painted_server
+from tests.browsing import NAMELESS_GPU, PLENTY, WITHOUT_WEBGL, Visit, filmed_browser, glass, go_live, painted_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PLENTY)
@@ -16,7 +16,7 @@ browser = pytest.fixture(scope="module")(filmed_browser)
 painted = pytest.fixture(scope="module")(painted_server)
 
 
-@pytest.mark.parametrize(("script", "painter"), [("", "webgl2"), (WITHOUT_WEBGL, "2d")])
+@pytest.mark.parametrize(("script", "painter"), [(NAMELESS_GPU, "webgl2"), (WITHOUT_WEBGL, "2d")])
 def test_the_shown_angle_follows_pointer_and_keys(
     browser: Browser, painted: tuple[str, FastAPI], script: str, painter: str
 ) -> None:
@@ -99,3 +99,26 @@ def test_tiles_do_not_bleed_and_both_painters_find_them(
     page = Visit(browser).open(painted[0])
     for painter, view, worst in page.evaluate(PAINT_EDGES, [odd, slow]):
         assert worst <= 1, f"{painter} mixes strangers into view {view}"
+
+
+WHICH = """async (name) => {
+  const given = WebGL2RenderingContext.prototype.getParameter;
+  const { UNMASKED_RENDERER_WEBGL } = document.createElement("canvas").getContext("webgl2").getExtension("WEBGL_debug_renderer_info");
+  WebGL2RenderingContext.prototype.getParameter = function (what) {
+    return what === UNMASKED_RENDERER_WEBGL ? name : given.call(this, what);
+  };
+  const { painterFor } = await import(`/pages/shared/painters.js?${encodeURIComponent(name)}`);
+  return painterFor(document.createElement("canvas")).kind;
+}"""
+
+
+def test_what_is_no_gpu_is_not_painted_with_as_if_it_were(browser: Browser, painted: tuple[str, FastAPI]) -> None:
+    page = Visit(browser).open(painted[0])
+    for name, kind in {
+        "ANGLE (NVIDIA, NVIDIA GeForce RTX 3060 Direct3D11 vs_5_0 ps_5_0, D3D11)": "webgl2",
+        "Apple M1": "webgl2",
+        "ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (Subzero) (0x0000C0DE)), SwiftShader driver)": "2d",
+        "llvmpipe, or similar": "2d",
+        "ANGLE (Microsoft, Microsoft Basic Render Driver Direct3D11 vs_5_0 ps_5_0, D3D11)": "2d",
+    }.items():
+        assert page.evaluate(WHICH, name) == kind, name

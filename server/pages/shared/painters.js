@@ -56,13 +56,28 @@ const SLOW_MS = 12;
 /** The first paints compile and upload; the last of these is the one that is timed. */
 const TRIAL_PAINTS = 4;
 
+/** How WebGL names a GPU that is none: Chromium's, Mesa's, Windows'. */
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+
+/** Whether WebGL draws in software here; null while nobody has looked. @type {boolean|null} */
+let inSoftware = null;
+
+function drawsInSoftware() {
+  if (inSoftware !== null) return inSoftware;
+  const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  const name = gl?.getParameter(gl.getExtension("WEBGL_debug_renderer_info")?.UNMASKED_RENDERER_WEBGL ?? gl.RENDERER);
+  inSoftware = !gl || SOFTWARE.test(name);
+  gl?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers have few
+  return inSoftware;
+}
+
 /**
- * The best painter that this canvas can have.
- * @param {HTMLCanvasElement} canvas
- * @returns {WebGLPainter|CanvasPainter}
+ * The best painter that this canvas can have. WebGL in software takes twice as much of the processor as a 2D canvas (Chromium, two cores
+ * without a GPU: 16 ms a picture), which then lacks for decoding and encoding.
+ * @param {HTMLCanvasElement} canvas @returns {WebGLPainter|CanvasPainter}
  */
 export function painterFor(canvas) {
-  const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
+  const gl = drawsInSoftware() ? null : canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
   return gl ? new WebGLPainter(gl) : new CanvasPainter(canvas.getContext("2d", { alpha: false }));
 }
 
@@ -138,7 +153,7 @@ export class WebGLPainter {
 
 export class CanvasPainter {
   kind = "2d";
-  slow = false;
+  slow = true;
   #context;
   #video = null;
 

@@ -5,8 +5,8 @@ import { painterFor } from "./painters.js";
 
 /** A larger canvas shows no more of a 256-pixel tile. */
 const LARGEST_SIDE = 1400;
-/** Where drawing is done in software: a larger picture would take time from decoding. */
-const LARGEST_SLOW_SIDE = 448;
+/** Where drawing is done in software: what is larger than a tile is stretched as the page is put together, which happens anyway. */
+const LARGEST_SLOW_SIDE = 256;
 
 export class VideoPicture {
   /** Device pixels of a CSS pixel beyond which nobody sees more. */
