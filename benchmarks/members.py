@@ -18,6 +18,7 @@ from __future__ import annotations
 import base64
 import time
 import wave
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from enum import StrEnum
@@ -44,6 +45,10 @@ TONES = {"Ana": 440.0, "Bo": 660.0}
 RETURNS = 3
 WRITTEN_SECONDS = 7.0
 "Within which Chromium has written to the disk what pages keep."
+HEARD = 8.0
+"Seconds of what each hears that are listened to, after all else."
+LOOK_EVERY = 4.0
+"Seconds between looks at what the server says."
 LONGEST = 90_000.0
 "Milliseconds that anything may take to come about."
 PICTURES = "try { localStorage.setItem('telequilt-drawn', 'pictures'); } catch {}"
@@ -56,6 +61,13 @@ MediaDevices.prototype.getUserMedia = function (wanted) {
 };
 """
 "A tone is noise to what makes voices clear."
+LINES = """
+globalThis.lines = [];
+globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+  constructor(...how) { super(...how); lines.push(this); }
+};
+"""
+"A page's connections, for what the browser tells of them."
 
 
 class Check(StrEnum):
@@ -85,23 +97,24 @@ class People:
     """Two browsers with pictures and a tone each."""
 
     def __init__(self, playwright: Any, folder: Path, pictures: list[np.ndarray]) -> None:
-        self._chromium, self._folder = playwright.chromium, folder
+        self._chromium, self.folder = playwright.chromium, folder
         self._film = film(pictures, RATE, folder)
 
     def come(self, name: str, link: str) -> tuple[Any, Any]:
         """(context, page) of one who opens `link`; by a profile that stays on the disk."""
-        sound = _tone(self._folder / f"{name}.wav", TONES[name])
+        sound = _tone(self.folder / f"{name}.wav", TONES[name])
         how = browsers.flags(self._film, sound)
-        context = self._chromium.launch_persistent_context(self._folder / name, bypass_csp=True, **how)
+        context = self._chromium.launch_persistent_context(self.folder / name, bypass_csp=True, **how)
         context.set_default_timeout(LONGEST)
         context.add_init_script(RAW)
         context.add_init_script(PICTURES)
+        context.add_init_script(LINES)
         page = context.new_page()
         page.goto(link)
         return context, page
 
     def kill(self, name: str) -> None:
-        own = f"--user-data-dir={self._folder / name}"
+        own = f"--user-data-dir={self.folder / name}"
         found = [one for one in psutil.process_iter(["cmdline"]) if own in (one.info["cmdline"] or ())]
         for process in [*found, *(child for one in found for child in one.children(recursive=True))]:
             with suppress(psutil.NoSuchProcess):
@@ -149,13 +162,38 @@ def see(people: People, call: Call, seconds: float, server: psutil.Process) -> d
     time.sleep(WARM_UP)
     for page in pages.values():
         page.evaluate("member.begin()")
-    before, begun = sum(server.cpu_times()[:2]), time.monotonic()
-    time.sleep(seconds)
+    before, browsed, begun = sum(server.cpu_times()[:2]), _cores(people.folder), time.monotonic()
+    course = []
+    while (passed := time.monotonic() - begun) < seconds:
+        course += [_state(one) | {"at_s": round(passed, 1)} for one in _channels(call)]
+        time.sleep(LOOK_EVERY)
     took, spent = time.monotonic() - begun, sum(server.cpu_times()[:2]) - before
+    browsers_spent = {
+        kind: round((now - browsed.get(kind, 0.0)) / took, 2) for kind, now in _cores(people.folder).items()
+    }
     saw = {name: page.evaluate("member.told()") for name, page in pages.items()}
-    report = httpx.get(f"{call.base}/api/channels", trust_env=False).json()
+    for name, page in pages.items():
+        saw[name]["heard"] = page.evaluate(f"member.hear({HEARD})")
     told = {name: _told(saw, name, other, took) for name, other in (("Ana", "Bo"), ("Bo", "Ana"))}
-    return {"members": told, "server_cores": round(spent / took, 2), "channels": report}
+    return {
+        "members": told,
+        "server_cores": round(spent / took, 2),
+        "browsers_cores": browsers_spent,
+        "course": course,
+        "channels": _channels(call),
+    }
+
+
+def _channels(call: Call) -> list[dict[str, Any]]:
+    return httpx.get(f"{call.base}/api/channels", trust_env=False).json()
+
+
+def _state(channel: dict[str, Any]) -> dict[str, Any]:
+    """How one is made and sent at a moment; milliseconds."""
+    (stream,) = channel["streams"] or [{}]
+    sent = {name: stream.get(name) for name in ("width", "height", "voice_delay_ms", "lip_offset_ms")}
+    ages = {"made_ms": channel["session"]["age"]["p50"], "sent_ms": stream.get("age", {}).get("p50")}
+    return {"seat": channel["name"].rpartition(".")[2], "rung": channel["detail"]["rung"], **ages, **sent}
 
 
 def _told(saw: dict[str, Any], name: str, other: str, took: float) -> dict[str, Any]:
@@ -169,7 +207,48 @@ def _told(saw: dict[str, Any], name: str, other: str, took: float) -> dict[str, 
         "longest_pause_s": round(float(gaps.max()), 2),
         "picture": f"{saw[name]['width']}x{saw[name]['height']}",
         **_heard(saw[name]["heard"], TONES[name], TONES[other]),
+        "browser": _account(*saw[name]["lines"]),
     }
+
+
+def _account(before: dict[str, Any], after: dict[str, Any]) -> dict[str, float | str | None]:
+    """Where the milliseconds go in a browser, by its own account (W3C webrtc-stats): means over what was measured."""
+    sent, came, heard = "outbound-rtp video", "inbound-rtp video", "inbound-rtp audio"
+
+    def grew(line: str, name: str) -> float:
+        return after[line].get(name, 0.0) - before[line].get(name, 0.0)
+
+    def mean(line: str, total: str, count: str) -> float | None:
+        return round(1e3 * grew(line, total) / grew(line, count), 1) if grew(line, count) else None
+
+    return {
+        "camera_encoded_ms": mean(sent, "totalEncodeTime", "framesEncoded"),
+        "camera_paced_ms": mean(sent, "totalPacketSendDelay", "packetsSent"),
+        "camera_size": f"{after[sent].get('frameWidth')}x{after[sent].get('frameHeight')}",
+        "camera_sent": grew(sent, "framesSent"),
+        "camera_limited_by": after[sent].get("qualityLimitationReason"),
+        "picture_assembled_ms": mean(came, "totalAssemblyTime", "framesAssembledFromMultiplePackets"),
+        "picture_waited_ms": mean(came, "jitterBufferDelay", "jitterBufferEmittedCount"),
+        "picture_to_wait_ms": mean(came, "jitterBufferTargetDelay", "jitterBufferEmittedCount"),
+        "picture_least_wait_ms": mean(came, "jitterBufferMinimumDelay", "jitterBufferEmittedCount"),
+        "picture_decoded_ms": mean(came, "totalDecodeTime", "framesDecoded"),
+        "picture_in_all_ms": mean(came, "totalProcessingDelay", "framesDecoded"),
+        "sound_waited_ms": mean(heard, "jitterBufferDelay", "jitterBufferEmittedCount"),
+        "sound_to_wait_ms": mean(heard, "jitterBufferTargetDelay", "jitterBufferEmittedCount"),
+        "sound_least_wait_ms": mean(heard, "jitterBufferMinimumDelay", "jitterBufferEmittedCount"),
+    }
+
+
+def _cores(folder: Path) -> dict[str, float]:
+    """Processor seconds so far of the browsers, by what their processes are for."""
+    spent: Counter[str] = Counter()
+    for process in psutil.process_iter(["cmdline", "cpu_times"]):
+        told = process.info["cmdline"] or ()
+        if any(one.startswith(f"--user-data-dir={folder}") for one in told):
+            kinds = [one for one in told if one.startswith(("--type=", "--utility-sub-type="))]
+            kind = kinds[-1].split("=")[1].split(".")[0] if kinds else "browser"
+            spent[kind] += sum(process.info["cpu_times"][:2])
+    return dict(spent)
 
 
 def _ages(captured: list[list[float]], seen: list[list[float]]) -> tuple[list[float], list[float]]:

@@ -5,6 +5,12 @@ async ({ code }) => {
   const at = (when) => performance.timeOrigin + when;
   const noted = { captured: [], seen: [] };
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+  /** What the browser itself tells of all that it sends and receives (W3C webrtc-stats): name of the account -> figures. */
+  const accounts = async () => {
+    const open = globalThis.lines.filter((line) => line.connectionState === "connected");
+    const told = (await Promise.all(open.map((line) => line.getStats()))).flatMap((reports) => [...reports.values()]);
+    return Object.fromEntries(told.filter((one) => one.type.endsWith("bound-rtp")).map((one) => [`${one.type} ${one.kind}`, one]));
+  };
   const own = document.createElement("video");
   own.muted = true;
   while (!document.querySelector("#self-video").srcObject) await pause(20);
@@ -15,16 +21,27 @@ async ({ code }) => {
   const other = document.querySelector("#places .place video");
   watch(other, (number, facts) => noted.seen.push([number, at(facts.presentationTime)]));
   const drawn = () => other.getVideoPlaybackQuality().totalVideoFrames;
-  let [heard, before] = [hear(other.srcObject.getAudioTracks()[0]), drawn()];
+  let [before, lines] = [drawn(), await accounts()];
   globalThis.member = {
     /** Forgets what was noted so far. */
-    begin() {
+    async begin() {
       noted.captured = noted.captured.slice(-250);
       noted.seen = [];
       before = drawn();
-      heard.ended = true;
-      heard = hear(other.srcObject.getAudioTracks()[0]);
+      lines = await accounts();
     },
-    told: () => ({ ...noted, pictures: drawn() - before, heard: told(heard), width: other.videoWidth, height: other.videoHeight }),
+    /** What is heard for so many seconds, which takes from what is measured beside it. */
+    async hear(seconds) {
+      const heard = hear(other.srcObject.getAudioTracks()[0]);
+      await pause(1000 * seconds);
+      return told(heard);
+    },
+    told: async () => ({
+      ...noted,
+      pictures: drawn() - before,
+      width: other.videoWidth,
+      height: other.videoHeight,
+      lines: [lines, await accounts()],
+    }),
   };
 };
