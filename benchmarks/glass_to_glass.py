@@ -158,21 +158,18 @@ def _facts(
     }
 
 
-def _call_in_chromium(port: int, film: Path, seconds: float, server: psutil.Process) -> dict[str, Any]:
-    """The same call with a real browser at both ends, whose camera plays `film`."""
-    from playwright.sync_api import sync_playwright
-
+def call_in_chromium(chromium: Any, port: int, film: Path, seconds: float, server: psutil.Process) -> dict[str, Any]:
+    """The same call with a real browser at both ends, Playwright's `chromium`, whose camera plays `film`."""
     wants = {"channel": "benchmark", "warmUp": WARM_UP, "seconds": seconds, "code": browsers.CODE}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**browsers.flags(film))
-        page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{port}/")
-        before = (sum(server.cpu_times()[:2]), _others_cpu(server))
-        begun = time.monotonic()
-        saw = page.evaluate(browsers.script("browser_peers.js"), wants)
-        whole = time.monotonic() - begun
-        costs = (sum(server.cpu_times()[:2]) - before[0], _others_cpu(server) - before[1])
-        browser.close()
+    browser = chromium.launch(**browsers.flags(film))
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{port}/")
+    before = (sum(server.cpu_times()[:2]), _others_cpu(server))
+    begun = time.monotonic()
+    saw = page.evaluate(browsers.script("browser_peers.js"), wants)
+    whole = time.monotonic() - begun
+    costs = (sum(server.cpu_times()[:2]) - before[0], _others_cpu(server) - before[1])
+    browser.close()
     share = saw["took"] / whole  # processor time is of the whole call, warm-up included
     times, ages = [at / 1e3 for at in saw["times"]], [age / 1e3 for age in saw["ages"]]
     return _facts(times, ages, saw["took"], (costs[0] * share, costs[1] * share), saw["report"]) | {"unread": 0}
@@ -220,8 +217,11 @@ def main(
             if peers is Peers.AIORTC:
                 runs.append(asyncio.run(call(port, pictures, rate, seconds, server)))
             else:
-                with TemporaryDirectory() as folder:
-                    runs.append(_call_in_chromium(port, film(pictures, rate, Path(folder)), seconds, server))
+                from playwright.sync_api import sync_playwright
+
+                with TemporaryDirectory() as folder, sync_playwright() as playwright:
+                    camera = film(pictures, rate, Path(folder))
+                    runs.append(call_in_chromium(playwright.chromium, port, camera, seconds, server))
     middle = sorted(runs, key=lambda run: run["fps"])[len(runs) // 2]
     console.print(_table(runs, middle, peers))
     name = f"glass_to_glass_{screen}_{placement}_{peers}"

@@ -33,12 +33,14 @@ import psutil
 import typer
 from rich.console import Console
 
-from benchmarks.glass_to_glass import PUPPET_FRAMES, film, witnessed_server
+from benchmarks.glass_to_glass import PUPPET_FRAMES, call_in_chromium, film, witnessed_server
 from benchmarks.lib.harness import RESULTS, write
 from benchmarks.live import browsers, chirp
 from pipeline.clock import percentiles
 
 RATE = 25.0
+SINGLE_SECONDS = 12.0
+"Of a single channel before, in a Chromium that is caller and viewer: how quick this machine is in this hour."
 WARM_UP = 8.0
 "Seconds after both see each other that are not counted."
 TONES = {"Ana": 440.0, "Bo": 660.0}
@@ -80,7 +82,7 @@ class Call:
     """One call, by its host's link."""
 
     def __init__(self, port: int) -> None:
-        self.base = f"http://127.0.0.1:{port}"
+        self.port, self.base = port, f"http://127.0.0.1:{port}"
         made = httpx.post(f"{self.base}/api/calls", json={"title": "measured"}, trust_env=False).json()
         self.name, self.host = made["call"], f"{self.base}/{made['host']['link']}"
         self._by = {"Authorization": f"Bearer {made['host']['token']}"}
@@ -97,14 +99,14 @@ class People:
     """Two browsers with pictures and a tone each."""
 
     def __init__(self, playwright: Any, folder: Path, pictures: list[np.ndarray]) -> None:
-        self._chromium, self.folder = playwright.chromium, folder
-        self._film = film(pictures, RATE, folder)
+        self.chromium, self.folder = playwright.chromium, folder
+        self.film = film(pictures, RATE, folder)
 
     def come(self, name: str, link: str) -> tuple[Any, Any]:
         """(context, page) of one who opens `link`; by a profile that stays on the disk."""
         sound = _tone(self.folder / f"{name}.wav", TONES[name])
-        how = browsers.flags(self._film, sound)
-        context = self._chromium.launch_persistent_context(self.folder / name, bypass_csp=True, **how)
+        how = browsers.flags(self.film, sound)
+        context = self.chromium.launch_persistent_context(self.folder / name, bypass_csp=True, **how)
         context.set_default_timeout(LONGEST)
         context.add_init_script(RAW)
         context.add_init_script(PICTURES)
@@ -151,6 +153,7 @@ def sees(page: Any) -> None:
 
 def see(people: People, call: Call, seconds: float, server: psutil.Process) -> dict[str, Any]:
     """Both are in the call for `seconds`."""
+    alone = call_in_chromium(people.chromium, call.port, people.film, SINGLE_SECONDS, server)
     (_, ana), (_, bo) = people.come("Ana", call.host), people.come("Bo", call.invite("Bo"))
     pages = {"Ana": ana, "Bo": bo}
     for name, page in pages.items():
@@ -162,14 +165,15 @@ def see(people: People, call: Call, seconds: float, server: psutil.Process) -> d
     time.sleep(WARM_UP)
     for page in pages.values():
         page.evaluate("member.begin()")
-    before, browsed, begun = sum(server.cpu_times()[:2]), _cores(people.folder), time.monotonic()
+    before, browsed, machine = sum(server.cpu_times()[:2]), _cores(people.folder), psutil.cpu_times()
+    begun = time.monotonic()
     course = []
     while (passed := time.monotonic() - begun) < seconds:
         course += [_state(one) | {"at_s": round(passed, 1)} for one in _channels(call)]
         time.sleep(LOOK_EVERY)
-    took, spent = time.monotonic() - begun, sum(server.cpu_times()[:2]) - before
+    took, spent, now = time.monotonic() - begun, sum(server.cpu_times()[:2]) - before, psutil.cpu_times()
     browsers_spent = {
-        kind: round((now - browsed.get(kind, 0.0)) / took, 2) for kind, now in _cores(people.folder).items()
+        kind: round((cores - browsed.get(kind, 0.0)) / took, 2) for kind, cores in _cores(people.folder).items()
     }
     saw = {name: page.evaluate("member.told()") for name, page in pages.items()}
     for name, page in pages.items():
@@ -179,6 +183,9 @@ def see(people: People, call: Call, seconds: float, server: psutil.Process) -> d
         "members": told,
         "server_cores": round(spent / took, 2),
         "browsers_cores": browsers_spent,
+        "idle_cores": round((now.idle - machine.idle) / took, 2),
+        "stolen_cores": round((now.steal - machine.steal) / took, 2),
+        "single": {name: alone[name] for name in ("fps", "age_ms", "server_cores", "peers_cores")},
         "course": course,
         "channels": _channels(call),
     }
@@ -204,6 +211,7 @@ def _told(saw: dict[str, Any], name: str, other: str, took: float) -> dict[str, 
         "fps": round(saw[name]["pictures"] / took, 2),
         "numbers_read": round(len(times) / max(saw[name]["pictures"], 1), 2),
         "age_ms": percentiles(ages),
+        "age_p95_ms_by_ten_seconds": _by_ten_seconds(ages, times),
         "longest_pause_s": round(float(gaps.max()), 2),
         "picture": f"{saw[name]['width']}x{saw[name]['height']}",
         **_heard(saw[name]["heard"], TONES[name], TONES[other]),
@@ -261,6 +269,16 @@ def _ages(captured: list[list[float]], seen: list[list[float]]) -> tuple[list[fl
             times.append(when / 1e3)
             newest = number
     return ages, times
+
+
+def _by_ten_seconds(ages: list[float], times: list[float]) -> list[float]:
+    begun = times[0] if times else 0.0
+    spans = range(int((times[-1] - begun) // 10)) if times else ()
+    within = (
+        [age for age, at in zip(ages, times, strict=True) if at - begun >= 10 * n and at - begun < 10 * n + 10]
+        for n in spans
+    )
+    return [percentiles(some).p95 for some in within]
 
 
 def _heard(heard: dict[str, Any], own: float, others: float) -> dict[str, float]:
