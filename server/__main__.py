@@ -193,7 +193,7 @@ def mesh(
         typer.Option(
             help="relief (GLB with 52 facial actions), or an engine that holds a volume (voodoo3d, parametric) or a mesh (rome)."
         ),
-    ] = "voodoo3d",
+    ] = "relief",
     driver: Annotated[Path | None, typer.Option(help="A photo whose expression it takes on.")] = None,
     side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of a volume.")] = 256,
     expression: _Expression = None,
@@ -201,7 +201,12 @@ def mesh(
     runtime: Runtime = None,
     precision: Precision = None,
 ) -> None:
-    """Write an avatar's head as a mesh with colours (weights list says which files the engine wants)."""
+    """Write an avatar's head as a mesh with colours.
+
+    python -m server mesh --portrait me.jpg --out head.glb
+
+    An engine with networks wants its weights first: python -m server weights list
+    """
     from rich.progress import TaskProgressColumn
 
     from server.commands.mesh import sculpt

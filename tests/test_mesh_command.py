@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from typer.testing import CliRunner
 
 from engines import catalogue
 from engines.options import EngineOptions
@@ -16,6 +17,7 @@ from engines.voodoo3d.architecture import Architecture
 from engines.voodoo3d.engine import Voodoo3d
 from engines.voodoo3d.enrol import Samples
 from pipeline.puppet import puppet_portrait
+from server.__main__ import app
 from server.commands import mesh
 from server.commands.render import OutputRefused
 
@@ -64,3 +66,10 @@ def test_what_cannot_be_made_is_refused_with_what_can(
     with pytest.raises(OutputRefused, match=said):
         mesh.sculpt(photo, tmp_path / out, engine)
     assert not (tmp_path / out).exists()
+
+
+def test_the_command_of_its_help_works_on_a_machine_without_weights(photo: Path, tmp_path: Path) -> None:
+    words = ["mesh", "--portrait", str(photo), "--out", str(tmp_path / "head.glb")]
+    done = CliRunner().invoke(app, words, env={"XDG_DATA_HOME": str(tmp_path / "own")})
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "head.glb").read_bytes()[:4] == b"glTF"

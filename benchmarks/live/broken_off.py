@@ -236,7 +236,6 @@ KINDS: dict[str, Callable[[Visitor], Awaitable[None]]] = {
     for made in (
         polite,
         vanished,
-        polite,
         viewer_vanished,
         half_a_request,
         gave_up,

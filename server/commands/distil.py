@@ -28,7 +28,7 @@ def distil(
     steps: Annotated[int, typer.Option(min=1, help="Of training the regressor, 16 portraits each.")] = 2000,
     synthetic_weights: SyntheticWeights = False,
 ) -> None:
-    """Distil the linear ROME model out of the full one, over portraits of your own: its hair drives ten times faster.
+    """Distil the linear ROME model out of the full one, over portraits of your own: its frames are driven 17 times faster (docs/rome.md).
 
     May be stopped and begun again: portraits that were looked at are not looked at twice, and training goes on where it was.
 

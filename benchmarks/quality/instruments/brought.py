@@ -41,6 +41,7 @@ class Published:
 
 
 _TORCHVISION = "https://download.pytorch.org/models/"
+_OF_IMAGENET = "torchvision's; learnt from ImageNet, whose terms are for research"
 BROUGHT = (
     Published(
         "lpips_alex",
@@ -48,7 +49,7 @@ BROUGHT = (
         "alexnet-owt-7be5be79.pth",
         "7be5be79",
         _TORCHVISION,
-        "torchvision's; learnt from ImageNet, whose terms are for research",
+        _OF_IMAGENET,
         {
             "features.0.weight": (64, 3, 11, 11),
             "features.3.weight": (192, 64, 5, 5),
@@ -61,7 +62,7 @@ BROUGHT = (
         "vgg16-397923af.pth",
         "397923af",
         _TORCHVISION,
-        "torchvision's; learnt from ImageNet, whose terms are for research",
+        _OF_IMAGENET,
         {
             "features.0.weight": (64, 3, 3, 3),
             "features.14.weight": (256, 256, 3, 3),
