@@ -45,6 +45,8 @@ class Link:
         """`rates`: bits a second of each step, from the most to the least; 0 where only sound is sent."""
         assert list(rates) == sorted(rates, reverse=True), rates
         self._rates = rates
+        self._least = max(step for step, rate in enumerate(rates) if rate)
+        "The last step with a picture."
         self.step = 0
         self.steps: Counter[str] = Counter()
         "Taken so far: down, up."
@@ -101,11 +103,10 @@ class Link:
     def flooded(self, carried: float, now: float) -> bool:
         """Far more is sent than the `carried` bits a second that get through, for certain. Whether it is another step than before: one
         with a picture, since what is lost of a few bursts tells no more than that."""
-        last = max(step for step, rate in enumerate(self._rates) if rate)
-        if self.step >= last:
+        if self.step >= self._least:
             return False
         self._doubtful = None
-        return self._down(max(carried, self._rates[last] / SAFE), now)
+        return self._down(max(carried, self._rates[self._least] / SAFE), now)
 
     def look(self, sent: float, now: float) -> bool:
         """Whether it is another step than before. `sent`: bits a second that are sent to it now, as far as known."""
@@ -118,7 +119,7 @@ class Link:
         if self._doubtful is not None and self._heard["lost"] >= self._changed + SETTLES:
             before, lost = self._doubtful
             self._doubtful = None
-            if self.lost >= STAYS * lost:  # less is sent, and as much is lost
+            if STAYS * lost <= self.lost <= BY_CHANCE:  # less is sent, and as much is lost
                 self._chance = self.lost
                 return self._go(before, now)
         self._strained = (now if self._strained is None else self._strained) if why else None
@@ -138,6 +139,10 @@ class Link:
 
     def _give_way(self, carried: float, why: set[str], now: float) -> bool:
         before = self.step
+        if why == {"estimate"} and carried > CONGESTED * self._rates[self._least]:
+            if before == self._least:  # it gets through, whatever is said of it: receivers that lack time say so of any link
+                return False
+            carried = max(carried, self._rates[self._least] / SAFE)
         changed = self._down(carried, now)
         if changed and why == {"lost"} and self.lost <= BY_CHANCE:
             self._doubtful = before, self.lost
