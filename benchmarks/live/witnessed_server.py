@@ -31,7 +31,7 @@ from pipeline.session import Session
 from pipeline.stages import Picture
 from server import connections, workers
 from server.app import create_app
-from server.channels import channel
+from server.channels import channel, sending
 from server.channels.services import Services, open_services
 from server.media import present
 from server.media.delay import Delay
@@ -96,7 +96,7 @@ class _AtOnce(Delay):
 def _pass_sound_at_once() -> None:
     """As it was before sound was held back: reports say when things are sent."""
     present.Delay = _AtOnce  # type: ignore[misc]
-    channel.report_captures = lambda sender: None
+    sending.report_captures = lambda sender: None
 
 
 class _Blank(Blank):

@@ -6,38 +6,31 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import structlog
-from aiortc import RTCRtpTransceiver
 
 from display.screen import Screen
 from engines.contract import FaceObservation
 from pipeline.session import Session
 from pipeline.table import Table
 from server import workers
+from server.channels import receiving, sending
 from server.channels.closing import PATIENCE, Closing
 from server.channels.condition import Course, Facts
 from server.channels.drawing import Drawer, Drawing
 from server.channels.ladder import WINDOW, Ladder, Seen
 from server.channels.lifecycle import Action, Do, Event, Filming, Lifecycle, Publishing, Viewing
 from server.channels.viewer import Viewer
-from server.media.delay import Delay
 from server.media.present import Presenter
-from server.media.rates import CLOCK_RATE, SOUND_CLOCK
 from server.provenance.statement import UNCOMPARED, UNSTATED, Agreed, Statement
 from server.recordings.recording import Recording
-from server.webrtc import offers, redundancy
-from server.webrtc.audio import Begun, Listen, Voice
+from server.webrtc import redundancy
+from server.webrtc.audio import Listen, Voice
 from server.webrtc.backlog import Limits
-from server.webrtc.capture import CaptureClock
-from server.webrtc.ingest import LONGEST_SIDE, Ingest
-from server.webrtc.live_video import LiveVideo
+from server.webrtc.ingest import Ingest
 from server.webrtc.offers import Offer
 from server.webrtc.outlet import Outlet, Sparing, prefer_h264
-from server.webrtc.patches.receivers import tap_reports
-from server.webrtc.patches.senders import forget_sent, hear_back, on_keyframe_request, pace, relabel, report_captures
 from server.webrtc.peers import Peer
 
 log = structlog.get_logger(__name__)
@@ -276,23 +269,7 @@ class Channel:
     def _taken(
         self, peer: Peer, offer: Offer, session: Session, limits: Limits, broke: Callable[[str], None]
     ) -> Ingest | None:
-        clock, ingest = CaptureClock(), None
-        for transceiver in peer.connection.getTransceivers():
-            track = transceiver.receiver.track
-            if track is None:
-                continue
-            if track.kind == "video":
-                tap_reports(transceiver.receiver, partial(_told, clock, "video", CLOCK_RATE))
-                sprop, captured = offers.parameter_sets(offer.sdp), partial(clock.captured, "video", CLOCK_RATE)
-                video = LiveVideo(transceiver.receiver, limits, sprop, captured, channel=self.name)
-                ingest = Ingest(video, session.offer, broke, LONGEST_SIDE)
-                continue
-            tap_reports(transceiver.receiver, partial(_told, clock, "audio", SOUND_CLOCK.denominator))
-            captured = partial(clock.captured, "audio", SOUND_CLOCK.denominator)
-            if self.voice is None:
-                self.voice = Voice(transceiver.receiver, captured, channel=self.name)
-            else:
-                self.voice.hear(transceiver.receiver, captured)
+        ingest, self.voice = receiving.begin(peer, offer, session, limits, broke, self.voice, self.name)
         return ingest
 
     def admit(self, peer: Peer, forms: Sequence[Screen | None], listen: Listen | None = None) -> Viewer:
@@ -319,37 +296,23 @@ class Channel:
 
     async def send(self, viewer: Viewer, offer: Offer) -> None:
         """Apply a viewer's offer, with what it will watch once it is connected."""
-        video = self._add_tracks(viewer, offer.audio)
+        video = sending.add(viewer, self.voice, self.presenter.delay(viewer.screen), offer.audio)
         await viewer.peer.take(offer)
-        _begin_sending(viewer, video, viewer.track.ask_keyframe, redundancy.offered(offer.original))
+        sending.begin(viewer, video, viewer.track.ask_keyframe, redundancy.offered(offer.original))
 
     async def send_motion(self, drawer: Drawer, offer: Offer) -> None:
         """Apply the offer of one who draws, with what it will be sent once it is connected."""
         assert self.drawing is not None
-        self._add_sound(drawer, offer.audio, self.drawing.delay, lambda: drawer.sent > 0)
+        sending.add_sound(drawer, self.voice, self.drawing.delay, offer.audio, lambda: drawer.sent > 0)
         await drawer.peer.take(offer)
-        _begin_sound(drawer, redundancy.offered(offer.original))
+        sending.begin_sound(drawer, redundancy.offered(offer.original))
 
     async def publish(self, viewer: Viewer, outlet: Outlet, url: str, token: str) -> None:
         """Offer the channel to another server, where `outlet` is the viewer's peer. Raises Problem."""
-        video = self._add_tracks(viewer, sound=True)
+        video = sending.add(viewer, self.voice, self.presenter.delay(viewer.screen), sound=True)
         prefer_h264(video)
-        _begin_sending(viewer, video, Sparing(viewer.track.ask_keyframe))
+        sending.begin(viewer, video, Sparing(viewer.track.ask_keyframe))
         await outlet.offer(url, token)
-
-    def _add_tracks(self, viewer: Viewer, sound: bool) -> RTCRtpTransceiver:
-        """The video's transceiver."""
-        video = viewer.peer.connection.addTransceiver(viewer.track, "sendonly")
-        self._add_sound(viewer, sound, self.presenter.delay(viewer.screen), lambda: viewer.track.sent > 0)
-        return video
-
-    def _add_sound(self, viewer: Viewer | Drawer, sound: bool, delay: Delay, begun: Begun) -> None:
-        listen = viewer.listen
-        if listen is None and self.voice is not None:
-            listen = partial(self.voice.listen, delay)
-        if sound and listen is not None:
-            viewer.voice = listen(begun)
-            _prefer_opus(viewer.peer.connection.addTransceiver(viewer.voice, "sendonly"))
 
     def _done(self, do: Do) -> bool:
         """Whether carrying it out is this channel's."""
@@ -403,38 +366,3 @@ class Channel:
         recording, why = self.recording, self.reason if self.reason == STOPPING else CALLER_LEFT
         assert recording is not None
         self._closing.begin("recording", lambda: recording.finish(why), after="session")
-
-
-def _told(clock: CaptureClock, kind: str, rate: int, source: int, sent: float, rtp: int) -> None:
-    """A sender report of a caller's, come now."""
-    clock.report(kind, rate, source, sent, rtp, time.monotonic())
-
-
-def _begin_sending(
-    viewer: Viewer,
-    video: RTCRtpTransceiver,
-    ask_keyframe: Callable[[], None],
-    red: redundancy.Redundancy | None = None,
-) -> None:
-    """`red`: how the viewer takes sound that repeats itself, if so."""
-    _begin_sound(viewer, red)
-    on_keyframe_request(video.sender, ask_keyframe)
-    viewer.forget = partial(forget_sent, video.sender)
-    hear_back(video.sender, viewer.peer.hear, viewer.estimated, viewer.reported, viewer.missed)
-    viewer.narrow = pace(video.sender, viewer.left).narrow
-
-
-def _begin_sound(viewer: Viewer | Drawer, red: redundancy.Redundancy | None) -> None:
-    """`red`: as _begin_sending has it."""
-    for sending in viewer.peer.connection.getTransceivers():
-        report_captures(sending.sender)
-        if viewer.voice is not None and sending.sender.track is viewer.voice:
-            hear_back(sending.sender, viewer.peer.hear, lambda bits: None, viewer.voice.reported)
-            if red is not None:
-                viewer.voice.repeating = redundancy.Repeating(red.of)
-                relabel(sending.sender, red.number)
-
-
-def _prefer_opus(transceiver: RTCRtpTransceiver) -> None:
-    capabilities = transceiver.sender.getCapabilities("audio").codecs
-    transceiver.setCodecPreferences([codec for codec in capabilities if codec.mimeType == "audio/opus"])

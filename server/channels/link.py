@@ -140,8 +140,8 @@ class Link:
     def _give_way(self, carried: float, why: set[str], now: float) -> bool:
         before = self.step
         if why == {"estimate"} and carried > CONGESTED * self._rates[self._least]:
-            if before == self._least:  # it gets through, whatever is said of it: receivers that lack time say so of any link
-                return False
+            if before == self._least:
+                return False  # it gets through: receivers that lack time say of any link that it is narrow
             carried = max(carried, self._rates[self._least] / SAFE)
         changed = self._down(carried, now)
         if changed and why == {"lost"} and self.lost <= BY_CHANCE:
