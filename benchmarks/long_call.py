@@ -3,8 +3,10 @@ the table's pictures are and what the server holds must stay flat.
 
     python -m benchmarks.long_call --minutes 10
 
-Members are aiortc's, with a socket each, in this process; they count what comes and do not decode it. Fails where memory, threads
-or handles have grown; how old pictures are depends on the machine and is shown.
+Members are aiortc's, with a socket each, in this process; they count what comes and do not decode it. Says what was held and what
+missed, and fails where anything was: memory, threads or handles grew, pictures grew older, or none was sent. How old they are
+depends on the machine: a recording keeps every seat's whole quilt, which is more than two cores make of three; `--no-recorded` is
+the call alone.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ LOOK_EVERY = 10.0
 "Seconds between looks at the table."
 FACES_SECONDS = 16.0
 "For which its middle view is looked at in the end."
+FLAT = 1.25
+"The ages of the later half of minutes, the first left out, may be so many times those of the earlier half."
 LARGER = 3
 "A seat is 144 pixels wide; FaceMesh wants more."
 
@@ -85,10 +89,10 @@ class Member:
 
 
 async def hold(
-    port: int, pictures: list[np.ndarray], rate: float, seconds: float
-) -> tuple[float, list[dict[str, Any]], Callable[[], dict[str, Any]]]:
-    """One call of so long: when it began, what the server says of its table every LOOK_EVERY seconds, and what tells whose faces are
-    there in the end."""
+    port: int, pictures: list[np.ndarray], rate: float, seconds: float, recorded: bool
+) -> tuple[float, list[dict[str, Any] | None], Callable[[], dict[str, Any]]]:
+    """One call of so long: when it began, what the server says of its table every LOOK_EVERY seconds, None where no picture is sent, and
+    what tells whose faces are there in the end."""
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base, timeout=20, trust_env=False) as http, AsyncExitStack() as stack:
         made = (await http.post("/api/calls", json={"title": "ten minutes"})).json()
@@ -103,12 +107,14 @@ async def hold(
             await asyncio.sleep(0.2)
         for member, token in zip(members, tokens, strict=True):
             await member.watch(stack, token)
-        (await http.post(f"/api/channels/{made['call']}/recording", headers=host)).raise_for_status()
-        begun, looks = time.monotonic(), []
+        if recorded:
+            (await http.post(f"/api/channels/{made['call']}/recording", headers=host)).raise_for_status()
+        begun = time.monotonic()
+        looks: list[dict[str, Any] | None] = []
         while time.monotonic() - begun < seconds:
             await asyncio.sleep(LOOK_EVERY)
-            if (look := await _look(http, made["call"], members)) is not None:
-                looks.append(look | {"at_s": round(time.monotonic() - begun, 1)})
+            look = await _look(http, made["call"], members, host)
+            looks.append(None if look is None else look | {"at_s": round(time.monotonic() - begun, 1)})
         shown = await _shown(f"{base}/whep/{made['call']}?as=view", tokens[0])
         return begun, looks, partial(_faces, shown, members)
 
@@ -157,7 +163,9 @@ def _together(turns: np.ndarray, when: np.ndarray, member: Member) -> float:
     return round(max((float(np.corrcoef(turns[found], truth)[0, 1]) for truth in truths), key=abs), 3)
 
 
-async def _look(http: httpx.AsyncClient, call: str, members: list[Member]) -> dict[str, Any] | None:
+async def _look(
+    http: httpx.AsyncClient, call: str, members: list[Member], host: dict[str, str]
+) -> dict[str, Any] | None:
     """None while nobody's link is thought to carry a picture."""
     report = (await http.get(f"/api/channels/{call}")).json()
     if not report["streams"]:
@@ -168,7 +176,7 @@ async def _look(http: httpx.AsyncClient, call: str, members: list[Member]) -> di
         "age_p50_ms": stream["age"]["p50"],
         "age_p95_ms": stream["age"]["p95"],
         "sound_packets": min(member.came["audio"] for member in members),
-        "recording": report["recording"] is not None,
+        "recording": (await http.get(f"/api/calls/{call}", headers=host)).json()["recording"] is not None,
     }
 
 
@@ -191,9 +199,24 @@ def by_minute(looks: list[dict[str, Any]], samples: list[dict[str, float]]) -> l
     return rows
 
 
+def missed(rows: list[dict[str, float]], without: int, recorded: bool, looks: list[dict[str, Any]]) -> list[str]:
+    """What was to hold and did not."""
+    found = list(grown(rows))
+    ages = [row["age_p95_ms"] for row in rows[1:]]
+    half = len(ages) // 2
+    if half and np.median(ages[-half:]) > FLAT * np.median(ages[:half]):
+        found.append(f"pictures grew older: {np.median(ages[:half]):.0f} to {np.median(ages[-half:]):.0f} ms (p95)")
+    if without:
+        found.append(f"{without} looks found that no picture was sent")
+    if recorded and not all(look["recording"] for look in looks):
+        found.append("it was not recorded all the time")
+    return found
+
+
 def main(
     minutes: Annotated[float, typer.Option(min=1.1, help="Length of the call.")] = 10.0,
     rate: Annotated[float, typer.Option(help="The cameras' frames a second.")] = 25.0,
+    recorded: Annotated[bool, typer.Option(help="Record all of it, as members have agreed to.")] = True,
     port: Annotated[int, typer.Option(help="Where the server listens meanwhile.")] = 8770,
     out: Annotated[Path, typer.Option(help="Folder for the JSON.")] = RESULTS,
 ) -> None:
@@ -207,8 +230,9 @@ def main(
         Vitals(server) as vitals,
     ):
         began = time.monotonic()
-        begun, looks, look_for_faces = asyncio.run(hold(port, pictures, rate, 60 * minutes + 12))
+        begun, looked, look_for_faces = asyncio.run(hold(port, pictures, rate, 60 * minutes + 12, recorded))
     samples = [sample | {"at_s": sample["at_s"] - (begun - began)} for sample in vitals.samples]
+    looks = [look for look in looked if look is not None]
     rows, faces = by_minute(looks, samples), look_for_faces()
     table = Table(title="three at a table, minute by minute (medians)")
     for heading in HEADINGS:
@@ -217,12 +241,14 @@ def main(
         table.add_row(*(f"{value:g}" for value in row.values()))
     console.print(table)
     console.print(faces)
-    without = int((60 * minutes + 12) / LOOK_EVERY) - len(looks)
-    facts = {"minutes": minutes, "camera_fps": rate, "by_minute": rows, "faces": faces, "looks": looks}
-    facts["looks_without_a_picture"] = max(without, 0)
-    console.print(write("long_call", facts, out))
-    if leaks := grown(rows):
-        raise SystemExit("; ".join(leaks))
+    without = looked.count(None)
+    lacking = missed(rows, without, recorded, looks)
+    console.print(f"missed: {'; '.join(lacking)}" if lacking else "held: ages, memory, threads and handles are flat")
+    facts = {"minutes": minutes, "camera_fps": rate, "recorded": recorded, "missed": lacking, "by_minute": rows}
+    facts |= {"faces": faces, "looks": looks, "looks_without_a_picture": without}
+    console.print(write("long_call" if recorded else "long_call_unrecorded", facts, out))
+    if lacking:
+        raise SystemExit("; ".join(lacking))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import endurance, face_size, hours, networks
+from benchmarks import endurance, face_size, hours, long_call, networks
 from benchmarks.gpu.hot_spots import FRAMES, hot_spots
 from benchmarks.lib.harness import write
 from benchmarks.lib.trend import trend
@@ -104,6 +104,22 @@ def test_a_long_call_that_leaks_is_seen(last: dict[str, float], words: list[str]
     usual: dict[str, float] = {"rss_mib": 647, "threads": 19, "handles": 11}
     rows = [usual | {"minute": 1, "rss_mib": 719}, *(usual | {"minute": minute} for minute in range(2, 10))]
     found = endurance.grown([*rows, usual | {"minute": 10} | last])
+    assert [said[: len(wanted)] for said, wanted in zip(found, words, strict=True)] == words
+
+
+@pytest.mark.parametrize(
+    ("ages", "without", "recording", "words"),
+    [
+        ([90, 50, 55, 45, 50, 60], 0, True, []),
+        ([90, 50, 50, 50, 80, 90], 0, True, ["pictures grew older: 50 to 85 ms"]),
+        ([50, 50, 50], 2, True, ["2 looks found that no picture was sent"]),
+        ([50, 50, 50], 0, False, ["it was not recorded all the time"]),
+    ],
+)
+def test_what_a_call_at_a_table_missed_is_said(ages: list[float], without: int, recording: bool, words: list[str]):
+    usual: dict[str, float] = {"rss_mib": 647, "threads": 19, "handles": 11}
+    rows = [usual | {"minute": minute, "age_p95_ms": age} for minute, age in enumerate(ages, 1)]
+    found = long_call.missed(rows, without, True, [{"recording": recording}])
     assert [said[: len(wanted)] for said, wanted in zip(found, words, strict=True)] == words
 
 
