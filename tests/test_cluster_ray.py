@@ -20,11 +20,16 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayError
 
+from pipeline.avatars import BROUGHT_FILES
+from server.channels.services import Services
 from server.cluster import node
 from server.cluster.members import DEAD_SECONDS
 from server.cluster.ray_directory import NAMESPACE, directory
+from server.settings import Settings
 from tests.clusters import until as _until
+from tests.exported import head
 from tests.live import Client, free_port, painted_services, settings_for, until
+from tests.test_brought import services_with_both
 
 pytestmark = pytest.mark.soak
 TOLD_SECONDS = 5.0
@@ -34,15 +39,17 @@ SLACK = 10.0
 
 
 class Machines:
-    """Three raylets with a media node each, and a head without."""
+    """Raylets with a media node each, and a head without."""
 
-    def __init__(self, folder: Any) -> None:
+    def __init__(
+        self, folder: Any, count: int = 3, services: Callable[[Settings], Services] = painted_services
+    ) -> None:
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        self.raylets = [self.cluster.add_node(num_cpus=1) for _ in range(3)]
+        self.raylets = [self.cluster.add_node(num_cpus=1) for _ in range(count)]
         ray.init(address=self.cluster.address, namespace=NAMESPACE, log_to_driver=False)
         directory()
         self.actors = [
-            node.start(settings_for(folder / f"node{number}"), painted_services, raylet.node_id)
+            node.start(settings_for(folder / f"node{number}"), services, raylet.node_id)
             for number, raylet in enumerate(self.raylets)
         ]
         self.states = [self.ready(actor) for actor in self.actors]
@@ -151,6 +158,31 @@ async def test_machines_are_one_server_and_each_death_takes_only_its_own(machine
         for one in (*callers, viewer):
             await one.close()
         await until(lambda: _ended(machines.actors[leaving]), 30 + SLACK)
+
+
+async def test_a_head_of_gaussians_is_fetched_by_the_machine_that_shows_it_and_forgotten_by_both(tmp_path):
+    machines = Machines(tmp_path, 2, services_with_both)
+    try:
+        async with at(machines, 0) as a, at(machines, 1) as b:
+            await when(lambda: _all_there(a, 2), 30 + SLACK)
+            brought = await a.post("/api/avatars", files={"portrait": head().zipped()}, data={"consent": "me"})
+            assert brought.status_code == 201, brought.text
+            avatar, names = brought.json()["id"], [state["name"] for state in machines.states]
+            async with Client(b) as caller, Client(a) as viewer:
+                assert (await caller.publish("gaussians", avatar=avatar)).status_code == 201
+                assert (await viewer.view("gaussians")).status_code == 201
+                await viewer.seen(5)
+                assert (await b.get("/api/channels/gaussians")).json()["engine"] == "splats"
+                await when(lambda: _held(a, 1), 10 + SLACK)
+                assert await holder(a, "gaussians") == names[1], "whose door was asked: loads are alike"
+                kept = [tmp_path / f"node{number}" / "avatars" / avatar for number in range(2)]
+                for name in BROUGHT_FILES:
+                    assert (kept[0] / name).read_bytes() == (kept[1] / name).read_bytes(), name
+            await when(lambda: _held(b, 0), 20 + SLACK)
+            assert (await b.delete(f"/api/avatars/{avatar}")).status_code == 204
+            assert not any(folder.exists() for folder in kept)
+    finally:
+        machines.close()
 
 
 @pytest.fixture
