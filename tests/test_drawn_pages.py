@@ -138,7 +138,9 @@ def cloudy(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A viewer's address where a caller moves a head of Gaussians."""
     leave()
     with served(Settings(data_dir=tmp_path_factory.mktemp("cloudy"), port=0, engine="splats")) as (root, _):
-        go_live(Visit(browser).open(root), "cloudy")
+        page = Visit(browser).open(root)
+        expect(page.locator("#brought-only")).to_contain_text("a mannequin that is nobody’s")
+        go_live(page, "cloudy")
         yield f"{root}view/cloudy"
         leave()
 
@@ -164,10 +166,31 @@ def test_gaussians_are_drawn_live_and_come_as_pictures_where_the_graphics_card_g
     assert [one for one in visit.complaints if "CONTEXT_LOST" not in one] == []
 
 
-def test_gaussians_come_as_pictures_where_there_is_no_webgl(browser: Browser, cloudy: str) -> None:
-    visit = Visit(browser, WISHING + WITHOUT_WEBGL)
-    page = watching(visit, cloudy, "server")
-    expect(page.locator("#way-words")).to_have_text("Sent as pictures: this browser has no WebGL 2")
+WITHOUT_SHADERS = """
+const give = WebGL2RenderingContext.prototype.shaderSource;
+WebGL2RenderingContext.prototype.shaderSource = function (shader, source) {
+  give.call(this, shader, source.includes("sampler2D shapes") ? "none of it" : source);
+};
+"""
+"A driver that compiles what draws triangles and not what draws Gaussians."
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        (WITHOUT_WEBGL, "this browser has no WebGL 2"),
+        (WITHOUT_SHADERS, "this browser’s graphics driver does not take the shaders"),
+    ],
+    ids=["no WebGL", "a driver that refuses"],
+)
+def test_gaussians_come_as_pictures_where_they_cannot_be_drawn(
+    browser: Browser, cloudy: str, lacking: str, words: str
+) -> None:
+    visit = Visit(browser, WISHING + lacking)
+    page = visit.open(cloudy)
+    expect(page.locator("#way-words")).to_have_text(f"Sent as pictures: {words}")
+    expect(page.locator("#stage")).to_have_attribute("data-drawn", "server")
+    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
     expect(page.get_by_role("button", name="Draw it here")).to_be_hidden()
     assert visit.complaints == []
 

@@ -1,6 +1,6 @@
 // Drawing: whether this device draws the others itself, all of them in one graphics context. Decided once for the whole table.
 
-import { Choice } from "../geometry/choice.js";
+import { Choice, NO_SHADERS } from "../geometry/choice.js";
 import { KEPT_WISH } from "../geometry/drawing.js";
 import { Studio } from "../geometry/studio.js";
 import { lacking, measured, SLOWEST_MS } from "../geometry/trial.js";
@@ -68,7 +68,7 @@ export class Drawing extends EventTarget {
     try {
       this.#studio ??= this.#made();
     } catch {
-      this.#choice.lacking = "this browser’s graphics driver does not take the shaders";
+      this.#choice.lacking = NO_SHADERS;
     }
     if (this.#studio) this.#studio.slow = this.#choice.slow > 0;
   }
@@ -81,6 +81,10 @@ export class Drawing extends EventTarget {
         this.dispatchEvent(new Event("way"));
       });
     }
+    studio.addEventListener("refused", () => {
+      this.#choice.lacking = NO_SHADERS;
+      this.dispatchEvent(new Event("way"));
+    });
     studio.addEventListener("slow", (event) => {
       this.#choice.slow = /** @type {CustomEvent} */ (event).detail;
       this.dispatchEvent(new Event("way"));

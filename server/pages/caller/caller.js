@@ -209,9 +209,10 @@ async function showEngines() {
   const loadable = (await withToken(api.engines).catch(() => [])).filter((engine) => !engine.failure);
   part("engine").replaceChildren(...loadable.map((engine) => new Option(engine.name, engine.name, engine.default, engine.default)));
   const tell = () => {
-    const shown = shelf.engine || part("engine").value;
+    const shown = loadable.find(({ name }) => name === (shelf.engine || part("engine").value));
     part("engine-field").hidden = loadable.length < 2 || shelf.engine !== "";
-    part("given").hidden = !loadable.find((engine) => engine.name === shown)?.geometry;
+    part("brought-only").hidden = !shown?.brought || shelf.engine !== "";
+    part("given").hidden = !shown?.geometry;
   };
   part("engine").addEventListener("change", tell);
   shelf.addEventListener("change", tell);

@@ -7,6 +7,9 @@ const REFUSALS = {
   table: "several people share one picture",
 };
 
+/** Where a browser has WebGL 2, which then takes no shaders of ours. */
+export const NO_SHADERS = "this browser’s graphics driver does not take the shaders";
+
 /** @typedef {"auto"|"here"|"pictures"} Wish */
 
 export class Choice {

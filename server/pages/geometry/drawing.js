@@ -3,7 +3,7 @@
 
 import { keep, recall } from "../shared/storage.js";
 import { Actor } from "./actor.js";
-import { Choice } from "./choice.js";
+import { Choice, NO_SHADERS } from "./choice.js";
 import { DrawnPicture } from "./picture.js";
 import { lacking, measured, SLOWEST_MS } from "./trial.js";
 
@@ -13,7 +13,7 @@ export const KEPT_WISH = "telequilt-drawn";
 /** Fires "way" when what is said of it may have changed, and "again" when a session has to begin anew for it. */
 export class Drawing extends EventTarget {
   actor = new Actor();
-  /** Read it; setWish() and tooSlow() change it. */
+  /** Read it; setWish(), tooSlow() and refused() change it. */
   choice = new Choice(/** @type {any} */ (recall("local", KEPT_WISH)) ?? "auto");
   #root;
   /** @type {DrawnPicture|null} once something was drawn here */
@@ -38,6 +38,11 @@ export class Drawing extends EventTarget {
   /** Drawing it takes so long here, for a panel or at all: more than that of a stand-in. @param {number} milliseconds */
   tooSlow(milliseconds) {
     this.#choose(() => (this.choice.slow = milliseconds));
+  }
+
+  /** What draws has been refused by the graphics driver. */
+  refused() {
+    this.#choose(() => (this.choice.lacking = NO_SHADERS));
   }
 
   /** @param {() => void} change of what decides the way */
@@ -82,7 +87,7 @@ export class Drawing extends EventTarget {
       this.#picture ??= this.#made();
       return true;
     } catch {
-      this.choice.lacking = "this browser’s graphics driver does not take the shaders";
+      this.choice.lacking = NO_SHADERS;
       return false;
     }
   }
@@ -92,6 +97,7 @@ export class Drawing extends EventTarget {
     picture.as = this.#as;
     picture.addEventListener("lost", () => this.#choose(() => (this.choice.lost = true)));
     picture.addEventListener("restored", () => this.#choose(() => (this.choice.lost = false)));
+    picture.addEventListener("refused", () => this.refused());
     picture.addEventListener("slow", (event) => this.tooSlow(/** @type {CustomEvent} */ (event).detail));
     return picture;
   }

@@ -2,6 +2,7 @@
 // which asks when and from where.
 
 import { Painter } from "./painter.js";
+import { refused } from "./shaders.js";
 import { FirstPictures, SLOWEST_MS } from "./trial.js";
 import { yawAt } from "./views.js";
 
@@ -11,7 +12,8 @@ const LARGEST_SIDE = 4096;
 /** Where who watches wants it drawn though that is slow: fewer pixels, and none between two records. */
 const LARGEST_SLOW_SIDE = 448;
 
-/** Fires "lost" and "restored", as the graphics card comes and goes, and "slow" with the milliseconds that a picture takes if that is long. */
+/** Fires "lost" and "restored", as the graphics card comes and goes, "refused" where it takes none of it, and "slow" with the milliseconds
+ * that a picture takes if that is long. */
 export class DrawnPicture extends EventTarget {
   kind = "geometry";
   slow = false;
@@ -42,7 +44,7 @@ export class DrawnPicture extends EventTarget {
     this.#painter = new Painter(this.#gl);
     this.canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault(); // asks for it back
-      this.#painter.free();
+      this.#painter?.free();
       this.#painter = this.#given = null;
       this.dispatchEvent(new Event("lost"));
     });
@@ -89,8 +91,13 @@ export class DrawnPicture extends EventTarget {
   /** @param {import("../shared/tiling.js").Screen} screen @param {number} share of the fan @param {number} now */
   paint(screen, share, now) {
     const begun = performance.now();
-    this.#painter.follow(this.#actor);
-    this.#painter.paint(this.as === "quilt" ? this.#tiles(screen) : this.#window(screen, share), screen.aspect, this.#mixture(now));
+    try {
+      this.#painter.follow(this.#actor);
+      this.#painter.paint(this.as === "quilt" ? this.#tiles(screen) : this.#window(screen, share), screen.aspect, this.#mixture(now));
+    } catch (failure) {
+      if (refused(failure)) this.dispatchEvent(new Event("refused"));
+      return;
+    }
     this.#painted = this.#stateAt(now);
     if (this.slow) this.#mark();
     else if (this.#painter.whole) this.#judge(this.#trial.painted(this.#gl, begun));

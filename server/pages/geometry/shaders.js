@@ -9,7 +9,16 @@ float gain() {
 }`;
 
 /** The graphics card takes none of it; drawing has to be done elsewhere. */
-export class NotDrawable extends Error {}
+export class NotDrawable extends Error {
+  /** It has only gone for now, which is told by an event of its own. */
+  lost = false;
+}
+
+/** Whether a failure of painting means that this cannot be drawn here; any other than those is thrown on. @param {unknown} failure */
+export function refused(failure) {
+  if (!(failure instanceof NotDrawable)) throw failure;
+  return !failure.lost;
+}
 
 /**
  * @param {WebGL2RenderingContext} gl @param {string} vertex @param {string} fragment
@@ -26,7 +35,9 @@ export function program(gl, vertex, fragment) {
     gl.deleteShader(shader); // goes with the program
   }
   gl.linkProgram(handle);
-  if (!gl.getProgramParameter(handle, gl.LINK_STATUS)) throw new NotDrawable(gl.getProgramInfoLog(handle) || "the context is lost");
+  if (!gl.getProgramParameter(handle, gl.LINK_STATUS)) {
+    throw Object.assign(new NotDrawable(gl.getProgramInfoLog(handle) ?? ""), { lost: gl.isContextLost() });
+  }
   const at = {};
   for (let index = 0; index < gl.getProgramParameter(handle, gl.ACTIVE_UNIFORMS); index += 1) {
     const { name } = gl.getActiveUniform(handle, index);

@@ -1,6 +1,7 @@
 // Studio: one graphics context in which many avatars are drawn, each then shown on a plain canvas of its own: browsers have few contexts.
 
 import { Painter } from "./painter.js";
+import { refused } from "./shaders.js";
 import { FirstPictures, SLOWEST_MS } from "./trial.js";
 import { yawAt } from "./views.js";
 
@@ -8,7 +9,8 @@ const CONTEXT = { alpha: true, antialias: false, depth: false, powerPreference: 
 /** As many device pixels as a tile may have on a side; and where this device draws slowly, all tiles together. */
 const [LARGEST_SIDE, LARGEST_SLOW_SIDE] = [2048, 448];
 
-/** Fires "lost" and "restored", as the graphics card comes and goes, and "slow" with the milliseconds that all take if that is long. */
+/** Fires "lost" and "restored", as the graphics card comes and goes, "refused" where it takes somebody's avatar not at all, and "slow" with
+ * the milliseconds that all take if that is long. */
 export class Studio extends EventTarget {
   /** Whether this device draws slowly: fewer pixels, and none between two records. */
   slow = false;
@@ -119,9 +121,13 @@ export class DrawnTile {
   paint(screen, share, now) {
     if (this.#round !== this.#studio.round) this.#painter?.free();
     if (this.#round !== this.#studio.round) [this.#painter, this.#round] = [this.#studio.painter(), this.#studio.round];
-    this.#painter.follow(this.#actor);
     const yaw = yawAt(screen.yaws_degrees, share) + (this.turn * Math.PI) / 180;
-    this.#studio.paint(this.#painter, this.#onto, yaw, screen.aspect, this.#mixture(now), this.#trial);
+    try {
+      this.#painter.follow(this.#actor);
+      this.#studio.paint(this.#painter, this.#onto, yaw, screen.aspect, this.#mixture(now), this.#trial);
+    } catch (failure) {
+      if (refused(failure)) this.#studio.dispatchEvent(new Event("refused"));
+    }
     this.#painted = this.#stateAt(now);
   }
 

@@ -30,15 +30,15 @@ const contextOf = (width, height) =>
 /** Browsers have few of them. @param {WebGL2RenderingContext|null} gl */
 const letGo = (gl) => gl?.getExtension("WEBGL_lose_context")?.loseContext();
 
-/** Waits until it is drawn. @param {WebGL2RenderingContext} gl */
-const finished = (gl) => gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+/** Waits until what was given to it is drawn. @param {WebGL2RenderingContext} gl */
+export const finished = (gl) => gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
 
 /** Times an avatar's own first pictures. */
 export class FirstPictures {
   #count = 0;
   #quickest = Infinity;
 
-  /** One was painted. @param {WebGL2RenderingContext} gl @param {number} begun when @returns {number} milliseconds, once they are known; else 0 */
+  /** One was painted, begun at that time. @param {WebGL2RenderingContext} gl @param {number} begun @returns {number} milliseconds, once they are known; else 0 */
   painted(gl, begun) {
     if (this.#count >= PICTURES) return 0;
     finished(gl);

@@ -132,6 +132,11 @@ export class Interlacer {
     this.#send();
   }
 
+  /** What draws. @returns {WebGL2RenderingContext} */
+  get gl() {
+    return this.#gl;
+  }
+
   /** Whether there is a quilt to be painted. */
   get holds() {
     return this.#holds;
@@ -191,12 +196,6 @@ export class Interlacer {
     gl.bindTexture(gl.TEXTURE_2D, this.#texture);
     gl.viewport(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
-  }
-
-  /** Until what was painted is drawn. */
-  wait() {
-    const gl = this.#gl;
-    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
   }
 
   async #load() {

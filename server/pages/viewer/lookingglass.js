@@ -2,6 +2,7 @@
 // it, and draws only while every pixel fits.
 
 import { lookingGlasses } from "./bridge.js";
+import { refused } from "../geometry/shaders.js";
 import { screens } from "../shared/api.js";
 import { FreshFrames } from "../shared/frames.js";
 import { forgetFile, keepFile, keptGlasses } from "./kept.js";
@@ -190,17 +191,27 @@ export class LookingGlass {
       return;
     }
     const { actor } = this.#stage;
-    const slow = actor ? this.#panel.draw(actor, now, this.#stale) : this.#play();
+    if (actor) this.#draw(actor, now);
+    else this.#play();
     this.#stale = false;
-    if (slow) this.#stage.drawing.tooSlow(slow);
+  }
+
+  /** @param {import("../geometry/actor.js").Actor} actor @param {number} now */
+  #draw(actor, now) {
+    const { drawing } = this.#stage;
+    try {
+      const slow = this.#panel.draw(actor, now, this.#stale);
+      if (slow) drawing.tooSlow(slow);
+    } catch (failure) {
+      if (refused(failure)) drawing.refused();
+    }
   }
 
   #play() {
     const fresh = this.#frames.take();
-    if (!fresh && !this.#stale && this.#interlacer.holds) return 0;
+    if (!fresh && !this.#stale && this.#interlacer.holds) return;
     this.#interlacer.take(this.#stage.video);
     this.#interlacer.paint();
-    return 0;
   }
 
   /** The pixels of the canvas become those of the panel, which may be many; the shader gets its numbers, for tiles as large as they are. */

@@ -1,19 +1,17 @@
 // Panel: an avatar drawn for one display: as many views as its panel has, as large as it wants them, and whether this device keeps up.
 
 import { size } from "./alignment.js";
+import { FirstPictures } from "../geometry/trial.js";
 import { nativeTiling } from "./native.js";
 
 /** Slower than this, and the face lags behind its records. */
 const SLOWEST_MS = 40;
-/** The first one compiles and uploads; the quickest of the others counts. */
-const TRIALS = 4;
 
 export class Panel {
   #interlacer;
   #tiling = null;
   #drawn = "";
-  #trials = TRIALS;
-  #quickest = Infinity;
+  #trial = new FirstPictures();
 
   /** @param {import("./lenticular.js").Interlacer} interlacer */
   constructor(interlacer) {
@@ -28,8 +26,7 @@ export class Panel {
   tilingFor(display, known, played) {
     const wanted = nativeTiling(display, known, played, this.#interlacer.largest);
     if (JSON.stringify(wanted) === JSON.stringify(this.#tiling)) return this.#tiling;
-    this.#trials = TRIALS;
-    this.#quickest = Infinity;
+    this.#trial = new FirstPictures();
     this.#tiling = wanted;
     return wanted;
   }
@@ -45,15 +42,8 @@ export class Panel {
     const begun = performance.now();
     this.#interlacer.draw(actor, this.#tiling, now);
     this.#interlacer.paint();
-    return this.#trials > 0 && this.#interlacer.drawn ? this.#judge(begun) : 0;
-  }
-
-  /** @param {number} begun */
-  #judge(begun) {
-    this.#interlacer.wait();
-    if (this.#trials < TRIALS) this.#quickest = Math.min(this.#quickest, performance.now() - begun);
-    this.#trials -= 1;
-    return this.#trials === 0 && this.#quickest > SLOWEST_MS ? this.#quickest : 0;
+    const took = this.#interlacer.drawn ? this.#trial.painted(this.#interlacer.gl, begun) : 0;
+    return took > SLOWEST_MS ? took : 0;
   }
 
   /** What is drawn, in words. */
