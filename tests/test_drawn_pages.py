@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from server.settings import Settings
-from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, browsing, glass, go_live, leave, served, write_calm
+from tests.browsing import PLENTY, Visit, browsing, glass, go_live, served, write_calm
 from tests.live import painted_services
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -131,68 +131,6 @@ def test_a_graphics_card_that_goes_leaves_pictures_and_whoever_watches_may_choos
     page.get_by_role("button", name="Draw it here").click()
     expect(page.locator("#stage")).to_have_attribute("data-drawn", "here")
     assert [one for one in visit.complaints if "CONTEXT_LOST" not in one] == []
-
-
-@pytest.fixture(scope="module")
-def cloudy(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A viewer's address where a caller moves a head of Gaussians."""
-    leave()
-    with served(Settings(data_dir=tmp_path_factory.mktemp("cloudy"), port=0, engine="splats")) as (root, _):
-        page = Visit(browser).open(root)
-        expect(page.locator("#brought-only")).to_contain_text("a mannequin that is nobody’s")
-        go_live(page, "cloudy")
-        yield f"{root}view/cloudy"
-        leave()
-
-
-def test_gaussians_are_drawn_live_and_come_as_pictures_where_the_graphics_card_goes(visit: Visit, cloudy: str) -> None:
-    page = watching(visit, cloudy, "here")
-    expect(page.locator("#way-words")).to_have_text(re.compile(r"^Drawn on this device, \d+ ms old$"))
-    page.wait_for_function("() => seen !== null && seen.some((byte, at) => at % 4 < 3 && byte > 60)")
-    first = page.evaluate("() => [drawn, seen]")
-    page.wait_for_function(
-        "([count, was]) => drawn > count + 3 && seen.some((byte, at) => byte !== was[at])", arg=first
-    )
-    page.evaluate(
-        "gone = document.querySelector('.drawn').getContext('webgl2').getExtension('WEBGL_lose_context'); gone.loseContext()"
-    )
-    expect(page.locator("#way-words")).to_have_text("Sent as pictures: the graphics card has dropped this page")
-    expect(page.locator("#stage")).to_have_attribute("data-drawn", "server")
-    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
-    assert glass(page).mean() > 10
-    page.evaluate("drawn = 0, gone.restoreContext()")
-    expect(page.locator("#stage")).to_have_attribute("data-drawn", "here")
-    page.wait_for_function("() => drawn > 3")
-    assert [one for one in visit.complaints if "CONTEXT_LOST" not in one] == []
-
-
-WITHOUT_SHADERS = """
-const give = WebGL2RenderingContext.prototype.shaderSource;
-WebGL2RenderingContext.prototype.shaderSource = function (shader, source) {
-  give.call(this, shader, source.includes("sampler2D shapes") ? "none of it" : source);
-};
-"""
-"A driver that compiles what draws triangles and not what draws Gaussians."
-
-
-@pytest.mark.parametrize(
-    ("lacking", "words"),
-    [
-        (WITHOUT_WEBGL, "this browser has no WebGL 2"),
-        (WITHOUT_SHADERS, "this browser’s graphics driver does not take the shaders"),
-    ],
-    ids=["no WebGL", "a driver that refuses"],
-)
-def test_gaussians_come_as_pictures_where_they_cannot_be_drawn(
-    browser: Browser, cloudy: str, lacking: str, words: str
-) -> None:
-    visit = Visit(browser, WISHING + lacking)
-    page = visit.open(cloudy)
-    expect(page.locator("#way-words")).to_have_text(f"Sent as pictures: {words}")
-    expect(page.locator("#stage")).to_have_attribute("data-drawn", "server")
-    expect(page.locator("#stage")).to_have_attribute("data-state", "live")
-    expect(page.get_by_role("button", name="Draw it here")).to_be_hidden()
-    assert visit.complaints == []
 
 
 @pytest.mark.parametrize(
