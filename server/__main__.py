@@ -293,7 +293,7 @@ def _explained() -> AbstractContextManager[None]:
     from engines.mesh import MeshingMissing
     from pipeline.devices.planner import PlacementImpossible
     from server.commands.attendance import LinkUnreadable
-    from server.commands.render import OutputRefused
+    from server.commands.quilt_film import OutputRefused
     from server.displays.glass import GlassMissing
     from server.media.clips import ClipUnreadable
     from server.media.portraits import PortraitUnreadable

@@ -19,7 +19,7 @@ from engines.voodoo3d.enrol import Samples
 from pipeline.puppet import puppet_portrait
 from server.__main__ import app
 from server.commands import mesh
-from server.commands.render import OutputRefused
+from server.commands.quilt_film import OutputRefused
 
 pytest.importorskip("skimage", reason="meshes are found by scikit-image")
 

@@ -20,7 +20,8 @@ from display.tiling import OFF_AXIS
 from display.views import ViewSet
 from pipeline.puppet import HEIGHT, WIDTH, Puppet, puppet_portrait
 from server.__main__ import app
-from server.commands.render import OffAxis, OutputRefused, checked_output, chosen_screen
+from server.commands.quilt_film import OutputRefused, checked_output
+from server.commands.render import OffAxis, chosen_screen
 from server.media.clips import facts, frames
 from server.provenance.keys import Keys
 from server.provenance.reading import examine

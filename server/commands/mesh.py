@@ -14,7 +14,7 @@ from engines.contract import EXPRESSION_KEPT, Abilities, FaceObservation
 from engines.geometry import rigged
 from engines.options import EngineOptions
 from pipeline.preprocess.observer import observe_portrait
-from server.commands.render import OutputRefused
+from server.commands.quilt_film import OutputRefused
 from server.commands.sitter import brought
 from server.media import portraits
 

@@ -49,7 +49,7 @@ def restyle(
     from rich.progress import MofNCompleteColumn
 
     from engines.contract import PortraitRejected, WeightsMissing
-    from server.commands.render import OutputRefused
+    from server.commands.quilt_film import OutputRefused
     from server.media.portraits import PortraitUnreadable
 
     mendable = (PortraitRejected, PortraitUnreadable, OutputRefused, WeightsMissing, FileNotFoundError)
@@ -73,7 +73,7 @@ def strip(
 
     from engines import catalogue
     from pipeline.preprocess.observer import observe_portrait
-    from server.commands.render import OutputRefused
+    from server.commands.quilt_film import OutputRefused
     from server.media import portraits
 
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
