@@ -85,7 +85,7 @@ def test_the_mannequin_is_seen_to_turn_to_open_its_mouth_and_to_shut_its_eyes() 
     turned = [read(meter, shown(engine, posed(avatar, yaw)), f"{yaw} degrees").yaw for yaw in yaws]
     correlation, slope = agree(yaws, turned)
     assert correlation > 0.99
-    assert 0.95 < slope < 1.3  # seen: 1.17, which is the meter's, as it is for Hopper's relief
+    assert 0.9 < slope < 1.2  # seen: 1.05
     rest, open_mouth, shut_eyes = (
         read(meter, shown(engine, posed(avatar, 0.0, **what)), str(what))
         for what in ({}, {"jawOpen": 0.5}, {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0})
@@ -114,7 +114,7 @@ def test_mouth_and_eyes_do_what_a_filmed_callers_do(media: Path, exported_sample
 
 @pytest.mark.golden
 def test_the_head_turns_as_a_filmed_callers_does(media: Path, head: SplatAvatar) -> None:
-    """Read by a meter calibrated for that head: raw, it makes 20 degrees of the mannequin 25, and 60 of the sample 41 or 48."""
+    """Read by a meter calibrated for that head: raw, it makes 45 degrees of the sample 37, and 20 of the mannequin 20 or 23."""
     engine, meter = Splats(), FaceMeter()
     seen = list(played(engine, head, meter, media / "clips" / "head_turns_strong.mp4", every=2))
     did, scale = [one.did.yaw for one in seen], scale_of(engine, head, meter)
