@@ -8,24 +8,41 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from engines.contract import FaceObservation
+from engines.splats.engine import Splats
 from server.settings import Settings
-from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, filmed_browser, glass, go_live, served
+from tests.browsing import PLENTY, WITHOUT_WEBGL, Visit, browsing, glass, served
+from tests.drawing import Cameras, acted_services
 from tests.test_drawn_pages import GATED, WISHING, watching
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PLENTY)
 
-browser = pytest.fixture(scope="module")(filmed_browser)
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing(None) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def cloudy(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A viewer's address where a caller moves a head of Gaussians."""
-    with served(Settings(data_dir=tmp_path_factory.mktemp("cloudy"), port=0, engine="splats")) as (root, _):
-        page = Visit(browser).open(root)
-        expect(page.locator("#brought-only")).to_contain_text("a mannequin that is nobody’s")
-        go_live(page, "cloudy")
+def cloudy(tmp_path_factory: pytest.TempPathFactory, sample_portrait: FaceObservation) -> Iterator[str]:
+    """A viewer's address where a caller moves a head of Gaussians, the mannequin."""
+    settings = Settings(data_dir=tmp_path_factory.mktemp("cloudy"), port=0, engine="splats")
+    with served(settings, acted_services(sample_portrait, Splats())) as (root, _):
+        caller = Cameras(root)
+        caller.publish("cloudy")
         yield f"{root}view/cloudy"
+        caller.close()
+
+
+def test_who_chooses_their_engine_is_told_what_it_shows(browser: Browser, cloudy: str) -> None:
+    visit = Visit(browser)
+    page = visit.open(cloudy.removesuffix("view/cloudy"))
+    expect(page.locator("#brought-only")).to_contain_text("a mannequin that is nobody’s")
+    page.get_by_role("combobox", name="Engine").select_option("relief")
+    expect(page.locator("#brought-only")).to_be_hidden()
+    visit.context.close()
 
 
 def test_they_are_drawn_live_and_come_as_pictures_where_the_graphics_card_goes(browser: Browser, cloudy: str) -> None:
