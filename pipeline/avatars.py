@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -20,44 +19,33 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from engines.contract import AROUND, CROP, AnyEngine, Brought, FaceObservation
+from engines.contract import AnyEngine, Brought, FaceObservation
+from pipeline.avatar_files import (
+    BROUGHT_FILES,
+    FILES,
+    ID,
+    AvatarRecord,
+    Consent,
+    kept_of,
+    png,
+    read_arrays,
+    read_observation,
+    read_record,
+    sync,
+)
 
 _log = logging.getLogger(__name__)
 
 SAMPLE = "sample"
 "The built-in avatar's id: a public-domain portrait, there without any enrolment."
-
-_NUMBERS = ("confidence", "presence", "roll")
-_CHOSEN = "expression_kept"
-_ARRAYS = tuple(
-    f.name for f in fields(FaceObservation) if f.name not in (*_NUMBERS, _CHOSEN, "mouth_seen", "place", "actions")
-)
-FILES = ("observation.safetensors", "picture.png", "record.json")
-"All that is kept of a portrait's avatar,"
-BROUGHT_FILES = ("brought.safetensors", "picture.png", "record.json")
-"and of one that was brought."
-ID = re.compile(r"[A-Za-z0-9_-]{16,64}")
-"Of an avatar; whatever else is asked for is unknown."
-
-
-class Consent(StrEnum):
-    """Whose face it is, as stated by whoever brought the portrait."""
-
-    ME = "me"
-    CONSENTING = "consenting"
-    SYNTHETIC = "synthetic"
-    PUBLIC_DOMAIN = "public-domain"
-    "Only the built-in sample."
 
 
 class UnknownAvatar(LookupError):
@@ -78,21 +66,6 @@ class NoRoomForAvatars(RuntimeError):
     def __init__(self, reason: str, message: str, limit: int) -> None:
         super().__init__(message)
         self.reason, self.limit = reason, limit
-
-
-@dataclass(frozen=True)
-class AvatarRecord:
-    id: str
-    name: str
-    consent: Consent
-    portrait_sha256: str
-    "Of the photo's bytes as they came; the photo itself is not kept."
-    created: float
-    "Unix seconds."
-    engine: str = ""
-    "Of one that was brought: whose it is, alone. Empty for a portrait, which any engine may enrol."
-    licence: str = ""
-    "Of one that was brought: what made it and on which terms, for people."
 
 
 class Avatars:
@@ -127,11 +100,9 @@ class Avatars:
         """Write a portrait down. It is there whole, or not at all. Raises NoRoomForAvatars."""
         self.check_room()
         record = AvatarRecord(secrets.token_urlsafe(16), name, Consent(consent), portrait_sha256, self._now())
-        arrays = {key: getattr(portrait, key) for key in _ARRAYS if getattr(portrait, key) is not None}
-        numbers = {key: float(getattr(portrait, key)) for key in _NUMBERS}
-        observed = numbers | {"mouth_seen": portrait.mouth_seen, _CHOSEN: portrait.expression_kept}
         assert portrait.crop is not None
-        self._write(record, FILES[0], arrays, portrait.crop, {"observation": observed})
+        kept, numbers = kept_of(portrait)
+        self._write(record, FILES[0], kept, portrait.crop, {"observation": numbers})
         return record
 
     def keep_brought(
@@ -157,7 +128,7 @@ class Avatars:
         folder = Path(tempfile.mkdtemp(prefix=".", dir=self._root))
         try:
             save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, folder / file)
-            (folder / "picture.png").write_bytes(_png(picture))
+            (folder / "picture.png").write_bytes(png(picture))
             (folder / "record.json").write_text(json.dumps(asdict(record) | more, indent=1))
             self._place(folder, record.id)
         except BaseException:
@@ -178,7 +149,7 @@ class Avatars:
         if not ID.fullmatch(avatar) or set(files) not in (set(FILES), set(BROUGHT_FILES)):
             raise ValueError("these are no files of an avatar")
         self.check_room()
-        record, numbers = _parsed(files["record.json"], avatar)
+        record, numbers = read_record(files["record.json"], avatar)
         if (BROUGHT_FILES[0] in files) != bool(record.engine):
             raise ValueError("its record is of another kind of avatar than its files")
         folder = Path(tempfile.mkdtemp(prefix=".", dir=self._root))
@@ -187,9 +158,9 @@ class Avatars:
                 (folder / name).write_bytes(data)
             try:
                 if record.engine:
-                    _arrays(folder)
+                    read_arrays(folder)
                 else:
-                    _observation(folder, numbers)
+                    read_observation(folder, numbers)
             except (OSError, SafetensorError, TypeError) as failure:
                 raise ValueError(f"what came of it cannot be read: {failure}") from failure
             self._place(folder, avatar)
@@ -216,7 +187,7 @@ class Avatars:
         if avatar == SAMPLE:
             crop = self.observation(SAMPLE).crop
             assert crop is not None
-            return _png(crop)
+            return png(crop)
         folder = self._folder(avatar)
         try:
             return (folder / "picture.png").read_bytes()
@@ -235,7 +206,7 @@ class Avatars:
         if record.engine:
             raise _of(record)
         try:
-            return _observation(folder, numbers)
+            return read_observation(folder, numbers)
         except (OSError, SafetensorError, TypeError, ValueError) as failure:
             raise self._unreadable(folder, failure) from failure
 
@@ -277,7 +248,7 @@ class Avatars:
         self.check(record.id, engine)
         if record.engine:
             try:
-                return taking.made(_arrays(self._folder(record.id)))
+                return taking.made(read_arrays(self._folder(record.id)))
             except (OSError, SafetensorError, ValueError) as failure:
                 raise self._unreadable(self._root / record.id, failure) from failure
         if record.id == SAMPLE and engine.abilities.brought:
@@ -302,7 +273,7 @@ class Avatars:
             for key in [key for key in self._enrolling if key[0] == avatar]:
                 del self._enrolling[key]
         shutil.rmtree(gone)
-        _sync(self._root)
+        sync(self._root)
 
     def keeps(self, avatar: str) -> bool:
         """Whether there is such an avatar, readable or not."""
@@ -330,9 +301,9 @@ class Avatars:
         """Make a written folder the avatar's, once all of it is on the disk."""
         for file in folder.iterdir():
             file.chmod(0o600)
-            _sync(file)
+            sync(file)
         folder.rename(self._root / avatar)
-        _sync(self._root)
+        sync(self._root)
 
     def _folders(self) -> Iterator[Path]:
         return (folder for folder in self._root.iterdir() if ID.fullmatch(folder.name))
@@ -344,7 +315,7 @@ class Avatars:
 
     def _read(self, folder: Path) -> tuple[AvatarRecord, dict[str, float]]:
         try:
-            return _parsed((folder / "record.json").read_bytes(), folder.name)
+            return read_record((folder / "record.json").read_bytes(), folder.name)
         except (OSError, ValueError, TypeError, LookupError, RecursionError, AttributeError) as failure:
             if not folder.is_dir():
                 raise _unknown(folder.name) from None
@@ -360,48 +331,6 @@ class Avatars:
         return AvatarDamaged(
             "the files of this avatar cannot be read any more; forget it, and enrol the portrait again"
         )
-
-
-def _parsed(stored: bytes, avatar: str) -> tuple[AvatarRecord, dict[str, float]]:
-    """Raises ValueError, TypeError, LookupError or RecursionError where it is no record of `avatar`."""
-    record = json.loads(stored)
-    texts = {name: record[name] for name in ("id", "name", "portrait_sha256")}
-    texts |= {name: record.get(name, "") for name in ("engine", "licence")}  # older ones were of portraits
-    if not all(isinstance(text, str) for text in texts.values()) or texts["id"] != avatar:
-        raise ValueError(f"a record of another avatar, or of none: {str(texts['id'])[:80]}")
-    observed = {} if texts["engine"] else _observed(record["observation"])
-    return AvatarRecord(**texts, consent=Consent(record["consent"]), created=float(record["created"])), observed
-
-
-def _observed(stored: Mapping[str, Any]) -> dict[str, float]:
-    observed: dict[str, float] = {name: float(stored[name]) for name in _NUMBERS}
-    observed["mouth_seen"] = bool(stored.get("mouth_seen", True))  # of older ones it is not known
-    observed[_CHOSEN] = min(max(float(stored.get(_CHOSEN, 0.0)), 0.0), 1.0)  # older ones were not asked
-    return observed
-
-
-def _observation(folder: Path, numbers: Mapping[str, float]) -> FaceObservation:
-    """Raises OSError, SafetensorError, TypeError or ValueError."""
-    stored: dict[str, Any] = {**load_file(folder / FILES[0]), **numbers}
-    return _checked(FaceObservation(**stored))
-
-
-def _arrays(folder: Path) -> dict[str, np.ndarray]:
-    """Of an avatar that was brought. Raises OSError or SafetensorError."""
-    return load_file(folder / BROUGHT_FILES[0])
-
-
-def _checked(seen: FaceObservation) -> FaceObservation:
-    """Raises ValueError where it is not what `keep` writes."""
-    shapes = {
-        **dict.fromkeys(("landmarks", "shape", "neutral"), (478, 3)),
-        "pose": (4, 4), "crop": (CROP, CROP, 3), "matte": (CROP, CROP), "around": (CROP + 2 * AROUND, CROP + 2 * AROUND, 4),
-    }  # fmt: skip
-    for name, shape in shapes.items():
-        array = getattr(seen, name)
-        if array is not None and (array.shape != shape or not np.isfinite(array).all()):
-            raise ValueError(f"{name} is not {shape} or not finite")
-    return seen
 
 
 def _of(record: AvatarRecord) -> WrongEngine:
@@ -424,17 +353,3 @@ def _make_private(folder: Path) -> None:
 
 
 _SAMPLE_RECORD = AvatarRecord(SAMPLE, "Sample: Rear Adm. Grace Hopper, 1984", Consent.PUBLIC_DOMAIN, "", 0.0)
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    assert done
-    return encoded.tobytes()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

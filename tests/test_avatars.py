@@ -8,7 +8,8 @@ import pytest
 
 from engines.contract import FaceObservation
 from pipeline import avatars as module
-from pipeline.avatars import SAMPLE, Avatars, Consent, UnknownAvatar
+from pipeline.avatar_files import Consent
+from pipeline.avatars import SAMPLE, Avatars, UnknownAvatar
 from tests.painted import PaintedEngine, still_face
 
 
@@ -51,7 +52,7 @@ def test_a_failed_write_leaves_nothing(store: Avatars, tmp_path: Path, monkeypat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_sync", full)
+    monkeypatch.setattr(module, "sync", full)
     with pytest.raises(OSError, match="No space"):
         store.keep(still_face(), Consent.ME, "abc")
     assert files(tmp_path) == before

@@ -23,7 +23,8 @@ from engines.contract import FaceObservation
 from engines.splats.drive import SplatState
 from engines.splats.engine import Splats
 from engines.turns import least_turn
-from pipeline.avatars import SAMPLE, AvatarDamaged, Avatars, Consent, WrongEngine
+from pipeline.avatar_files import Consent
+from pipeline.avatars import SAMPLE, AvatarDamaged, Avatars, WrongEngine
 from server.__main__ import app
 from server.channels.origin import origin_of
 from server.channels.services import Services, kept

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from engines import catalogue
-from pipeline.avatars import Consent
+from pipeline.avatar_files import Consent
 from pipeline.session import Session
 from server.channels import channel as channels
 from server.channels.services import Services

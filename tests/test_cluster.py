@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.avatars import BROUGHT_FILES, ID
+from pipeline.avatar_files import BROUGHT_FILES, ID
 from server.cluster.avatars import Exchange
 from server.cluster.forward import CLIENT, PASS, Forward
 from server.cluster.members import DEAD_SECONDS

@@ -64,7 +64,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path):
 @async_here
 async def test_withdrawing_ends_the_call_and_leaves_nothing(live, http):
     avatars, folder = live.app.state.services.avatars, live.app.state.settings.data_dir
-    from pipeline.avatars import Consent
+    from pipeline.avatar_files import Consent
     from tests.painted import still_face
 
     record = avatars.keep(still_face(), Consent.CONSENTING, "cafe" * 16, "A name")
@@ -107,7 +107,8 @@ def test_looking_finds_what_was_left(tmp_path: Path):
 
 
 def test_withdrawing_without_a_server(tmp_path: Path):
-    from pipeline.avatars import Avatars, Consent
+    from pipeline.avatar_files import Consent
+    from pipeline.avatars import Avatars
     from tests.painted import still_face
 
     record = Avatars(tmp_path, still_face).keep(still_face(), Consent.ME, "cafe" * 16, "[bold]Me")

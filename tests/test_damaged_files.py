@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.avatars import SAMPLE, AvatarDamaged, Avatars, Consent, NoRoomForAvatars, UnknownAvatar
+from pipeline.avatar_files import Consent
+from pipeline.avatars import SAMPLE, AvatarDamaged, Avatars, NoRoomForAvatars, UnknownAvatar
 from server.recordings.archive import UNREADABLE, Archive, Facts, UnknownRecording, mark_of
 from server.recordings.film import Film
 from server.recordings.fragments import Whole, examine

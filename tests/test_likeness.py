@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engines.contract import FaceObservation
-from pipeline.avatars import Consent
+from pipeline.avatar_files import Consent
 from server.channels import likening
 from server.settings import Settings
 from tests.conversing import Call

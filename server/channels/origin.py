@@ -10,8 +10,8 @@ from display.label import TEXT
 from display.screen import Screen
 from engines import catalogue
 from engines.contract import UnknownEngine
+from pipeline.avatar_files import Consent as Kept
 from pipeline.avatars import SAMPLE
-from pipeline.avatars import Consent as Kept
 from server.channels.channel import Channel
 from server.channels.services import Services
 from server.provenance.statement import (

@@ -19,7 +19,8 @@ from display.screen import Screen, screen
 from engines import catalogue
 from engines.contract import CROP, AnyEngine, FaceObservation, Footprint
 from engines.geometry.motion import Motion
-from pipeline.avatars import SAMPLE, AvatarDamaged, AvatarRecord, Avatars, Consent, UnknownAvatar
+from pipeline.avatar_files import AvatarRecord, Consent
+from pipeline.avatars import SAMPLE, AvatarDamaged, Avatars, UnknownAvatar
 from pipeline.devices import gpus, planner
 from pipeline.devices.planner import Planned
 from pipeline.devices.transfer import working_on

@@ -15,7 +15,8 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import structlog
 from fastapi import FastAPI
 
-from pipeline.avatars import ID, NoRoomForAvatars
+from pipeline.avatar_files import ID
+from pipeline.avatars import NoRoomForAvatars
 from server import workers
 from server.channels.lobby import Lobby
 from server.channels.services import Services

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from pipeline.avatars import ID
+from pipeline.avatar_files import ID
 
 
 class Way(Enum):

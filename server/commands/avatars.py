@@ -42,7 +42,8 @@ def import_avatar(
     """
     from engines import catalogue
     from engines.contract import AvatarRefused
-    from pipeline.avatars import Consent, NoRoomForAvatars
+    from pipeline.avatar_files import Consent
+    from pipeline.avatars import NoRoomForAvatars
     from server.channels.services import kept, open_avatars
     from server.provenance.consents import GIVEN, Consents
     from server.recordings.archive import mark_of

@@ -18,7 +18,8 @@ from starlette.requests import ClientDisconnect
 
 from engines.catalogue import TAKEN
 from engines.contract import EXPRESSION_KEPT
-from pipeline.avatars import SAMPLE, AvatarRecord, Consent, UnknownAvatar
+from pipeline.avatar_files import AvatarRecord, Consent
+from pipeline.avatars import SAMPLE, UnknownAvatar
 from server import workers
 from server.channels.services import Services
 from server.media import portraits
