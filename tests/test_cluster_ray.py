@@ -20,7 +20,7 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayError
 
-from pipeline.avatars import BROUGHT_FILES
+from pipeline.avatar_files import BROUGHT_FILES
 from server.channels.services import Services
 from server.cluster import node
 from server.cluster.members import DEAD_SECONDS
