@@ -44,7 +44,7 @@ def ready(page: Page, name: str) -> Page:
     page.locator("#agree").check()
     page.locator("#chosen").wait_for()
     page.wait_for_timeout(SETTLING)
-    page.evaluate("document.activeElement.blur()")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     return page
 
 
@@ -57,7 +57,7 @@ def joined(page: Page) -> Page:
 @contextmanager
 def member(link: str) -> Iterator[None]:
     """A scripted one, who is shown and heard and watches nobody: a second page would take what one machine has for pictures."""
-    joining = [sys.executable, "-m", "server", "puppet", "--call", link]
+    joining = [sys.executable, "-m", "server", "puppet", "--call", link, "--name", "Ana"]
     process = subprocess.Popen(joining, cwd=DOCS.parent, stdout=subprocess.DEVNULL)
     try:
         yield

@@ -241,6 +241,7 @@ function leaveTable(said) {
   room.me = 0;
   room.seats = new Map();
   room.recording = room.handover = null;
+  for (const sign of [record, outgoing]) sign.draw();
   void record.list(mayRecord());
   void green.lock(false);
   showOut(said);
