@@ -74,6 +74,8 @@ class Chaos:
         self.wrong: list[str] = []
         self._base, self._server, self._pictures, self._luck = base, server, pictures, random.Random(seed)
         self._number = 0
+        self.paused_at: dict[str, int] = {}
+        "Innocent -> seconds from the beginning to its longest pause."
         self.memory: list[tuple[int, float]] = []
         "Seconds, and what the server held then, MiB."
         self.stood_still = 0.0
@@ -101,6 +103,7 @@ class Chaos:
             "after": after,
             "memory_mib": self.memory,
             "pauses_s": pauses,
+            "paused_at_s": self.paused_at,
             "we_stood_still_s": round(self.stood_still, 2),
         }
 
@@ -115,6 +118,7 @@ class Chaos:
         await asyncio.gather(self._outside(http, distance, begun + seconds, told), self._inside(http, begun + seconds))
         over = time.monotonic()
         pauses = {one.channel: self._pause(one, over) for one in self.innocent}
+        self.paused_at = {one.channel: round(self._paused(one, over) - begun) for one in self.innocent}
         self.wrong += [f"an innocent caller ended: {task.exception()!r}" for task in staying if task.done()]
         for task in (*looking, *staying):
             task.cancel()
@@ -243,6 +247,11 @@ class Chaos:
             with suppress(httpx.HTTPError):
                 held = await holdings(http, trim=True)
                 self.memory.append((round(time.monotonic() - begun), held["rss_mib"]))
+
+    def _paused(self, one: Regular, over: float) -> float:
+        """When its longest pause began."""
+        at = [when for when, _ in one.seen] or [over]
+        return at[int(np.diff(np.array([*at, over])).argmax())]
 
     def _pause(self, one: Regular, over: float) -> float:
         at = [when for when, _ in one.seen]
