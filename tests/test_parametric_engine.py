@@ -145,6 +145,20 @@ def test_an_expression_is_found_in_a_cloud(model: HeadModel, somebody: tuple[tor
     assert ((reached - posed).norm(dim=-1)[moving].mean() / size[moving].mean()) < 0.5
 
 
+def test_a_moved_face_is_brought_back_to_rest(
+    model: HeadModel, somebody: tuple[torch.Tensor, extraction.Surface]
+) -> None:
+    z, surface = somebody[0], torch.from_numpy(somebody[1].vertices)
+    jaw = model.expression("jaw")
+    with torch.no_grad():
+        posed = surface + model.deformation.displacement(surface[None], z, jaw)[0]
+    seen = torch.cat((posed[::7], posed[:20] + torch.tensor([0.0, 0.0, 1.0])))
+    rest = fitting.brought_back(model, z, surface, seen, jaw)
+    assert len(rest) == len(seen) - 20, "what lies on no head is left out"
+    off = [float(fitting.distances(model, z, points).mean()) for points in (posed[::7], rest)]
+    assert off[1] < 0.1 * off[0]
+
+
 def test_clouds_that_are_no_heads_are_refused(model: HeadModel) -> None:
     good = np.random.default_rng(0).uniform(-0.4, 0.4, (200, 3))
     for wrong, said in (
@@ -298,11 +312,11 @@ def test_strips_go_from_one_to_the_other(
     monkeypatch.setattr(strips, "SIDE", 48)
     rest = model.expressions[:1]
     strip = strips.between(model, Codes(model.mean[None], rest), Codes(somebody[0], model.expression("jaw")), 2)
-    assert strip.shape == (256, 512, 3)
-    assert (strip[:, :256] != strip[:, 256:]).any()
+    assert strip.shape == (256, 384, 3)
+    assert (strip[:, :192] != strip[:, 192:]).any()
     assert strips.transferred(
         model, Codes(model.mean[None], rest), Codes(somebody[0], rest), model.expression("smile"), 2
-    ).shape == (512, 512, 3)
+    ).shape == (512, 384, 3)
 
 
 def test_portraits_that_show_no_head_are_rejected(engine: Parametric, sample_portrait: FaceObservation) -> None:

@@ -13,7 +13,7 @@ from engines.parametric.architecture import SMALL
 from engines.parametric.train import curves, expressions, files, finish, formula, normal_maps
 from engines.parametric.train.adversary import Adversary
 from engines.parametric.train.files import DataRejected, Samples
-from engines.parametric.train.loop import Plan, Trainer
+from engines.parametric.train.loop import Plan, RunRejected, Trainer
 from engines.parametric.train.losses import Weights
 
 TINY = replace(SMALL, z_id=8, z_ex=4, generator=8, channels=8, hidden=32, deform_hidden=40, deform_layers=4)
@@ -162,3 +162,24 @@ def test_expressions_close_the_mouth_but_where_they_open_it() -> None:
     np.testing.assert_allclose(by_name["smile"], [-0.2, 1, 1])
     np.testing.assert_allclose(by_name["jaw"], [1, 0, 0])
     np.testing.assert_allclose(by_name["mouthSmile left"], [-0.2, 1, 0])
+
+
+def test_a_folder_of_another_run_is_said_to_be_one(heads: formula.Formulas, tmp_path: Path) -> None:
+    Trainer(heads, TINY, PLAN, tmp_path).save()
+    with pytest.raises(RunRejected, match="another --folder"):
+        Trainer(heads, replace(TINY, hidden=16), PLAN, tmp_path).resume()
+    (tmp_path / "state.pt").write_bytes(b"no run")
+    with pytest.raises(RunRejected, match="another --folder"):
+        Trainer(heads, TINY, PLAN, tmp_path).resume()
+
+
+def test_a_run_that_is_interrupted_keeps_what_it_reached(heads: formula.Formulas, tmp_path: Path) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    one = Trainer(heads, TINY, PLAN, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        one.run(stop)
+    other = Trainer(heads, TINY, PLAN, tmp_path)
+    assert other.resume()
+    assert other.steps == {"identity": 1, "expression": 0}

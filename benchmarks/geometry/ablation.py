@@ -48,7 +48,7 @@ def trained(
 
 def _scored(trainer: Trainer, crowd: Crowd) -> tuple[Row, np.ndarray]:
     trained, rows = trainer.trained, []
-    picture = np.zeros((strips.PICTURE, strips.PICTURE, 3), np.uint8)
+    picture = np.zeros_like(strips.picture(crowd.vertices[0], crowd.family.triangles))
     for who in range(LOOKED_AT):
         with torch.no_grad():
             planes = trained.identity.planes(trained.people[who : who + 1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -10,12 +12,14 @@ from engines.parametric.architecture import MILLIMETRES
 from engines.parametric.fitting import Search
 from engines.parametric.head import HeadModel
 from engines.parametric.train import metrics, worlds
-from engines.parametric.train.dataset import Scanner
+from engines.parametric.train.dataset import Crowd, Scanner
 
 Row = dict[str, float]
 SHOWN = ("jaw", "smile", "brows up", "pucker", "blink", "puff")
 MOVING = 1.0
 "Millimetres above which a point counts as moved."
+STILL = 0.02
+"Below which it counts as being at rest."
 LANDMARK_NOISE = 0.5
 STEPS = 5
 
@@ -28,33 +32,44 @@ def moved(model: HeadModel, people: int) -> dict[str, Row]:
         rng = np.random.default_rng(who)
         cloud, _ = metrics.sample(crowd.vertices[who], crowd.family.triangles, 5000, rng)
         found = fitting.identity(model, fitting.checked(cloud.points))
-        z = found.z_id
-        rest = crowd.vertices[who]
-        marks = crowd.landmarks()[who]
-        baked = baking.bake(model, z, rest, marks)
-        corners, shares = (part[list(model.landmark_indices)] for part in crowd.family.landmarks or ())
-        for name in SHOWN:
-            k, shut = crowd.expressions.index(name), crowd.displacements[0]
-            true = crowd.displacements[k] - shut
-            at_marks = (true[corners] * shares[..., None]).sum(1)
-            noisy = at_marks + LANDMARK_NOISE / MILLIMETRES * rng.standard_normal(at_marks.shape)
-            amounts = baked.from_landmarks @ noisy.ravel().astype(np.float32)
-            driven = np.tensordot(amounts, baked.shapes, 1)
-            code = model.expression(name)
-            given = baking.displacements(model, z, torch.from_numpy(rest), torch.cat((model.expressions[:1], code)))
-            rows.setdefault(f"driven: {name}", []).append(share_off(driven, true))
-            rows.setdefault(f"transferred: {name}", []).append(share_off(given[1] - given[0], true))
-            still = np.linalg.norm(true, axis=1) * MILLIMETRES < 0.02
-            rows.setdefault("still points move, mm", []).append(
-                float(np.linalg.norm(given[1] - given[0], axis=1)[still].mean() * MILLIMETRES)
-            )
-        posed = rest + crowd.displacements[crowd.expressions.index("jaw")]
-        seen, _ = metrics.sample(posed, crowd.family.triangles, 5000, rng)
-        surface = torch.from_numpy(extraction.surface(model.distance(z, found.detail), side=96).vertices)
-        fitted = fitting.expression(model, z, surface, torch.from_numpy(seen.points).float())
-        reached = baking.displacements(model, z, torch.from_numpy(rest), fitted)[0]
-        rows.setdefault("from a cloud: jaw", []).append(share_off(reached, posed - rest))
+        told = [*_by_landmarks(model, crowd, who, found.z_id, rng), _from_a_cloud(model, crowd, who, found, rng)]
+        for name, value in told:
+            rows.setdefault(name, []).append(value)
     return {name: {"share": float(np.mean(values))} for name, values in rows.items()}
+
+
+def _by_landmarks(
+    model: HeadModel, crowd: Crowd, who: int, z: torch.Tensor, rng: np.random.Generator
+) -> Iterator[tuple[str, float]]:
+    """Of each shown expression: driven by noisy landmarks, carried over by its code, and what that does to points at rest."""
+    rest, shut = crowd.vertices[who], crowd.displacements[0]
+    baked = baking.bake(model, z, rest, crowd.landmarks()[who])
+    corners, shares = (part[list(model.landmark_indices)] for part in crowd.family.landmarks or ())
+    for name in SHOWN:
+        true = crowd.displacements[crowd.expressions.index(name)] - shut
+        at_marks = (true[corners] * shares[..., None]).sum(1)
+        noisy = at_marks + LANDMARK_NOISE / MILLIMETRES * rng.standard_normal(at_marks.shape)
+        driven = np.tensordot(baked.from_landmarks @ noisy.ravel().astype(np.float32), baked.shapes, 1)
+        codes = torch.cat((model.expressions[:1], model.expression(name)))
+        closed, given = baking.displacements(model, z, torch.from_numpy(rest), codes)
+        still = np.linalg.norm(true, axis=1) * MILLIMETRES < STILL
+        yield f"driven: {name}", share_off(driven, true)
+        yield f"transferred: {name}", share_off(given - closed, true)
+        yield "still points move, mm", float(np.linalg.norm(given - closed, axis=1)[still].mean() * MILLIMETRES)
+
+
+def _from_a_cloud(
+    model: HeadModel, crowd: Crowd, who: int, found: fitting.Fitted, rng: np.random.Generator
+) -> tuple[str, float]:
+    """The jaw, looked for in a cloud of the posed head."""
+    rest, true = crowd.vertices[who], crowd.displacements[crowd.expressions.index("jaw")]
+    seen, _ = metrics.sample(rest + true, crowd.family.triangles, 5000, rng)
+    surface = torch.from_numpy(
+        extraction.surface(model.distance(found.z_id, found.detail), side=fitting.SURFACE).vertices
+    )
+    code = fitting.expression(model, found.z_id, surface, torch.from_numpy(seen.points).float())
+    reached = baking.displacements(model, found.z_id, torch.from_numpy(rest), code)[0]
+    return "from a cloud: jaw", share_off(reached, true)
 
 
 def share_off(found: np.ndarray, true: np.ndarray) -> float:

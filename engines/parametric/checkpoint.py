@@ -88,7 +88,10 @@ def _read(path: Path) -> HeadModel:
         _check(model, arch)
     except Exception as failure:
         reason = str(failure).splitlines()[0] if str(failure) else type(failure).__name__
-        raise CheckpointRejected(f"{path.name} is not a parametric head model: {reason}") from None
+        raise CheckpointRejected(
+            f"{path.name} is not a parametric head model: {reason}; make one with  python -m server train --out FILE.safetensors, or "
+            "leave the model out to use the engine's own"
+        ) from None
     for parameter in (*identity.parameters(), *deformation.parameters()):
         parameter.requires_grad_(False)
     return model

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from engines.parametric import extraction
 from engines.parametric.architecture import MILLIMETRES
 from engines.parametric.detail import Refining, refined
 from engines.parametric.head import HeadModel
@@ -18,6 +19,9 @@ Progress = Callable[[int, int], None]
 
 CLAMPS = (0.1, 0.05, 0.03, 0.02)
 "Of each quarter of the steps: points further than this from the surface, in units, count as outliers then (NPHM's idea)."
+
+SURFACE = 96
+"Points along each side of the grid in which a head is looked for whose expression is sought."
 
 
 class CloudRejected(ValueError):
@@ -200,6 +204,47 @@ def expression(
         optimiser.step()
         progress(step + 1, search.steps)
     return (middle + found * spread).detach()
+
+
+ROUNDS = 2
+"In which who somebody is and what the face does are looked for in turn: the first take of either has some of the other in it."
+
+
+def with_expression(
+    model: HeadModel, cloud: Tensor, search: Search = Search(), progress: Progress = lambda *_: None
+) -> tuple[Fitted, Tensor]:
+    """Whose head the cloud [N, 3] is of, and the expression [1, E] that its face has: `identity` where a face is not at rest."""
+    found = first = identity(model, cloud, replace(search, refining=None), progress)
+    cloud, still = first.placed(cloud), replace(search, loose=False)
+    for turn in range(ROUNDS):
+        surface = _surface(model, found)
+        z_ex = expression(model, found.z_id, surface, cloud, progress=progress)
+        rest = brought_back(model, found.z_id, surface, cloud, z_ex)
+        last = turn + 1 == ROUNDS
+        found = identity(model, rest, still if last else replace(still, refining=None), progress)
+    return replace(found, turn=first.turn, shift=first.shift), z_ex
+
+
+@torch.no_grad()
+def brought_back(
+    model: HeadModel, z_id: Tensor, surface: Tensor, cloud: Tensor, z_ex: Tensor, reach: float = 0.04
+) -> Tensor:
+    """[K, 3] where the cloud [N, 3] would lie were the face at rest: less what moves the nearest point of the `surface` [M, 3].
+
+    Points further than `reach` units from the moved surface are left out, unless that were most of them.
+    """
+    from scipy.spatial import KDTree
+
+    moved = model.deformation.displacement(surface[None], z_id, z_ex)[0]
+    apart, nearest = KDTree((surface + moved).numpy()).query(cloud.numpy())
+    rest = cloud - moved[torch.from_numpy(nearest)]
+    kept = torch.from_numpy(apart < reach)
+    return rest[kept] if kept.float().mean() > 0.5 else rest
+
+
+def _surface(model: HeadModel, found: Fitted) -> Tensor:
+    """[N, 3] points of a head's surface at rest, 4 mm apart."""
+    return torch.from_numpy(extraction.surface(model.distance(found.z_id, found.detail), side=SURFACE).vertices)
 
 
 @torch.no_grad()

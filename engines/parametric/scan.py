@@ -33,9 +33,13 @@ def read(path: Path) -> np.ndarray:
     except CloudRejected:
         raise
     except Exception as failure:
-        raise CloudRejected(f"{path.name} cannot be read as a scan: {type(failure).__name__}: {failure}") from None
+        raise CloudRejected(
+            f"{path.name} cannot be read as a scan ({failure}): export it again, as a PLY whose vertices have x, y and z"
+        ) from None
     if found.ndim != 2 or found.shape[1] < 3 or not len(found):
-        raise CloudRejected(f"{path.name} holds no points: an array [N, 3] is wanted, not {found.shape}")
+        raise CloudRejected(
+            f"{path.name} holds no points (its array is {found.shape}, [N, 3] is wanted): export the scan again"
+        )
     return found[:, :3]
 
 
@@ -46,7 +50,9 @@ def canonical(points: np.ndarray, units: str | None = None) -> tuple[np.ndarray,
     """
     bad = int((~np.isfinite(points)).any(1).sum())
     if bad:
-        raise CloudRejected(f"{bad} of {len(points)} points are not finite: remove them from the scan")
+        raise CloudRejected(
+            f"{bad} of {len(points)} points are not finite (NaN or infinite): remove them from the scan"
+        )
     extent = float(np.ptp(points, axis=0).max())
     taken = units or guessed(extent)
     if taken not in UNITS:
@@ -74,7 +80,7 @@ def _ply(path: Path) -> np.ndarray:
     content = path.read_bytes()
     header, mark, body = content.partition(b"end_header")
     if not content.startswith(b"ply") or not mark:
-        raise CloudRejected(f"{path.name} is not a PLY file")
+        raise CloudRejected(f"{path.name} is no PLY file, whatever its name says: export the scan again")
     body = body.partition(b"\n")[2]
     count, names, types, form, element = 0, [], [], "", ""
     for line in header.decode("ascii", "replace").splitlines():

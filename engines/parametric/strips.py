@@ -20,6 +20,9 @@ Progress = Callable[[int, int], None]
 SIDE = 96
 "Of the grid that each head is looked for in."
 PICTURE = 256
+"Pixels of a picture's height; it is three quarters as wide, as heads are."
+BACKDROP = (30, 32, 38)
+"As dark as plaster in shadow."
 YAW = 25.0
 PLASTER = (214.0, 208.0, 200.0)
 LIGHT = np.array([0.35, 0.45, 0.82], np.float32)
@@ -60,7 +63,7 @@ def posed(model: HeadModel, head: Codes, side: int | None = None) -> tuple[np.nd
 
 
 def picture(vertices: np.ndarray, triangles: np.ndarray, yaw: float = YAW, side: int = PICTURE) -> np.ndarray:
-    """[side, side, 3] uint8 RGB of a head in plaster."""
+    """[side, 3/4 side, 3] uint8 RGB of a head [N, 3], [T, 3] in plaster."""
     world = (vertices * 0.44 + optics.LOOK_AT).astype(np.float32)
     places = textured.project(world, optics.orbit(yaw, 4), optics.intrinsics(), side, side)
     count = len(vertices)
@@ -71,4 +74,4 @@ def picture(vertices: np.ndarray, triangles: np.ndarray, yaw: float = YAW, side:
     owner, depth = np.empty((side, side), np.int32), np.empty((side, side), np.float32)
     blank = np.zeros((2, 2, 3), np.uint8)
     textured.draw(places, triangles, np.zeros((count, 2), np.float32), colours, light, blank, owner, depth, out)
-    return out[..., :3]
+    return np.maximum(out[:, side // 8 : -(side // 8), :3], np.uint8(BACKDROP))

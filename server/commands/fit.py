@@ -76,6 +76,7 @@ def interpolate(
 
     from engines.parametric import strips
 
+    _check_picture(out)
     with explained(*_mendable()), progress(TaskProgressColumn()) as told:
         heads = _model(model)
         ends = [_somebody(heads, path, told) for path in (first, last)]
@@ -101,6 +102,7 @@ def transfer(
 
     from engines.parametric import strips
 
+    _check_picture(out)
     with explained(*_mendable()), progress(TaskProgressColumn()) as told:
         heads = _model(model)
         one, other = (_somebody(heads, path, told) for path in (source, target))
@@ -186,24 +188,19 @@ def _from_scan(
 ) -> tuple[Codes, str]:
     import torch
 
-    from engines.parametric import extraction, fitting, scan
+    from engines.parametric import fitting, scan
     from engines.parametric.head import Codes
 
     points, unit = scan.canonical(scan.read(path), units)
-    cloud = fitting.checked(points)
-    search = fitting.Search(loose=True, noise=noise)
-    found = fitting.identity(heads, cloud, search, lambda done, of: told("looking for the head", done, of))
-    said = f"the scan, taken as {unit}, lies {found.error:.2f} mm from it on average"
-    z_ex = torch.zeros_like(heads.expressions[:1])
+    cloud, search = fitting.checked(points), fitting.Search(loose=True, noise=noise)
     if expression:
-        surface = torch.from_numpy(extraction.surface(heads.distance(found.z_id, found.detail), side=96).vertices)
-        z_ex = fitting.expression(
-            heads,
-            found.z_id,
-            surface,
-            found.placed(cloud),
-            progress=lambda d, of: told("looking for the expression", d, of),
+        found, z_ex = fitting.with_expression(
+            heads, cloud, search, lambda done, of: told("looking for head and expression", done, of)
         )
+    else:
+        found = fitting.identity(heads, cloud, search, lambda done, of: told("looking for the head", done, of))
+        z_ex = torch.zeros_like(heads.expressions[:1])
+    said = f"the scan, taken as {unit}, lies {found.error:.2f} mm from it on average"
     return Codes(found.z_id, z_ex, found.detail), said
 
 
@@ -216,10 +213,14 @@ def _posed(heads: HeadModel, head: Codes, side: int) -> tuple[np.ndarray, np.nda
     return found.vertices, found.faces
 
 
+def _check_picture(out: Path) -> None:
+    """Before minutes of work."""
+    if out.suffix.lower() != ".png" or not out.absolute().parent.is_dir():
+        raise typer.BadParameter(f"{out} would not be a picture: name a .png file in a folder that exists")
+
+
 def _write(picture: np.ndarray, out: Path) -> None:
     import cv2
 
-    if out.suffix.lower() != ".png" or not out.absolute().parent.is_dir():
-        raise typer.BadParameter(f"{out} would not be a picture: name a .png file in a folder that exists")
     cv2.imwrite(str(out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     typer.echo(f"{out}: {picture.shape[1]}x{picture.shape[0]}")

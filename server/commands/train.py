@@ -54,6 +54,7 @@ def train(
 
     from engines.parametric.train.anny import HeadsMissing
     from engines.parametric.train.files import DataRejected
+    from engines.parametric.train.loop import RunRejected
 
     if engine != "parametric":
         raise typer.BadParameter(f"{engine} cannot be trained here; parametric can", param_hint="--engine")
@@ -61,13 +62,30 @@ def train(
         raise typer.BadParameter(f"{out} would not be a head model: name a .safetensors file in a folder that exists")
     if convert and not data:
         raise typer.BadParameter("--convert writes to --data: name that folder too")
-    with explained(HeadsMissing, DataRejected, FileNotFoundError), progress(TimeRemainingColumn()) as told:
+    _check_device(device)
+    with explained(HeadsMissing, DataRejected, RunRejected, FileNotFoundError), progress(TimeRemainingColumn()) as told:
         heads, said = _heads(people, procedural, data, convert, seed, told)
         trainer = _trainer(heads, identity_minutes, expression_minutes, adversary, full, device, folder, seed)
         if trainer.resume():
-            typer.echo(f"going on after {trainer.steps['identity']} and {trainer.steps['expression']} steps")
-        trained = trainer.run(told)
+            typer.echo(f"going on after {_steps(trainer)}")
+        try:
+            trained = trainer.run(told)
+        except KeyboardInterrupt:
+            kept = f"the same command goes on from {folder}" if folder else "nothing was kept: --folder would have"
+            typer.echo(f"stopped after {_steps(trainer)}; {kept}", err=True)
+            raise typer.Exit(130) from None
     _finish(trained, trainer, heads, said, out)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise typer.BadParameter("torch sees no GPU here: leave it out for a CPU", param_hint="--device")
+
+
+def _steps(trainer: Trainer) -> str:
+    return f"{trainer.steps['identity']} and {trainer.steps['expression']} steps"
 
 
 def _heads(
@@ -125,7 +143,7 @@ def _finish(trained: Trained, trainer: Trainer, heads: Heads, said: str, out: Pa
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     checkpoint.save(finish.finished(trained, heads, note), out)
-    typer.echo(f"{out}: {trainer.steps['identity']} and {trainer.steps['expression']} steps on {said}")
+    typer.echo(f"{out}: {_steps(trainer)} on {said}")
     if trainer.folder and (picture := curves.drawn(trainer.folder)):
         typer.echo(f"{picture}: how its losses fell")
     typer.echo(f"use it: TELEQUILT_PARAMETRIC_MODEL={out} python -m server serve --engine parametric")

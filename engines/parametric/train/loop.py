@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,10 @@ than heads."""
 
 SETTLED = 0.5
 "Of an identity's training after which the discriminator joins."
+
+
+class RunRejected(ValueError):
+    """The operator's folder keeps a run that cannot go on here; the message says why and what would help."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,14 @@ class Trainer:
         )
 
     def run(self, progress: Progress = lambda *_: None) -> Trained:
-        """Both networks to the end of the plan."""
+        """Both networks to the end of the plan; what was reached is kept, however it ends."""
+        try:
+            self._run(progress)
+        finally:
+            self.save()
+        return self.trained
+
+    def _run(self, progress: Progress) -> None:
         for part, minutes, step in (
             ("identity", self.plan.identity_minutes, self.identity_step),
             ("expression", self.plan.expression_minutes, self.expression_step),
@@ -126,8 +138,6 @@ class Trainer:
                 terms = step()
                 if self.steps[part] % 50 == 0 or self.steps[part] == 1:
                     self._note(part, terms)
-        self.save()
-        return self.trained
 
     def identity_step(self) -> dict[str, float]:
         """One step of F_id and its latents; returns its terms."""
@@ -203,11 +213,20 @@ class Trainer:
         part.replace(self.folder / "state.pt")
 
     def resume(self) -> bool:
-        """Go on from the folder's state; False where there is none. Its random numbers are new ones."""
+        """Go on from the folder's state; False where there is none. Its random numbers are new ones. Raises RunRejected."""
         path = self.folder and self.folder / "state.pt"
         if not path or not path.is_file():
             return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            self._restore(torch.load(path, map_location=self.device, weights_only=True))
+        except Exception as failure:
+            reason = str(failure).strip().splitlines()[-1].strip() if str(failure) else type(failure).__name__
+            raise RunRejected(
+                f"{path} is no run of these heads and sizes ({reason}): name another --folder, or the options it was begun with"
+            ) from None
+        return True
+
+    def _restore(self, state: dict[str, Any]) -> None:
         for module, tensors in zip(self._networks, state["networks"], strict=True):
             module.load_state_dict(tensors)
         for table, tensors in zip((self.people, self.expressions), state["tables"], strict=True):
@@ -217,7 +236,6 @@ class Trainer:
                 one.load_state_dict(kept)
         self.spent, self.steps = state["spent"], state["steps"]
         self.rng = np.random.default_rng([self.plan.seed, *self.steps.values()])
-        return True
 
     @property
     def _networks(self) -> list[nn.Module]:

@@ -9,13 +9,17 @@ from engines.parametric.train.family import Family, normals
 
 NOISE = 1.0 / MILLIMETRES
 "Standard deviation of a point's distance to the surface."
+ACTED = 0.4
+"Standard deviation of a facial action's share, where faces are not at rest."
 ROUNDS = 12
 FURTHEST = 12.0 / MILLIMETRES
 
 
-def fit(family: Family, population: np.ndarray, cloud: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
+def fit(
+    family: Family, population: np.ndarray, cloud: np.ndarray, acting: bool = False, rounds: int = ROUNDS
+) -> np.ndarray:
     """[V, 3] the family's head nearest the cloud [N, 3]: point to plane, identity and place together, with the population's
-    [P, S] mean and covariance as prior."""
+    [P, S] mean and covariance as prior; and the facial actions with them where it is `acting`."""
     from scipy.spatial import KDTree
 
     middle = population.mean(0)
@@ -23,8 +27,10 @@ def fit(family: Family, population: np.ndarray, cloud: np.ndarray, rounds: int =
     basis = spread[:, None] / np.sqrt(len(population) - 1) * axes
     basis = basis[spread > 1e-3 * spread[0]]
     shapes = family.vertices(middle + basis) - family.vertices(middle[None])
+    if acting:
+        shapes = np.concatenate([shapes, family.displacements(ACTED * np.eye(len(family.actions)))])
     base = family.vertices(middle[None])[0]
-    found, turn, shift = np.zeros(len(basis)), np.eye(3), np.zeros(3)
+    found, turn, shift = np.zeros(len(shapes)), np.eye(3), np.zeros(3)
     for _ in range(rounds):
         shape = base + np.tensordot(found, shapes, 1)
         posed = shape @ turn.T + shift
@@ -36,10 +42,10 @@ def fit(family: Family, population: np.ndarray, cloud: np.ndarray, rounds: int =
         around = np.cross(posed[at], toward)
         rows = np.concatenate([moves, around, toward], 1) / NOISE
         off = ((target - posed[at]) * toward).sum(1) / NOISE
-        weight = np.concatenate([np.ones(len(basis)), np.full(6, 1e-6)])
+        weight = np.concatenate([np.ones(len(shapes)), np.full(6, 1e-6)])
         pull = np.concatenate([found, np.zeros(6)]) * weight
         step = np.linalg.solve(rows.T @ rows + np.diag(weight), rows.T @ off - pull)
-        found = found + step[: len(basis)]
+        found = found + step[: len(shapes)]
         small = _rotation(step[-6:-3])
         turn, shift = small @ turn, small @ shift + step[-3:]
     return (base + np.tensordot(found, shapes, 1)) @ turn.T + shift
