@@ -1,7 +1,7 @@
 """Geometry: how true the parametric head is, on heads whose truth is known; beside the thesis' tables, which are of scans.
 
     python -m benchmarks.geometry                       what the engine's own head model does, some minutes on two cores
-    python -m benchmarks.geometry --only meshing        one part: trained, unseen, hard, faces, between, meshing, scans, ablation
+    python -m benchmarks.geometry --only meshing        one part: trained, unseen, hard, faces, between, meshing, verbs, scans, ablation
     python -m benchmarks.geometry --ict heads.npz       ICT's heads as scans (engines/parametric/train/ict.py)
     python -m benchmarks.geometry --only meshing --device cuda
 
@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.geometry import ablation, faces, fits, meshing
+from benchmarks.geometry import ablation, faces, fits, meshing, verbs
 from benchmarks.lib.harness import RESULTS, parser, show, write
 from engines.parametric import checkpoint
 
-PARTS = ("trained", "unseen", "hard", "faces", "between", "meshing", "scans", "ablation")
+PARTS = ("trained", "unseen", "hard", "faces", "between", "meshing", "verbs", "scans", "ablation")
 ICT = Path(__file__).parents[3] / "shared/heads/ict_facekit_f16.npz"
 THESIS = {
     "identity, head": {"chamfer_mm": 0.820, "nc": 0.948, "f5": 0.989},
@@ -56,6 +56,7 @@ def main() -> None:
         "faces": lambda: faces.moved(model, wanted.heads) | {"baking": faces.baked_error(model)},
         "between": lambda: faces.between(model),
         "meshing": lambda: meshing.measured(wanted.device),
+        "verbs": verbs.measured,
         "scans": lambda: fits.scans(model, wanted.ict, wanted.scans, wanted.samples),
         "ablation": lambda: _ablation(wanted.steps, wanted.maps, wanted.device, wanted.out),
     }

@@ -299,13 +299,6 @@ class Trainer:
             rows.writerow([self.steps[part], round(self.spent[part], 1), *(f"{term:.6g}" for term in terms.values())])
 
 
-def shortened(plan: Plan, share: float) -> Plan:
-    """The same plan in a share of its time."""
-    return replace(
-        plan, identity_minutes=plan.identity_minutes * share, expression_minutes=plan.expression_minutes * share
-    )
-
-
 def _table(rows: int, numbers: int, length: float, start: np.ndarray | None = None) -> nn.Embedding:
     """[rows, numbers] latents, of about this length at first, or `start`."""
     table = nn.Embedding(rows, numbers, sparse=True)
