@@ -142,8 +142,14 @@ def _finish(trained: Trained, trainer: Trainer, heads: Heads, said: str, out: Pa
         "seconds": str({part: round(spent) for part, spent in trainer.spent.items()}),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    checkpoint.save(finish.finished(trained, heads, note), out)
+    model = finish.finished(trained, heads, note)
+    checkpoint.save(model, out)
     typer.echo(f"{out}: {_steps(trainer)} on {said}")
     if trainer.folder and (picture := curves.drawn(trainer.folder)):
         typer.echo(f"{picture}: how its losses fell")
-    typer.echo(f"use it: TELEQUILT_PARAMETRIC_MODEL={out} python -m server serve --engine parametric")
+    if model.landmark_indices:
+        typer.echo(f"use it: TELEQUILT_PARAMETRIC_MODEL={out} python -m server serve --engine parametric")
+    else:
+        typer.echo(
+            f"these heads had no landmarks, so it takes scans alone: python -m server fit scan.ply --model {out} --out head.glb"
+        )
