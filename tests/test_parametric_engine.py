@@ -159,6 +159,21 @@ def test_a_moved_face_is_brought_back_to_rest(
     assert off[1] < 0.1 * off[0]
 
 
+def test_a_jaw_that_hangs_is_not_taken_for_who_somebody_is(
+    model: HeadModel, somebody: tuple[torch.Tensor, extraction.Surface]
+) -> None:
+    z, surface = somebody[0], torch.from_numpy(somebody[1].vertices)
+    with torch.no_grad():
+        posed = surface + model.deformation.displacement(surface[None], z, model.expression("jaw"))[0]
+    search = Search(steps=40, points=500, refining=None)
+    alone = fitting.identity(model, posed, search)
+    both, z_ex = fitting.with_expression(model, posed, search, ExpressionSearch(steps=15, points=800))
+    chin = surface[(posed - surface).norm(dim=-1) > 0.03]
+    off = [float(fitting.distances(model, found.z_id, chin).mean()) for found in (alone, both)]
+    assert off[1] < 0.7 * off[0], off
+    assert z_ex.shape == (1, model.expressions.shape[1])
+
+
 def test_clouds_that_are_no_heads_are_refused(model: HeadModel) -> None:
     good = np.random.default_rng(0).uniform(-0.4, 0.4, (200, 3))
     for wrong, said in (

@@ -211,14 +211,18 @@ ROUNDS = 2
 
 
 def with_expression(
-    model: HeadModel, cloud: Tensor, search: Search = Search(), progress: Progress = lambda *_: None
+    model: HeadModel,
+    cloud: Tensor,
+    search: Search = Search(),
+    faces: ExpressionSearch = ExpressionSearch(),
+    progress: Progress = lambda *_: None,
 ) -> tuple[Fitted, Tensor]:
     """Whose head the cloud [N, 3] is of, and the expression [1, E] that its face has: `identity` where a face is not at rest."""
     found = first = identity(model, cloud, replace(search, refining=None), progress)
     cloud, still = first.placed(cloud), replace(search, loose=False)
     for turn in range(ROUNDS):
         surface = _surface(model, found)
-        z_ex = expression(model, found.z_id, surface, cloud, progress=progress)
+        z_ex = expression(model, found.z_id, surface, cloud, faces, progress)
         rest = brought_back(model, found.z_id, surface, cloud, z_ex)
         last = turn + 1 == ROUNDS
         found = identity(model, rest, still if last else replace(still, refining=None), progress)

@@ -195,7 +195,7 @@ def _from_scan(
     cloud, search = fitting.checked(points), fitting.Search(loose=True, noise=noise)
     if expression:
         found, z_ex = fitting.with_expression(
-            heads, cloud, search, lambda done, of: told("looking for head and expression", done, of)
+            heads, cloud, search, progress=lambda done, of: told("looking for head and expression", done, of)
         )
     else:
         found = fitting.identity(heads, cloud, search, lambda done, of: told("looking for the head", done, of))
