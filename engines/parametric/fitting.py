@@ -206,10 +206,6 @@ def expression(
     return (middle + found * spread).detach()
 
 
-ROUNDS = 2
-"In which who somebody is and what the face does are looked for in turn: the first take of either has some of the other in it."
-
-
 def with_expression(
     model: HeadModel,
     cloud: Tensor,
@@ -217,16 +213,19 @@ def with_expression(
     faces: ExpressionSearch = ExpressionSearch(),
     progress: Progress = lambda *_: None,
 ) -> tuple[Fitted, Tensor]:
-    """Whose head the cloud [N, 3] is of, and the expression [1, E] that its face has: `identity` where a face is not at rest."""
-    found = first = identity(model, cloud, replace(search, refining=None), progress)
-    cloud, still = first.placed(cloud), replace(search, loose=False)
-    for turn in range(ROUNDS):
-        surface = _surface(model, found)
-        z_ex = expression(model, found.z_id, surface, cloud, faces, progress)
-        rest = brought_back(model, found.z_id, surface, cloud, z_ex)
-        last = turn + 1 == ROUNDS
-        found = identity(model, rest, still if last else replace(still, refining=None), progress)
-    return replace(found, turn=first.turn, shift=first.shift), z_ex
+    """Whose head the cloud [N, 3] is of, and the expression [1, E] that its face has: `identity` where a face is not at rest.
+
+    What the face does is taken off the points before detail is looked for in them, which would take it for the head's own shape.
+    """
+    found = identity(model, cloud, replace(search, refining=None), progress)
+    surface, placed = _surface(model, found), found.placed(cloud)
+    z_ex = expression(model, found.z_id, surface, placed, faces, progress)
+    rest = brought_back(model, found.z_id, surface, placed, z_ex)
+    detail = None
+    if search.refining:
+        detail = refined(model, found.z_id, rest, search.noise, search.refining, progress)
+    away = float(distances(model, found.z_id, rest, detail).mean())
+    return replace(found, detail=detail, error=away), z_ex
 
 
 @torch.no_grad()
