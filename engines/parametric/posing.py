@@ -16,8 +16,9 @@ from engines.contract import CROP
 from engines.parametric import points
 from engines.parametric.head import HeadModel
 
-IDENTITIES, EXPRESSIONS = 48, 12
-"Coefficients that are looked for."
+IDENTITIES, EXPRESSIONS = 80, 32
+"""Coefficients that are looked for: all of any use. With 48 and 12, five photos' landmarks were missed by 2.2, 2.8, 3.4, 3.2 and 5.2
+pixels, with these by 1.9, 2.2, 2.7, 2.6 and 4.3, by smaller coefficients."""
 STEPS = 12
 PIXELS, OUTLINE_PIXELS = 2.0, 6.0
 "Standard deviations of a landmark in the 512-pixel crop; of those of the outline, which FaceMesh slides along the cheeks."
