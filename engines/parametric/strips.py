@@ -74,4 +74,4 @@ def picture(vertices: np.ndarray, triangles: np.ndarray, yaw: float = YAW, side:
     owner, depth = np.empty((side, side), np.int32), np.empty((side, side), np.float32)
     blank = np.zeros((2, 2, 3), np.uint8)
     textured.draw(places, triangles, np.zeros((count, 2), np.float32), colours, light, blank, owner, depth, out)
-    return np.maximum(out[:, side // 8 : -(side // 8), :3], np.uint8(BACKDROP))
+    return np.maximum(out[:, side // 8 : -(side // 8), :3], np.array(BACKDROP, np.uint8))
