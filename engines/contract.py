@@ -19,9 +19,8 @@ CROP = 512
 "Side in pixels of the aligned crop that engines see."
 AROUND = 96
 "Pixels on each side of the crop that a portrait's surroundings show besides: hair, hats, shoulders."
-EXPRESSION_KEPT = 0.35
-"""Of a portrait's own expression, if nothing else is asked for. Neutral (0) follows a driver best; with a third of it whose they are is
-seen better."""
+EXPRESSION_KEPT = 0.0
+"Of a portrait's own expression, if nothing else is asked for: neutral follows a driver best."
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from display.optics import Cameras, intrinsics, orbit
 from display.quilt import Quilt
 from display.screen import Screen, screen
 from engines import catalogue
-from engines.contract import CROP, AnyEngine, FaceObservation, Footprint
+from engines.contract import CROP, EXPRESSION_KEPT, AnyEngine, FaceObservation, Footprint
 from engines.geometry.motion import Motion
 from pipeline.avatar_files import AvatarRecord, Consent
 from pipeline.avatars import SAMPLE, AvatarDamaged, Avatars, UnknownAvatar
@@ -94,7 +94,7 @@ class Services:
         )
 
     def enrol(
-        self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str, expression: float = 0.0
+        self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str, expression: float = EXPRESSION_KEPT
     ) -> AvatarRecord:
         """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use, with this share of its `expression`.
 

@@ -53,7 +53,7 @@ part("portraits").innerHTML = `
         </fieldset>
         <label class="kept-expression" id="expression-field">
           <span>Expression <small>when the avatar is at rest</small></span>
-          <span class="ends"><span>Neutral</span><input type="range" id="expression" min="0" max="1" step="0.05" value="0.35"><span>As in the photo</span></span>
+          <span class="ends"><span>Neutral</span><input type="range" id="expression" min="0" max="1" step="0.05" value="0"><span>As in the photo</span></span>
         </label>
         <p class="hint" id="kept"></p>
         <div class="row">
@@ -224,7 +224,7 @@ export class Shelf extends EventTarget {
     say(part("avatar-problem"), "");
     for (const choice of part("consent-choice").elements) choice.checked = false;
     part("consent-choice").removeAttribute("aria-invalid");
-    part("expression").value = "0.35";
+    part("expression").value = "0";
     if (portrait) this.#preview(isBrought(portrait.blob));
     (portrait ? part("consent-choice").elements[0] : part("snapshot")).focus();
     this.dispatchEvent(new Event("change"));
