@@ -166,6 +166,8 @@ class Abilities:
     "What is drawn of it so is a preview, and not the picture that it renders."
     rig: bool = False
     "Its avatars can be exported with named facial actions: it is a HasRig (engines/geometry/rigged.py)."
+    several: bool = False
+    "Several photos of one person make a better avatar than one: it is a TakesSeveral."
     brought: bool = False
     "Its avatars are made elsewhere and brought as files; none is enrolled from a photo: it is a TakesAvatars."
     mark: str = "AI avatar"
@@ -234,6 +236,15 @@ class TakesAvatars(Protocol):
 
     def mannequin(self) -> Any:
         """An avatar that comes with the program and shows nobody."""
+        ...
+
+
+class TakesSeveral(Protocol):
+    """An engine that makes one portrait of several photos."""
+
+    def together(self, portraits: Sequence[FaceObservation]) -> FaceObservation:
+        """One portrait, that any engine may enrol, of two or three of the same person, which have crops and mattes. Raises
+        PortraitRejected where they do not go together."""
         ...
 
 

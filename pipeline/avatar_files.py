@@ -49,7 +49,7 @@ class AvatarRecord:
     name: str
     consent: Consent
     portrait_sha256: str
-    "Of the photo's bytes as they came; the photo itself is not kept."
+    "Of the photo's bytes as they came; of several photos, of their hashes in a row. No photo itself is kept."
     created: float
     "Unix seconds."
     engine: str = ""

@@ -70,7 +70,15 @@ _Expression = Annotated[
         min=0,
         max=1,
         help="How much of the photo's own expression the avatar keeps: 0 neutral, 1 as in the photo.",
-        show_default="0.35",
+        show_default="0",
+    ),
+]
+
+
+_Also = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A further photo of the same person, the head turned 20 to 40 degrees to a side; twice at most. Relief's sides are made of it."
     ),
 ]
 
@@ -91,6 +99,7 @@ def render(
     focus: _Focus = 0.0,
     depth: Annotated[float, typer.Option(min=0.1, max=2, help="Less than 1 is flatter, more is deeper.")] = 1.0,
     expression: _Expression = None,
+    also: _Also = None,
     mark: Annotated[bool, typer.Option(help="The visible 'AI avatar' mark in every view.")] = True,
     consent: Annotated[
         Literal["me", "consenting", "synthetic", "unstated"],
@@ -130,6 +139,7 @@ def render(
             consent=consent,
             signer=Signer(settings.keys, settings.timestamp_authority),
             expression=expression,
+            also=also or (),
             progress=told,
         )
     if not mark:
@@ -197,6 +207,7 @@ def mesh(
     driver: Annotated[Path | None, typer.Option(help="A photo whose expression it takes on.")] = None,
     side: Annotated[int, typer.Option(min=16, max=512, help="Points along each side of a volume.")] = 256,
     expression: _Expression = None,
+    also: _Also = None,
     synthetic_weights: SyntheticWeights = False,
     runtime: Runtime = None,
     precision: Precision = None,
@@ -213,7 +224,9 @@ def mesh(
 
     with _explained(), terminal.progress(TaskProgressColumn()) as told:
         options = engine_options(runtime=runtime, precision=precision, synthetic_weights=synthetic_weights)
-        made = sculpt(portrait, out, engine, driver, side, expression=expression, options=options, progress=told)
+        made = sculpt(
+            portrait, out, engine, driver, side, expression=expression, also=also or (), options=options, progress=told
+        )
     typer.echo(f"{made.out}: {made.vertices} points, {made.faces} triangles")
 
 

@@ -40,10 +40,13 @@ def person(seed: int, **actions: float) -> np.ndarray:
     return head.vertices(identity, expression)
 
 
-def picture(vertices: np.ndarray, turn: np.ndarray, distance: float | None = 90.0) -> np.ndarray:
-    """[SIDE, SIDE, 3] uint8 RGB: a head turned by `turn`, seen from `distance` centimetres, or in parallel projection."""
+def picture(
+    vertices: np.ndarray, turn: np.ndarray, distance: float | None = 90.0, skin: np.ndarray | None = None
+) -> np.ndarray:
+    """[SIDE, SIDE, 3] uint8 RGB: a head turned by `turn`, seen from `distance` centimetres, or in parallel projection; its vertices have
+    the colours `skin` [V, 3], or SKIN."""
     head = load()
-    skin = np.tile(np.array(SKIN, np.float32), (len(vertices), 1))
+    skin = np.tile(np.array(SKIN, np.float32), (len(vertices), 1)) if skin is None else skin
     shown, places = drawn(vertices, head.triangles, skin, turn, distance)
     _paint(shown, np.einsum("psc,ps->pc", places[head.corners], head.shares)[:, :2])
     return shown

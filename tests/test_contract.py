@@ -105,6 +105,7 @@ def test_it_can_what_it_says(engine: AnyEngine) -> None:
     assert abilities.networks == hasattr(can, "components") == hasattr(can, "on_trial")
     assert abilities.volume == hasattr(can, "field")
     assert abilities.mesh == hasattr(can, "mesh")
+    assert abilities.several == hasattr(can, "together")
     assert abilities.geometry == hasattr(can, "asset") == hasattr(can, "motion")
     assert abilities.brought == hasattr(can, "bring") == hasattr(can, "made") == hasattr(can, "mannequin")
     if abilities.networks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import threading
@@ -18,13 +19,16 @@ import pytest_asyncio
 from PIL import Image
 
 from engines.contract import FaceObservation
+from engines.relief import several
+from pipeline.avatars import FILES
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import observe_portrait
 from server.channels.services import Services
 from server.media import portraits
 from server.settings import Settings
+from tests import modelled
 from tests.live import Client, located, painted_services, serving, settings_for, until
-from tests.painted import still_face
+from tests.painted import PaintedEngine, still_face
 from tests.test_hostile_photos import many_scans
 from tests.test_portraits import PHOTO, bomb, photo, saved, turned_by_exif
 from tests.test_whip import problem
@@ -82,6 +86,34 @@ async def test_a_portrait_becomes_an_avatar_that_can_be_used_shown_and_forgotten
     assert (await http.delete(f"/api/avatars/{avatar['id']}")).status_code == 204
     problem(await http.get(f"/api/avatars/{avatar['id']}"), 404, "unknown-avatar")
     problem(await http.delete(f"/api/avatars/{avatar['id']}"), 404, "unknown-avatar")
+    assert kept(live.data) == before
+
+
+async def test_several_photos_become_one_avatar_and_what_does_not_go_together_is_named(
+    live, monkeypatch: pytest.MonkeyPatch
+):
+    def files(*photos: bytes) -> list[tuple[str, tuple[str, bytes]]]:
+        return [("portrait", ("front.png", photos[0])), *(("also", ("side.png", one)) for one in photos[1:])]
+
+    async def bring(*photos: bytes) -> httpx.Response:
+        return await live.http.post("/api/avatars", files=files(*photos), data={"consent": "me"})
+
+    person = modelled.person(3)
+    front, side = (saved(Image.fromarray(modelled.picture(person, modelled.turned(yaw)))) for yaw in (0, 25))
+    before = kept(live.data)
+    problem(await bring(front, side), 422, "portrait-one-photo")
+    monkeypatch.setattr(PaintedEngine, "abilities", replace(PaintedEngine.abilities, several=True))
+    monkeypatch.setattr(PaintedEngine, "together", lambda _, seen: several.together(seen), raising=False)
+    answer = await bring(front, side)
+    assert answer.status_code == 201, answer.text
+    hashes = "".join(hashlib.sha256(photo).hexdigest() for photo in (front, side))
+    assert answer.json()["portrait_sha256"] == hashlib.sha256(hashes.encode()).hexdigest()
+    folder = live.data / "avatars" / answer.json()["id"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES), "one portrait is kept, no photo"
+    assert (await live.http.delete(f"/api/avatars/{answer.json()['id']}")).status_code == 204
+    problem(await bring(front, front), 422, "portrait-same-side")
+    nobody = problem(await bring(front, saved(Image.new("RGB", (640, 480), (90, 120, 90)))), 422, "portrait-no-face")
+    assert nobody["detail"].startswith("Photo 2 of 2")
     assert kept(live.data) == before
 
 

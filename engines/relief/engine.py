@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from display.optics import Cameras
@@ -12,7 +13,7 @@ from engines.geometry.motion import Motion
 from engines.geometry.rigged import Rig
 from engines.options import EngineOptions
 from engines.raster import textured
-from engines.relief import geometry, rig, strips
+from engines.relief import geometry, rig, several, strips
 from engines.relief.drive import ReliefState, drive
 from engines.relief.enrol import ReliefAvatar, enrol
 from engines.relief.render import StripRenderer
@@ -23,7 +24,7 @@ class Relief:
 
     name: ClassVar[str] = "relief"
     wants: ClassVar[frozenset[str]] = frozenset()
-    abilities: ClassVar[Abilities] = Abilities(parallel=True, geometry=True, rig=True)
+    abilities: ClassVar[Abilities] = Abilities(parallel=True, geometry=True, rig=True, several=True)
     noise = False
 
     def __init__(self, options: EngineOptions = EngineOptions()) -> None:
@@ -38,6 +39,10 @@ class Relief:
     def enrol(self, portrait: FaceObservation) -> ReliefAvatar:
         """The portrait's avatar, about 0.3 s. Raises PortraitRejected."""
         return enrol(portrait)
+
+    def together(self, portraits: Sequence[FaceObservation]) -> FaceObservation:
+        """One portrait of two or three photos of the same person. Raises PortraitRejected."""
+        return several.together(portraits)
 
     def drive(self, avatar: ReliefAvatar, seen: FaceObservation) -> ReliefState:
         """The avatar as `seen` moves it."""

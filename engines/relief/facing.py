@@ -17,6 +17,7 @@ from engines.morphable.model import Head, load
 from engines.raster import textured
 from engines.relief.figure import still_weight
 from engines.relief.surface import smooth
+from engines.relief.texture import disc
 from engines.relief.topology import CHEEKS, OVAL
 
 FROM = np.radians(10.0)
@@ -35,6 +36,8 @@ BEHIND = 0.7
 "Centimetres behind the nearest surface from which a place is hidden."
 NEAR = 24.0
 "Crop pixels about a landmark within which the picture follows it rather than the fitted head."
+THIN = 13
+"Crop pixels: what is no wider beside a figure whose halves are two, as where the outlines of its hair cross, is no hair."
 MOST_GAIN = 0.45
 "Of the logarithm of light: what differs more between both sides is no light."
 
@@ -52,7 +55,7 @@ class _Solid:
 
 
 @dataclass(frozen=True)
-class _Photo:
+class Photo:
     """The turned photo: its crop, with what is around that where it is known."""
 
     colours: np.ndarray
@@ -65,7 +68,7 @@ class _Photo:
     "Pixels on each side beyond the crop."
 
     @classmethod
-    def of(cls, portrait: FaceObservation) -> _Photo:
+    def of(cls, portrait: FaceObservation) -> Photo:
         """A portrait, which has a crop and a matte."""
         assert portrait.crop is not None
         assert portrait.matte is not None
@@ -89,7 +92,7 @@ def _from_border(there: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Way:
+class Way:
     """From the frontal picture to the photo."""
 
     place: np.ndarray
@@ -108,20 +111,40 @@ def turned_aside(portrait: FaceObservation) -> float:
     return float(np.arctan2(rotation[0, 2], rotation[2, 2]))
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """A portrait as it lies about a head that looks straight ahead."""
+
+    photo: Photo
+    way: Way
+    on_head: np.ndarray
+    "[478, 3] canonical centimetres: where its landmarks are."
+
+    @classmethod
+    def of(cls, portrait: FaceObservation) -> Ahead:
+        """For a portrait that has a crop and a matte."""
+        head, photo = load(), Photo.of(portrait)
+        found = fit(head, portrait.landmarks, portrait.head_rotation)
+        vertices = head.vertices(found.identity, found.expression)
+        on_head = _unprojected(found, portrait.landmarks, head.at_points(vertices.astype(np.float32)))
+        solid = _solid(head, vertices, photo.pad)
+        return cls(photo, _way(head, found, vertices, solid, photo, portrait.landmarks, on_head), on_head)
+
+    @property
+    def at(self) -> np.ndarray:
+        """[478, 3] crop pixels: where its landmarks are in the frontal picture."""
+        return _frontal(self.on_head)
+
+
 def facing(portrait: FaceObservation) -> FaceObservation:
     """`portrait`, which has a crop and a matte, from the front."""
-    head, photo = load(), _Photo.of(portrait)
-    found = fit(head, portrait.landmarks, portrait.head_rotation)
-    vertices = head.vertices(found.identity, found.expression)
-    solid = _solid(head, vertices, photo.pad)
-    on_head = _unprojected(found, portrait.landmarks, head.at_points(vertices.astype(np.float32)))
-    way = _way(head, found, vertices, solid, photo, portrait.landmarks, on_head)
-    at = _frontal(on_head)
-    own = photo.at(at[None, :, :2] + 0.5, way.seen, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[0][:, None]
-    landmarks = own * at + (1 - own) * _frontal(_mirrored(head, on_head))
+    head, ahead = load(), Ahead.of(portrait)
+    photo, at = ahead.photo, ahead.at
+    own = photo.at(at[None, :, :2] + 0.5, ahead.way.seen, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[0][:, None]
+    landmarks = own * at + (1 - own) * _frontal(_mirrored(head, ahead.on_head))
     shape = own * portrait.shape + (1 - own) * _mirrored(head, portrait.shape)
     shape[:, :2] = (landmarks[:, :2] - CROP / 2) / PIXELS_PER_CM * [1.0, -1.0] + MIDDLE[:2]
-    picture, matte = _filled(photo, way)
+    picture, matte = _filled(photo, ahead.way)
     middle = (slice(photo.pad, photo.pad + CROP),) * 2
     alpha = (1 + np.round(254 * matte)).astype(np.uint8)
     pose = np.diag([1.0, -1.0, -1.0, 1.0]).astype(np.float32)
@@ -198,10 +221,10 @@ def _way(
     found: Fitted,
     vertices: np.ndarray,
     solid: _Solid,
-    photo: _Photo,
+    photo: Photo,
     landmarks: np.ndarray,
     on_head: np.ndarray,
-) -> _Way:
+) -> Way:
     """Where the photo, whose landmarks [478, 3] lie `on_head` [478, 3], shows each place of the frontal head."""
     y, x = np.mgrid[-photo.pad : CROP + photo.pad, -photo.pad : CROP + photo.pad].astype(np.float32) + 0.5
     places = np.stack(
@@ -217,13 +240,13 @@ def _way(
     front = cv2.erode(_nearest(found.seen(vertices), head.triangles, photo.pad), np.ones((3, 3)))
     in_front = photo.at(place, front, cv2.INTER_NEAREST, cv2.BORDER_REPLICATE)
     hidden = (seen_at[..., 2] - in_front) / PIXELS_PER_CM > BEHIND
-    strange = _within(at, photo.pad) * (1 - _covered(photo, place))  # where a face should be there is a wall
+    strange = _within(at, photo.pad) * (1 - covered(photo, place))  # where a face should be there is a wall
     seen = seen * (1 - hidden) * (1 - strange)
     seen = 1 - head_share * (1 - seen)
     inside = photo.at(place, photo.inside, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
     seen = cv2.GaussianBlur(cv2.erode((seen * inside).astype(np.float32), np.ones((5, 5))), (0, 0), 4.0)
     likely = cv2.GaussianBlur((inside * (1 - hidden * head_share)).astype(np.float32), (0, 0), 3.0)
-    return _Way(
+    return Way(
         (place + _following(place, seen, landmarks, at, photo.pad)).astype(np.float32),
         seen,
         likely,
@@ -247,7 +270,7 @@ def _within(at: np.ndarray, pad: int) -> np.ndarray:
     return (area | area[:, ::-1]).astype(np.float32)
 
 
-def _covered(photo: _Photo, place: np.ndarray) -> np.ndarray:
+def covered(photo: Photo, place: np.ndarray) -> np.ndarray:
     """[S, S] 0..1: how surely the photo's figure is at each `place`, a little within its edge."""
     firm = cv2.erode(np.clip((photo.matte - 0.5) * 2, 0, 1).astype(np.float32), np.ones((13, 13)))
     return photo.at(place, firm, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)
@@ -282,24 +305,26 @@ def _following(place: np.ndarray, seen: np.ndarray, landmarks: np.ndarray, at: n
     return cv2.resize(moved.astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
 
 
-def _filled(photo: _Photo, way: _Way) -> tuple[np.ndarray, np.ndarray]:
+def _filled(photo: Photo, way: Way) -> tuple[np.ndarray, np.ndarray]:
     """The frontal picture [S, S, 3] uint8 and its matte [S, S]: what is seen, and mirrored what is not."""
     picture = photo.at(way.place, photo.colours, cv2.INTER_CUBIC).astype(np.float32)
     cover = photo.at(way.place, photo.matte, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT if photo.pad else cv2.BORDER_REFLECT)
     other_seen, other_cover = way.seen[:, ::-1], cover[:, ::-1]
     rather = (way.likely + 1e-3) / (way.likely + way.likely[:, ::-1] + 2e-3)
     own = np.clip(way.seen + (1 - way.seen) * (1 - other_seen) * rather, 0.0, 1.0)
-    other = np.clip(_evened(picture, way.seen * cover), 0.0, 255.0)
+    seen = way.seen * cover
+    other = evened(np.ascontiguousarray(picture[:, ::-1]), picture, np.minimum(seen, seen[:, ::-1]))
     filled = picture * own[..., None] + other * (1 - own[..., None])
-    return np.clip(filled + 0.5, 0, 255).astype(np.uint8), (cover * own + other_cover * (1 - own)) * way.known
+    matte = (cover * own + other_cover * (1 - own)) * way.known
+    return np.clip(filled + 0.5, 0, 255).astype(np.uint8), cv2.morphologyEx(
+        matte.astype(np.float32), cv2.MORPH_OPEN, disc(THIN)
+    )
 
 
-def _evened(picture: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """`picture` [H, W, 3] mirrored, in the light that falls on the side where it goes; compared where both are `seen` [H, W]."""
-    other = picture[:, ::-1]
-    both = np.minimum(seen, seen[:, ::-1])
-    soft, other_soft = (cv2.GaussianBlur(one, (0, 0), 5.0) + 8.0 for one in (picture, np.ascontiguousarray(other)))
+def evened(picture: np.ndarray, beside: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """`picture` [H, W, 3] in the light that falls in the one `beside` it; compared where `both` [H, W] 0..1 show the same."""
+    soft, other_soft = (cv2.GaussianBlur(one, (0, 0), 5.0) + 8.0 for one in (beside, picture))
     ratio = (np.log(soft / other_soft) * both[..., None]).astype(np.float32)
     total = cv2.GaussianBlur(both, (0, 0), 30.0)[..., None]
     gain = cv2.GaussianBlur(ratio, (0, 0), 30.0) / np.maximum(total, 1e-3)
-    return other * np.exp(np.clip(gain, -MOST_GAIN, MOST_GAIN))
+    return np.clip(picture * np.exp(np.clip(gain, -MOST_GAIN, MOST_GAIN)), 0.0, 255.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
@@ -17,7 +17,7 @@ from display.optics import Cameras, intrinsics, orbit
 from display.quilt import Quilt
 from display.screen import Screen, screen
 from engines import catalogue
-from engines.contract import CROP, EXPRESSION_KEPT, AnyEngine, FaceObservation, Footprint
+from engines.contract import CROP, EXPRESSION_KEPT, AnyEngine, FaceObservation, Footprint, PortraitRejected
 from engines.geometry.motion import Motion
 from pipeline.avatar_files import AvatarRecord, Consent
 from pipeline.avatars import SAMPLE, AvatarDamaged, Avatars, UnknownAvatar
@@ -94,15 +94,21 @@ class Services:
         )
 
     def enrol(
-        self, pixels: np.ndarray, consent: Consent, sha256: str, name: str, engine: str, expression: float = EXPRESSION_KEPT
+        self,
+        photos: Sequence[np.ndarray],
+        consent: Consent,
+        sha256: str,
+        name: str,
+        engine: str,
+        expression: float = EXPRESSION_KEPT,
     ) -> AvatarRecord:
-        """Keep the face in `pixels` [H, W, 3] uint8 RGB as an avatar that `engine` can use, with this share of its `expression`.
+        """Keep the face in `photos`, each [H, W, 3] uint8 RGB, as an avatar that `engine` can use, with this share of its `expression`.
 
         Raises PortraitRejected, NoRoomForAvatars.
         """
         self.avatars.check_room()
         loaded = self.engine(engine)
-        portrait = replace(self.observe_portrait(Frame(pixels, captured=0.0)), expression_kept=expression)
+        portrait = replace(observed(photos, loaded, self.observe_portrait), expression_kept=expression)
         record = self.avatars.keep(portrait, consent, sha256, name)
         try:
             self.enrolled(record.id, loaded)
@@ -135,6 +141,26 @@ class Services:
         """The avatar, enrolled on the GPU that drives it, where there is one: another may have no memory for that."""
         with working_on(self.deployments.of(engine).placement.drive):
             return self.avatars.ready(avatar, engine)
+
+
+def observed(
+    photos: Sequence[np.ndarray], engine: AnyEngine, observe: Callable[[Frame], FaceObservation] = observe_portrait
+) -> FaceObservation:
+    """The one portrait of a person that `photos`, each [H, W, 3] uint8 RGB, show. Raises PortraitRejected, which names the photo."""
+    if len(photos) > 1 and not engine.abilities.several:
+        raise PortraitRejected(
+            "one_photo",
+            f"The engine {engine.name} takes one photo of a person: leave the others out, or choose relief.",
+        )
+    seen = []
+    for number, pixels in enumerate(photos, 1):
+        try:
+            seen.append(observe(Frame(pixels, captured=0.0)))
+        except PortraitRejected as refused:
+            which = f"Photo {number} of {len(photos)}: " if len(photos) > 1 else ""
+            raise PortraitRejected(refused.reason, f"{which}{refused}") from None
+    merging: Any = engine
+    return seen[0] if len(seen) == 1 else merging.together(seen)
 
 
 def kept(avatars: Avatars, engine: AnyEngine, file: bytes, consent: Consent, sha256: str, name: str) -> AvatarRecord:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from engines import catalogue, mesh
-from engines.contract import EXPRESSION_KEPT, Abilities, FaceObservation
+from engines.contract import Abilities, FaceObservation
 from engines.geometry import rigged
 from engines.options import EngineOptions
 from pipeline.preprocess.observer import observe_portrait
 from server.commands.quilt_film import OutputRefused
-from server.commands.sitter import brought
+from server.commands.sitter import brought, seen_in
 from server.media import portraits
 
 NO_SURFACE = (
@@ -39,11 +39,12 @@ def sculpt(
     side: int = mesh.SIDE,
     *,
     expression: float | None = None,
+    also: Sequence[Path] = (),
     options: EngineOptions = EngineOptions(),
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Sculpture:
     """Write the avatar of `portrait` to `out` (.ply or .glb), with the expression of the photo `driver`, in its own world;
-    `expression` 0..1 is the share of the portrait's own that it keeps.
+    `expression` 0..1 is the share of the portrait's own that it keeps; `also` further photos of the same person.
 
     Raises PortraitRejected, PortraitUnreadable, OutputRefused, UnknownEngine or WeightsMissing.
     """
@@ -61,10 +62,7 @@ def sculpt(
     if engine.abilities.rig:
         _check_rig(engine_name, out, driver)
     progress("enrolling the portrait", 0, 0)
-    seen = replace(
-        observe_portrait(portraits.from_file(portrait)),
-        expression_kept=EXPRESSION_KEPT if expression is None else expression,
-    )
+    seen = seen_in([portrait, *also], engine, expression)
     avatar = engine.enrol(seen)
     moved = replace(seen, presence=0.0) if driver is None else observe_portrait(portraits.from_file(driver))
     noise = " of SYNTHETIC WEIGHTS: noise, not a face" if engine.noise else ""

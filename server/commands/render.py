@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -84,12 +84,13 @@ def render(
     consent: str = UNSTATED,
     signer: Signer | None = None,
     expression: float | None = None,
+    also: Sequence[Path] = (),
     progress: Callable[[str, int, int], None] = lambda stage, done, of: None,
 ) -> Result:
     """Drive `portrait` by the face in `driver` and write what `target` shows of it, with the driver's sound.
 
     `portrait` is a photo, or an avatar that was made elsewhere; who names no engine gets one that shows it.
-    `expression` 0..1 is the share of the portrait's own that the avatar keeps.
+    `expression` 0..1 is the share of the portrait's own that the avatar keeps; `also` further photos of the same person.
     `fill` (columns, rows) repeats the target's views until they fill that grid, for programs that insist on one.
     `consent`: to the portrait, as the film states it, which `signer` signs.
     `progress` is told the stage, how many frames are done, and of how many (0 if unknown).
@@ -103,7 +104,7 @@ def render(
     engine = catalogue.load(engine_name, options)
     engine.warm_up()
     progress("enrolling the portrait", 0, 0)
-    shown = sitter(portrait, engine, expression)
+    shown = sitter(portrait, engine, expression, also)
 
     begun, done, unseen = time.monotonic(), 0, 0
     made = _build(engine_name, options)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engines import catalogue
-from engines.contract import EXPRESSION_KEPT, AnyEngine, AvatarRefused
-from pipeline.preprocess.observer import observe_portrait
+from engines.contract import EXPRESSION_KEPT, AnyEngine, AvatarRefused, FaceObservation
+from server.channels.services import observed
 from server.media import portraits
 
 MOST_BYTES = 256 << 20
@@ -49,17 +49,30 @@ def brought(portrait: Path) -> bool:
         return file.read(len(catalogue.TAKEN)) == catalogue.TAKEN
 
 
-def sitter(portrait: Path, engine: AnyEngine, expression: float | None = None) -> Sitter:
-    """What `engine`, which engine_for() chose, makes of `portrait`; of a photo with the share `expression` 0..1 of its own.
+def sitter(portrait: Path, engine: AnyEngine, expression: float | None = None, also: Sequence[Path] = ()) -> Sitter:
+    """What `engine`, which engine_for() chose, makes of `portrait`; of a photo with the share `expression` 0..1 of its own, and of what
+    `also` shows the same person.
 
     Raises PortraitRejected, PortraitUnreadable, AvatarRefused or OSError.
     """
     if not brought(portrait):
-        kept = EXPRESSION_KEPT if expression is None else expression
-        return Sitter(engine.enrol(replace(observe_portrait(portraits.from_file(portrait)), expression_kept=kept)))
+        return Sitter(engine.enrol(seen_in([portrait, *also], engine, expression)))
+    if also:
+        raise AvatarRefused(
+            "no-photo", f"{portrait.name} was made elsewhere and takes no further photos: leave --also out"
+        )
     if portrait.stat().st_size > MOST_BYTES:
         raise AvatarRefused("too-large", f"{portrait.name} is larger than any avatar: {MOST_BYTES >> 20} MB at most")
     taking: Any = engine
     data = portrait.read_bytes()
     read = taking.bring(data)
     return Sitter(taking.made(read.arrays), {"avatar": hashlib.sha256(data).hexdigest()}, read.licence)
+
+
+def seen_in(photos: Sequence[Path], engine: AnyEngine, expression: float | None = None) -> FaceObservation:
+    """The portrait that one photo shows, or several of the same person, which keeps the share `expression` 0..1 of its own.
+
+    Raises PortraitRejected, PortraitUnreadable or OSError.
+    """
+    found = observed([portraits.from_file(photo).pixels for photo in photos], engine)
+    return replace(found, expression_kept=EXPRESSION_KEPT if expression is None else expression)

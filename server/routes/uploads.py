@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ WAITING = 4
 ARRIVING = 8
 "Portraits of the largest size whose bytes there is memory for while they come in."
 NAME_LENGTH = 80
+MOST_ALSO = 2
+"Further photos of the same person: from the left and from the right."
 
 
 def router(settings: Settings) -> APIRouter:
@@ -49,22 +51,26 @@ def router(settings: Settings) -> APIRouter:
     async def enrol(request: Request, response: Response) -> dict[str, Any]:
         services = _services(request)
 
-        def prepare(photo: portraits.Decoding, form: _Form) -> AvatarRecord:
-            pixels = photo.result()
+        def prepare(photos: list[portraits.Decoding], form: _Form) -> AvatarRecord:
+            pixels = [photo.result() for photo in photos]
             with _written(settings):
-                return services.enrol(pixels, form.consent, photo.sha256, form.name, settings.engine, form.expression)
+                return services.enrol(pixels, form.consent, form.sha256, form.name, settings.engine, form.expression)
 
         def bring(form: _Form) -> AvatarRecord:
             with _written(settings):
-                return services.bring(form.portrait, form.consent, hashlib.sha256(form.portrait).hexdigest(), form.name)
+                return services.bring(form.portrait, form.consent, form.sha256, form.name)
 
         form = await _read(request, settings, room)
         async with queue.place():  # only once the photo is here: whoever dribbles would keep the others out
             if form.portrait.startswith(TAKEN):
                 record = await queue.run(lambda: bring(form), services.avatars.forget)
             else:
-                with portraits.Decoding(form.portrait, settings.max_portrait_pixels) as photo:
-                    record = await queue.run(lambda: prepare(photo, form), services.avatars.forget)
+                with ExitStack() as opened:
+                    photos = [
+                        opened.enter_context(portraits.Decoding(data, settings.max_portrait_pixels))
+                        for data in (form.portrait, *form.also)
+                    ]
+                    record = await queue.run(lambda: prepare(photos, form), services.avatars.forget)
         if await _hung_up(request):  # nobody would be told the id, so nobody could ever forget it
             await workers.slow(services.avatars.forget, record.id)
             return {}
@@ -204,6 +210,14 @@ class _Form:
     name: str
     expression: float
     "0..1: the share of the photo's own expression that the avatar keeps."
+    also: tuple[bytes, ...] = ()
+    "Further photos of the same person."
+
+    @property
+    def sha256(self) -> str:
+        """Of the file; of several, of their hashes in a row."""
+        each = [hashlib.sha256(data).hexdigest() for data in (self.portrait, *self.also)]
+        return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
 
 
 async def _read(request: Request, settings: Settings, room: _Room) -> _Form:
@@ -212,7 +226,7 @@ async def _read(request: Request, settings: Settings, room: _Room) -> _Form:
         raise Problem(415, "wrong-content-type", "send multipart/form-data", accepted=["multipart/form-data"])
     try:
         async with aclosing(request.stream()) as stream, aclosing(room.within(stream)) as counted:
-            form = await _InMemory(request.headers, counted, max_files=1, max_fields=8).parse()
+            form = await _InMemory(request.headers, counted, max_files=1 + MOST_ALSO, max_fields=8).parse()
     except (Problem, ClientDisconnect):
         raise
     except Exception as error:  # Starlette's parser meets garbage with whatever it runs into
@@ -234,14 +248,20 @@ async def _read(request: Request, settings: Settings, room: _Room) -> _Form:
             )
         expression = _share(form.get("expression", str(EXPRESSION_KEPT)))
         data = await portrait.read()
+        also = [await one.read() for one in form.getlist("also") if isinstance(one, UploadFile)]
     finally:
         await form.close()
     if not data:
         raise Problem(400, "portrait-missing", "the file 'portrait' is empty")
-    if len(data) > settings.max_portrait_bytes:
+    if max(map(len, (data, *also))) > settings.max_portrait_bytes:
         limit = settings.max_portrait_bytes
         raise Problem(413, "body-too-large", f"{limit} bytes is the limit for a portrait", limit=limit)
-    return _Form(data, Consent(consent), one_line(name)[:NAME_LENGTH] if isinstance(name, str) else "", expression)
+    if also and data.startswith(TAKEN):
+        raise Problem(
+            400, "bad-parameter", "an avatar that was made elsewhere takes no further photos: leave 'also' out"
+        )
+    called = one_line(name)[:NAME_LENGTH] if isinstance(name, str) else ""
+    return _Form(data, Consent(consent), called, expression, tuple(one for one in also if one))
 
 
 def _share(said: object) -> float:

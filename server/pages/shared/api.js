@@ -137,9 +137,10 @@ export const avatarPicture = async (id) => (await ask(`api/avatars/${segment(id)
  * @param {number} expression 0..1: how much of the photo's own the avatar keeps
  * @returns {Promise<AvatarEntry>}
  */
-export async function enrol(portrait, name, consent, expression) {
+export async function enrol(portrait, name, consent, expression, also = []) {
   const form = new FormData();
   form.append("portrait", portrait, "portrait");
+  for (const photo of also) form.append("also", photo, "also");
   form.append("name", name);
   form.append("consent", consent);
   form.append("expression", String(expression));

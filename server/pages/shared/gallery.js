@@ -20,6 +20,9 @@ const KEPT = {
   brought: "Kept on this server until you press Forget: the 3D head, a picture of it, your answer, and a fingerprint of the file. The file itself is not kept. Viewers’ devices may be given the head to draw it.",
 };
 
+const MOST_ALSO = 2;
+const ALSO = "Optional: the same person, head turned a little to the left and to the right. The sides of the avatar are made of them.";
+
 /** Whether a file is an avatar that was made elsewhere. @param {Blob} blob */
 const isBrought = (blob) => /zip/.test(blob.type) || /\.zip$/i.test(blob.name ?? "");
 
@@ -55,6 +58,10 @@ part("portraits").innerHTML = `
           <span>Expression <small>when the avatar is at rest</small></span>
           <span class="ends"><span>Neutral</span><input type="range" id="expression" min="0" max="1" step="0.05" value="0"><span>As in the photo</span></span>
         </label>
+        <div class="also" id="also-field">
+          <label class="text-button">Add photos from the sides<input type="file" class="unseen" id="also-file" accept="image/*" multiple></label>
+          <small id="also-line"></small>
+        </div>
         <p class="hint" id="kept"></p>
         <div class="row">
           <button type="button" class="button primary" id="make">Make the avatar</button>
@@ -81,6 +88,8 @@ export class Shelf extends EventTarget {
   /** @type {api.AvatarEntry[]} */
   #entries = [];
   #pictures = new Map();
+  /** @type {File[]} further photos of whoever the portrait shows */
+  #also = [];
   /** @type {{blob: Blob, name: string, address: string}|null} the portrait waiting for consent */
   #portrait = null;
   #chosen = "";
@@ -98,6 +107,7 @@ export class Shelf extends EventTarget {
     part("shelf").addEventListener("change", (event) => this.#choose(event.target.value));
     part("snapshot").addEventListener("click", () => void this.#reported(() => this.#snap()));
     part("portrait-file").addEventListener("change", (event) => this.#takeFile(event.target));
+    part("also-file").addEventListener("change", (event) => this.#takeAlso(event.target));
     part("make").addEventListener("click", () => void this.#reported(() => this.#make()));
     part("discard").addEventListener("click", () => this.#setPortrait(null));
     part("consent-choice").addEventListener("change", () => {
@@ -215,6 +225,26 @@ export class Shelf extends EventTarget {
     if (file) this.#setPortrait({ blob: file, name: stem(file.name) });
   }
 
+  /** @param {HTMLInputElement} input */
+  #takeAlso(input) {
+    this.#setAlso([...(input.files ?? [])].slice(0, MOST_ALSO));
+    input.value = "";
+    say(part("avatar-problem"), "");
+  }
+
+  /** @param {File[]} files */
+  #setAlso(files) {
+    this.#also = files;
+    part("also-line").textContent = files.length ? files.map((file) => file.name).join(", ") : ALSO;
+    if (this.#portrait) part("kept").textContent = this.#willBeKept();
+  }
+
+  /** What is kept, in words. */
+  #willBeKept() {
+    const words = KEPT[isBrought(this.#portrait.blob) ? "brought" : "photo"];
+    return this.#also.length ? words.replace("from the photo", "from the photos").replace("of the file. The file itself is", "of the files. The files themselves are") : words;
+  }
+
   /** @param {{blob: Blob, name: string}|null} portrait */
   #setPortrait(portrait) {
     if (this.#portrait) URL.revokeObjectURL(this.#portrait.address);
@@ -233,10 +263,10 @@ export class Shelf extends EventTarget {
   /** @param {boolean} brought */
   #preview(brought) {
     if (!brought) part("portrait-preview").src = this.#portrait.address;
-    part("portrait-preview").hidden = part("expression-field").hidden = brought;
+    part("portrait-preview").hidden = part("expression-field").hidden = part("also-field").hidden = brought;
     part("brought-preview").hidden = !brought;
     part("brought-preview").textContent = this.#portrait.name;
-    part("kept").textContent = KEPT[brought ? "brought" : "photo"];
+    this.#setAlso([]);
   }
 
   async #make() {
@@ -253,7 +283,7 @@ export class Shelf extends EventTarget {
     button.textContent = "Making it…";
     try {
       const { blob, name } = this.#portrait;
-      const entry = await withToken(() => api.enrol(blob, name, consent, Number(part("expression").value)));
+      const entry = await withToken(() => api.enrol(blob, name, consent, Number(part("expression").value), this.#also));
       this.#setPortrait(null);
       await this.load(entry.id);
     } finally {
