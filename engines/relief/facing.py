@@ -36,7 +36,7 @@ BEHIND = 0.7
 "Centimetres behind the nearest surface from which a place is hidden."
 NEAR = 24.0
 "Crop pixels about a landmark within which the picture follows it rather than the fitted head."
-THIN = 13
+THIN = 21
 "Crop pixels: what is no wider beside a figure whose halves are two, as where the outlines of its hair cross, is no hair."
 MOST_GAIN = 0.45
 "Of the logarithm of light: what differs more between both sides is no light."
