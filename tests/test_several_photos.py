@@ -55,7 +55,7 @@ def test_a_frontal_photo_keeps_its_own_face(relief: Relief):
     assert made.around is not None
     x, y = front.landmarks[NOSE_TIP, :2].astype(int)
     middle = slice(y - 50, y + 50), slice(x - 40, x + 40)
-    assert np.abs(made.crop[middle].astype(int) - front.crop[middle]).max() <= 1
+    assert np.abs(made.crop[middle].astype(int) - front.crop[middle]).max() <= 8
     assert (made.landmarks == front.landmarks).all()
     assert (made.crop != front.crop).any(), "its sides are the other's"
     assert relief.enrol(made).zoom <= 1

@@ -13,6 +13,7 @@ from engines.contract import CROP, FaceObservation, PortraitRejected
 from engines.morphable.fit import fit
 from engines.morphable.model import load
 from engines.relief.facing import FROM, Ahead, covered, evened, facing, turned_aside
+from engines.relief.topology import OVAL
 
 MOST = 3
 "Front, left and right."
@@ -22,6 +23,8 @@ NEAR = 40.0
 "Crop pixels about a landmark within which two photos are laid over each other by it."
 BETTER = 0.35
 "By how much better a further photo has to see a place (1 straight on, 0 not at all) to be taken for it altogether."
+INNER = 0.75
+"Of the face's outline: within, eyes, nose and mouth of a frontal photo stay its own, beside the nose too."
 STRANGERS = 6.0
 """Millimetres between two fitted heads, in the mean over the face, from which they are two people's. Photos of one woman who turned her
 head came to 1.0 to 5.2, those of twelve people beside each other to 1.3 to 8.3: it finds few strangers, and refuses nobody's own."""
@@ -36,9 +39,11 @@ def together(portraits: Sequence[FaceObservation]) -> FaceObservation:
         )
     base, *others = sorted(portraits, key=lambda one: abs(turned_aside(one)))
     _require(base, others)
-    front = facing(base) if abs(turned_aside(base)) > FROM else base
+    turned = abs(turned_aside(base)) > FROM
+    front = facing(base) if turned else base
     pad, picture = _picture(front)
     known = _laid(Ahead.of(base), front, pad)[1]
+    known = known if turned else np.maximum(known, _inner(front.landmarks, len(picture), pad))
     for other in others:
         picture, known = _with(picture, known, Ahead.of(other), front, pad)
     colours = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
@@ -76,6 +81,14 @@ def _picture(front: FaceObservation) -> tuple[int, np.ndarray]:
     assert front.crop is not None
     shown = front.crop if front.around is None else front.around[..., :3]
     return (len(shown) - CROP) // 2, shown.astype(np.float32)
+
+
+def _inner(landmarks: np.ndarray, side: int, pad: int) -> np.ndarray:
+    """[side, side] float32: 1 in the middle of a face, whose features are one photo's, `pad` pixels further right and down."""
+    outline = landmarks[OVAL, :2]
+    ring = outline.mean(axis=0) + INNER * (outline - outline.mean(axis=0)) + pad
+    area = cv2.fillPoly(np.zeros((side, side), np.uint8), [ring.round().astype(np.int32)], (1,))
+    return cv2.GaussianBlur(area.astype(np.float32), (0, 0), 6.0)
 
 
 def _with(
