@@ -20,7 +20,7 @@ from PIL import Image
 
 from engines.contract import FaceObservation
 from engines.relief import several
-from pipeline.avatars import FILES
+from pipeline.avatar_files import FILES
 from pipeline.frame import Frame
 from pipeline.preprocess.observer import observe_portrait
 from server.channels.services import Services
