@@ -24,9 +24,9 @@ NEAR, SLOWLY, STEADILY = 0.045, 0.010, 0.020
 FAST, EAGER = 0.060, 0.8
 """Seconds a second by which sound follows an age that has jumped while people see it, and what each second of error beyond NEAR adds:
 130 ms, by 130 ms a second."""
-OLDER, YOUNGER = 25, 50
-"""Pictures in a row that are all older or younger than sound by more than NEAR: the age has jumped, and those before tell no more. A
-spell of half a second is none, and sound that is late is borne for longer than sound that is early."""
+SUDDEN = 50
+"""Pictures in a row that are all older, or all younger, than sound by more than NEAR: the age has jumped, and those before tell no more. A
+spell of a second is none: followed, it was seen to cost a browser's pictures 50 ms for the minute after it."""
 LONGEST = 0.5
 "Seconds that sound is held back at most."
 
@@ -47,10 +47,9 @@ class Delay:
         self._ages.append(min(max(age, 0.0), LONGEST))
         if self.seconds is None:
             self.seconds = self._ages[0]
-        for row, side in ((OLDER, 1.0), (YOUNGER, -1.0)):
-            newest = list(islice(reversed(self._ages), row))
-            if len(newest) == row and min(side * (one - self.seconds) for one in newest) > NEAR:
-                self._ages, self._jumped = deque(reversed(newest), PICTURES), True
+        newest = list(islice(reversed(self._ages), SUDDEN))
+        if len(newest) == SUDDEN and (min(newest) > self.seconds + NEAR or max(newest) < self.seconds - NEAR):
+            self._ages, self._jumped = deque(reversed(newest), PICTURES), True
 
     def sound(self, age: float) -> None:
         """Sound is sent `age` seconds after its capture."""
