@@ -116,7 +116,7 @@ FLAWS = {
     "two frames late": (delayed, {"mouth_lag": 65.0, "yaw_lag": 65.0}, {"_correlation", "_slope", "_lag"}),
     "a pixel's tremble": (trembling, {"rest_points": 3.0}, {"rest_pixels"}),
     "a black hole": (pierced, {"holes": 0.05, "view_holes": 0.05}, {"rows", "torn", "composed", "uneven", "vertical"}),
-    "every second view a row off": (stepped, {"vertical": 0.3, "rows": 0.12}, {"torn", "composed"}),
+    "every second view a row off": (stepped, {"vertical": 0.3, "rows": 0.07}, {"torn", "composed"}),
     "a mouth that stays shut": (mute, {"mouth_correlation": -0.5, "mouth_slope": -0.5}, {"mouth_lag"}),
 }
 "Flaw -> how it is made, by how much at least which columns move, and endings of those that may move with them."

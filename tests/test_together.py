@@ -174,6 +174,6 @@ def test_a_batch_that_is_shared_is_charged_by_the_view(threads):
     until(lambda: small.session.report().frames and single.session.report().frames)
     assert sorted(engine.batches[1]) == [1, 2], "six views and one, in a batch of eight"
     shares = [caller.session.report().busy["cpu:1"] for caller in (small, single)]
-    assert shares[0] == pytest.approx(6 * shares[1], rel=0.01)
+    assert shares[0] == pytest.approx(6 * shares[1], rel=0.01, abs=0.0035)  # a report has thousandths
     for caller in (first, small, single):
         caller.session.close()
