@@ -161,3 +161,9 @@ def test_networks_tell_what_does_not_recover():
         )
         == 3
     )
+
+
+def test_a_result_says_its_command_but_not_where_it_was_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.argv", ["it", "--seconds", "60", "--out", str(tmp_path), "--quick", f"--out={tmp_path}"])
+    told = json.loads(write("kept", {}, tmp_path).read_text())["command"]
+    assert told.endswith(" --seconds 60 --quick")
