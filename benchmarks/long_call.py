@@ -62,23 +62,25 @@ class Member:
         self._link, self._name, self._pictures, self._rate = link, name, pictures, rate
         self.came: Counter[str] = Counter()
 
-    async def enter(self, stack: AsyncExitStack) -> str:
-        """Its token."""
-        seat = await stack.enter_async_context(attending(self._link, self._name, lambda words: None, avatar="sample"))
+    async def enter(self, stack: AsyncExitStack) -> None:
+        self.attendance = seat = await stack.enter_async_context(
+            attending(self._link, self._name, lambda words: None, avatar="sample")
+        )
         self.seat, last = seat.seat, len(self._pictures)  # everybody moves at a pace of their own
         self.camera = camera = PictureTrack(lambda n: self._pictures[seat.seat * n % last], self._rate)
         whip = f"{self._link.server}/whip/{seat.channel}"
         await stack.enter_async_context(publishing(whip, camera, Tone(seat.seat, time.monotonic()), token=seat.token))
-        return seat.token
 
     def yaw(self, at: float) -> float:
         """Degrees, of the face before its camera at a moment of time.monotonic()."""
         number = self.seat * round((at - self.camera.begun) * self._rate)
         return puppet.gesture(number % len(self._pictures) / puppet.RATE).yaw
 
-    async def watch(self, stack: AsyncExitStack, token: str) -> None:
+    async def watch(self, stack: AsyncExitStack) -> None:
         whep = f"{self._link.server}/whep/{self._link.call}?as=table"
-        await stack.enter_async_context(playing(whep, "video", "audio", token=token, opened=self._opened))
+        await stack.enter_async_context(
+            playing(whep, "video", "audio", token=self.attendance.token, opened=self._opened)
+        )
 
     def _opened(self, kind: str, receiver: Any) -> None:
         take_packets(receiver, partial(self._count, kind))
@@ -102,11 +104,12 @@ async def hold(
             asked = await http.post(f"/api/calls/{made['call']}/invitations", json={"name": name}, headers=host)
             links.append(f"{base}/{asked.json()['link']}")
         members = [Member(Link.read(link), name, pictures, rate) for link, name in zip(links, NAMES, strict=True)]
-        tokens = [await member.enter(stack) for member in members]
+        for member in members:
+            await member.enter(stack)
         while made["call"] not in [one["name"] for one in (await http.get("/api/channels")).json()]:
             await asyncio.sleep(0.2)
-        for member, token in zip(members, tokens, strict=True):
-            await member.watch(stack, token)
+        for member in members:
+            await member.watch(stack)
         if recorded:
             (await http.post(f"/api/channels/{made['call']}/recording", headers=host)).raise_for_status()
         begun = time.monotonic()
@@ -115,7 +118,7 @@ async def hold(
             await asyncio.sleep(LOOK_EVERY)
             look = await _look(http, made["call"], members, host)
             looks.append(None if look is None else look | {"at_s": round(time.monotonic() - begun, 1)})
-        shown = await _shown(f"{base}/whep/{made['call']}?as=view", tokens[0])
+        shown = await _shown(f"{base}/whep/{made['call']}?as=view", members[0].attendance.token)
         return begun, looks, partial(_faces, shown, members)
 
 
