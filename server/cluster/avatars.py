@@ -55,9 +55,8 @@ class Exchange:
         """See that `avatar` is here, if any node has it: once for all who ask. Raises Problem, NoRoomForAvatars."""
         if avatar in self.forgotten:
             raise _unknown(avatar)
-        if (
-            not ID.fullmatch(avatar) or self._services is None
-        ):  # the built-in one is everywhere, and no other name is an avatar's
+        # the built-in one is everywhere, and no other name is an avatar's
+        if not ID.fullmatch(avatar) or self._services is None:
             return
         if self.blind():
             raise busy(
