@@ -2,13 +2,15 @@
 PYTHON ?= python3.11
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
+MOST   ?= 20
 PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test golden soak hostile check lint format doctor benchmarks quality quality-bar quality-instruments audit licences system clean
+.PHONY: help run test test-failed golden soak hostile check lint format doctor benchmarks quality quality-bar quality-instruments audit licences system clean
 
 help:
 	@echo "make run         start the server; ends with the address to open"
 	@echo "make test        run the test suite, one worker more than there are cores (about eleven minutes on two; headless browsers are used where there are some)"
+	@echo "make test-failed what failed last time once more, one after the other"
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
 	@echo "make golden      full-size networks and official shaders against golden outputs, where ../shared is at hand"
 	@echo "make soak        crowds who come and go, full-size networks in a call, one ten-minute call (three quarters of an hour on two free cores)"
@@ -27,6 +29,11 @@ run: $(VENV)/.ready
 
 test: $(VENV)/.ready-dev
 	$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test-failed: $(VENV)/.ready-dev
+	@$(PY) -c 'import json; failed = json.load(open(".pytest_cache/v/cache/lastfailed")); print("failed:", *failed, sep="\n  "); \
+	  raise SystemExit(len(failed) > $(MOST) and f"{len(failed)} failed: too many for chance")'
+	$(PY) -m pytest --last-failed --last-failed-no-failures none
 
 golden: $(VENV)/.ready-dev
 	$(PY) -m pytest -m golden

@@ -67,8 +67,10 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """A file that cannot be imported for want of a package is an error, but on a bare machine it is skipped."""
     report = yield
-    call: pytest.CallInfo[Any] = report.__dict__["call"]
-    lacking = call.excinfo and call.excinfo.value.__cause__
+    call: pytest.CallInfo[Any] | None = report.__dict__.get(
+        "call"
+    )  # none where pytest leaves a file out (--last-failed)
+    lacking = call and call.excinfo and call.excinfo.value.__cause__
     if BARE and isinstance(lacking, ModuleNotFoundError) and str(lacking.name).partition(".")[0] not in OURS:
         report.outcome, report.longrepr = (
             "skipped",

@@ -18,6 +18,7 @@ from display.optics import fan
 from display.screen import Screen, fan_yaws
 from engines.contract import FaceObservation
 from engines.geometry import glb, motion, plain
+from engines.geometry.motion import Record
 from pipeline.puppet import gesture, scripted
 from tests.conversing import Call
 from tests.drawing import Drawer, acted_services
@@ -176,6 +177,12 @@ async def test_a_member_of_a_call_may_draw_another(tmp_path: Path, sample_portra
         await call.close()
 
 
+def later(at_once: list[tuple[float, Record]], delayed: list[tuple[float, Record]]) -> list[float]:
+    """Seconds by which records came later here than there: what a busy machine does to both is in neither."""
+    there = {one.sequence: at for at, one in at_once}
+    return [at - there[one.sequence] for at, one in delayed if one.sequence in there]
+
+
 async def test_motion_goes_on_over_a_link_that_loses_and_delays(tmp_path: Path, sample_portrait: FaceObservation):
     jitter = 0.05
     links = Links(0.05, jitter, from_server=True)
@@ -201,13 +208,12 @@ async def test_motion_goes_on_over_a_link_that_loses_and_delays(tmp_path: Path, 
         sent = [one for one in near.records if first < one.sequence <= last]
         came = [one for one in far.records if first < one.sequence <= last]
         assert len(came) > 0.7 * len(sent), "two datagrams a record: nine of ten come"
-        ages = [
-            np.percentile([at - one.captured for at, one in drawer.heard(first, last)], 95) for drawer in (near, far)
-        ]
-        assert ages[1] < ages[0] + jitter + 0.05, (
-            "no older than the link makes it; half as much again for a busy machine"
+        behind = later(near.heard(first, last), far.heard(first, last))
+        assert np.median(behind) < 2 * jitter, (
+            "each against itself over a link that loses nothing: none waits for a lost one"
         )
-        assert max(np.diff(sorted(one.sequence for one in came))) < 15, "no rest longer than half a second"
+        through = np.isin([one.sequence for one in sent], [one.sequence for one in came])
+        assert max(np.diff(np.flatnonzero(through))) < 15, "no rest longer than half a second of what was sent"
     finally:
         links.close()
 
