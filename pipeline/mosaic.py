@@ -81,13 +81,14 @@ class Mosaic:
         assert self.screen is not None
         stalled = {seat for seat, at in self._came.items() if now - at >= STALLED} & self._newest.keys()
         fresh = {seat: self._newest[seat].captured for seat in self._fresh if seat in self._newest}
+        changed = fresh.keys() | (stalled - self._dimmed)
+        self._dimmed = stalled
+        self._fresh.clear()  # before anything is painted: what fails is not tried again at once
+        self._take_slot(now)
         for place in self.seating.places:
-            if place.seat in self._newest and (place.seat in self._fresh or place.seat in stalled - self._dimmed):
+            if place.seat in changed:
                 dim = place.seat in stalled
                 _put(self._newest[place.seat], self.seating, place, self._canvas, self.screen, self._layout, dim)
-        self._dimmed = stalled
-        self._fresh.clear()
-        self._take_slot(now)
         self._captured = max(median(fresh.values()) if fresh else now, self._captured + 1e-3)
         picture = Picture(self.screen, self._canvas.copy(), self._layout, 0, self._captured)
         return picture, fresh

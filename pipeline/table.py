@@ -158,7 +158,8 @@ class Table:
                 try:
                     self._present(self._as(form, picture))
                 except Exception:
-                    _log.exception("a table's picture cannot be sent")
+                    with self._lock:
+                        self._count(ENCODE)
             clock.mark(ENCODE, begun, self._now())
             self._settle(clock, captured)
 
@@ -169,12 +170,29 @@ class Table:
                 now = self._now()
                 due = self._due(now)
                 if due is not None and due <= now:
-                    picture, captured = self._mosaic.compose(now)
-                    self._made, self._last, self._again = self._made + 1, now, False
-                    forms = [form for form in self._watched if self._made % form.every == 0]
-                    return picture, captured, forms, now
-                self._lock.wait(None if due is None else due - now)
+                    self._last, self._again = now, False
+                    if (made := self._composed(now)) is not None:
+                        return made
+                else:
+                    self._lock.wait(None if due is None else due - now)
         return None
+
+    def _composed(self, now: float) -> tuple[Picture, dict[int, float], list[Screen], float] | None:
+        """None where it fails: what was new is lost, and the table goes on; under the lock."""
+        try:
+            picture, captured = self._mosaic.compose(now)
+        except Exception:
+            self._count(COMPOSE)
+            return None
+        self._made += 1
+        return picture, captured, [form for form in self._watched if self._made % form.every == 0], now
+
+    def _count(self, stage: str) -> None:
+        """A failure, from within its handler; said once, since a broken stage fails 25 times a second."""
+        reason = f"failed in {stage}"
+        if not self._mosaic.lost[reason]:
+            _log.exception("a table's %s fails; further failures are only counted", stage)
+        self._mosaic.lost[reason] += 1
 
     def _due(self, now: float) -> float | None:
         if not self._watched or self._mosaic.seating is None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import time
+from contextlib import closing
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +18,7 @@ from display.screen import Screen
 from display.seating import BLOCK, SEAT_HEIGHT, SEAT_WIDTH, TURN_DEGREES, Seating, largest, seated
 from pipeline.mosaic import DIM, REPLACED, STALLED, TOGETHER, Mosaic, form_of
 from pipeline.stages import Picture
+from pipeline.table import Table
 
 RATE = 25.0
 
@@ -169,3 +174,28 @@ def test_nothing_is_due_while_nothing_is_new():
     assert mosaic.due(0.0) == 0.0
     mosaic.compose(0.0)
     assert mosaic.due(0.1) == STALLED, "but that somebody stalls is shown"
+
+
+def test_a_picture_that_cannot_be_shown_is_counted_and_the_table_goes_on():
+    sent: queue.Queue[Picture] = queue.Queue()
+
+    def send(picture: Picture) -> None:
+        sent.put(picture)
+        if sent.qsize() == 1:
+            raise OSError("no encoder")
+
+    seating = seated([1])
+    good = shown(seating.seat(seating.places[0]), 1, 0.0)
+    with closing(Table(largest(1), send, Layout.I420)) as table:
+        table.seat([1])
+        table.watch(largest(1))
+        table.offer(1, replace(good, yuv=good.yuv[:0]))
+        while "failed in compose" not in table.report().drops:
+            time.sleep(0.01)
+        table.offer(1, good)
+        while (drops := table.report().drops).get("failed in encode") != 1:
+            time.sleep(0.01)
+        table.offer(1, good)
+        first, second = (sent.get(timeout=30) for _ in range(2))
+        assert drops["failed in compose"] == 1
+        assert first.yuv.shape == second.yuv.shape
