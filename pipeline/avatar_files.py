@@ -6,6 +6,7 @@ Who may have one, how many there are and what is enrolled is pipeline/avatars.py
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -73,7 +74,10 @@ def read_record(stored: bytes, avatar: str) -> tuple[AvatarRecord, dict[str, flo
     if not all(isinstance(text, str) for text in texts.values()) or texts["id"] != avatar:
         raise ValueError(f"a record of another avatar, or of none: {str(texts['id'])[:80]}")
     observed = {} if texts["engine"] else _observed(record["observation"])
-    return AvatarRecord(**texts, consent=Consent(record["consent"]), created=float(record["created"])), observed
+    created = float(record["created"])
+    if not all(map(math.isfinite, (created, *observed.values()))):
+        raise ValueError("a number that is none: JSON has no word for it")
+    return AvatarRecord(**texts, consent=Consent(record["consent"]), created=created), observed
 
 
 def _observed(stored: Mapping[str, Any]) -> dict[str, float]:

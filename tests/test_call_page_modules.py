@@ -385,3 +385,36 @@ def test_those_at_a_tables_sides_are_turned_as_the_server_turns_them():
     script = "return forms.map((form) => form.seats.map(({ seat }) => it.turnOf(form, seat)));"
     turns = node("shared/seats.js", script, forms=[table_form(one) for one in tables])
     assert turns == [[place.turn for place in one.places] for one in tables]
+
+
+KEEPS_TRYING = """
+const { Problem } = await import(api);
+const tries = [], video = {};
+let timer = 0;
+const again = new Promise((done) => {
+  const playback = new it.Playback(video, async () => {
+    tries.push(performance.now());
+    if (tries.length > 1) done(playback);
+    throw new Problem(status, "as it was said", { kind, retryAfter: 0.3 });
+  });
+  playback.start();
+});
+const playback = await Promise.race([again, new Promise((done) => (timer = setTimeout(() => done(null), waits)))]);
+clearTimeout(timer);
+const said = { state: playback?.state ?? "refused", apart: tries[1] - tries[0] };
+playback?.stop();
+return said;
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "state"),
+    [(503, "full", "full"), (429, "too-many-requests", "full"), (404, "no-such-channel", "waiting"), (401, "", None)],
+)
+def test_a_viewer_who_is_told_to_wait_waits_and_tries_again(status: int, kind: str, state: str | None):
+    api = (PAGES / "shared" / "api.js").as_uri()
+    waits = 20_000 if state else 1000
+    said = node("shared/whep.js", KEEPS_TRYING, status=status, kind=kind, api=api, waits=waits)
+    assert said["state"] == (state or "refused")
+    if state:
+        assert said["apart"] >= 290, "no sooner than it was told"

@@ -71,7 +71,7 @@ export class Publication extends EventTarget {
       if (round !== this.#round) return;
       this.problem = failure;
       if (FINAL.includes(failure.kind)) return this.#become("refused");
-      this.#later();
+      this.#later(failure.retryAfter);
     }
   }
 
@@ -93,10 +93,11 @@ export class Publication extends EventTarget {
     look();
   }
 
-  #later() {
+  /** @param {number|null} [seconds] as the server wishes */
+  #later(seconds) {
     this.#become("lost");
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.again(), pause(this.#tries));
+    this.#timer = setTimeout(() => this.again(), Math.max(pause(this.#tries), 1000 * (seconds ?? 0)));
     this.#tries += 1;
   }
 

@@ -264,8 +264,8 @@ function goLive(begun) {
 const LOST = "The connection to the server was lost. Start again.";
 const DIAL_AGAIN_FOR_MS = 45_000;
 const DIAL_AGAIN_EVERY_MS = 1000;
-/** What a server that starts, or has not missed the lost call yet, answers; 0: nothing. */
-const FOR_NOW = [0, 404, 409, 502, 503, 504];
+/** What a server that starts, has not missed the lost call yet, or is asked by many from here answers; 0: nothing. */
+const FOR_NOW = [0, 404, 409, 429, 502, 503, 504];
 
 /** The line, the server or the machine with this call was lost: the camera stays on, and the call begins again by itself, where it is
  * let in within a while. */
@@ -285,7 +285,7 @@ async function dialAgain() {
       else begun.abandon(); // stopped meanwhile
     } catch (failure) {
       if (!FOR_NOW.includes(failure.status) || performance.now() > until) await endCall(LOST);
-      else await new Promise((done) => setTimeout(done, DIAL_AGAIN_EVERY_MS));
+      else await new Promise((done) => setTimeout(done, Math.max(DIAL_AGAIN_EVERY_MS, 1000 * (failure.retryAfter ?? 0))));
     }
   }
   redialling = null;

@@ -75,7 +75,7 @@ function preferH264(transceiver) {
 
 /**
  * Keeps a channel playing in a video element. Fires "state" whenever `state` changes:
- * connecting, live, waiting (nobody publishes yet), warming (the server starts up), full, lost (was live; trying again), refused (will not try again), stopped.
+ * connecting, live, waiting (nobody publishes yet), warming (the server starts up), full (or too many have come from here), lost (was live; trying again), refused (will not try again), stopped.
  */
 export class Playback extends EventTarget {
   #video;
@@ -169,7 +169,7 @@ export class Playback extends EventTarget {
     const { status, kind } = problem;
     if (status === 404) this.#become("waiting");
     else if (kind === "warming-up") this.#become("warming");
-    else if (status === 503) this.#become("full");
+    else if (status === 503 || status === 429) this.#become("full");
     else if (status >= 400 && status < 500) return this.#become("refused");
     else if (this.state !== "waiting") this.#become("lost");
     this.#again(problem.retryAfter);
