@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,17 @@ def units(count: int, keyframe_every: int = 40) -> list[AccessUnit]:
         picture = noise.integers(0, 255, (SMALL.height * 3 // 2, SMALL.width), np.uint8)
         made.append(encoder.encode(picture, BEGUN + number / 25))
     return made
+
+
+@contextmanager
+def smallest_files(bytes_: int) -> Iterator[None]:
+    """No file of this process may become larger: the kernel itself refuses, in the middle of a write."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @dataclass(frozen=True)

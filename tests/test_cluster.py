@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,9 +19,11 @@ from PIL import Image
 from pipeline.avatar_files import BROUGHT_FILES, ID
 from server.cluster.avatars import Exchange
 from server.cluster.forward import CLIENT, PASS, Forward
-from server.cluster.members import DEAD_SECONDS
+from server.cluster.members import DEAD_SECONDS, Report
+from server.cluster.membership import Membership
 from server.cluster.registry import pass_of
 from server.cluster.station import Station
+from server.provenance.consents import FORGOTTEN, GIVEN, Consents
 from tests.clusters import Flaky, begun, ready, stations, welcomed
 from tests.conversing import Call
 from tests.exported import head
@@ -147,6 +150,8 @@ async def test_an_avatar_is_fetched_by_the_node_that_needs_it_and_forgotten_by_a
             async with Client(http) as caller:
                 assert (await caller.publish("again", avatar=avatar)).status_code == 404
         assert (await c.delete(f"/api/avatars/{avatar}")).status_code == 404
+        noted = [[entry.event for entry in Consents(one.data_dir / "provenance").entries()] for one in three]
+        assert noted == [[GIVEN, FORGOTTEN], [FORGOTTEN], [FORGOTTEN]], "each that had it says so"
         kept = [folder for one in three for folder in (one.data_dir / "avatars").iterdir()]
         assert kept == []
 
@@ -347,6 +352,37 @@ def test_a_spoilt_list_of_what_was_forgotten_is_set_aside(tmp_path, spoilt):
     app: Any = None
     assert Exchange(app, "here", Forward(""), tmp_path).forgotten == {}
     assert (tmp_path / "forgotten.damaged").read_bytes() == spoilt
+
+
+async def test_a_disk_that_takes_no_list_keeps_nobody_from_being_forgotten(tmp_path):
+    in_the_way = tmp_path / "forgotten.part"
+    in_the_way.mkdir()
+    exchange = Exchange(
+        SimpleNamespace(state=SimpleNamespace(services=None, lobby=None)), "here", Forward(""), tmp_path
+    )  # type: ignore[arg-type]
+    await exchange.learn(("a",))
+    assert "a" in exchange.forgotten
+    in_the_way.rmdir()
+    await asyncio.gather(exchange.learn(()), *(exchange.learn((f"avatar{number}",)) for number in range(40)))
+    assert set(json.loads((tmp_path / "forgotten.json").read_bytes())) == set(exchange.forgotten), (
+        "all of them, at once"
+    )
+
+
+async def test_what_a_machine_cannot_do_as_told_ends_no_report_of_its(monkeypatch):
+    monkeypatch.setattr("server.cluster.membership.EVERY", 0.01)
+    directory, learned = Flaky(), 0
+
+    async def learn(forgotten: tuple[str, ...]) -> None:
+        nonlocal learned
+        learned += 1
+        if learned == 2:
+            raise RuntimeError("a recording goes on")
+
+    membership = Membership(directory, lambda: Report("here", "http://here"), tuple, learn)
+    await membership.begin()
+    await until(lambda: learned > 4)
+    await membership.end()
 
 
 async def test_nobody_but_a_door_may_say_what_doors_say(three):

@@ -15,6 +15,7 @@ from server.provenance.consents import FORGOTTEN, GIVEN, LOG, MARK_OFF, WITHDRAW
 from server.recordings import traces
 from server.recordings.archive import mark_of
 from tests.filming import RECORDING, http_of, live_server, recorded_for
+from tests.films import smallest_files
 from tests.live import Client
 from tests.signed import archive_in, filmed, flipped, signer_in, stated
 from tests.test_whip import problem
@@ -56,6 +57,27 @@ def test_a_line_that_was_changed_is_found_out(tmp_path: Path, change: str):
 def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path):
     (tmp_path / "file").write_text("")
     Consents(tmp_path / "file" / "below").add(GIVEN)
+
+
+@pytest.mark.parametrize("torn", ["by a full disk", "by a server that was killed"])
+def test_half_a_line_takes_no_other_along(tmp_path: Path, torn: str):
+    log = Consents(tmp_path)
+    log.add(GIVEN, avatar="a0", consent="me")
+    whole = (tmp_path / LOG).stat().st_size
+    if torn == "by a full disk":
+        with (
+            smallest_files(whole + 20),
+            pytest.raises(OSError, match="No space"),
+        ):  # the kernel takes 20 bytes of the next line
+            log._add(GIVEN, {"avatar": "a1", "consent": "me"})
+        assert (tmp_path / LOG).stat().st_size == whole, "half a line is none"
+    else:
+        with (tmp_path / LOG).open("ab") as file:
+            file.write(b'{"at": 1700000000.0, "ev')
+    log.add(WITHDRAWN, avatar="a2")
+    entries = list(log.entries())
+    assert [entry.facts.get("avatar") for entry in entries if entry.event != "unreadable"] == ["a0", "a2"]
+    assert entries[-1].linked
 
 
 # withdrawing ---------------------------------------------------------------------------------------------------------------

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ import pytest
 from display.tiling import OFF_AXIS
 from server.media.encode import AccessUnit
 from server.recordings import recording as module
-from server.recordings.archive import Archive, Facts
+from server.recordings.archive import CUT_SHORT, Archive, Facts
 from server.recordings.recording import LONG_ENOUGH, NEARLY_FULL, STUCK, TOO_SLOW, Limits, Recording
-from tests.films import SMALL, content, nal_units, units
+from tests.films import SMALL, content, nal_units, smallest_files, units
 from tests.live import until
 
 FREE = Limits(free_bytes=0, seconds=3600)
@@ -115,19 +113,23 @@ async def test_a_disk_that_hangs_does_not_hang_the_server(archive: Archive, monk
     recording = begin(archive, disk=lambda file: slow.append(Slow(file)) or slow[0])
     for unit in units(60):
         recording.put(unit)
-    assert (await recording.finish("asked to")).ended == STUCK
-    slow[0].go.set()  # so that its thread ends, too
+    facts = await recording.finish("asked to")
+    assert facts.ended == STUCK
+    assert archive.get(facts.name).ended is None, "its file is open"
+    slow[0].go.set()  # the disk answers after all
+    recording._writer.join(20)
+    assert archive.get(facts.name).ended == CUT_SHORT
+    assert archive.forget("a") == 1, "nothing keeps the face"
 
 
-@contextmanager
-def smallest_files(bytes_: int) -> Iterator[None]:
-    """No file of this process may become larger: the kernel itself refuses, in the middle of a write."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+async def test_a_film_that_somebody_took_away_keeps_no_avatar(archive: Archive) -> None:
+    recording = begin(archive)
+    for unit in units(30):
+        recording.put(unit)
+    (archive.folder / recording.facts.name).unlink()
+    assert (await recording.finish("asked to")).ended == "asked to"
+    assert not archive.listing()
+    assert archive.forget("a") == 0
 
 
 async def test_a_full_disk_ends_it_with_the_reason_and_what_was_written_plays(archive: Archive) -> None:

@@ -32,6 +32,7 @@ from server.channels.report import ChannelReport, report_of, shown
 from server.channels.rounds import Rounds
 from server.channels.services import Services
 from server.channels.tasks import Tasks
+from server.channels.turns import Turns
 from server.displays.attached import Attached
 from server.media.encode import Form, layout_for
 from server.media.present import Presenter
@@ -53,7 +54,7 @@ class Lobby:
         self.channels: dict[str, Channel] = {}
         "Those that are not over, by name."
         self._forgetting: Counter[str] = Counter()
-        self._tasks = Tasks()
+        self._tasks, self._turns = Tasks(), Turns()
         self._gate = Gate(settings, services, self.channels)
         self._endings = Endings(self.channels, self._tasks)
         self._entry = Entry(settings, services, codec, attached, self._gate, self._endings, self._tasks)
@@ -68,6 +69,7 @@ class Lobby:
 
         Raises Problem, UnknownAvatar, UnknownEngine, WeightsMissing.
         """
+        await self._turns.mine()
         offer = offers.publishing(sdp)
         there = self.channels.get(name)
         if there is not None and there.held and there.life.live:
@@ -84,6 +86,7 @@ class Lobby:
     ) -> Accepted:
         """Let a viewer in. `views`: the most that it wants, which says that it finds its way in fewer. It hears what `listen` gives,
         or else the caller. Raises Problem."""
+        await self._turns.mine()
         offer = offers.viewing(sdp)
         channel = self.live(name)
         forms = steps(screen, views, sound=offer.audio and (channel.voice is not None or listen is not None))
@@ -93,6 +96,7 @@ class Lobby:
 
     async def draw(self, name: str, sdp: str, listen: Listen | None = None) -> Accepted:
         """Let in a viewer who draws the avatar itself. It hears what `listen` gives, or else the caller. Raises Problem."""
+        await self._turns.mine()
         offer = offers.drawing(sdp)
         channel = self.live(name)
         if channel.drawing is None:

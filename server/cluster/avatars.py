@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,10 @@ from server.channels.withdrawal import Withdrawn, withdraw
 from server.cluster.forward import Forward
 from server.cluster.members import Report
 from server.problems import Problem, busy
+from server.provenance.consents import FORGOTTEN
+from server.recordings.archive import StillRecording, mark_of
 from server.settings import Settings
+from server.tally import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +47,7 @@ class Exchange:
         self._file = folder / FILE
         self._bringing: dict[str, asyncio.Task[None]] = {}
         self.forgotten = _read(self._file)
+        self._writing, self._written, self._told = threading.Lock(), len(self.forgotten), Tally(log)
         self._left: set[str] = set()
         "Forgotten ones of which something is still here: somebody was live, or this node is warming up."
         self.heard: Callable[[], tuple[Report, ...]] = lambda: ()
@@ -70,9 +76,15 @@ class Exchange:
         await asyncio.shield(self._bringing[avatar])
 
     async def forget(self, avatar: str) -> bool:
-        """Delete all that this node has of it; whether it had any. It is not taken back. Raises Problem."""
+        """Delete all that this node has of it; whether it had any. It is not taken back. Raises Problem, StillRecording."""
+        return await self._forget(avatar, True)
+
+    async def _forget(self, avatar: str, noted: bool) -> bool:
         await self._remember((avatar,))
-        had = await self._delete(avatar)
+        try:
+            had = await self._delete(avatar, noted)
+        except OSError as failure:
+            raise _undeletable(failure) from failure
         self._left.discard(avatar)
         return had
 
@@ -81,22 +93,33 @@ class Exchange:
         services, lobby = self._services, self._lobby
         if services is None or lobby is None:
             raise busy("warming-up", "this machine is still warming up; ask again", 2)
-        return await withdraw(lobby, services, settings, avatar, self.forget)
+        return await withdraw(lobby, services, settings, avatar, partial(self._forget, noted=False))
 
     async def learn(self, forgotten: tuple[str, ...]) -> None:
         """Of avatars that were forgotten, elsewhere or while this node was away; what is left of earlier ones is tried again."""
         await self._remember(forgotten)
         for avatar in list(self._left) if self._lobby is not None else ():
-            with suppress(Problem, OSError):
-                await self._delete(avatar)
+            with suppress(Problem, OSError, StillRecording):
+                await self._delete(avatar, True)
                 self._left.discard(avatar)
 
     async def _remember(self, forgotten: tuple[str, ...]) -> None:
         new = [one for one in forgotten if one not in self.forgotten]
-        if new:
-            self.forgotten |= dict.fromkeys(new)
-            self._left |= set(new)
-            await workers.slow(_write, self._file, list(self.forgotten))
+        self.forgotten |= dict.fromkeys(new)
+        self._left |= set(new)
+        if len(self.forgotten) > self._written:
+            await workers.slow(self._keep)
+
+    def _keep(self) -> None:
+        """In a thread. A disk that does not take it keeps nobody from being forgotten: the next report tries again, and the directory
+        knows meanwhile."""
+        with self._writing:
+            names = list(self.forgotten)
+            try:
+                _write(self._file, names)
+                self._written = len(names)
+            except OSError as failure:
+                self._told.count("what was forgotten cannot be written", file=str(self._file), cause=str(failure))
 
     def files(self, avatar: str) -> bytes:
         """What this node keeps of it, for another. Raises Problem, UnknownAvatar."""
@@ -129,18 +152,21 @@ class Exchange:
                 except NoRoomForAvatars as full:
                     raise busy(full.reason, str(full), 60) from None
                 if avatar in self.forgotten:  # while it came
-                    await self._delete(avatar)
+                    await self._delete(avatar, True)
                 return
 
-    async def _delete(self, avatar: str) -> bool:
+    async def _delete(self, avatar: str, noted: bool) -> bool:
+        """Whether it was here. `noted`: in this machine's log of consent. Raises Problem, OSError, StillRecording."""
         services, lobby, archive = self._services, self._lobby, self._app.state.archive
         if services is None or lobby is None:
             return False
         had = await workers.slow(services.avatars.keeps, avatar)
         async with lobby.forgetting(avatar):
-            await workers.slow(archive.forget, avatar)
+            films = await workers.slow(archive.forget, avatar)
             if had:
                 await workers.slow(services.avatars.forget, avatar)
+        if noted and (had or films):
+            await workers.slow(self._app.state.consents.add, FORGOTTEN, avatar=mark_of(avatar), recordings=films)
         return had
 
     @property
@@ -158,6 +184,12 @@ async def _nothing() -> None:
 
 def _unknown(avatar: str) -> Problem:
     return Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
+
+
+def _undeletable(failure: OSError) -> Problem:
+    log.error("what is forgotten cannot be deleted", cause=str(failure))
+    why = f"what this machine has of it cannot be deleted ({failure.strerror}); it serves it no more. The operator can mend it"
+    return Problem(507, "cannot-write", f"{why}; then ask again")
 
 
 def _unpacked(data: bytes) -> dict[str, bytes]:

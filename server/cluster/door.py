@@ -23,7 +23,7 @@ from server.cluster.forward import CLIENT, PASS, Forward, bodiless
 from server.cluster.members import Report
 from server.cluster.membership import Membership
 from server.cluster.routing import HERE, Target, Way, target
-from server.problems import Problem, busy
+from server.problems import EXPECTED, Problem, as_problem, busy
 from server.routes.access import refused
 from server.routes.bearer import bearer
 from server.settings import Settings
@@ -58,11 +58,11 @@ class Door:
         scope["state"] = {**(scope.get("state") or {}), "door": internal}
         try:
             await self._answer(scope, receive, send, internal)
-        except Problem as problem:
+        except EXPECTED as error:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": TRY_AGAIN})
             else:
-                await problem.response()(scope, receive, send)
+                await as_problem(error).response()(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, internal: bool) -> None:
         to = self._target(scope, internal)

@@ -81,6 +81,8 @@ class Membership:
                     await self._beat()
             except (ConnectionError, TimeoutError) as failure:
                 self._told.count("the cluster's directory does not answer; who is live stays so", error=repr(failure))
+            except Exception as failure:  # a machine whose reports end is taken for dead, and its callers with it
+                self._told.count("what the directory told could not be done", error=repr(failure))
 
     async def _beat(self) -> None:
         async with self._turn:

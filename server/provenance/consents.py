@@ -6,6 +6,7 @@ its id: the log says nothing of whom it showed, and stays when all else of it is
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -68,10 +69,7 @@ class Consents:
             before = self._last()
             self._rotate()
             line = json.dumps({"at": round(time.time(), 3), "event": event, **facts, "before": before})
-            with open(self.folder / LOG, "ab", opener=_private) as file:
-                file.write(line.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            _append(self.folder / LOG, line.encode() + b"\n")
 
     def _last(self) -> str:
         """The hash of the newest line."""
@@ -92,6 +90,22 @@ class Consents:
         older = [path for path in self.folder.glob(f"{LOG}.*") if path.suffix[1:].isdigit()]
         newest = [self.folder / LOG] if (self.folder / LOG).is_file() else []
         return [*sorted(older, key=lambda path: -int(path.suffix[1:])), *newest]
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Whole or not at all: half a line, of a full disk or of a server that was killed, would take the next one along. Raises OSError."""
+    with open(path, "a+b", buffering=0, opener=_private) as file:
+        end = file.seek(0, os.SEEK_END)
+        if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+            line = b"\n" + line
+        try:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
 
 
 def _entry(line: bytes, before: str) -> Entry:

@@ -122,20 +122,24 @@ class Archive:
         """The facts of a film to which nothing is written any more, of `pictures` that were meant to be in it, once it is signed.
 
         What a failure cut in the middle is cut off; a film without any picture is not kept. `provenance`: what is stated now.
-        Raises OSError.
+        Raises OSError; it has ended all the same.
         """
-        done = self._examined(facts, ended)
-        done = replace(done, lost=pictures - done.frames, provenance=provenance or done.provenance)
         self.ended[ended] += 1
-        if not done.frames:
-            self.abandon(facts)
-            return done
         try:
+            done = self._examined(facts, ended)
+            done = replace(done, lost=pictures - done.frames, provenance=provenance or done.provenance)
+            if not done.frames:
+                self._delete(facts.name)
+                return done
             self._write(done)
         finally:
-            with self._lock:
-                del self._under_way[facts.name]
+            self.let_go(facts)
         return self._signed(done)
+
+    def let_go(self, facts: Facts) -> None:
+        """It goes on no longer. As long as its file is open it is another server's to everybody, and is mended afterwards."""
+        with self._lock:
+            self._under_way.pop(facts.name, None)
 
     def sign_late(self) -> int:
         """Sign what ended without being signed, since the server was killed; how many films. Never raises for one of them."""
@@ -145,9 +149,10 @@ class Archive:
 
     def abandon(self, facts: Facts) -> None:
         """Keep nothing of it."""
-        self._delete(facts.name)
-        with self._lock:
-            self._under_way.pop(facts.name, None)
+        try:
+            self._delete(facts.name)
+        finally:
+            self.let_go(facts)
 
     def free(self) -> int:
         """Bytes that still fit on its disk. Raises OSError."""

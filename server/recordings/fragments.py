@@ -23,6 +23,8 @@ DATA_OFFSET, FIRST_FLAGS, SAMPLE_DURATION, SAMPLE_SIZE, SAMPLE_FLAGS, SAMPLE_SHI
 
 MOST_SAMPLES = 100_000
 "Of one run: ours are a second long. A damaged count would else fill the memory."
+MOST_HEAD = 1 << 22
+"Bytes of a box that says something of pictures: of MOST_SAMPLES at most. A damaged size would else have the whole film in memory."
 MOST_DESCRIBED = 200
 "Bytes of a description that are read."
 
@@ -121,6 +123,8 @@ def _inside(file: BinaryIO, box: _Box, *path: bytes) -> Iterator[_Box]:
 
 
 def _content(file: BinaryIO, box: _Box) -> bytes:
+    if box.end - box.body > MOST_HEAD:
+        raise struct.error(f"a {box.kind!r} of {box.end - box.body} bytes")
     file.seek(box.body)
     return file.read(box.end - box.body)
 

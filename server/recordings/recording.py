@@ -158,7 +158,8 @@ class Recording:
 
     def _settle(self, why: str, stated: Mapping[str, Any] | None) -> Facts:
         self._writer.join(PATIENCE_SECONDS)
-        if self._writer.is_alive():  # mended when the archive is next read
+        if self._writer.is_alive():  # mended when the archive is next read, once the disk has answered
+            self._archive.let_go(self.facts)
             log.error("a recording's disk does not answer", channel=self.facts.channel, name=self.facts.name)
             return replace(self.facts, ended=STUCK)
         try:
