@@ -15,6 +15,9 @@ REPLACED = "replaced by a newer frame"
 LEFT = "the caller left"
 STALE = "waited too long"
 SPARED = "left out to save work"
+ANYWAY = 2.0
+"""Seconds of frames that all waited too long after which the next one is worked on all the same: on a machine where all is late, late
+pictures are the only ones."""
 
 
 class Flow:
@@ -30,6 +33,8 @@ class Flow:
         self.kept = 1.0
         "Share of the frames that are worked on: the others are left out evenly."
         self._due = 0.0
+        self._late_since: float | None = None
+        "Since when every frame has waited too long; None while one has not."
         self._depth = depth
         self._stale_after = stale_after
         self._waiting: FrameJob | None = None
@@ -51,14 +56,18 @@ class Flow:
         self._waiting = FrameJob(frame, clock)
 
     def ready(self, now: float) -> list[FrameJob]:
-        """What is to be started now, at most one. A frame that waited longer than `stale_after` is not worth showing."""
+        """What is to be started now, at most one. A frame that waited longer than `stale_after` is not worth showing, where there are
+        others."""
         job = self._waiting
         if job is None or len(self._under_way) >= self._depth:
             return []
         self._waiting = None
         if now - job.clock.captured > self._stale_after:
-            self.dropped[STALE] += 1
-            return []
+            self._late_since = now if self._late_since is None else self._late_since
+            if now - self._late_since < ANYWAY:
+                self.dropped[STALE] += 1
+                return []
+        self._late_since = None
         self._under_way.append(job)
         return [job]
 

@@ -101,6 +101,20 @@ def test_a_decoder_slower_than_its_caller_shows_pictures_of_now(slower):
     assert len(ages) > 0.3 * 30 * 20 / slower
 
 
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_decoder_that_always_comes_too_late_shows_something_now_and_then(hears):
+    """`hears`: its sender makes keyframes when asked."""
+    backlog, shown, asked = begun(), [0.0], False
+    for number in range(1, 300):  # half a minute
+        now = number / 10
+        asked |= backlog.offer(picture(KEY if asked and hears else DELTA, now), now)
+        asked &= number % 2 == 0
+        if number % 5 == 0 and backlog.take(now + LATE + 0.1) is not None:  # later than all that waits
+            shown.append(now)
+    assert max(later - earlier for earlier, later in itertools.pairwise([*shown, 30.0])) <= 5.0
+    assert backlog.lost[TOO_SLOW] > 0
+
+
 def test_after_a_loss_it_waits_for_a_keyframe_and_asks_now_and_then():
     backlog = begun()
     asked = []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clock import StageClock
-from pipeline.flow import LEFT, REPLACED, SPARED, STALE, Flow
+from pipeline.flow import ANYWAY, LEFT, REPLACED, SPARED, STALE, Flow
 from pipeline.frame import Frame
 
 
@@ -56,6 +56,20 @@ def test_a_frame_that_waited_too_long_is_not_shown():
     flow.offer(*frame(0, at=1.0))
     assert flow.ready(now=1.6) == []
     assert flow.dropped == {STALE: 1}
+
+
+def test_where_every_frame_is_late_one_is_shown_now_and_then():
+    flow, shown = Flow(depth=1, stale_after=0.5), []
+    for number in range(100):  # ten seconds of a machine on which all takes 0.8
+        flow.offer(*frame(number, at=number / 10))
+        for job in flow.ready(now=number / 10 + 0.8):
+            shown.append(job.frame.sequence / 10)
+            flow.settle(job)
+    assert len(shown) >= 10 / (ANYWAY + 0.2) - 1
+    assert np.diff(shown).max() <= ANYWAY + 0.2
+    assert flow.dropped[STALE] == 100 - len(shown), "the others are left out, and counted"
+    flow.offer(*frame(100, at=10.0))
+    assert flow.ready(now=10.1), "and all that is in time again"
 
 
 def test_a_failed_frame_is_counted_under_its_stage():

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable
 from contextlib import suppress
 
-from aiortc import RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection
 
 from benchmarks.hostile.target import CLOSED, SILENT, Answer, Target, Tried
 
@@ -98,7 +98,7 @@ async def _posted(target: Target, paths: Iterable[str], body: bytes, tried: Trie
 
 
 async def _offer(direction: str) -> bytes:
-    connection = RTCPeerConnection()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     connection.addTransceiver("video", direction)
     await connection.setLocalDescription()
     try:

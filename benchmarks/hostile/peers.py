@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import numpy as np
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaBlackhole
 
 from benchmarks.hostile import datagrams
@@ -47,7 +47,7 @@ async def connected(target: Target, path: str, connection: RTCPeerConnection) ->
 
 
 def caller() -> RTCPeerConnection:
-    connection = RTCPeerConnection()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     connection.addTransceiver(
         PictureTrack(lambda number: np.full((120, 160, 3), number % 200, np.uint8), 10.0), "sendonly"
     )
@@ -56,7 +56,7 @@ def caller() -> RTCPeerConnection:
 
 async def floods(target: Target, luck: random.Random, count: int, tried: Tried, channel: str) -> None:
     """STUN of strangers, who know both users' names, at a viewer's port."""
-    connection = RTCPeerConnection()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     connection.addTransceiver("video", "recvonly")
     async with connected(target, f"/whep/{channel}", connection) as refused:
         tried.add(refused or "connected")
@@ -80,7 +80,7 @@ async def media(target: Target, luck: random.Random, count: int, tried: Tried) -
 
 async def feedback(target: Target, luck: random.Random, count: int, tried: Tried, channel: str) -> None:
     """NACK, PLI, FIR and REMB of a viewer, about what it is really sent."""
-    connection = RTCPeerConnection()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     connection.addTransceiver("video", "recvonly")
     nowhere = MediaBlackhole()
     connection.on("track", nowhere.addTrack)
@@ -99,7 +99,7 @@ async def feedback(target: Target, luck: random.Random, count: int, tried: Tried
 
 async def messages(target: Target, luck: random.Random, count: int, tried: Tried, channel: str) -> None:
     """By data channels of a viewer who draws: large, many, and in words that nobody asked for."""
-    connection = RTCPeerConnection()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     opened = [connection.createDataChannel("motion", ordered=False, maxRetransmits=0)]
     async with connected(target, f"/whep/{channel}?as=geometry", connection) as refused:
         tried.add(refused or "connected")

@@ -15,6 +15,8 @@ from server.webrtc.jitter import Coded
 LATE = 0.35
 """Seconds after its arrival at which a picture is not decoded any more: what a retransmission may take, and as much again.
 Later on, a frame lives half a second (pipeline/flow.py)."""
+ANYWAY = 2.0
+"Seconds in which all came too late after which the next one is decoded all the same, as a frame is worked on (pipeline/flow.py)."
 KEYFRAME_APART = 0.5
 "Seconds between two requests for a keyframe, which costs sender, network and decoder several ordinary pictures."
 KEYFRAME_PATIENCE = 2.0
@@ -47,6 +49,8 @@ class Backlog:
         self._bytes = 0
         self._blind_since: float | None = None
         "Since when a keyframe is waited for; None while none is needed."
+        self._late_since: float | None = None
+        "Since when every picture has been too late; None while one has not."
         self._begun = self._refusing = False
         self._asked = float("-inf")
         self._sps = self._pps = b""
@@ -88,7 +92,10 @@ class Backlog:
     def take(self, now: float) -> tuple[Coded, Header] | None:
         """The next picture to decode, if there is one that is worth it."""
         self._bound(now)
-        return self._pop() if self._waiting else None
+        if not self._waiting:
+            return None
+        self._late_since = None
+        return self._pop()
 
     def failed(self, now: float) -> bool:
         """A picture could not be decoded; whether a keyframe is to be asked for."""
@@ -118,6 +125,7 @@ class Backlog:
         """Drop what comes too late, and what builds upon it; whether a keyframe is needed to go on."""
         if not self._waiting or not self._too_much(now):
             return False
+        self._late_since = now if self._late_since is None else self._late_since
         self._drop_one()
         while self._waiting and (not self._waiting[0][1].keyframe or self._too_much(now)):
             self._drop_one()
@@ -126,7 +134,9 @@ class Backlog:
         return not self._waiting
 
     def _too_much(self, now: float) -> bool:
-        return now - self._waiting[0][0].arrived > self._limits.late or self._bytes > MOST_BYTES
+        late = now - self._waiting[0][0].arrived > self._limits.late
+        all_are = self._late_since is not None and now - self._late_since >= ANYWAY
+        return (late and not all_are) or self._bytes > MOST_BYTES
 
     def _drop_one(self) -> None:
         self._pop()
