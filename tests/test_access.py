@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +236,29 @@ async def test_a_screen_too_large_to_send_is_said_at_readyz(tmp_path):
             answer = await http.get("/readyz")
     assert kind(answer) == "cannot-start"
     assert "smaller screen" in answer.json()["detail"]
+
+
+async def test_slow_files_of_one_client_keep_no_place_from_others(tmp_path):
+    settings = settings_for(tmp_path, host="0.0.0.0", token=TOKEN, min_free_bytes=0)
+    proxied, go_on = create_app(settings), asyncio.Event()
+    at = {ip: httpx.ASGITransport(proxied, client=(ip, 1)) for ip in ("192.0.2.1", "192.0.2.2")}
+
+    async def file(slow: bool) -> AsyncIterator[bytes]:
+        yield b"a file"
+        if slow:
+            await go_on.wait()
+
+    async def verified(ip: str, slow: bool) -> httpx.Response:
+        async with httpx.AsyncClient(transport=at[ip], base_url="http://telequilt.example") as http:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            return await http.post("/api/verify", content=file(slow), headers=headers, timeout=60)
+
+    slow = [asyncio.create_task(verified("192.0.2.1", True)) for _ in range(2)]
+    while len(list(settings.provenance_dir.glob(".looked-into-*"))) < 2:
+        await asyncio.sleep(0.01)
+    third = await verified("192.0.2.1", False)
+    assert (third.status_code, kind(third)) == (503, "too-many-files")
+    assert (await verified("192.0.2.2", False)).json()["finding"] == "unreadable"
+    go_on.set()
+    assert [(await one).status_code for one in slow] == [200, 200]
+    assert (await verified("192.0.2.1", False)).status_code == 200

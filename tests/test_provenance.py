@@ -339,3 +339,13 @@ def test_a_reader_that_breaks_off_or_dawdles_is_no_verdict_of_ours(tmp_path: Pat
     with pytest.raises(FileNotFoundError):
         examine(tmp_path / "nobody.mp4")
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_who_states_more_than_anybody_reads_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from server.provenance import reading
+
+    place = tmp_path / "still.png"
+    place.write_bytes(signer_in(tmp_path).still(still(), stated().told(), place.name))
+    assert "report" in reading._read(str(place), b"")
+    monkeypatch.setattr(reading, "MOST_REPORT", 1000)
+    assert reading._read(str(place), b"") == {"failure": "it states too much"}

@@ -19,6 +19,8 @@ from pipeline.stages import Picture
 from server.channels import filming
 from server.channels.filming import png
 from server.commands.watching import note_of, size_of, tiling_of
+from server.provenance.credentials import Signer
+from server.provenance.keys import Keys
 from tests.filming import CHANNEL, RECORDING, fetched, http_of, live_server, recorded_for
 from tests.live import Client
 from tests.painted import PaintedEngine
@@ -60,6 +62,18 @@ async def test_a_still_is_the_quilt_of_this_moment_and_nothing_is_kept_of_it(liv
             assert np.median(tile) == pytest.approx(10 * view, abs=3)
         assert (await http.get(CHANNEL)).json()["streams"] == [], "nothing was encoded for it"
         assert (sorted(live.films.glob("*")) if live.films.is_dir() else []) == before
+        await caller.hang_up()
+
+
+async def test_why_a_still_is_unsigned_is_told_in_letters_that_a_header_holds(live, http, tmp_path, monkeypatch):
+    (tmp_path / "鍵").write_text("no folder, so no key can be made in it")
+    monkeypatch.setattr(live.app.state, "signer", Signer(Keys(tmp_path / "鍵" / "provenance")))
+    async with Client(http) as caller:
+        await caller.publish()
+        answer = await http.post("/api/channels/room/still")
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-credentials"].startswith("unsigned: ")
+        assert "?/provenance cannot hold a key" in answer.headers["content-credentials"]
         await caller.hang_up()
 
 

@@ -22,6 +22,7 @@ from server.routes.locations import location
 from server.routes.signalling import Channel as ChannelName
 from server.routes.signalling import lobby_of
 from server.settings import Settings
+from server.words import in_a_header
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,7 @@ def router(settings: Settings) -> APIRouter:
         live.agreed = who.conference.agreed if who else None
         made = await filming.still(lobby, settings, request.app.state.signer, live)
         headers = PRIVATE | {"Content-Disposition": f'attachment; filename="{made.name}"'}
-        headers["Content-Credentials"] = f"unsigned: {made.unsigned}" if made.unsigned else "signed"
+        headers["Content-Credentials"] = in_a_header(f"unsigned: {made.unsigned}" if made.unsigned else "signed")
         return Response(made.png, media_type="image/png", headers=headers)
 
     @routes.get("/recordings")

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,10 +19,13 @@ from starlette.requests import ClientDisconnect
 from server import workers
 from server.problems import Problem, busy
 from server.provenance.reading import examine
+from server.routes.quotas import client_of, is_own
 from server.settings import Settings
 
 WAITING = 4
 "Files that may come in while one is looked into."
+MOST_OF_ONE = 2
+"Of those, by one client: a large file may come in slowly, and five slow ones would keep everybody else out for hours."
 PIECE = 1 << 20
 "Bytes that are written at once."
 LEFT_SECONDS = 3600.0
@@ -30,28 +34,33 @@ PREFIX = ".looked-into-"
 
 
 def router(settings: Settings) -> APIRouter:
-    routes, turn, inside = APIRouter(prefix="/api"), asyncio.Semaphore(1), [0]
+    routes, turn, inside = APIRouter(prefix="/api"), asyncio.Semaphore(1), Counter[str]()
     ours: set[Path] = set()
     "Files that are coming in now, whatever their age is by a clock that may have been set anew."
 
     @asynccontextmanager
-    async def place() -> AsyncIterator[None]:
-        if inside[0] > WAITING:
+    async def place(who: str) -> AsyncIterator[None]:
+        if inside.total() > WAITING:
             raise busy("too-many-files", f"{WAITING} files are waiting already", 5, limit=WAITING)
-        inside[0] += 1
+        if inside[who] >= MOST_OF_ONE and not is_own(who, settings.private):
+            detail = f"{MOST_OF_ONE} files of yours are being looked into; ask again when one is done"
+            raise busy("too-many-files", detail, 5, limit=MOST_OF_ONE)
+        inside[who] += 1
         try:
             yield
         finally:
-            inside[0] -= 1
+            inside[who] -= 1
+            if not inside[who]:
+                del inside[who]
 
     @routes.post("/verify")
     async def verify(request: Request) -> dict[str, Any]:
-        async with place():
+        async with place(client_of(request)):
             path = await workers.slow(_new_file, settings, ours)
             try:
                 await _take(request, path, settings)
                 async with turn:
-                    found = await workers.slow(examine, path, settings.keys.anchors())
+                    found = await workers.slow(lambda: examine(path, settings.keys.anchors()))
             finally:
                 await workers.slow(path.unlink, missing_ok=True)
                 ours.discard(path)
