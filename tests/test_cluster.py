@@ -357,9 +357,8 @@ def test_a_spoilt_list_of_what_was_forgotten_is_set_aside(tmp_path, spoilt):
 async def test_a_disk_that_takes_no_list_keeps_nobody_from_being_forgotten(tmp_path):
     in_the_way = tmp_path / "forgotten.part"
     in_the_way.mkdir()
-    exchange = Exchange(
-        SimpleNamespace(state=SimpleNamespace(services=None, lobby=None)), "here", Forward(""), tmp_path
-    )  # type: ignore[arg-type]
+    warming: Any = SimpleNamespace(state=SimpleNamespace(services=None, lobby=None))
+    exchange = Exchange(warming, "here", Forward(""), tmp_path)
     await exchange.learn(("a",))
     assert "a" in exchange.forgotten
     in_the_way.rmdir()

@@ -15,6 +15,8 @@ import aioice.ice
 import httpx
 import psutil
 import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection
+from aiortc.rate import RemoteBitrateEstimator
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport
 from aiortc.rtp import HeaderExtensionsMap, RtpPacket
 from OpenSSL.crypto import X509
@@ -233,3 +235,19 @@ async def test_who_is_closed_while_it_gathers_keeps_no_socket(turns: int):
 
 def sockets() -> int:
     return len(psutil.Process().net_connections("udp"))
+
+
+async def test_what_a_link_carries_is_estimated_as_before_and_nothing_is_made_for_who_only_watches():
+    tune_libraries()
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    receiver: Any = connection.addTransceiver("video", "sendonly").receiver
+    later = receiver._RTCRtpReceiver__remote_bitrate_estimator
+    assert later.made is None
+    plain, told = RemoteBitrateEstimator(), []
+    for number in range(400):
+        at, sent = 1000 + 10 * number + number % 7 * (number > 200), (number * 2621) % (1 << 24)
+        packet = {"arrival_time_ms": at, "abs_send_time": sent, "payload_size": 1200, "ssrc": 7}
+        told.append(later.add(**packet))
+        assert told[-1] == plain.add(**packet)
+    assert any(told)
+    await connection.close()

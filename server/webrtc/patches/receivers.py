@@ -20,6 +20,7 @@ def tune() -> None:
     """For all connections that are made from now on. By tune_libraries alone."""
     _bound_sources()
     _keep_unreadable_packets()
+    _estimate_once_something_comes()
 
 
 def _bound_sources() -> None:
@@ -50,6 +51,21 @@ def _keep_unreadable_packets() -> None:
             return b""
 
     aiortc.rtcrtpreceiver.depayload = content  # type: ignore[attr-defined]
+
+
+def _estimate_once_something_comes() -> None:
+    """aiortc makes an estimator of 1000 buckets for every receiver, to which nothing ever comes from whoever only watches. With it a peer
+    leaves 1220 objects to the garbage collector, without it 208: of 240 viewers at once, pauses of 0.1 s."""
+    at_once = aiortc.rtcrtpreceiver.RemoteBitrateEstimator
+
+    class Later:
+        made: Any = None
+
+        def add(self, **packet: Any) -> Any:
+            self.made = self.made or at_once()
+            return self.made.add(**packet)
+
+    aiortc.rtcrtpreceiver.RemoteBitrateEstimator = Later  # type: ignore[attr-defined,misc,assignment]
 
 
 def tap(receiver: Any, taken: Callable[[Any], None]) -> None:

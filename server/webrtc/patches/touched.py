@@ -93,6 +93,7 @@ TOUCHED = [
         "RTCRtpReceiver._handle_rtp_packet._data",
         "RTCRtpReceiver._handle_rtp_packet.depayload",
         "RTCRtpReceiver._handle_rtp_packet._RTCRtpReceiver__remote_bitrate_estimator",
+        "RTCRtpReceiver.__init__.RemoteBitrateEstimator",
     ),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtp_data._handle_rtp_packet"),
     *_touched("aiortc", "aiortc.rtcdtlstransport", "RTCDtlsTransport._handle_rtcp_data._handle_rtcp_packet"),
