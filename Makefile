@@ -38,12 +38,12 @@ test-failed: $(VENV)/.ready-dev
 golden: $(VENV)/.ready-dev
 	$(PY) -m pytest -m golden
 
+# All of them, whatever one finds: the last begins half an hour after the first.
 soak: $(VENV)/.ready-dev
-	$(PY) -m pytest -m soak -v
-	$(PY) -m benchmarks.endurance --out build/soak
-	$(PY) -m benchmarks.churn --out build/soak
-	$(PY) -m benchmarks.networks --out build/soak
-	$(PY) -m benchmarks.chaos --out build/soak
+	@failed=; for part in 'pytest -m soak -v' 'benchmarks.endurance' 'benchmarks.churn' 'benchmarks.networks' 'benchmarks.chaos'; do \
+		case $$part in benchmarks.*) part="$$part --out build/soak";; esac; \
+		echo "== $(PY) -m $$part"; $(PY) -m $$part || failed="$$failed\n    $(PY) -m $$part"; \
+	done; if [ -n "$$failed" ]; then printf "what failed, each to be run again by itself:$$failed\n"; exit 1; fi
 
 hostile: $(VENV)/.ready-dev
 	$(PY) -m benchmarks.hostile --out build/hostile

@@ -47,14 +47,16 @@ def order(sessions: int, seed: int) -> list[str]:
     return kinds
 
 
-async def come_and_go(base: str, kinds: list[str], seed: int, progress: Progress | None = None) -> dict[str, Any]:
+async def come_and_go(
+    base: str, kinds: list[str], seed: int, progress: Progress | None = None, what: str = "sessions"
+) -> dict[str, Any]:
     """All of them; what was answered and what went wrong on our side, by kind."""
     waiting: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
     for numbered in enumerate(kinds):
         waiting.put_nowait(numbered)
     answered: dict[str, Counter[int]] = {name: Counter() for name in kinds}
     failed: list[str] = []
-    line = progress.add_task("sessions", total=len(kinds)) if progress else None
+    line = progress.add_task(what, total=len(kinds)) if progress else None
     limits = httpx.Limits(max_keepalive_connections=0)  # an idle connection would count as a handle
 
     async def one_by_one(channel: str) -> None:
@@ -79,7 +81,8 @@ async def measured(base: str, sessions: int, seed: int) -> dict[str, Any]:
     """Some, so that pools and the allocator's arenas have what they will have; what is held then; all of them; what is held then."""
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=base, timeout=60, trust_env=False, limits=limits) as http:
-        await come_and_go(base, order(WARM_UP, seed + 1), seed + 1)
+        with Progress() as progress:
+            await come_and_go(base, order(WARM_UP, seed + 1), seed + 1, progress, "sessions that warm it up")
         await asyncio.sleep(8)  # until those are noticed who are gone without a word
         untrimmed = [(await holdings(http))["rss_mib"]]
         before = await holdings(http, collect=True)
@@ -87,9 +90,10 @@ async def measured(base: str, sessions: int, seed: int) -> dict[str, Any]:
         with Progress() as progress:
             told = await come_and_go(base, order(sessions, seed), seed, progress)
         took = time.monotonic() - begun
-        await asyncio.sleep(8)
-        untrimmed.append((await holdings(http))["rss_mib"])
-        after = await settled(http, before)
+        with Console().status("waiting until all are gone"):
+            await asyncio.sleep(8)
+            untrimmed.append((await holdings(http))["rss_mib"])
+            after = await settled(http, before)
         live = (await http.get("/api/channels")).json()
         return told | {
             "before": before,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,9 +35,10 @@ ROOM: dict[str, tuple[float, float]] = {"rss_mib": (1.1, 0), "threads": (1, 2), 
 class Vitals:
     """Looks at a process now and then, in a thread of its own."""
 
-    def __init__(self, process: psutil.Process) -> None:
+    def __init__(self, process: psutil.Process, told: Callable[[str], None] = lambda seen: None) -> None:
+        """`told` hears what was seen, and when, for people."""
         self.samples: list[dict[str, float]] = []
-        self._process, self._ended = process, threading.Event()
+        self._process, self._told, self._ended = process, told, threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
 
     def __enter__(self) -> Vitals:
@@ -59,6 +61,8 @@ class Vitals:
                         "handles": self._process.num_fds(),
                     }
                 )
+            at, *held = self.samples[-1].values()
+            self._told("{:.1f} min: {:.0f} MiB, {} threads, {} handles".format(at / 60, *held))
 
 
 def by_minute(run: dict[str, Any], samples: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -107,9 +111,9 @@ def main(
     with console.status("drawing what the camera sees"):
         pictures = [frame.pixels for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
     with (
-        console.status(f"a call of {minutes:g} minutes"),
+        console.status(f"a call of {minutes:g} minutes") as status,
         witnessed_server(port, "cpu", PRODUCT) as server,
-        Vitals(server) as vitals,
+        Vitals(server, lambda seen: status.update(f"a call of {minutes:g} minutes, {seen}")) as vitals,
     ):
         run = asyncio.run(call(port, pictures, rate, 60 * minutes + 2, server))
     rows = by_minute(run, vitals.samples)
