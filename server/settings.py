@@ -55,7 +55,8 @@ PROXIES = ("127.0.0.1", "::1")
 class Settings(BaseSettings):
     """What the server is told. Frozen: a running server never changes its mind."""
 
-    model_config = SettingsConfigDict(env_prefix="TELEQUILT_", frozen=True, extra="forbid")
+    # what was given stays out of errors, which are printed and logged: secrets are among it
+    model_config = SettingsConfigDict(env_prefix="TELEQUILT_", frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; any but loopback needs a token.")
     port: int = Field(default=8000, ge=0, le=65535, description="0 takes a free one.")
@@ -207,6 +208,16 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         """Environment variables carry lists as words parted by commas."""
         return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+    @field_validator("token")
+    @classmethod
+    def _token_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        """Else nobody could ever send it, and whoever runs this server would look for the mistake elsewhere."""
+        if value is not None and not all("!" <= sign <= "~" for sign in value.get_secret_value()):
+            raise ValueError(
+                "a token is letters, digits and signs of ASCII, without spaces: openssl rand -hex 16 makes one"
+            )
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -43,6 +43,17 @@ def test_an_open_server_without_a_token_does_not_start(host, tmp_path):
     assert not settings_for(tmp_path, host=host, token=TOKEN).private
 
 
+def test_what_is_wrong_with_settings_is_told_without_its_secrets(tmp_path):
+    secrets = {"call_key": "a short key of calls", "token": "a token in words", "turn_secret": "turn's own"}
+    with pytest.raises(ValidationError) as wrong:
+        settings_for(tmp_path, host="0.0.0.0", **secrets)
+    assert "call_key" in str(wrong.value)
+    assert not [one for one in secrets.values() if one in str(wrong.value) + repr(wrong.value)]
+    with pytest.raises(ValidationError) as open_to_others:
+        settings_for(tmp_path, host="0.0.0.0", turn_secret="turn's own")
+    assert "turn's own" not in str(open_to_others.value)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_a_server_for_this_machine_alone_needs_none(host, tmp_path):
     assert settings_for(tmp_path, host=host).private
@@ -60,6 +71,8 @@ def test_settings_come_from_variables_and_bad_ones_say_what_is_wrong(monkeypatch
         ({"turn_secret": ""}, "needs TELEQUILT_TURN_SECRET"),
         ({"udp_ports": "50200-50100"}, "no range of ports"),
         ({"screen": "sofa"}, "no screen is called"),
+        ({"token": "two words"}, "openssl rand -hex 16"),
+        ({"token": "schl\u00fcssel"}, "without spaces"),
         ({"trusted_proxies": "10.0.0.0/8, proxy"}, "no address and no network"),
     ):
         with pytest.raises(ValidationError, match=words):
