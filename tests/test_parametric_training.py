@@ -12,6 +12,8 @@ import torch
 from engines.parametric.architecture import SMALL
 from engines.parametric.train import curves, expressions, files, finish, formula, normal_maps
 from engines.parametric.train.adversary import Adversary
+from engines.parametric.train.dataset import Crowd, Scanner
+from engines.parametric.train.family import Family
 from engines.parametric.train.files import DataRejected, Samples
 from engines.parametric.train.loop import Plan, RunRejected, Trainer
 from engines.parametric.train.losses import Weights
@@ -162,6 +164,30 @@ def test_expressions_close_the_mouth_but_where_they_open_it() -> None:
     np.testing.assert_allclose(by_name["smile"], [-0.2, 1, 1])
     np.testing.assert_allclose(by_name["jaw"], [1, 0, 0])
     np.testing.assert_allclose(by_name["mouthSmile left"], [-0.2, 1, 0])
+
+
+def test_points_are_drawn_where_a_surface_bends() -> None:
+    """Of a sheet with one fold: points come from all of it by area, and most of them from along the fold."""
+    flat = np.stack(np.meshgrid(np.arange(6.0), np.arange(6.0), [0.0], indexing="ij"), -1).reshape(-1, 3)
+    flat[:, 2] = np.where(flat[:, 0] > 2, 2.0 * (flat[:, 0] - 2), 0)
+    corner = np.arange(25) // 5 * 6 + np.arange(25) % 5
+    quads = np.stack([corner, corner + 6, corner + 7, corner + 1], 1)
+    triangles = np.concatenate([quads[:, :3], quads[:, [0, 2, 3]]]).astype(np.int32)
+    family = Family(
+        flat.astype(np.float32),
+        np.zeros((1, 36, 3), np.float32),
+        np.zeros((1, 36, 3), np.float32),
+        ("jawOpen",),
+        triangles,
+        np.array([0], np.int32),
+        np.arange(36, dtype=np.int32),
+    )
+    crowd = Crowd(family, np.zeros((2, 1)), ["rest"], np.zeros((1, 1)), Scanner(0, 0))
+    share = crowd._drawn
+    bends = (np.abs(flat[triangles][..., 0] - 2) < 0.5).any(1)
+    assert share.sum() == pytest.approx(1)
+    assert share[bends].mean() > 3 * share[~bends].mean()
+    assert share[~bends].min() > 0
 
 
 def test_a_folder_of_another_run_is_said_to_be_one(heads: formula.Formulas, tmp_path: Path) -> None:

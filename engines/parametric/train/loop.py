@@ -58,7 +58,7 @@ class Plan:
     rate: float = 1.5e-3
     "AdamW's, of the networks: constant for the first half, then falling to a fiftieth along a cosine."
     code_rate: float = 3e-3
-    "SparseAdam's, of the latents."
+    "SparseAdam's, of the latents; identities' falls to 0 by half of the training: the network then learns what does not move."
     clip: float = 1.0
     z_noise: float = 0.15
     "Of each latent's spread, added to identities while F_ex learns, so that it bears identities that were fitted."
@@ -259,9 +259,11 @@ class Trainer:
     def set_rates(self, part: str, done: float) -> None:
         """The rates that hold when this share of a part's training is done."""
         share = 1.0 if done < 0.5 else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (done - 0.5) / 0.5))
-        for optimiser, rate in zip(self._optimisers[part], (self.plan.rate, self.plan.code_rate), strict=True):
+        of_codes = max(1 - 2 * done, 0.0) if part == "identity" else share
+        rates = self.plan.rate * share, self.plan.code_rate * of_codes
+        for optimiser, rate in zip(self._optimisers[part], rates, strict=True):
             for group in optimiser.param_groups:
-                group["lr"] = rate * share
+                group["lr"] = rate
 
     def _descend(self, part: str, network: nn.Module, loss: Tensor) -> None:
         """One step of each of the part's optimisers down `loss` []."""
