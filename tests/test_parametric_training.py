@@ -15,8 +15,9 @@ from engines.parametric.train.adversary import Adversary
 from engines.parametric.train.dataset import Crowd, Scanner
 from engines.parametric.train.family import Family
 from engines.parametric.train.files import DataRejected, Samples
-from engines.parametric.train.loop import Plan, RunRejected, Trainer
-from engines.parametric.train.losses import Weights
+from engines.parametric.train.loop import RunRejected, Trainer
+from engines.parametric.train.losses import Weights, deep_points
+from engines.parametric.train.steps import Learner, Plan
 
 TINY = replace(SMALL, z_id=8, z_ex=4, generator=8, channels=8, hidden=32, deform_hidden=40, deform_layers=4)
 PLAN = Plan(people=4, face=40, rest=24, near=24, far=16, pairs=60)
@@ -28,25 +29,48 @@ def heads() -> formula.Formulas:
 
 
 def test_losses_fall(heads: formula.Formulas) -> None:
-    trainer = Trainer(heads, TINY, PLAN)
-    off = [trainer.identity_step()["surface"] for _ in range(40)]
+    learner = Learner(heads, TINY, PLAN)
+    off = [learner.identity_step()["surface"] for _ in range(40)]
     assert off[-1] < 0.5 * off[0]
-    trainer = Trainer(heads, TINY, replace(PLAN, rate=5e-3, code_rate=3e-2))
-    before = off_by(trainer)
+    learner = Learner(heads, TINY, replace(PLAN, rate=5e-3, code_rate=3e-2))
+    before = off_by(learner)
     for _ in range(150):
-        trainer.expression_step()
-    assert off_by(trainer) < 0.75 * before
+        learner.expression_step()
+    assert off_by(learner) < 0.75 * before
 
 
-def off_by(trainer: Trainer) -> float:
+def test_deep_points_lie_inside() -> None:
+    """Of two balls beside each other: steps inwards that end in a ball are inside, those that come out of it are not."""
+    torch.manual_seed(0)
+    facing = torch.nn.functional.normalize(torch.randn(2, 800, 3), dim=-1)
+    middle = torch.tensor([[-0.3, 0.0, 0.0], [0.3, 0.0, 0.0]])[torch.arange(800) % 2]
+    radius = torch.tensor([0.2, 0.08])[torch.arange(800) % 2][:, None]
+    deep, inside = deep_points(middle + radius * facing, facing, 400)
+    depth = torch.maximum(0.2 - (deep - middle[0]).norm(dim=-1), 0.08 - (deep - middle[1]).norm(dim=-1))
+    assert (depth[inside] > 0.02).all()
+    assert inside[depth > 0.06].float().mean() > 0.9
+
+
+def test_a_hollow_head_is_filled(heads: formula.Formulas) -> None:
+    """A field that is positive everywhere inside, and asked nothing else, becomes negative deep within the heads."""
+    asked = Weights(surface=0, normals=0, eikonal=0, empty=0, identity=0, hollow=1)
+    learner = Learner(heads, TINY, replace(PLAN, weights=asked, deep=64))
+    last = learner.identity.net[-1]
+    assert isinstance(last, torch.nn.Linear)
+    torch.nn.init.constant_(last.bias, 0.4)
+    off = [learner.identity_step()["hollow"] for _ in range(30)]
+    assert off[-1] < 0.6 * off[0]
+
+
+def off_by(learner: Learner) -> float:
     """Units between where every expression carries points of every head, and where F_ex does."""
     every = np.stack(np.meshgrid(np.arange(6), np.arange(len(formula.NAMES)))).reshape(2, -1)
     rest, posed = (
-        torch.from_numpy(part) for part in trainer.heads.pairs(every[0], every[1], 50, np.random.default_rng(0))
+        torch.from_numpy(part) for part in learner.heads.pairs(every[0], every[1], 50, np.random.default_rng(0))
     )
-    z, codes = trainer.people.weight[every[0]], trainer.expressions.weight[every[1]]
+    z, codes = learner.people.weight[every[0]], learner.expressions.weight[every[1]]
     with torch.no_grad():
-        return float((rest + trainer.deformation.displacement(rest, z, codes) - posed).norm(dim=-1).mean())
+        return float((rest + learner.deformation.displacement(rest, z, codes) - posed).norm(dim=-1).mean())
 
 
 def test_a_run_that_was_stopped_goes_on(heads: formula.Formulas, tmp_path: Path) -> None:
@@ -59,7 +83,7 @@ def test_a_run_that_was_stopped_goes_on(heads: formula.Formulas, tmp_path: Path)
     other = Trainer(heads, TINY, short, tmp_path)
     assert other.resume()
     assert other.steps == one.steps
-    for name, tensor in other.identity.state_dict().items():
+    for name, tensor in other.learner.identity.state_dict().items():
         assert torch.equal(tensor, trained.identity.state_dict()[name]), name
     other.run()
     assert other.steps == one.steps  # its time was spent
@@ -80,14 +104,13 @@ def test_maps_and_the_adversary_reach_the_networks(heads: formula.Formulas) -> N
         discriminator=0.02,
         weights=Weights(planes=1e-4, density=1.0, normal_maps=0.3, adversary=0.1),
     )
-    trainer = Trainer(heads, TINY, plan)
-    early = trainer.identity_step()
+    learner = Learner(heads, TINY, plan)
+    early = learner.identity_step()
     assert {"planes", "density", "normal_maps"} <= early.keys()
     assert "adversary" not in early
-    trainer.spent["identity"] = plan.identity_minutes * 60
-    before = trainer.adversary.discriminator.final_layer.weight.clone()
-    assert trainer.identity_step()["adversary"] > 0
-    assert not torch.equal(before, trainer.adversary.discriminator.final_layer.weight)
+    before = learner.adversary.discriminator.final_layer.weight.clone()
+    assert learner.identity_step(1.0)["adversary"] > 0
+    assert not torch.equal(before, learner.adversary.discriminator.final_layer.weight)
 
 
 def test_the_discriminator_learns_to_tell() -> None:

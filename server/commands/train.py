@@ -12,7 +12,8 @@ from server.commands.terminal import explained, progress
 
 if TYPE_CHECKING:
     from engines.parametric.train.dataset import Heads
-    from engines.parametric.train.loop import Trained, Trainer
+    from engines.parametric.train.loop import Trainer
+    from engines.parametric.train.steps import Trained
     from server.commands.terminal import Told
 
 
@@ -117,8 +118,9 @@ def _trainer(
     import torch
 
     from engines.parametric.architecture import SMALL
-    from engines.parametric.train.loop import THESIS, Plan, Trainer
+    from engines.parametric.train.loop import Trainer
     from engines.parametric.train.losses import ADVERSARIAL, Weights
+    from engines.parametric.train.steps import THESIS, Plan
 
     _ = np.finfo(np.float32), np.finfo(np.float64)  # numpy looks once, and would warn if it found denormals flushed
     torch.set_flush_denormal(True)  # latents that are not of a step leave tiny moments behind, on which a CPU is slow

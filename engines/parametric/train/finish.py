@@ -9,7 +9,7 @@ from torch import Tensor
 from engines.parametric import points
 from engines.parametric.head import HeadModel, prior
 from engines.parametric.train.dataset import Crowd, Heads
-from engines.parametric.train.loop import Trained
+from engines.parametric.train.steps import Trained
 
 RIDGE = 1e-4
 "Of each latent's mean square: what keeps the landmarks' linear map from what too few people would make up."

@@ -20,6 +20,8 @@ class Weights:
     eikonal: float = 0.1
     empty: float = 0.01
     "exp(-10 |f|) far from the surface: nothing has a surface there."
+    hollow: float = 1.0
+    "How far deep points lack DEEP to their distance: nothing else says that a throat is inside, and it was found hollow."
     identity: float = 0.002
     "|z_id|^2: NPM's, a fifth of NPHM's."
     planes: float = 0.0
@@ -46,6 +48,30 @@ class Sampled:
     normals: Tensor
     near: Tensor
     far: Tensor
+    deep: Tensor
+    "Where a step inwards from the surface led, and"
+    within: Tensor
+    "[B, n] bool: which of them lie inside for all that is seen."
+
+
+DEEP = 0.02
+"Canonical units below the surface where a deep point is at least."
+STEP = (0.06, 0.3)
+"Canonical units from the surface inwards to a deep point: 15 to 75 mm, which meets a head's middle and a neck's."
+
+
+def deep_points(surface: Tensor, normals: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """[B, count, 3] against the normals from some of the points [B, n, 3] of a surface, and [B, count] whether each is inside.
+
+    Inside is what lies behind the nearest of the points too, and well away from it.
+    """
+    chosen = torch.randint(surface.shape[1], (count,), device=surface.device)
+    step = STEP[0] + (STEP[1] - STEP[0]) * torch.rand(count, 1, device=surface.device)
+    deep = surface[:, chosen] - step * normals[:, chosen]
+    apart, nearest = torch.cdist(deep, surface).min(-1)
+    nearest = nearest[..., None].expand(-1, -1, 3)
+    behind = ((deep - surface.gather(1, nearest)) * normals.gather(1, nearest)).sum(-1) < -0.5 * apart
+    return deep, behind & (apart > 2 * DEEP)
 
 
 def identity_terms(network: Identity, planes: Tensor, z: Tensor, seen: Sampled) -> dict[str, Tensor]:
@@ -60,6 +86,7 @@ def identity_terms(network: Identity, planes: Tensor, z: Tensor, seen: Sampled) 
         "eikonal": (slopes.norm(dim=-1) - 1).abs().mean(),
         "empty": torch.exp(-10 * values[:, -far:].abs()).mean(),
         "identity": z.square().sum(-1).mean(),
+        "hollow": (F.relu(network.sdf(planes, seen.deep) + DEEP) * seen.within).mean(),
     }
 
 
