@@ -34,7 +34,8 @@ from pipeline.table import Table
 from server import workers
 from server.channels.forms import sent_as
 from server.media.encode import best_codec, layout_for
-from server.media.present import Presenter, ViewerTrack
+from server.media.present import Presenter
+from server.media.viewer_track import ViewerTrack
 
 RATE = 25
 SETTLING = 2.0

@@ -11,8 +11,9 @@ from display.colour import Layout
 from display.screen import PRODUCT, screen
 from pipeline.stages import Picture
 from server.media.encode import AccessUnit, form_for
-from server.media.present import NO_KEYFRAME, SLOW, Presenter, SendQueue, ViewerTrack
+from server.media.present import Presenter
 from server.media.rates import PACKET_BYTES
+from server.media.viewer_track import NO_KEYFRAME, SLOW, SendQueue, ViewerTrack
 from server.webrtc.pacing import REMEMBERED, REPEATS_APART, Bucket, Repeats
 
 

@@ -33,7 +33,7 @@ from server import connections, workers
 from server.app import create_app
 from server.channels import channel, sending
 from server.channels.services import Services, open_services
-from server.media import present
+from server.media import present, stream
 from server.media.delay import Delay
 from server.media.encode import AccessUnit, Form
 from server.settings import Settings
@@ -76,14 +76,14 @@ class _Ages:
         self._begun = 0.0
 
     def install(self) -> None:
-        fan_out = present.Stream._fan_out
+        fan_out = stream.Stream._fan_out
 
-        def later(stream: present.Stream, unit: AccessUnit, form: Form) -> None:
+        def later(one: stream.Stream, unit: AccessUnit, form: Form) -> None:
             self._begun = self._begun or unit.captured
             age = next(age for since, age in reversed(self._steps) if unit.captured - self._begun >= since)
-            asyncio.get_running_loop().call_at(unit.captured + age, fan_out, stream, unit, form)
+            asyncio.get_running_loop().call_at(unit.captured + age, fan_out, one, unit, form)
 
-        present.Stream._fan_out = later  # type: ignore[method-assign]
+        stream.Stream._fan_out = later  # type: ignore[method-assign]
 
 
 class _AtOnce(Delay):

@@ -9,7 +9,7 @@ from pipeline.session import SessionReport
 from server.channels.channel import Channel, Handover
 from server.channels.condition import Condition
 from server.channels.ladder import DetailReport
-from server.media.present import StreamReport
+from server.media.stream import StreamReport
 from server.recordings.archive import Facts
 from server.recordings.recording import UnderWay
 from server.webrtc.live_video import Reception

@@ -14,8 +14,9 @@ from pipeline.table import Table
 from server.channels.flood import Flood
 from server.channels.link import Link
 from server.media.encode import BUFFER_SECONDS
-from server.media.present import Presenter, ViewerTrack
+from server.media.present import Presenter
 from server.media.rates import packets_of
+from server.media.viewer_track import ViewerTrack
 from server.webrtc.audio import Listen, VoiceTrack
 from server.webrtc.peers import Peer
 
