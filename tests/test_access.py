@@ -18,7 +18,7 @@ from server.__main__ import app
 from server.app import PAGES, create_app
 from server.commands.options import token_of
 from server.commands.serve import address
-from server.routes.health import alias
+from server.routes.metrics import alias
 from tests.live import Client, painted_services, serving, settings_for
 from tests.painted import still_face
 
