@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import endurance, face_size, hours, long_call, networks
+from benchmarks import endurance, face_size, hours, long_call, members, networks
 from benchmarks.gpu.hot_spots import FRAMES, hot_spots
 from benchmarks.lib.harness import write
 from benchmarks.lib.trend import trend
@@ -36,6 +36,30 @@ def test_a_damaged_number_is_not_read():
         block = damaged[: barcode.HEIGHT, bit * barcode.BLOCK : (bit + 1) * barcode.BLOCK]
         block[:] = barcode.DARK + barcode.LIGHT - block
         assert barcode.read(damaged) is None
+
+
+@pytest.mark.parametrize("size", [(480, 360), (360, 270), (320, 240), (640, 480)])
+def test_a_number_is_read_where_the_picture_was_made_smaller(size: tuple[int, int]):
+    import cv2
+
+    for number in (0, 5461, 10922, 4711, 2**14 - 1):
+        plane = np.full((480, 640), 128, np.uint8)
+        barcode.draw(plane, number)
+        assert barcode.read_scaled(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), 640) == number
+
+
+def test_captures_that_a_page_missed_are_reckoned_where_the_camera_went_on_evenly():
+    last = members.PUPPET_FRAMES - 1
+    noted = [[last - 1, 0.0], [last, 40.0], [2, 160.0], [3, 200.0], [5, 900.0]]
+    assert members.filled(noted) == [
+        [last - 1, 0.0],
+        [last, 40.0],
+        [0, 80.0],
+        [1, 120.0],
+        [2, 160.0],
+        [3, 200.0],
+        [5, 900.0],
+    ]
 
 
 def test_numbers_survive_our_own_encoder():

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.media.delay import DEAD_BAND, EAGER, FAST, LONGEST, NEAR, PICTURES, SLOWLY, STEADILY, SUDDEN, Delay
+from server.media.delay import (
+    DEAD_BAND,
+    EARLY,
+    LATE,
+    LONGEST,
+    NEAR,
+    NEWEST,
+    PICTURES,
+    QUICKLY,
+    SLOWLY,
+    STEADILY,
+    SUDDEN,
+    Delay,
+)
 from server.webrtc.voice_line import LATEST, PATIENCE, Said, VoiceLine
 
 
@@ -47,7 +61,7 @@ def test_one_late_picture_moves_nothing():
 def test_it_never_moves_faster_than_can_go_unheard_and_never_out_of_bounds(ages):
     held = followed(Delay(), ages)
     assert all(0 <= one <= LONGEST for one in held)
-    assert all(abs(b - a) <= (FAST + EAGER * LONGEST) / 50 + 1e-9 for a, b in pairwise(held))
+    assert all(abs(b - a) <= QUICKLY / 50 + 1e-9 for a, b in pairwise(held))
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.04, 0.17), (0.17, 0.04)])
@@ -56,9 +70,34 @@ def test_an_age_that_jumps_is_followed_soon(before, after):
     followed(delay, [before] * PICTURES)
     held = followed(delay, [after] * 200, PICTURES / 25)
     seconds = lambda bar: next(n for n, one in enumerate(held) if abs(one - after) <= bar) / 50  # noqa: E731
-    assert seconds(0.090) <= SUDDEN / 25 + 0.05 + 0.040 / FAST
-    assert seconds(NEAR) <= SUDDEN / 25 + 0.05 + (0.130 - NEAR) / FAST
+    assert seconds(0.090) <= NEWEST / 25 + 0.05 + 0.040 / QUICKLY
+    assert seconds(NEAR) <= SUDDEN / 25 + 0.05 + (LATE - NEAR) / QUICKLY
     assert abs(held[-1] - after) <= DEAD_BAND + SLOWLY * 1.5 + 0.03
+
+
+def test_a_script_of_ages_that_jump_twice_stays_where_people_bear_it_once_it_is_followed():
+    """Check 3 of a call's lips: 40, 170 and 40 ms, twenty seconds each. What is outside is the third of a second before sound moves, and
+    what it takes to the edge: none of it is late, and no pause between two packets grows by more than 5 ms."""
+    ages = [0.04] * 500 + [0.17] * 500 + [0.04] * 500
+    held = followed(Delay(), ages)
+    offsets = [1e3 * (one - ages[number // 2]) for number, one in enumerate(held)]
+    outside = [number / 50 for number, one in enumerate(offsets) if not -90 <= one <= 185]
+    assert outside
+    assert max(outside) <= 20 + NEWEST / 25 + 0.040 / QUICKLY + 0.05
+    assert sum(not -40 <= one <= 60 for one in offsets) / 50 <= 2 * (SUDDEN / 25 + (LATE - NEAR) / QUICKLY + 0.1)
+    assert max(abs(b - a) for a, b in pairwise(held)) <= 0.005 + 1e-9
+
+
+def test_where_sound_is_borne_it_moves_gently_and_beyond_that_no_further_than_to_the_edge():
+    """Pictures that wander slowly, 50 ms up and down in four seconds, and then are 150 ms older than sound for a second."""
+    wander = [0.09 + 0.05 * math.sin(2 * math.pi * number / 100) for number in range(1000)]
+    delay = Delay()
+    held = followed(delay, wander)
+    assert max(abs(b - a) for a, b in pairwise(held)) <= STEADILY / 50 + 1e-9
+    spell = followed(delay, [held[-1] + 0.15] * 25, 40.0)
+    assert max(spell) == pytest.approx(held[-1] + 0.15 - EARLY, abs=DEAD_BAND)
+    back = followed(delay, [0.09] * (SUDDEN - 1), 41.0)
+    assert all(a - b <= STEADILY / 50 + 1e-9 for a, b in pairwise(back) if a <= 0.09 + LATE)
 
 
 def test_of_ages_that_wander_the_older_ones_are_followed_and_sound_stands_still():
@@ -73,7 +112,7 @@ def test_spells_of_less_than_two_seconds_move_nothing_and_what_lasts_is_followed
     """What is held back for longer is taken by receivers for a link that delays."""
     delay = Delay()
     followed(delay, [0.05] * PICTURES)
-    spell = [0.2] * (SUDDEN - 1) + [0.05] * 100
+    spell = [0.05 + EARLY] * (SUDDEN - 1) + [0.05] * 100
     assert followed(delay, spell, PICTURES / 25) == [0.05] * 2 * len(spell)
     mostly = [0.05 if number % 5 == 0 else 0.15 for number in range(2 * PICTURES)]
     held = followed(delay, mostly, 2 * PICTURES / 25)

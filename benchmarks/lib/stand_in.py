@@ -42,12 +42,12 @@ class StandIn:
         ends = time.perf_counter() + TAKES
         key = len(cameras), cameras.height, cameras.width
         if key not in self._drawn:
-            self._drawn[key] = _drawn(*key)
+            self._drawn[key] = drawn(*key)
         time.sleep(max(0.0, ends - time.perf_counter()))
         return ViewSet(self._drawn[key][state], cameras.first)
 
 
-def _drawn(views: int, height: int, width: int) -> torch.Tensor:
+def drawn(views: int, height: int, width: int) -> torch.Tensor:
     """[DRAWN, views, height, width, 4] uint8: soft shapes that move, about as hard to code as faces."""
     y, x = np.mgrid[0:height, 0:width] / height
     made = np.empty((DRAWN, views, height, width, 4), np.uint8)

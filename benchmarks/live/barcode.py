@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 BITS = 14
@@ -28,6 +29,17 @@ def read(plane: np.ndarray) -> int | None:
         return None
     number = int(sum(1 << i for i in range(BITS) if inner[i] > 125))
     return number if (_with_check(number) == (inner > 125)).all() else None
+
+
+def read_scaled(plane: np.ndarray, across: int) -> int | None:
+    """The number in `plane` ([H, W] uint8), which was up to `across` pixels wide when it was drawn: a browser that is short of time sends
+    its camera's picture smaller than it is."""
+    number = read(plane) if plane.shape[1] >= WIDTH else None
+    if number is None and plane.shape[1] < across:
+        scale = plane.shape[1] / across
+        strip = np.ascontiguousarray(plane[: round(HEIGHT * scale), : round(WIDTH * scale)])
+        number = read(cv2.resize(strip, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR))
+    return number
 
 
 def _with_check(number: int) -> np.ndarray:

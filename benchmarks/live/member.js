@@ -19,15 +19,16 @@ async ({ code }) => {
   watch(own, (number, facts, now) => noted.captured.push([number, at(facts.captureTime ?? now)]));
   while (!document.querySelector("#places .place video")?.srcObject?.getAudioTracks().length) await pause(20);
   const other = document.querySelector("#places .place video");
-  watch(other, (number, facts) => noted.seen.push([number, at(facts.presentationTime)]));
+  const looks = watch(other, (number, facts) => noted.seen.push([number, at(facts.presentationTime)]));
   const drawn = () => other.getVideoPlaybackQuality().totalVideoFrames;
-  let [before, lines] = [drawn(), await accounts()];
+  let [before, lines, looked] = [drawn(), await accounts(), { ...looks }];
   globalThis.member = {
     /** Forgets what was noted so far. */
     async begin() {
       noted.captured = noted.captured.slice(-250);
       noted.seen = [];
       before = drawn();
+      looked = { ...looks };
       lines = await accounts();
     },
     /** What is heard for so many seconds, which takes from what is measured beside it. */
@@ -39,6 +40,7 @@ async ({ code }) => {
     told: async () => ({
       ...noted,
       pictures: drawn() - before,
+      looks: Object.fromEntries(Object.entries(looks).map(([what, many]) => [what, many - looked[what]])),
       width: other.videoWidth,
       height: other.videoHeight,
       lines: [lines, await accounts()],

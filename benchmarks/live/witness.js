@@ -20,14 +20,24 @@ function senses({ bits, checkBits, block, dark, light }) {
     return number;
   }
 
-  /** Tells `seen` of each numbered picture: its number, the callback's facts, and when that came. */
+  /**
+   * Tells `seen` of each numbered picture: its number, the callback's facts, and when that came. What is returned counts: `told`, pictures
+   * that the browser called back for; `missed`, those that it showed without; `unread`, those without a number.
+   */
   function watch(video, seen) {
+    const looks = { told: 0, missed: 0, unread: 0 };
+    let shown = 0;
     const next = async (now, facts) => {
       video.requestVideoFrameCallback(next);
+      looks.told += 1;
+      looks.missed += shown ? Math.max(0, facts.presentedFrames - shown - 1) : 0;
+      shown = facts.presentedFrames;
       const number = await numberIn(video).catch(() => -1);
       if (number >= 0) seen(number, facts, now);
+      else looks.unread += 1;
     };
     video.requestVideoFrameCallback(next);
+    return looks;
   }
 
   /** Keeps what `track` sounds like, and when each chunk of it came, until told. */

@@ -25,6 +25,7 @@ from benchmarks.live import barcode, faults
 from benchmarks.simulation.simulation import Blank
 from engines.catalogue import DEFAULT
 from engines.contract import FaceObservation
+from pipeline import puppet
 from pipeline.frame import Frame
 from pipeline.session import Observer as Observing
 from pipeline.session import Session
@@ -52,7 +53,7 @@ class _Witness:
     def observe(self, frame: Frame) -> FaceObservation:
         if faults.raising and faults.is_red(frame.pixels):
             raise RuntimeError(faults.FAILS)
-        number = barcode.read(frame.pixels[: barcode.HEIGHT, : barcode.WIDTH, 1])
+        number = barcode.read_scaled(frame.pixels[: barcode.HEIGHT, :, 1], puppet.WIDTH)
         if number is not None:
             self._numbers[frame.sequence] = number
         return self._observer.observe(frame)

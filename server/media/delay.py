@@ -4,7 +4,8 @@ What is followed is the age at which pictures of one form are sent: a little mor
 is late better than sound that is early (ITU-R BT.1359-1). Of ten seconds, and slowly, since every rise costs more than its own time: a
 receiver takes it for a link that delays, and keeps sound back for half a minute more, and pictures with it. Two Chromiums on two cores
 saw each other 230 to 250 ms late where what was followed were three seconds, at 60 ms a second and more, and 160 where it was ten, at
-20. An age that has jumped for good is followed faster, and in silence at once, since nobody hears a pause grow.
+20. That holds while sound is where people bear it. Where it is not beside the newest pictures, one and all, it is led back to the edge of
+that as fast as goes unheard, and no further; and in silence at once, since nobody hears a pause grow.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ DEAD_BAND = 0.010
 NEAR, SLOWLY, STEADILY = 0.045, 0.010, 0.020
 """Seconds of error up to which sound is moved by SLOWLY seconds a second, which receivers take for jitter; beyond, people see it
 (ATSC IS-191: 45 ms late), and it is moved STEADILY."""
-FAST, EAGER = 0.060, 0.8
-"""Seconds a second by which sound follows an age that has jumped while people see it, and what each second of error beyond NEAR adds:
-130 ms, by 130 ms a second."""
+NEWEST, EARLY, LATE = 8, 0.070, 0.080
+"""Sound is led back where all of so many newest pictures, a third of a second's, are older than it by more than EARLY seconds, or younger
+by more than LATE: 90 and 185 ms are acceptable (ITU-R BT.1359-1), and what players add of their own is seen too."""
+QUICKLY = 0.25
+"Seconds a second, meanwhile: a packet of 20 ms leaves after 25 or 15, which players stretch or shrink without a gap."
 SUDDEN = 50
 """Pictures in a row that are all older, or all younger, than sound by more than NEAR: the age has jumped, and those before tell no more. A
 spell of a second is none: followed, it was seen to cost a browser's pictures 50 ms for the minute after it."""
@@ -60,7 +63,8 @@ class Delay:
         """The age of pictures that is followed."""
         if self.seconds is None:
             return None
-        return sorted(self._ages)[math.ceil(SHARE * len(self._ages)) - 1]
+        least, most = self._bearable()
+        return min(max(sorted(self._ages)[math.ceil(SHARE * len(self._ages)) - 1], least), most)
 
     def at(self, now: float, silent: bool = False) -> float | None:
         """Seconds for which what is sent next is held back, as of `now`; `silent`: it is nothing that anybody hears."""
@@ -71,7 +75,7 @@ class Delay:
         error = aim - self.seconds
         self._jumped &= abs(error) > NEAR
         if abs(error) > DEAD_BAND:
-            step = abs(error) if silent else passed * self._rate(abs(error))
+            step = abs(error) if silent else passed * self._rate(self.seconds, abs(error))
             self.seconds += math.copysign(min(step, abs(error)), error)
         return self.seconds
 
@@ -80,8 +84,16 @@ class Delay:
         """Seconds by which sound is sent later than the picture of its moment, lately; negative where earlier."""
         return median(self._sounds) - median(self._ages) if self._sounds and self._ages else None
 
-    def _rate(self, error: float) -> float:
-        """Seconds a second by which sound is moved."""
-        if error <= NEAR:
-            return SLOWLY
-        return FAST + EAGER * (error - NEAR) if self._jumped else STEADILY
+    def _bearable(self) -> tuple[float, float]:
+        """Seconds that sound may be held back at least and at most, beside the newest pictures."""
+        newest = list(islice(reversed(self._ages), NEWEST))
+        if len(newest) < NEWEST:
+            return 0.0, LONGEST
+        return min(newest) - EARLY, max(newest) + LATE
+
+    def _rate(self, seconds: float, error: float) -> float:
+        """Seconds a second by which sound is moved that is held back for `seconds`."""
+        least, most = self._bearable()
+        if not least <= seconds <= most or (self._jumped and error > NEAR):
+            return QUICKLY
+        return SLOWLY if error <= NEAR else STEADILY
