@@ -255,6 +255,7 @@ async def test_nobody_is_recorded_without_everybodys_yes(served, call):
         assert (refused.status_code, kind(refused), refused.json()["missing"]) == (409, "not-everybody-agrees", [1, 2])
         await his.hears("asking", what="recording")
         await his.say(t="agree", recording=True)
+        app.state.lobby.keep([f"{call.name}.{bo['seat']}"], (8,))
         await hers.say(t="agree", recording=True)
         assert (await his.hears("recording"))["since"] is not None
         assert kind(await http.post(recording, headers=host)) == "already-recording"
@@ -275,8 +276,11 @@ async def test_nobody_is_recorded_without_everybodys_yes(served, call):
     assert facts["provenance"]["agreed"] == {"members": 3, "portraits": {"live-picture": 1}}
     assert not {"Ana", "Bo", "Cy"} & set(json.dumps(facts["provenance"]).split('"')), "no names"
     film = await http.get(f"/api/recordings/{name}", headers=host)
+    assert "_qs4x2a" in name, "in as many views as this machine makes of each for the others"
     with av.open(io.BytesIO(film.content), "r") as container:
-        assert len(list(container.decode(video=0))) == facts["frames"] > 3
+        pictures = list(container.decode(video=0))
+        assert {(one.width, one.height) for one in pictures} == {(1024, 512)}
+        assert len(pictures) == facts["frames"] > 3
 
 
 async def test_a_page_that_nobody_sees_is_sent_no_pictures_and_gets_them_back(served, call, monkeypatch):

@@ -53,7 +53,8 @@ class Films:
         return ""
 
     async def _begun(self, channel: Channel) -> Recording:
-        recording = await filming.begin(self._lobby, self._settings, channel)
+        kept = self._lobby.kept(channel.name)  # which is what others are shown of it, and costs nothing beside that where two are
+        recording = await filming.begin(self._lobby, self._settings, channel, kept)
         self.names.append(recording.facts.name)
         return recording
 

@@ -36,8 +36,8 @@ STILL_SECONDS = 5.0
 "How long a still waits for a picture: there is none of a caller of whom nothing was decoded yet."
 
 
-async def begin(lobby: Lobby, settings: Settings, channel: Channel) -> Recording:
-    """A recording of `channel` that goes on. Raises Problem."""
+async def begin(lobby: Lobby, settings: Settings, channel: Channel, views: int = 0) -> Recording:
+    """A recording of `channel` that goes on, in so many views of its quilt; 0: all. Raises Problem."""
     refused = channel.happen(Event.ASKED)
     while channel.life.filming is Filming.BEGINNING and Action.ALREADY in refused:
         assert channel.beginning is not None
@@ -49,32 +49,33 @@ async def begin(lobby: Lobby, settings: Settings, channel: Channel) -> Recording
         assert channel.recording is not None
         going = channel.recording.facts.name
         raise Problem(409, "already-recording", f"{channel.name!r} is being recorded already", name=going)
-    channel.beginning = lobby.see_to(_begun(lobby, settings, channel))
+    channel.beginning = lobby.see_to(_begun(lobby, settings, channel, views))
     return await asyncio.shield(channel.beginning)
 
 
-async def _begun(lobby: Lobby, settings: Settings, channel: Channel) -> Recording:
+async def _begun(lobby: Lobby, settings: Settings, channel: Channel, views: int) -> Recording:
     whole = screen(settings.screen)
+    shown = whole.thinned(views or whole.views)
     limits = Limits(settings.min_free_bytes, settings.max_recording_seconds)
-    note = Tiling.of(whole, channel.parallel).note
+    note = Tiling.of(shown, channel.parallel).note
     try:
-        told = statement(channel, settings, whole).told()
-        facts, file = await _opened(lobby.archive, channel, whole, limits, told)
+        told = statement(channel, settings, shown).told()
+        facts, file = await _opened(lobby.archive, channel, shown, limits, told)
         sound = channel.voice is not None
-        channel.recording = recording = Recording(lobby.archive, facts, file, lobby.form(whole), limits, sound, note)
+        channel.recording = recording = Recording(lobby.archive, facts, file, lobby.form(shown), limits, sound, note)
     except BaseException:
         channel.happen(Event.UNBEGUN)
         raise
     if Action.JOIN not in channel.happen(Event.BEGUN):  # the channel has ended meanwhile, and this recording with it
         raise not_live(channel.name)
-    recording.stated = lambda: statement(channel, settings, whole).told()
-    _join(lobby, channel, recording, whole)
+    recording.stated = lambda: statement(channel, settings, shown).told()
+    _join(lobby, channel, recording, shown)
     log.info("recording", channel=channel.name, name=facts.name)
     return recording
 
 
 async def _opened(
-    archive: Archive, channel: Channel, whole: Screen, limits: Limits, told: Mapping[str, Any]
+    archive: Archive, channel: Channel, shown: Screen, limits: Limits, told: Mapping[str, Any]
 ) -> tuple[Facts, BinaryIO]:
     try:
         free = await workers.slow(archive.free)
@@ -86,7 +87,7 @@ async def _opened(
                 "delete some, or see TELEQUILT_MIN_FREE_BYTES and TELEQUILT_RECORDINGS_DIR",
                 limit=limits.free_bytes,
             )
-        return await workers.slow(archive.begin, channel.name, channel.avatar, whole.name, whole.file_suffix, told)
+        return await workers.slow(archive.begin, channel.name, channel.avatar, shown.name, shown.file_suffix, told)
     except OSError as failure:
         log.error("a recording cannot be written", folder=str(archive.folder), cause=str(failure))
         raise Problem(
@@ -94,9 +95,9 @@ async def _opened(
         ) from failure
 
 
-def _join(lobby: Lobby, channel: Channel, recording: Recording, whole: Screen) -> None:
+def _join(lobby: Lobby, channel: Channel, recording: Recording, shown: Screen) -> None:
     """Let `recording` take what the channel sends, and the session render it even if nobody watches."""
-    session, voice, stream = channel.session, channel.voice, channel.presenter.stream(whole)
+    session, voice, stream = channel.session, channel.voice, channel.presenter.stream(shown)
     assert session is not None
 
     async def finished() -> None:
@@ -105,14 +106,14 @@ def _join(lobby: Lobby, channel: Channel, recording: Recording, whole: Screen) -
 
     def release() -> None:
         channel.presenter.end_recording(stream, recording.put)
-        session.unwatch(whole)
+        session.unwatch(shown)
         if voice is not None:
             voice.leave(stream.delay, recording.hear)
         lobby.see_to(finished())
 
     recording.release = release
     stream.record(recording.put)
-    session.watch(whole)
+    session.watch(shown)
     if voice is not None:
         voice.join(stream.delay, recording.hear)
 
