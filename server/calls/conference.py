@@ -6,7 +6,7 @@ Event loop only. What a call has besides seats and channels is in its parts (par
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -40,7 +40,6 @@ from server.channels.channel import Channel
 from server.channels.gate import KEPT
 from server.channels.lobby import Accepted, Lobby
 from server.problems import Problem
-from server.provenance.statement import Agreed
 from server.settings import Settings
 from server.webrtc.audio import Listen
 
@@ -63,7 +62,7 @@ class Conference:
         """`ice_servers`: for a seat by its channel's name, as browsers take them."""
         self.name, self.rules, self.lobby, self.settings, self.tokens = name, rules, lobby, settings, tokens
         self.invitations = Invitations()
-        self.films, self.outgoing = Films(lobby, settings, self.agreed), Outgoing(lobby, settings, name)
+        self.films, self.outgoing = Films(lobby, settings), Outgoing(lobby, settings, name)
         self.rehearsals = Rehearsals(lobby, name)
         self._views = Views(lobby, rules, self._tell)
         self._sparing = Sparing(rules, settings.adapt, self.happen)
@@ -73,7 +72,6 @@ class Conference:
         self._talks: dict[int, Talk] = {}
         "Sockets that have said hello, by number."
         self._gathered: tuple[int, ...] = ()
-        self._agreed = Agreed(0, {})
         self.look_ages: deque[float] = deque(maxlen=MOST_AGES)
         "Seconds: how old `look` was when it came, as pages tell. Whose, is not kept."
         self.parts = [make(self) for make in parts]
@@ -259,18 +257,6 @@ class Conference:
         """Whether these are of somebody who is here or may come."""
         return claims.seat in self.rules.seats or self.invitations.usable(claims.invitation)
 
-    def agreed(self) -> Agreed:
-        """To the recording that goes on, or was the last: how many members, and with what consent they brought portraits."""
-        return self._agreed
-
-    def _see_agreed(self) -> None:
-        if self.rules.recording is None:
-            return  # what they agreed to is over, and is to be asked for anew
-        there = [seat.number for seat in self.rules.seats.values() if seat.member and Shared.RECORDING in seat.agreed]
-        origins = [self._there[number].origin for number in there if number in self._there]
-        portraits = Counter(one.consent.category for one in origins if one is not None)
-        self._agreed = Agreed(len(there), dict(portraits))
-
     def let_go(self) -> None:
         """It has ended."""
         self.rehearsals.close()
@@ -295,7 +281,7 @@ class Conference:
             if self.rules.agreements[what].since is not None and (why := shared.failure()):
                 self.happen(of.Stopped(what, why))
         self.happen(of.Tick())
-        self._see_agreed()
+        self.films.see_agreed(self.rules, self._there)
         self.rehearsals.look(_now())
         self._see_gathered()
         self._sparing.look(self._there, _now())
@@ -347,7 +333,7 @@ class Conference:
                 self._views.show(number, pictures)
                 self._tell_parts(lambda part: part.shown(number, pictures))
             case do.Start(Shared.RECORDING):
-                self._see_agreed()
+                self.films.see_agreed(self.rules, self._there)
                 self.films.begin(self._there.values())
             case do.Start(Shared.HANDOVER):
                 self.outgoing.begin(self._table)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import structlog
 
+from server.calls.events import Shared
+from server.calls.rules import Call
 from server.channels import filming
 from server.channels.channel import Channel
 from server.channels.lobby import Lobby
@@ -19,9 +22,9 @@ log = structlog.get_logger(__name__)
 
 
 class Films:
-    def __init__(self, lobby: Lobby, settings: Settings, agreed: Callable[[], Agreed]) -> None:
-        """`agreed`: who has agreed by now, as each film says."""
-        self._lobby, self._settings, self._agreed = lobby, settings, agreed
+    def __init__(self, lobby: Lobby, settings: Settings) -> None:
+        self._lobby, self._settings = lobby, settings
+        self._agreed = Agreed(0, {})
         self._going: dict[Channel, asyncio.Task[Recording]] = {}
         self.names: list[str] = []
         "Of all that were begun in this call."
@@ -30,8 +33,17 @@ class Films:
         """Record `channels`, those that are not being recorded yet."""
         for channel in channels:
             if channel not in self._going:
-                channel.agreed = self._agreed
+                channel.agreed = lambda: self._agreed
                 self._going[channel] = self._lobby.see_to(self._begun(channel))
+
+    def see_agreed(self, rules: Call, there: Mapping[int, Channel]) -> None:
+        """Who has agreed by now, as each film says: how many members, and with what consent they brought portraits."""
+        if rules.recording is None:
+            return  # what they agreed to is over, and is to be asked for anew
+        agreed = [one.number for one in rules.seats.values() if one.member and Shared.RECORDING in one.agreed]
+        origins = [there[number].origin for number in agreed if number in there]
+        portraits = Counter(one.consent.category for one in origins if one is not None)
+        self._agreed = Agreed(len(agreed), dict(portraits))
 
     def end(self, why: str) -> None:
         """Finish all, each with this reason."""
@@ -53,7 +65,9 @@ class Films:
         return ""
 
     async def _begun(self, channel: Channel) -> Recording:
-        kept = self._lobby.kept(channel.name)  # which is what others are shown of it, and costs nothing beside that where two are
+        kept = self._lobby.kept(
+            channel.name
+        )  # which is what others are shown of it, and costs nothing beside that where two are
         recording = await filming.begin(self._lobby, self._settings, channel, kept)
         self.names.append(recording.facts.name)
         return recording

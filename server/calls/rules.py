@@ -16,6 +16,7 @@ from server.calls import permits
 from server.calls.agreement import Agreements
 from server.calls.effects import Effect, Refuse, Tell
 from server.calls.events import Being, Event, Publishing, Shared, State
+from server.calls.saying import Sayings
 from server.calls.seats import Seat, Seats
 
 EMPTY_SECONDS, CLOSING_SECONDS = 300.0, 20.0
@@ -45,7 +46,7 @@ class Call:
         self.state, self.deadline = State.EMPTY, now + EMPTY_SECONDS
         self.locked = self.table = False
         self.seats = Seats()
-        self.agreements = Agreements(self.seats)
+        self.agreements, self.sayings = Agreements(self.seats), Sayings(self.seats)
         self.why = ""
         "It has ended."
         self.strained = ""
@@ -170,7 +171,7 @@ class Call:
             seat.number
         )  # before anything is done with the one that it came with, which is of the page before
         yield from self._welcome(seat)
-        yield from self._shows(seat)
+        yield from self.sayings.shows(seat)
         yield from self._being_of(seat, now)
 
     def _welcome(self, seat: Seat) -> Iterator[Effect]:
@@ -243,56 +244,10 @@ class Call:
         if seat.being is not before:
             yield from self.seats.tell_of(seat, state=seat.being)
 
-    # What seats say -------------------------------------------------------------------------------------------------------
+    # What seats say, and agree to ---------------------------------------------------------------------------------------
 
-    def _set(self, seat: Seat, event: of.Set, now: float) -> Iterator[Effect]:
-        told: dict[str, Any] = {}
-        if event.name is not None and event.name != seat.name:
-            seat.name = told["name"] = event.name
-        if event.camera is not None and event.camera != seat.camera:
-            seat.camera = told["camera"] = event.camera
-        if event.muted is not None and event.muted != seat.muted and not (event.by_host and not event.muted):
-            seat.muted, seat.muted_by = event.muted, "host" if event.by_host else "self"
-            told |= {"muted": event.muted, "by": seat.muted_by}
-            yield do.Mute(seat.number, event.muted)
-        if told:
-            yield from self.seats.tell_of(seat, **told)
-
-    def _watching(self, seat: Seat, event: of.Watching, now: float) -> Iterator[Effect]:
-        if seat.visible and not event.visible:
-            seat.hidden_since = now
-        seat.visible = event.visible
-        if event.visible:
-            yield from self._shows(seat)
-
-    def _shows(self, seat: Seat) -> Iterator[Effect]:
-        if not seat.shown:
-            seat.shown = True
-            yield do.Show(seat.number, True)
-
-    def _spoke(self, event: of.Spoke, now: float) -> Iterator[Effect]:
-        seats = tuple(one for one in event.seats if one in self.seats)
-        loudest = event.loudest if event.loudest in self.seats else None
-        if (seats, loudest) == (self.seats.speaking, self.seats.loudest):
-            return
-        self.seats.speaking, self.seats.loudest = seats, loudest
-        yield from self.seats.tell_all({"t": "speaking", "seats": list(seats), "loudest": loudest})
-
-    def _together(self, seat: Seat, event: of.Together, now: float) -> Iterator[Effect]:
-        other = self.seats.get(event.other)
-        for one, beside in ((seat, other), (other, seat)):
-            if one is not None and beside is not None:
-                detail = (
-                    f"you and {beside.name} are in one room, which echoes: one of you should mute, or wear headphones"
-                )
-                kind = "urn:telequilt:problem:one-room"
-                yield from self.seats.tell(one, {"t": "problem", "type": kind, "detail": detail, "seat": beside.number})
-
-    def _looked(self, seat: Seat, event: of.LookedFrom, now: float) -> Iterator[Effect]:
-        if seat.socket and seat.inside:
-            yield Tell(seat.number, {"t": "look", **event.look})
-
-    # What everybody agrees to ---------------------------------------------------------------------------------------------
+    def _said(self, *what: Any) -> Iterator[Effect]:
+        yield from self.sayings.on(*what)
 
     def _asked(self, event: of.Asked, now: float) -> Iterator[Effect]:
         yield from self.agreements[event.what].ask(event.by, now, event.to)
@@ -325,7 +280,9 @@ class Call:
                 yield Tell(one.number, {"t": "gone", "seat": seat.number, "why": why})
         if seat.number in self.speaking:
             left = tuple(one for one in self.speaking if one != seat.number)
-            yield from self._spoke(of.Spoke(left, self.seats.loudest if self.seats.loudest in left else None), now)
+            yield from self.sayings.spoke(
+                of.Spoke(left, self.seats.loudest if self.seats.loudest in left else None), now
+            )
         yield from self.agreements.look(now)
 
     # The call -------------------------------------------------------------------------------------------------------------
@@ -431,9 +388,9 @@ class Call:
         of.Disconnected: _disconnected, of.PublishStarted: _publish_started, of.MediaLive: _media_live,
         of.MediaStalled: _media_stalled, of.MediaLost: _media_lost, of.Drawable: _drawable,
         of.ViewStarted: _view_started, of.ViewEnded: _view_ended,
-        of.Set: _set, of.Watching: _watching, of.Spoke: _spoke, of.Together: _together, of.LookedFrom: _looked, of.Asked: _asked,
-        of.Agreed: _agreed, of.Stopped: _stopped, of.Left: _left, of.Removed: _removed, of.Changed: _changed,
-        of.Formed: _formed, of.CapacityLost: _capacity_lost, of.CapacityBack: _capacity_back, of.Ended: _ended, of.Tick: _tick,
+        **dict.fromkeys(Sayings.handlers, _said), of.Asked: _asked, of.Agreed: _agreed, of.Stopped: _stopped,
+        of.Left: _left, of.Removed: _removed, of.Changed: _changed, of.Formed: _formed,
+        of.CapacityLost: _capacity_lost, of.CapacityBack: _capacity_back, of.Ended: _ended, of.Tick: _tick,
     }  # fmt: skip
 
 
