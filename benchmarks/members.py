@@ -16,10 +16,9 @@ from __future__ import annotations
 
 import base64
 import time
-import wave
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from enum import StrEnum
 from itertools import islice, pairwise
 from pathlib import Path
@@ -34,7 +33,8 @@ from rich.console import Console
 
 from benchmarks.glass_to_glass import PUPPET_FRAMES, call_in_chromium, film, witnessed_server
 from benchmarks.lib.harness import RESULTS, write
-from benchmarks.live import browsers, chirp
+from benchmarks.live import browsers
+from benchmarks.live.people import TONES, Call, People, join, sees
 from pipeline.clock import percentiles
 
 RATE = 25.0
@@ -42,7 +42,6 @@ SINGLE_SECONDS = 12.0
 "Of a single channel before, in a Chromium that is caller and viewer: how quick this machine is in this hour."
 WARM_UP = 8.0
 "Seconds after both see each other that are not counted."
-TONES = {"Ana": 440.0, "Bo": 660.0}
 RETURNS = 3
 WRITTEN_SECONDS = 7.0
 "Within which Chromium has written to the disk what pages keep."
@@ -52,101 +51,12 @@ HEARD = 8.0
 "Seconds of what each hears that are listened to, after all else."
 LOOK_EVERY = 4.0
 "Seconds between looks at what the server says."
-LONGEST = 90_000.0
-"Milliseconds that anything may take to come about."
-PICTURES = "try { localStorage.setItem('telequilt-drawn', 'pictures'); } catch {}"
-"What is counted is numbers in pictures; a member that draws the other itself gets none."
-RAW = """
-const given = MediaDevices.prototype.getUserMedia;
-const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-MediaDevices.prototype.getUserMedia = function (wanted) {
-  return given.call(this, wanted.audio ? { ...wanted, audio: { ...wanted.audio, ...raw } } : wanted);
-};
-"""
-"A tone is noise to what makes voices clear."
-LINES = """
-globalThis.lines = [];
-globalThis.RTCPeerConnection = class extends RTCPeerConnection {
-  constructor(...how) { super(...how); lines.push(this); }
-};
-"""
-"A page's connections, for what the browser tells of them."
 
 
 class Check(StrEnum):
     SEE = "see"
     RETURN = "return"
     WINDOWS = "windows"
-
-
-class Call:
-    """One call, by its host's link."""
-
-    def __init__(self, port: int) -> None:
-        self.port, self.base = port, f"http://127.0.0.1:{port}"
-        made = httpx.post(f"{self.base}/api/calls", json={"title": "measured"}, trust_env=False).json()
-        self.name, self.host = made["call"], f"{self.base}/{made['host']['link']}"
-        self._by = {"Authorization": f"Bearer {made['host']['token']}"}
-
-    def invite(self, name: str) -> str:
-        url = f"{self.base}/api/calls/{self.name}/invitations"
-        return f"{self.base}/{httpx.post(url, json={'name': name}, headers=self._by, trust_env=False).json()['link']}"
-
-    def seats(self) -> list[dict[str, Any]]:
-        return httpx.get(f"{self.base}/api/calls/{self.name}", headers=self._by, trust_env=False).json()["seats"]
-
-
-class People:
-    """Two browsers with pictures and a tone each."""
-
-    def __init__(self, playwright: Any, folder: Path, pictures: list[np.ndarray]) -> None:
-        self.chromium, self.folder = playwright.chromium, folder
-        self.film = film(pictures, RATE, folder)
-
-    def come(self, name: str, link: str) -> tuple[Any, Any]:
-        """(context, page) of one who opens `link`; by a profile that stays on the disk."""
-        sound = _tone(self.folder / f"{name}.wav", TONES[name])
-        how = browsers.flags(self.film, sound)
-        context = self.chromium.launch_persistent_context(self.folder / name, bypass_csp=True, **how)
-        context.set_default_timeout(LONGEST)
-        context.add_init_script(RAW)
-        context.add_init_script(PICTURES)
-        context.add_init_script(LINES)
-        page = context.new_page()
-        page.goto(link)
-        return context, page
-
-    def kill(self, name: str) -> None:
-        own = f"--user-data-dir={self.folder / name}"
-        found = [one for one in psutil.process_iter(["cmdline"]) if own in (one.info["cmdline"] or ())]
-        for process in [*found, *(child for one in found for child in one.children(recursive=True))]:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-
-
-def _tone(path: Path, frequency: float) -> Path:
-    wave_of = 8000 * np.sin(2 * np.pi * frequency * np.arange(chirp.RATE) / chirp.RATE)
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, chirp.RATE, 0, "NONE", ""))
-        file.writeframes(wave_of.astype("<i2").tobytes())
-    return path
-
-
-def join(page: Any, name: str) -> None:
-    page.wait_for_selector("#mirror[data-on=true]")
-    page.get_by_role("textbox", name="Your name").fill(name)
-    page.locator("#agree").check()
-    page.get_by_role("button", name="Join the call").click()
-
-
-def sees(page: Any) -> None:
-    """Wait until the other is seen there. Raises RuntimeError with what the page says instead."""
-    from playwright.sync_api import TimeoutError as TooLate
-
-    try:
-        page.wait_for_selector("#places .place[data-state=live]")
-    except TooLate:
-        raise RuntimeError(f"nobody is seen; the page says: {page.inner_text('main')!r}") from None
 
 
 # ---- how they see and hear each other ----
@@ -434,7 +344,7 @@ def main(
         opened.enter_context(console.status(f"a call of two: {check}"))
         server = opened.enter_context(witnessed_server(port, "cpu", "telequilt", adapt))
         folder = Path(opened.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
-        people = People(opened.enter_context(sync_playwright()), folder, pictures)
+        people = People(opened.enter_context(sync_playwright()), folder, film(pictures, RATE, folder))
         call = Call(port)
         facts = {
             Check.SEE: lambda: see(people, call, seconds, server),

@@ -59,10 +59,6 @@ class Call:
         return self.seats.host
 
     @property
-    def speaking(self) -> tuple[int, ...]:
-        return self.seats.speaking
-
-    @property
     def recording(self) -> float | None:
         """Since when."""
         return self.agreements[Shared.RECORDING].since
@@ -167,9 +163,8 @@ class Call:
             self.rejoins += 1
         seat.socket, seat.visible, seat.hidden_since = event.socket, True, now
         seat.renew_at = now + RENEW_SECONDS
-        yield do.Renew(
-            seat.number
-        )  # before anything is done with the one that it came with, which is of the page before
+        # before anything is done with the one that it came with, which is of the page before
+        yield do.Renew(seat.number)
         yield from self._welcome(seat)
         yield from self.sayings.shows(seat)
         yield from self._being_of(seat, now)
@@ -278,8 +273,8 @@ class Call:
         for one in self.seats.listeners():
             if not waited or one.grants.host:
                 yield Tell(one.number, {"t": "gone", "seat": seat.number, "why": why})
-        if seat.number in self.speaking:
-            left = tuple(one for one in self.speaking if one != seat.number)
+        if seat.number in self.seats.speaking:
+            left = tuple(one for one in self.seats.speaking if one != seat.number)
             yield from self.sayings.spoke(
                 of.Spoke(left, self.seats.loudest if self.seats.loudest in left else None), now
             )

@@ -34,7 +34,7 @@ class Sparing:
     def look(self, there: Mapping[int, Channel], now: float) -> None:
         """Where pictures are made with less detail for lack of capacity, or grow old in spite of it, everybody is told, and when
         all is well again."""
-        self._strain.hear(self._rules.speaking, now)
+        self._strain.hear(self._rules.seats.speaking, now)
         changed = self._strain.look(max((channel.age() for channel in there.values()), default=0.0), now)
         if changed and self._adapt:
             log.info("a call's quiet seats", pictures=SHARES[self._strain.step], seats=len(there))
