@@ -9,8 +9,9 @@ for one listener of three, four and eight of whom three speak and take turns; a 
 what a viewer's sender takes. Rendering is not in it (stage_times), nor what members receive.
 
 A machine's speed varies, by the half where others share its host. So a fixed piece of other work is measured before and after each tenth
-of a second (benchmarks/lib/yardstick.py), and costs are compared in units of it, by their medians: what has become dearer by more than
-20 % is named, and the exit status is 1. --anew writes down what they cost now, to be compared with from then on; only figures of the
+of a second (benchmarks/lib/yardstick.py: interpreted Python and datagrams beside packets, libopus beside mixing, libx264 beside
+pictures), and costs are compared in yards of it, by their medians: what has become dearer by more than 20 % is named, and the exit
+status is 1. --anew writes down what they cost now, to be compared with from then on; only figures of the
 same kind of machine are compared.
 """
 
@@ -33,6 +34,7 @@ import numpy as np
 import structlog
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
+from benchmarks.lib import yardstick
 from benchmarks.lib.harness import RESULTS, circumstances, parser, show, write
 from benchmarks.lib.stand_in import DRAWN, drawn
 from benchmarks.lib.yardstick import LEAST_SLICES, Cost, Slice, comparison, measured
@@ -126,9 +128,10 @@ def _mixed(members: int) -> str:
 
 async def _costs(members: list[int], slices: int) -> dict[str, Cost]:
     async with AsyncExitStack() as opened:
-        work: dict[str, Slice] = {"a packet passed on": await opened.enter_async_context(_passed_on())}
-        work |= {_mixed(some): Mixing(some).slice for some in members}
-        work[f"a table's picture of {SEATS}"] = Tabled(SEATS).slice
+        passing, sound, pictures = yardstick.Interpreted(), yardstick.Sound(), yardstick.Pictures()
+        work = {"a packet passed on": (await opened.enter_async_context(_passed_on()), passing.lay)}
+        work |= {_mixed(some): (Mixing(some).slice, sound.lay) for some in members}
+        work[f"a table's picture of {SEATS}"] = Tabled(SEATS).slice, pictures.lay
         return await measured(work, slices)
 
 

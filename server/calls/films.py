@@ -33,8 +33,12 @@ class Films:
         """Record `channels`, those that are not being recorded yet."""
         for channel in channels:
             if channel not in self._going:
-                channel.agreed = lambda: self._agreed
+                channel.agreed = self.agreed
                 self._going[channel] = self._lobby.see_to(self._begun(channel))
+
+    def agreed(self) -> Agreed:
+        """To the recording that goes on, or was the last."""
+        return self._agreed
 
     def see_agreed(self, rules: Call, there: Mapping[int, Channel]) -> None:
         """Who has agreed by now, as each film says: how many members, and with what consent they brought portraits."""

@@ -69,7 +69,7 @@ def router(settings: Settings) -> APIRouter:
         if who and who.conference.rehearsals.has(channel):
             raise calls.problem(NO_SEAT)
         live = lobby.live(channel)
-        live.agreed = who.conference.agreed if who else None
+        live.agreed = who.conference.films.agreed if who else None
         made = await filming.still(lobby, settings, request.app.state.signer, live)
         headers = PRIVATE | {"Content-Disposition": f'attachment; filename="{made.name}"'}
         headers["Content-Credentials"] = in_a_header(f"unsigned: {made.unsigned}" if made.unsigned else "signed")
