@@ -2,7 +2,7 @@
 // call when its standard input ends.
 //
 //     node foreign_firefox.mjs MODULES ADDRESS camera|puppet     a channel from the start page
-//     node foreign_firefox.mjs MODULES LINK call                 a member of a call
+//     node foreign_firefox.mjs MODULES ADDRESS call              a call from the start page: green room, table, mute, leave
 import { createRequire } from "node:module";
 
 const [modules, address, driver] = process.argv.slice(2);
@@ -30,7 +30,8 @@ try {
 
 async function sitDown() {
   const page = await opened(address);
-  await page.waitForFunction(() => document.querySelector("#mirror").dataset.on === "true" && document.querySelector("#driver-video").videoWidth > 0);
+  await press(page, "Start a call");
+  await page.waitForFunction(() => document.querySelector("#mirror")?.dataset.on === "true" && document.querySelector("#driver-video").videoWidth > 0);
   await page.evaluate(() => {
     document.querySelector("#name").value = "Fox";
     document.querySelector("#agree").click();
@@ -44,6 +45,9 @@ async function sitDown() {
   };
   await page.waitForFunction(settled);
   tell({ step: "sees", words: await page.evaluate(() => document.querySelector(".place").innerText) });
+  await press(page, "Mute");
+  await page.waitForFunction(() => document.querySelector("#mute").getAttribute("aria-pressed") === "true");
+  tell({ step: "muted", words: await page.evaluate(() => document.querySelector("#mute").innerText) });
   await hungUp;
   await press(page, "Leave");
   await page.waitForFunction(() => document.body.dataset.at === "over");

@@ -84,23 +84,26 @@ async def test_firefox_calls_and_says_why_it_cannot_watch(tmp_path, firefox, mod
 
 
 @pytest.mark.browser
-async def test_firefox_sits_in_a_call(tmp_path, firefox, modules):
+async def test_firefox_makes_a_call_sits_in_it_mutes_and_leaves(tmp_path, firefox, modules):
     environment = {"FIREFOX": firefox, "HOME": str(tmp_path)}
-    async with serving(settings_for(tmp_path / "data")) as (base, app), httpx.AsyncClient(base_url=base) as http:
-        made = (await http.post("/api/calls", json={})).json()
-        host = {"Authorization": f"Bearer {made['host']['token']}"}
+    async with (
+        serving(settings_for(tmp_path / "data")) as (base, app),
+        httpx.AsyncClient(base_url=base) as http,
+        driven(environment, str(modules), f"{base}/", "call") as process,
+    ):
+        await step(process, "seated")
+        ((name, conference),) = app.state.calls.conferences.items()
         plain = {"name": "Cam", "consent": True, "plain": True}
-        seat = (await http.post(f"/api/calls/{made['call']}/seats", json=plain, headers=host)).json()
+        seat = (await http.post(f"/api/calls/{name}/seats", json=plain)).json()
         http.headers["Authorization"] = f"Bearer {seat['token']}"
         async with Client(http) as camera:
-            assert (await camera.publish(f"{made['call']}.1")).status_code == 201
-            async with driven(environment, str(modules), f"{base}/{made['host']['link']}", "call") as process:
-                await step(process, "seated")
-                rules = app.state.calls.conferences[made["call"]].rules
-                await until(lambda: rules.seats[2].publishing == "live", PATIENCE)
-                words = (await step(process, "sees"))["words"]
-                assert "Cam" in words
-                assert process.stdin is not None
-                process.stdin.close()
-                await step(process, "left")
-                await until(lambda: 2 not in rules.seats, PATIENCE)
+            assert (await camera.publish(f"{name}.{seat['seat']}")).status_code == 201
+            fox = conference.rules.seats[1]
+            await until(lambda: fox.publishing == "live", PATIENCE)
+            assert "Cam" in (await step(process, "sees"))["words"]
+            assert (await step(process, "muted"))["words"] == "Unmute"
+            await until(lambda: fox.muted, PATIENCE)
+            assert process.stdin is not None
+            process.stdin.close()
+            await step(process, "left")
+            await until(lambda: 1 not in conference.rules.seats, PATIENCE)
