@@ -20,7 +20,10 @@ COPY engines engines
 COPY pipeline pipeline
 COPY server server
 COPY benchmarks benchmarks
-RUN make system && make .venv/.ready PYTHON=python3.12 && mkdir -p /home/telequilt/data && chown -R telequilt:telequilt /home/telequilt
+RUN make system && make .venv/.ready PYTHON=python3.12 \
+ && .venv/bin/python -m pip install --no-cache-dir --constraint constraints.txt --editable '.[cluster]' \
+ && ln -s /home/telequilt/app/.venv/bin/ray /usr/local/bin/ray \
+ && mkdir -p /home/telequilt/data && chown -R telequilt:telequilt /home/telequilt
 
 USER 10001
 ENV TELEQUILT_HOST=0.0.0.0 \

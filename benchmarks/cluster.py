@@ -1,6 +1,6 @@
 """Cluster: what crossing machines costs on Ray, and how many callers one, two and three nodes let in.
 
-    python -m benchmarks.cluster                  three machines of Ray's on this one; needs `pip install 'telequilt[cluster]'`
+    python -m benchmarks.cluster                  three machines of Ray's on this one; needs `pip install -e '.[cluster]'`
 
 *Crossing*: an actor on the same and on another raylet is handed a quilt (1536x1024 RGB, 4.7 MB) or an observed face (20 KB), and says
 when it has it. On one host, so without any network between. *Callers*: nodes with an engine that paints, each with two places, are asked

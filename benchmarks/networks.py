@@ -5,8 +5,9 @@
 
 Each call runs without a fault, then for a while with one, then without again, and what it was before is what it is compared with. A relay
 of datagrams in user space makes the faults by a seed (benchmarks/live/network.py). Server in a process of its own, caller, viewer (aiortc)
-and relay in this one. The columns that matter: for how long there was no picture at most while it was bad (after an outage: until the first
-one), how old pictures were before, meanwhile and in the last seconds, and what the link was sent.
+and relay in this one. The caller's camera has grain, and its encoder may use of the link what browsers' do, so that a bottleneck is one.
+The columns that matter: for how long there was no picture at most while it was bad (after an outage: until the first one), how old pictures
+were before, meanwhile and in the last seconds, and what the link was sent, before and then.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Annotated, Any
 import httpx
 import numpy as np
 import typer
+from aiortc.codecs import vpx
 from rich.console import Console
 
 from benchmarks.glass_to_glass import PUPPET_FRAMES
@@ -42,6 +44,10 @@ QUEUED = 0.3
 "Seconds by which pictures may be older over a bottleneck than before: what it holds itself, and what retransmissions take."
 RECOVERED = 0.05
 "Seconds by which they may be older than before once the fault is over."
+CAMERA_BITS = 2_500_000
+"A second, that the caller's encoder uses at most: Chromium's of 1280x720. aiortc's own bound fits through each bottleneck here but one."
+GRAIN = 6.0
+"Standard deviation of a camera's noise, in levels: without any, the puppet's pictures never take so many bits."
 KEYFRAMES = 2.2
 "A second, at most: two, and the one that was due."
 
@@ -73,7 +79,8 @@ COLUMNS = {
     "age_at_last_ms": "after",
     "fps_meanwhile": "fps",
     "fps_at_last": "after",
-    "megabit_per_second": "Mbit/s",
+    "megabit_per_second_before": "Mbit/s",
+    "megabit_per_second": "then",
     "keyframes_per_second": "keys/s",
 }
 
@@ -99,11 +106,11 @@ class Call:
                 begun = time.monotonic()
                 await asyncio.sleep(BEFORE)
                 keyframes, bad = await self._keyframes(http), time.monotonic()
+                sent = self._sent(BEFORE)
                 up.conditions = down.conditions = fault.conditions
                 await asyncio.sleep(fault.seconds)
                 good, keyframes = time.monotonic(), await self._keyframes(http) - keyframes
-                loop = asyncio.get_running_loop().time()
-                carried = (up if self.caller_far else down).bits(loop - min(5.0, fault.seconds), loop)
+                carried = self._sent(min(5.0, fault.seconds))
                 up.conditions = down.conditions = Conditions()
                 await asyncio.sleep(AFTER)
                 over = time.monotonic()
@@ -112,7 +119,8 @@ class Call:
                 await asyncio.gather(staying, return_exceptions=True)
         lost = dict((up if self.caller_far else down).lost)
         return self._facts(begun, bad, good, over) | {
-            "megabit_per_second": round(carried / 1e6, 2),
+            "megabit_per_second_before": sent,
+            "megabit_per_second": carried,
             "keyframes_per_second": round(keyframes / fault.seconds, 2),
             "lost": lost,
             "ended": list(self.regular.ended),
@@ -124,6 +132,12 @@ class Call:
                 if staying.done():
                     staying.result()
                 await asyncio.sleep(0.05)
+
+    def _sent(self, seconds: float) -> float:
+        """Megabit a second that the pictures took on the far way lately."""
+        now = asyncio.get_running_loop().time()
+        way = self._distance.up if self.caller_far else self._distance.down
+        return round(way.bits(now - seconds, now) / 1e6, 2)
 
     async def _keyframes(self, http: httpx.AsyncClient) -> int:
         told = (await http.get("/api/channels/far")).json()
@@ -178,7 +192,8 @@ async def measured(base: str, which: list[tuple[str, str]], rate: float, console
     """A run of each of `which` (fault, end), one after the other."""
     from pipeline.puppet import Puppet
 
-    pictures = [frame.pixels for frame in islice(Puppet().frames(), PUPPET_FRAMES)]
+    pictures = [_grained(frame.pixels, number) for number, frame in enumerate(islice(Puppet().frames(), PUPPET_FRAMES))]
+    vpx.DEFAULT_BITRATE = vpx.MAX_BITRATE = CAMERA_BITS
     runs = []
     async with away(base) as distance:
         for number, (name, end) in enumerate(which):
@@ -192,6 +207,12 @@ async def measured(base: str, which: list[tuple[str, str]], rate: float, console
             runs.append({"fault": name, "end": end, "conditions": asdict(fault.conditions)} | run)
             await asyncio.sleep(1)
     return runs
+
+
+def _grained(pixels: np.ndarray, seed: int) -> np.ndarray:
+    """A camera's picture of `pixels`."""
+    noise = np.random.default_rng(seed).normal(0.0, GRAIN, pixels.shape[:2])
+    return np.clip(pixels + noise[..., None], 0, 255).astype(np.uint8)
 
 
 def main(

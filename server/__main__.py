@@ -255,6 +255,7 @@ def doctor(
     """What this machine has and lacks, each lack with what mends it. Ends with 1 if something must be mended."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from server.commands.doctor import Health, examine
 
@@ -263,8 +264,8 @@ def doctor(
     table = Table("", "what", "found", "what mends it", show_edge=False, box=None, pad_edge=False)
     sign = {Health.FINE: "[green]✓[/]", Health.SLOWER: "[yellow]![/]", Health.LACKING: "[red]✗[/]"}
     for finding in findings:
-        table.add_row(sign[finding.health], finding.what, finding.detail, f"[bold]{finding.mend}[/]")
-    Console().print(table)
+        table.add_row(sign[finding.health], finding.what, Text(finding.detail), Text(finding.mend, "bold"))
+    terminal.console(highlight=False).print(table)
     raise typer.Exit(int(any(finding.health is Health.LACKING for finding in findings)))
 
 
@@ -280,8 +281,6 @@ def placement(
 
     python -m server placement --engine voodoo3d --json > mine.json
     """
-    from rich.console import Console
-
     from engines import catalogue
     from pipeline.devices import gpus, planner
     from server.commands.placement import shown
@@ -296,7 +295,7 @@ def placement(
             typer.echo(planner.chosen(settings.placement, devices, engine, needs, views).placement.as_json())
             return
         for part in shown(settings.placement, devices, [engine] if engine else catalogue.names(), views):
-            Console(highlight=False).print(part)
+            terminal.console(highlight=False).print(part)
 
 
 def _explained() -> AbstractContextManager[None]:

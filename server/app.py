@@ -8,16 +8,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from fastapi import FastAPI, Response
-from fastapi.responses import FileResponse, PlainTextResponse
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from fastapi import FastAPI
 
-from display import bridge_wire, lenticular
 from display.screen import screen
 from server import problems, workers
 from server.calls.conference import Conference
@@ -34,7 +29,19 @@ from server.media.encode import best_codec
 from server.provenance.consents import MARK_OFF, Consents
 from server.provenance.credentials import Signer
 from server.recordings.archive import Archive
-from server.routes import calls, filming, handover, health, provenance, puppet, seats, signalling, uploads, verifying
+from server.routes import (
+    calls,
+    filming,
+    handover,
+    health,
+    pages,
+    provenance,
+    puppet,
+    seats,
+    signalling,
+    uploads,
+    verifying,
+)
 from server.routes.access import Access
 from server.routes.quotas import Quotas
 from server.settings import Settings
@@ -44,26 +51,6 @@ from server.webrtc.patches.tuning import tune_libraries
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-PAGES = Path(__file__).parent / "pages"
-CONTENT = (
-    # Nothing from outside, ever; blob: is for snapshots and clips that the person at the page chose.
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
-    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-PAGE_HEADERS = {
-    "Content-Security-Policy": CONTENT,
-    "Permissions-Policy": "camera=(self), microphone=(self), gyroscope=(self), accelerometer=(self)",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-}
-
-VIEWER_HEADERS = PAGE_HEADERS | {
-    # and Looking Glass Bridge on the viewer's own PC, asked for its display once somebody chooses that mode
-    "Content-Security-Policy": CONTENT.replace("connect-src 'self'", f"connect-src 'self' {bridge_wire.ADDRESS}")
-}
 
 PARTS: tuple[Callable[[Conference], Part], ...] = (Sound, TablePart, Looking)
 "What each call has besides its seats (server/calls/part.py)."
@@ -102,11 +89,11 @@ def create_app(
     signer = app.state.signer = Signer(settings.keys, settings.timestamp_authority)
     app.state.archive = Archive(settings.recordings, ours=settings.recordings_dir is None, signer=signer)
     app.add_middleware(Access, settings=settings, quotas=app.state.quotas)
-    problems.install(app)
+    problems.install(app, pages.refusal)
     for routes in (signalling, calls, seats, uploads, health, filming, handover, provenance, verifying):
         app.include_router(routes.router(settings))
     app.include_router(puppet.router())
-    _add_pages(app)
+    pages.add(app)
     return app
 
 
@@ -164,38 +151,3 @@ async def _to_its_end(work: Callable[..., T], *given: Any) -> T:
         return await asyncio.shield(working)
     finally:
         await asyncio.wait([working])
-
-
-class _Pages(StaticFiles):
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers.update(PAGE_HEADERS)
-        return response
-
-
-def _add_pages(app: FastAPI) -> None:
-    @app.get("/", include_in_schema=False)
-    async def caller_page() -> FileResponse:
-        return FileResponse(PAGES / "caller" / "caller.html", headers=PAGE_HEADERS)
-
-    @app.get("/call/{call}", include_in_schema=False)
-    async def call_page(call: str) -> FileResponse:
-        return FileResponse(PAGES / "call" / "call.html", headers=PAGE_HEADERS)
-
-    @app.get("/verify", include_in_schema=False)
-    async def verify_page() -> FileResponse:
-        return FileResponse(PAGES / "verify" / "verify.html", headers=PAGE_HEADERS)
-
-    @app.get("/view/{channel}", include_in_schema=False)
-    async def viewer_page(channel: signalling.Channel) -> FileResponse:
-        return FileResponse(PAGES / "viewer" / "viewer.html", headers=VIEWER_HEADERS)
-
-    @app.get("/pages/viewer/lenticular.vert", include_in_schema=False)
-    async def vertex_shader() -> PlainTextResponse:
-        return PlainTextResponse(lenticular.vertex_source("300 es"), headers=PAGE_HEADERS)
-
-    @app.get("/pages/viewer/lenticular.frag", include_in_schema=False)
-    async def fragment_shader() -> PlainTextResponse:
-        return PlainTextResponse(lenticular.fragment_source("300 es"), headers=PAGE_HEADERS)
-
-    app.mount("/pages", _Pages(directory=PAGES, check_dir=False))

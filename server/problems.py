@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from display.screen import UnknownScreen
 from engines.contract import AvatarRefused, PortraitRejected, UnknownEngine, WeightsMissing
@@ -146,14 +148,14 @@ EXPECTED = (
 )
 
 
-def install(app: FastAPI) -> None:
-    """Make `app` answer every error with its problem."""
+def install(app: FastAPI, page: Callable[[Request, Problem], Response | None]) -> None:
+    """Make `app` answer every error with its problem, or with the `page` that there is of it for people."""
 
-    async def answer(request: Request, error: Exception) -> JSONResponse:
+    async def answer(request: Request, error: Exception) -> Response:
         problem = as_problem(error)
         if problem.status == 500:
             log.error("request failed", path=request.url.path, exc_info=error)
-        return problem.response()
+        return page(request, problem) or problem.response()
 
     for kind in (*EXPECTED, Exception):
         app.add_exception_handler(kind, answer)

@@ -15,14 +15,17 @@ from typer.testing import CliRunner
 
 from display.bridge_wire import ADDRESS
 from server.__main__ import app
-from server.app import PAGES, create_app
+from server.app import create_app
 from server.commands.options import token_of
 from server.commands.serve import address
 from server.routes.metrics import alias
+from server.routes.pages import PAGES
 from tests.live import Client, painted_services, serving, settings_for
 from tests.painted import still_face
 
 TOKEN = "s3cret-of-the-house"
+BROWSERS = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+"What Firefox and Chromium accept where somebody opens an address; scripts in pages accept anything."
 
 
 def client(data_dir: Path, at: str = "127.0.0.1:8000", **more: Any) -> httpx.AsyncClient:
@@ -239,6 +242,25 @@ async def test_what_is_not_there_is_a_problem_too(tmp_path):
     async with client(tmp_path) as http:
         assert kind(await http.get("/nowhere")) == "not-found"
         assert kind(await http.put("/healthz")) == "method-not-allowed"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "root"), [("/nowhere", 404, "./"), ("/a/b%2Fc/", 404, "../../"), ("/view/no%20name", 400, "../")]
+)
+async def test_a_browser_that_opens_what_is_not_there_is_shown_a_page_that_leads_to_the_start(
+    tmp_path, path, status, root
+):
+    async with client(tmp_path) as http:
+        answer = await http.get(path, headers={"Accept": BROWSERS})
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert f'href="{root}"' in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_programs_routes_answer_browsers_as_they_answer_programs(tmp_path):
+    async with client(tmp_path) as http:
+        assert kind(await http.get("/api/nowhere", headers={"Accept": BROWSERS})) == "not-found"
 
 
 async def test_a_screen_too_large_to_send_is_said_at_readyz(tmp_path):

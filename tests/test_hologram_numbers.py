@@ -16,7 +16,7 @@ from display import lenticular
 from display.calibration import Calibration, CalibrationRejected, parse
 from display.lenticular import Tiling, interlace
 from display.screen import screens
-from server.app import PAGE_HEADERS, VIEWER_HEADERS
+from server.routes.pages import PAGE_HEADERS, VIEWER_HEADERS
 from server.settings import Settings
 from tests.browsing import Visit, browsing, served
 from tests.glasses import RECORD, as_record, off

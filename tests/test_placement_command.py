@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -13,9 +15,11 @@ from pipeline.devices import gpus
 from pipeline.devices.placement import from_file, preset
 from pipeline.devices.planner import GIB, Device
 from server.__main__ import app
-from server.commands.doctor import Health, compiler, examine
+from server.commands import doctor
+from server.commands.doctor import Finding, Health, compiler, examine
 from server.commands.placement import shown
 from server.settings import Settings
+from tests.live import serving, settings_for
 
 NO_GPU = pytest.mark.skipif(bool(gpus.present()), reason="says what a machine without a GPU says")
 
@@ -133,6 +137,25 @@ def test_the_doctor_examines_the_placement_too(tmp_path: Path):
 
     assert placement() is Health.FINE
     assert placement(placement="one-gpu") is Health.LACKING
+
+
+def test_what_the_doctor_says_is_a_line_a_row_where_no_terminal_ends_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    lacks = Finding("Ray", Health.LACKING, "is not installed " * 20, "pip install -e '.[cluster]'")
+    monkeypatch.setattr(doctor, "examine", lambda settings, cluster: [lacks])
+    done = CliRunner().invoke(app, ["doctor"])
+    (row,) = (line for line in done.output.splitlines() if "Ray" in line)
+    assert row.split() == ["✗", "Ray", *lacks.detail.split(), *lacks.mend.split()]
+
+
+async def test_an_address_that_a_telequilt_has_is_no_lack_and_any_other_is(tmp_path: Path):
+    async with serving(settings_for(tmp_path)) as (base, _):
+        found = await asyncio.to_thread(doctor._address, "0.0.0.0", httpx.URL(base).port)
+        assert (found.health, "a Telequilt answers" in found.detail) == (Health.FINE, True)
+    other = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    async with other:
+        port = other.sockets[0].getsockname()[1]
+        assert (await asyncio.to_thread(doctor._address, "127.0.0.1", port)).health is Health.LACKING
 
 
 @pytest.mark.parametrize(

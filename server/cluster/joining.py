@@ -19,6 +19,8 @@ from server.settings import Settings
 
 LOOK_EVERY = 0.5
 "Seconds between looks at the node."
+STARTS_WITHIN = 20.0
+"Seconds in which Ray starts a node's process where it has what that needs: 3 to 8 on two busy cores."
 NO_RAY = (
     "no Ray runs on this machine. On the first one: ray start --head --port=6379 --disable-usage-stats\n"
     "on every other: ray start --address=FIRST:6379\nthen this command again on each. docs/cluster.md has the whole of it"
@@ -59,10 +61,14 @@ class Machine:
         except RayError:
             return None
 
-    def ready(self) -> dict[str, Any]:
-        """The node's state once it is warm. Raises NodeFailed."""
+    def ready(self, waits: Callable[[], None]) -> dict[str, Any]:
+        """The node's state once it is warm; `waits` is told, once, where Ray takes long to start its process. Raises NodeFailed."""
+        patience = time.monotonic() + STARTS_WITHIN
         while True:
             state = self.state()
+            if state is None and time.monotonic() > patience:
+                waits()
+                patience = float("inf")
             if state is not None and (state["failure"] or state["ended"]):
                 raise NodeFailed(state["failure"] or "the node has ended")
             if state is not None and state["ready"]:

@@ -35,12 +35,13 @@ class MediaNode:
 
 def start(settings: Settings, services: Callable[[Settings], Services] = open_services, here: str = "") -> Any:
     """The media node of this machine, or of the one that Ray calls `here`. Ray starts it anew where its process dies; all of the
-    machine's processors and GPUs are its own."""
+    machine's processors and GPUs are its own, as far as they are free: a second one, to try things out, begins without."""
     here = here or ray.get_runtime_context().get_node_id()
-    has = next(one["Resources"] for one in ray.nodes() if one["NodeID"] == here)
+    all_of_it, free = next(one["Resources"] for one in ray.nodes() if one["NodeID"] == here), ray.available_resources()
+    has = {kind: min(all_of_it.get(kind, 0), free.get(kind, 0)) for kind in ("CPU", "GPU")}
     kind: Any = ray.remote(MediaNode)
     return kind.options(
         name=f"node-{name_of(settings)}", namespace=NAMESPACE, get_if_exists=False, max_restarts=-1, max_concurrency=4,
-        num_cpus=has.get("CPU", 0), num_gpus=has.get("GPU", 0),
+        num_cpus=has["CPU"], num_gpus=has["GPU"],
         scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
     ).remote(settings, services)  # fmt: skip

@@ -79,7 +79,8 @@ class Station:
         app = self._app
         failure = self.failure or (app.state.failure if app is not None else None) or ""
         ready = bool(self.port) and app is not None and app.state.lobby is not None
-        return {"port": self.port, "ready": ready, "failure": failure, "ended": self.ended.is_set(), "name": self.name}
+        facts = {"port": self.port, "address": self._address, "name": self.name}
+        return facts | {"ready": ready, "failure": failure, "ended": self.ended.is_set()}
 
     async def _run(self) -> None:
         registry, settings = self._make_registry(), self._settings

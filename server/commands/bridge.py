@@ -12,7 +12,7 @@ from display.bridge import FIRST_DISPLAY, Bridge, NotAQuilt, hologram
 from display.bridge_displays import Display
 from display.bridge_wire import ADDRESS, BridgeFailure
 from display.calibration import CalibrationRejected
-from server.commands.terminal import explained
+from server.commands.terminal import console, explained
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,7 +42,6 @@ def status(address: Address = ADDRESS) -> None:
 @app.command()
 def displays(address: Address = ADDRESS) -> None:
     """The Looking Glass displays that Bridge sees: panel, place on the desktop, and the quilt each of them likes best."""
-    from rich.console import Console
     from rich.table import Table
 
     with explained(*MENDABLE):
@@ -56,7 +55,7 @@ def displays(address: Address = ADDRESS) -> None:
             wanted = one.screen
             quilt = f"{wanted.columns}x{wanted.rows} in {wanted.quilt_width}x{wanted.quilt_height}, aspect {wanted.aspect:g}"
         table.add_row(str(one.index), _name(one), serial, panel, f"{one.x},{one.y}", quilt)
-    Console().print(table) if found else typer.echo("Bridge sees no Looking Glass.")
+    console().print(table) if found else typer.echo("Bridge sees no Looking Glass.")
 
 
 @app.command()
@@ -69,7 +68,6 @@ def calibration(
 
     python -m server bridge calibration --save visual.json
     """
-    from rich.console import Console
     from rich.table import Table
 
     with explained(*MENDABLE):
@@ -90,7 +88,7 @@ def calibration(
         ("subpixels", f"cells, pattern {known.cell_mode}" if known.cells else "stripes"),
     ]:
         table.add_row(what, value)
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

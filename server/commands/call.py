@@ -109,7 +109,6 @@ def listing(
     token_file: TokenFile = None,
 ) -> None:
     """Show calls and who is there: all of a server on this machine, or the one of a link."""
-    from rich.console import Console
     from rich.table import Table
 
     from server.commands.attendance import Link
@@ -129,7 +128,7 @@ def listing(
         for number, row in enumerate(call["seats"] or [{}]):
             told = [str(row.get(key, "")) for key in ("seat", "name", "role", "state", "publishing")]
             table.add_row(*(facts if number == 0 else ("", "", "")), *told)
-    Console(highlight=False, markup=False).print(table)
+    terminal.console(highlight=False, markup=False).print(table)
 
 
 @app.command()

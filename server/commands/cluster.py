@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from server.commands.options import TokenFile, token_of
-from server.commands.terminal import explained
+from server.commands.terminal import console, explained
 from server.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,13 +22,18 @@ app = typer.Typer(
 )
 Server = Annotated[str, typer.Option(help="Any machine of the cluster.")]
 HERE = "http://127.0.0.1:8000"
-MISSING = "Ray is not installed: pip install 'telequilt[cluster]'"
+MISSING = "Ray is not installed: pip install -c constraints.txt -e '.[cluster]'"
+EVERYWHERE = ("0.0.0.0", "::")
+"Hosts to listen at that are none to open: the address that Ray knows this machine by is."
+WAITS = (
+    "telequilt: Ray has not started this machine's node yet: something else holds this machine's processors, or its GPUs. "
+    "`ray status` says what; Ctrl-C to give up"
+)
 
 
 @app.command("list")
 def listing(server: Server = HERE, token_file: TokenFile = None) -> None:
     """Every machine that is there: its load, what is live on it, and whether it takes callers."""
-    from rich.console import Console
     from rich.table import Table
 
     with _explained():
@@ -38,7 +43,7 @@ def listing(server: Server = HERE, token_file: TokenFile = None) -> None:
         state = "is being emptied" if one["draining"] else "takes callers" if one["welcome"] else "full, or warming up"
         here = " (here)" if one["node"] == told["here"] else ""
         table.add_row(one["node"] + here, one["door"], str(one["channels"]), f"{one['load']:.0%}", state)
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -70,7 +75,7 @@ def serve(settings: Settings, address: Callable[[Settings, int, bool], str]) -> 
         join()
         machine = Machine(settings)
         try:
-            _announce(settings, address, machine.ready())
+            _announce(settings, address, machine.ready(waits=lambda: typer.echo(WAITS, err=True)))
             machine.wait(
                 lost=lambda: typer.echo("telequilt: this machine's process died; Ray starts it anew", err=True),
                 back=lambda state: _announce(settings, address, state),
@@ -83,7 +88,9 @@ def serve(settings: Settings, address: Callable[[Settings, int, bool], str]) -> 
 
 
 def _announce(settings: Settings, address: Callable[[Settings, int, bool], str], state: dict[str, Any]) -> None:
-    where = address(settings, state["port"], sys.stderr.isatty())
+    everywhere = settings.host in EVERYWHERE
+    met = settings.model_copy(update={"host": state["address"]}) if everywhere else settings
+    where = address(met, state["port"], sys.stderr.isatty())
     typer.echo(f"\n  Telequilt is at {where}  (node {state['name']} of a cluster)\n", err=True)
 
 

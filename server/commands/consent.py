@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from server.commands.options import TokenFile, token_of
-from server.commands.terminal import explained, settings_of
+from server.commands.terminal import console, explained, settings_of
 from server.words import one_line
 
 app = typer.Typer(
@@ -28,7 +28,6 @@ DataDir = Annotated[Path | None, typer.Option(help="Of which installation.", sho
 @app.command("list")
 def list_consents(data_dir: DataDir = None) -> None:
     """List the avatars that are kept in the data folder of this machine: id, whose face it is as was stated, when, recordings of it."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -44,7 +43,7 @@ def list_consents(data_dir: DataDir = None) -> None:
                 record.id, record.consent.value, _when(record.created), str(shown), Text(one_line(record.name))
             )
     if table.row_count:
-        Console(highlight=False).print(table)
+        console(highlight=False).print(table)
     else:
         typer.echo("no portrait is kept here but the built-in sample, which is in the public domain")
 

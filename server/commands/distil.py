@@ -88,7 +88,6 @@ def _pictures(given: Iterable[Path]) -> list[Path]:
 
 
 def _tell(report: Report, out: Path, passed: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     for line in passed:
@@ -99,7 +98,7 @@ def _tell(report: Report, out: Path, passed: list[str]) -> None:
     for name, near in {"trained with": report.trained, "held out": report.held_out}.items():
         if near is not None:
             table.add_row(name, *_row(near))
-    Console(highlight=False).print(table)
+    terminal.console(highlight=False).print(table)
     typer.echo(
         f"pictures differ from the portraits by {report.full_picture:.3f} (full) and {report.linear_picture:.3f} (linear)"
     )

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import psutil
 
 from engines import catalogue
@@ -77,7 +78,7 @@ def _cluster() -> list[Finding]:
     try:
         from server.cluster import examination
     except ModuleNotFoundError:
-        return [Finding("Ray", Health.LACKING, "is not installed", "pip install 'telequilt[cluster]'")]
+        return [Finding("Ray", Health.LACKING, "is not installed", "pip install -c constraints.txt -e '.[cluster]'")]
     return [Finding(what, Health(health), detail, mend) for what, health, detail, mend in examination.look()]
 
 
@@ -253,9 +254,21 @@ def _address(host: str, port: int) -> Finding:
         with socket.create_server((host, port)):
             return Finding("Address", Health.FINE, f"{host}:{port} is free")
     except OSError as failure:
+        if _telequilt(host, port):
+            return Finding("Address", Health.FINE, f"a Telequilt answers at {host}:{port}")
         return Finding(
             "Address", Health.LACKING, f"{host}:{port}: {failure.strerror}", f"make run TELEQUILT_PORT={port + 1}"
         )
+
+
+def _telequilt(host: str, port: int) -> bool:
+    """Whether it is one that has that port."""
+    met = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        answer = httpx.get(f"http://{f'[{met}]' if ':' in met else met}:{port}/healthz", timeout=3, trust_env=False)
+        return bool(answer.json() == {"status": "alive"})
+    except (httpx.HTTPError, ValueError):
+        return False
 
 
 def _signing(settings: Settings) -> Finding:

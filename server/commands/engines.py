@@ -46,8 +46,6 @@ def list_engines(
     engine: Engine = "voodoo3d", precision: InPrecision = "auto", synthetic_weights: SyntheticWeights = False
 ) -> None:
     """What was built, whether it is of use now and why not, and what is still to be built."""
-    from rich.console import Console
-
     from engines.runtime import available
     from engines.runtime.cache import Cache, Standing
 
@@ -68,12 +66,12 @@ def list_engines(
     for key in wanted:
         if key not in ready:
             table.add_row(key.component, key.gpu, key.tensorrt, key.precision, "", "", "[yellow]not built[/]")
-    console = Console(soft_wrap=True)
+    console = terminal.console(soft_wrap=True)
     for device in _devices():
         console.print(f"{_named(device)} can have: {', '.join(available(device))}")
     console.print(f"engines that were built lie in {cache.folder}")
     if table.row_count:
-        Console().print(table)
+        terminal.console().print(table)
     console.print(_next(bool(set(wanted) - ready)), highlight=False)
 
 
@@ -96,8 +94,6 @@ def build(
     Whatever was built for exactly this machine and these weights stays. Ends with 1 if something could not be built:
     `graphs` run that, as `serve` will say.
     """
-    from rich.console import Console
-
     from engines.runtime import chosen_precision, trt
     from engines.runtime.cache import Cache
 
@@ -122,7 +118,7 @@ def build(
                 failed += 1
                 outcome = f"[red]failed[/]: {str(failure).splitlines()[0] if str(failure) else type(failure).__name__}"
             table.add_row(component.name, _named(device), precisions[device].value, outcome)
-    Console().print(table)
+    terminal.console().print(table)
     if failed:
         typer.echo(f"telequilt: {failed} could not be built; graphs run those", err=True)
     raise typer.Exit(int(failed > 0))
@@ -165,8 +161,6 @@ def _shown(
     opened: HasComponents, device: torch.device, runtimes: list[str], precisions: list[Precision]
 ) -> list[Verdict]:
     """A device's verdicts, printed as a table."""
-    from rich.console import Console
-
     from engines.runtime.verify import verify as verdicts
 
     with _progress() as told:
@@ -176,7 +170,7 @@ def _shown(
         table.add_row(f"[bold]{by}, {in_precision}[/]")
         for verdict in group:
             table.add_row(*_row(verdict))
-    Console().print(table)
+    terminal.console().print(table)
     return found
 
 

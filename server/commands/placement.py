@@ -21,8 +21,8 @@ def shown(choice: str, devices: Sequence[Device], engines: Sequence[str], views:
         needs = catalogue.abilities(engine).footprint
         planned = chosen(choice, devices, engine, needs, views)
         parts.append(f"[bold]{engine}[/]: placement [bold]{planned.placement.name}[/], {views} views")
-        parts.append(Padding(_table(planned.placement, devices, needs, views), (0, 0, 0, 2)))
-        parts.append(Padding("\n".join(planned.reasons), (0, 0, 1, 2)))
+        parts.append(Padding(_table(planned.placement, devices, needs, views), (0, 0, 0, 2), expand=False))
+        parts.append(Padding("\n".join(planned.reasons), (0, 0, 1, 2), expand=False))
     return parts
 
 

@@ -99,15 +99,13 @@ def show(
     python -m server show --channel puppet --preview  in a window on any monitor
     python -m server show --call 'http://.../call/ID#t=...'    a call; everybody there sees that it is watched
     """
-    from rich.console import Console
-
     from server.commands import watching
     from server.commands.attendance import Link
     from server.displays import glass
 
     with explained():
         if list_monitors:
-            Console().print(glass.table(glass.monitors()))
+            terminal.console().print(glass.table(glass.monitors()))
             return
         if sum(one is not None for one in (channel, file, call)) != 1:
             raise typer.BadParameter("say what to show: --channel NAME, --call LINK or --file PATH")

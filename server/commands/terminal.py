@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,11 +14,22 @@ from pydantic import ValidationError
 from server.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import ProgressColumn
 
+UNBOUND = 10_000
+"Columns of what is no terminal: a table that is piped keeps a line a row, for grep and for mails."
 
 Told = Callable[[str, int, int], None]
 "What `progress` yields: told what is done now, how many are done, of how many (0: unknown)."
+
+
+def console(**options: Any) -> Console:
+    """Where tables go: as wide as the terminal, and unwrapped where there is none (COLUMNS, where it is set, says how wide)."""
+    from rich.console import Console
+
+    unbound = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(width=UNBOUND if unbound else None, **options)
 
 
 @contextmanager

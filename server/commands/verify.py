@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.commands.terminal import explained, settings_of
+from server.commands.terminal import console, explained, settings_of
 from server.words import one_line
 
 if TYPE_CHECKING:
@@ -66,17 +66,16 @@ def verify(
 
 
 def _print(path: Path, verdict: Verdict) -> None:
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    console.print(f"{SIGNS[verdict.finding]} ", Text(str(path), "bold"), sep=" ")
-    console.print(Padding(Text(verdict.words), (0, 0, 0, 2)))
+    out = console(highlight=False)
+    out.print(f"{SIGNS[verdict.finding]} ", Text(str(path), "bold"), sep=" ")
+    out.print(Padding(Text(verdict.words), (0, 0, 0, 2), expand=False))
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = [*verdict.lines, *([("Signed by", verdict.signer)] if verdict.signer else [])]
     for what, how in rows:
         table.add_row(Text(what, "dim"), Text(one_line(how)))  # a file's own words: no markup, no escape sequence
     if rows:
-        console.print(Padding(table, (0, 0, 0, 2)))
+        out.print(Padding(table, (0, 0, 0, 2), expand=False))
