@@ -150,7 +150,7 @@ def test_what_the_doctor_says_is_a_line_a_row_where_no_terminal_ends_it(monkeypa
 
 async def test_an_address_that_a_telequilt_has_is_no_lack_and_any_other_is(tmp_path: Path):
     async with serving(settings_for(tmp_path)) as (base, _):
-        found = await asyncio.to_thread(doctor._address, "0.0.0.0", httpx.URL(base).port)
+        found = await asyncio.to_thread(doctor._address, "0.0.0.0", httpx.URL(base).port or 0)
         assert (found.health, "a Telequilt answers" in found.detail) == (Health.FINE, True)
     other = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     async with other:
