@@ -10,13 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
+import numpy as np
 import pytest
+from aiortc.codecs import vpx
 
 from benchmarks.live.network import FULL, LOST, TOO_LARGE, Conditions, Way
 from server.channels.channel import Channel
 from server.channels.viewer import Viewer
-from tests.live import serving, settings_for, until, watched
+from tests.live import Clip, serving, settings_for, until, watched
 from tests.narrow import Distant, distant
 from tests.test_narrow_links import noisy
 
@@ -95,8 +98,25 @@ class Live:
         return longest
 
 
+class Grainy(Clip):
+    """A camera of 640x480 whose pictures take all the bits that their encoder may use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        chance = np.random.default_rng(0)
+        self._grain = [chance.integers(90, 166, (720, 640), np.uint8) for _ in range(5)]
+
+    async def recv(self) -> av.VideoFrame:
+        flat = await super().recv()
+        frame = av.VideoFrame.from_ndarray(self._grain[self.sent % 5], format="yuv420p")
+        frame.pts, frame.time_base = flat.pts, flat.time_base
+        return frame
+
+
 @asynccontextmanager
-async def live(data: Path, up: Conditions = FINE, down: Conditions = FINE, **more: Any) -> AsyncIterator[Live]:
+async def live(
+    data: Path, up: Conditions = FINE, down: Conditions = FINE, camera: type[Clip] = Clip, **more: Any
+) -> AsyncIterator[Live]:
     """A caller with `up` to the server and a viewer with `down` from it, whose pictures come."""
     settings = settings_for(data, adapt=True, **more)
     async with (
@@ -105,7 +125,7 @@ async def live(data: Path, up: Conditions = FINE, down: Conditions = FINE, **mor
         distant(http, up=up) as caller,
         distant(http, down=down) as viewer,
     ):
-        assert (await caller.publish()).status_code == 201
+        assert (await caller.publish("room", camera())).status_code == 201
         channel = app.state.lobby.channels["room"]
         channel.adapt = lambda now: False  # a busy machine is another matter
         await until(lambda: channel.life.live and channel.session.report().frames > 0)
@@ -142,7 +162,8 @@ async def test_after_an_outage_the_picture_is_back_and_as_large_as_before(tmp_pa
 @pytest.mark.parametrize("end", ["caller", "viewer"])
 @pytest.mark.parametrize("bad", BAD)
 async def test_the_picture_goes_on(tmp_path: Path, bad: str, end: str):
-    async with live(tmp_path, **{"up" if end == "caller" else "down": BAD[bad]}) as call:
+    up, down = (BAD[bad], FINE) if end == "caller" else (FINE, BAD[bad])
+    async with live(tmp_path, up, down) as call:
         await asyncio.sleep(5)
         way, asked = call.caller.up if end == "caller" else call.viewer.down, call.keyframes
         assert await call.longest_pause(10) < 2.0
@@ -155,6 +176,23 @@ async def test_the_picture_goes_on(tmp_path: Path, bad: str, end: str):
             await asyncio.sleep(5)
             came = sum(at > now for at, _ in way.carried)
             assert way.lost[FULL] - refused < 0.1 * came, "and is not sent much more"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+async def test_a_callers_bottleneck_makes_it_send_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As browsers' cameras do, this one begins with more than twice what the link carries from then on."""
+    monkeypatch.setattr(vpx, "DEFAULT_BITRATE", 2_500_000)
+    monkeypatch.setattr(vpx, "MAX_BITRATE", 2_500_000)
+    async with live(tmp_path, camera=Grainy) as call:
+        way, loop = call.caller.up, asyncio.get_running_loop()
+        await until(lambda: way.bits(loop.time() - 2, loop.time()) > 1.5e6)
+        way.conditions = BAD["1 Mbit/s"]
+        assert await call.longest_pause(10) < 2.0
+        now, refused = loop.time(), way.lost[FULL]
+        await asyncio.sleep(5)
+        came = sum(at > now for at, _ in way.carried)
+        assert way.lost[FULL] - refused < 0.1 * came, "it is not sent much more than it carries"
 
 
 @pytest.mark.soak

@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 expect.set_options(timeout=PLENTY)
 painted = pytest.fixture(scope="module")(painted_server)
 
+STALL_MS = 2500
+"Without a picture, after which a page dials anew (server/pages/shared/whep.js)."
 STORAGE_OFF = """
 for (const name of ["localStorage", "sessionStorage"]) {
   Object.defineProperty(window, name, { get() { throw new DOMException("The operation is insecure.", "SecurityError"); } });
@@ -74,16 +76,43 @@ def test_both_pages_say_how_the_call_goes(browser: Browser, painted: tuple[str, 
     visit.context.close()
 
 
-def test_a_call_that_the_server_ends_tells_the_caller_why(browser: Browser, painted: tuple[str, FastAPI]) -> None:
+def test_where_no_picture_can_be_made_the_last_one_stays_and_nobody_dials_again(
+    browser: Browser, painted: tuple[str, FastAPI]
+) -> None:
+    address, app = painted
+    visit = Visit(browser)
+    go_live(visit.open(address), "failing")
+    viewer = visit.open(f"{address}view/failing")
+    expect(viewer.locator("#stage")).to_have_attribute("data-state", "live")
+    channel = app.state.lobby.channels["failing"]
+    watching = set(channel.viewers)
+    channel.course = Said(State.FAILING, "render fails on every picture")
+    expect(viewer.locator(".condition-sign")).to_contain_text("render fails on every picture")
+    offer, channel.ingest._offer = channel.ingest._offer, lambda frame: None
+    viewer.wait_for_timeout(1.5 * STALL_MS)
+    expect(viewer.locator("#stage")).to_have_attribute("data-state", "live")
+    channel.ingest._offer = offer
+    channel.course = Said(State.LIVE, "")
+    expect(viewer.locator(".condition-sign")).to_be_hidden()
+    assert set(channel.viewers) == watching
+    visit.context.close()
+
+
+def test_a_call_that_the_server_ends_tells_caller_and_viewers_why(
+    browser: Browser, painted: tuple[str, FastAPI]
+) -> None:
     address, app = painted
     visit = Visit(browser)
     page = visit.open(address)
     go_live(page, "overdue")
+    viewer = visit.open(f"{address}view/overdue")
+    expect(viewer.locator("#stage")).to_have_attribute("data-state", "live")
     lobby = app.state.lobby
     channel = lobby.channels["overdue"]
     overdue = lobby._endings.overdue
     lobby._rounds._going.get_loop().call_soon_threadsafe(overdue, channel, "no new picture came for 600 s")
     expect(page.locator("#start-problem")).to_contain_text("The server ended the call: no new picture came for 600 s.")
+    expect(viewer.locator(".veil-words")).to_contain_text("The server ended the call: no new picture came for 600 s.")
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
     visit.context.close()
 

@@ -83,8 +83,8 @@ async def _opened(
             raise Problem(
                 507,
                 "too-little-room",
-                f"{free >> 20} MiB are free in {archive.folder}; a recording begins with {limits.free_bytes >> 20}: "
-                "delete some, or see TELEQUILT_MIN_FREE_BYTES and TELEQUILT_RECORDINGS_DIR",
+                f"the disk is nearly full: {free >> 20} MiB are free, and a recording begins with {limits.free_bytes >> 20}. "
+                "Delete recordings, or the operator can mend it (TELEQUILT_RECORDINGS_DIR, TELEQUILT_MIN_FREE_BYTES)",
                 limit=limits.free_bytes,
             )
         return await workers.slow(archive.begin, channel.name, channel.avatar, shown.name, shown.file_suffix, told)

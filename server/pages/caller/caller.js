@@ -345,6 +345,7 @@ function hear(facts) {
   if (!session) return;
   showReport(facts, stage.state === "live" ? 1 : 0);
   sign.show(facts.condition);
+  stage.hear(facts.condition);
   outgoing.show(facts.handover);
   recorder.hear(facts);
   part("unlike").hidden = facts.likeness !== "unlike";

@@ -17,6 +17,9 @@ const WORDS = {
   refused: ["This cannot be played", ""],
 };
 
+/** Conditions in which nobody is sent a new picture: the last one stays, and its standing still is no loss. */
+const STANDING = ["still", "nothing-decoded", "devices-failing"];
+
 const PREPARE_AGAIN_MS = 1000;
 
 /** The ordinary-video form has no quilt; which form a mode plays. */
@@ -93,6 +96,11 @@ export class Stage extends EventTarget {
     this.#playback.start();
   }
 
+  /** How the channel goes, as the server says. @param {import("./condition.js").Condition|null} condition null: there is no call */
+  hear(condition) {
+    if (this.#playback) this.#playback.resting = STANDING.includes(condition?.state ?? "");
+  }
+
   stop() {
     this.#playback?.stop();
     this.#playback = null;
@@ -157,11 +165,19 @@ export class Stage extends EventTarget {
     return true;
   }
 
+  /** What is to be said instead of the ordinary words, if anything. @param {string} state @returns {string} */
+  #why(state) {
+    const { problem } = this;
+    if (state === "refused") return whyRefused(problem);
+    if (state === "waiting" && problem?.ended) return `The server ended the call: ${problem.ended}. It is seen here once it goes on.`;
+    return state === "full" ? (problem?.message ?? "") : "";
+  }
+
   /** @param {string} state */
   #show(state) {
     this.#root.dataset.state = state;
     const [title, text] = WORDS[state] ?? ["", ""];
-    const problem = state === "refused" ? whyRefused(this.problem) : state === "full" ? (this.problem?.message ?? "") : "";
+    const problem = this.#why(state);
     const veil = this.#root.querySelector(".veil-words");
     if (!veil || state === "idle") return;
     veil.querySelector("strong").textContent = title;

@@ -49,6 +49,7 @@ async function stateChanged() {
 function hear(facts) {
   recorder.hear(facts);
   outgoing.show(facts.handover);
+  stage.hear(facts.condition);
   const lessDetail = facts.condition?.state === "slowed-down"; // of pictures: what is drawn here has all of it
   const shortly = sign.show(lessDetail && stage.actor ? null : facts.condition);
   if (document.body.dataset.live === "true") part("air-words").textContent = shortly || AIR_WORDS.live;
@@ -71,6 +72,7 @@ function gone() {
   recorder.leave();
   outgoing.show(null);
   sign.show(null);
+  stage.hear(null);
 }
 
 /** How it comes here, and how old what is drawn here is. */
