@@ -99,12 +99,13 @@ class Live:
 
 
 class Grainy(Clip):
-    """A camera of 640x480 whose pictures take all the bits that their encoder may use."""
+    """A camera of 640x480 in a dim room: its noise takes all the bits that an encoder may use, and is the first to go where that is told to
+    use fewer."""
 
     def __init__(self) -> None:
         super().__init__()
         chance = np.random.default_rng(0)
-        self._grain = [chance.integers(90, 166, (720, 640), np.uint8) for _ in range(5)]
+        self._grain = [chance.normal(128, 6, (720, 640)).astype(np.uint8) for _ in range(5)]
 
     async def recv(self) -> av.VideoFrame:
         flat = await super().recv()
