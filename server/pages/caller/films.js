@@ -3,7 +3,7 @@
 import * as api from "../shared/api.js";
 import { agreed } from "../shared/asking.js";
 import { inWords, part, say } from "../shared/notices.js";
-import { downloadLink, duration } from "../shared/recording.js";
+import { downloadLink, duration, MEANT } from "../shared/recording.js";
 
 const MEGABYTE = 1e6;
 const DELETE = {
@@ -38,7 +38,8 @@ function row(film, channel) {
   const when = new Date(film.since * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
   const size = film.bytes < MEGABYTE / 10 ? "<0.1" : (film.bytes / MEGABYTE).toFixed(1);
   words.append(Object.assign(document.createElement("strong"), { textContent: film.channel }), ` ${when}`);
-  words.append(Object.assign(document.createElement("small"), { textContent: `${duration(film.seconds)} min, ${size} MB, ${film.credentials}`, title: film.unsigned }));
+  const why = !film.ended || MEANT.includes(film.ended) ? "" : `, ${film.ended}`;
+  words.append(Object.assign(document.createElement("small"), { textContent: `${duration(film.seconds)} min, ${size} MB, ${film.credentials}${why}`, title: film.unsigned }));
   const link = downloadLink(film.name);
   link.ariaLabel = `Download ${film.name}`;
   item.append(words, link, deleteButton(film, channel));

@@ -6,7 +6,7 @@ import { inWords, part } from "./notices.js";
 const LOOK_EVERY_MS = 1000;
 const COMPLETED_AFTER_LOOKS = 5;
 /** Ends that need no explanation. Any other is the server's own words. */
-const MEANT = ["asked to", "the caller left", "the server stops"];
+export const MEANT = ["asked to", "the caller left", "the server stops"];
 
 /** @typedef {{name: string, since: number, seconds: number}} UnderWay */
 /** @typedef {{name: string, seconds: number, lost: number, ended: string}} Recorded */
