@@ -18,6 +18,9 @@ from server.cluster.station import Station
 from server.settings import Settings
 from tests.live import painted_services, settings_for
 
+TOKEN = "the-clusters-own-0123456789"
+"Of those that have one."
+
 
 class Flaky(Local):
     """A directory that can be away, hear nothing of some nodes, or lose its memory as one that Ray starts anew."""
@@ -102,11 +105,8 @@ def welcomed(station: Station) -> str:
 
 def known(station: Station) -> list[str]:
     """The nodes that it has heard of."""
-    return [
-        one["node"]
-        for one in httpx.get(f"http://127.0.0.1:{station.port}/api/cluster").json()["nodes"]
-        if one["welcome"]
-    ]
+    told = httpx.get(f"http://127.0.0.1:{station.port}/api/cluster", headers={"Authorization": f"Bearer {TOKEN}"})
+    return [one["node"] for one in told.json()["nodes"] if one["welcome"]]
 
 
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -24,7 +24,7 @@ from server.cluster.membership import Membership
 from server.cluster.registry import pass_of
 from server.cluster.station import Station
 from server.provenance.consents import FORGOTTEN, GIVEN, Consents
-from tests.clusters import Flaky, begun, ready, stations, welcomed
+from tests.clusters import TOKEN, Flaky, begun, ready, stations, welcomed
 from tests.conversing import Call
 from tests.exported import head
 from tests.live import SDP, Client, until
@@ -190,6 +190,22 @@ async def test_consent_is_withdrawn_on_every_node_and_what_shows_it_ends(three, 
         assert (await c.post(f"/api/avatars/{avatar}/withdrawal")).status_code == 404
         kept = [folder for one in three for folder in (one.data_dir / "avatars").iterdir()]
         assert kept == []
+
+
+async def test_with_a_token_avatars_are_brought_and_forgotten_as_without_by_members_of_calls_too(tmp_path):
+    with stations(tmp_path, 2, token=TOKEN) as (one, two):
+        async with at(one, Authorization=f"Bearer {TOKEN}") as a, at(two, Authorization=f"Bearer {TOKEN}") as b:
+            made = (await a.post("/api/calls", json={})).json()
+            for by in (one, two):  # the door of the machine that has the call, and another one
+                avatar = await enrolled(a)
+                assert (await b.get(f"/api/avatars/{avatar}")).status_code == 200, "brought by one that shows the token"
+                async with at(by) as nobody:
+                    assert (await nobody.delete(f"/api/avatars/{avatar}")).status_code == 401
+                async with at(by, Authorization=f"Bearer {made['host']['token']}") as member:
+                    assert (await member.delete(f"/api/avatars/{avatar}")).status_code == 204
+                for http in (a, b):
+                    assert (await http.get(f"/api/avatars/{avatar}")).status_code == 404
+        assert [folder for one in (one, two) for folder in (one.data_dir / "avatars").iterdir()] == []
 
 
 async def test_a_node_that_was_away_learns_what_was_forgotten_before_it_serves_it(three, directory, tmp_path):

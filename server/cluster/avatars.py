@@ -133,14 +133,14 @@ class Exchange:
         return packed.getvalue()
 
     async def _fetch(self, avatar: str) -> None:
-        services, asking = self._services, {"type": "http", "headers": [], "client": None}
+        services = self._services
         assert services is not None
         await self.hear()  # it may have been enrolled by somebody who has just come
         for one in self.heard():
             if one.node == self._here:
                 continue
             with suppress(Problem):
-                answer = await self._forward.ask(one.door, "GET", f"/api/cluster/avatars/{avatar}", asking)
+                answer = await self._forward.ask(one.door, "GET", f"/api/cluster/avatars/{avatar}")
                 if answer.status_code != 200:
                     continue
                 try:

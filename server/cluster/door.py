@@ -12,6 +12,7 @@ import structlog
 from fastapi import FastAPI
 from httpx import HTTPStatusError
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -25,6 +26,7 @@ from server.cluster.membership import Membership
 from server.cluster.routing import HERE, Target, Way, target
 from server.problems import EXPECTED, Problem, as_problem, busy
 from server.routes.access import refused
+from server.routes.authority import lets_through
 from server.routes.bearer import bearer
 from server.settings import Settings
 
@@ -36,6 +38,8 @@ AVATAR, SEATS = re.compile(r"/api/avatars/([^/]+)(?:/picture)?"), re.compile(r"/
 CHANGES = re.compile(r"/whip/[^/]+(?:/[^/]+)?|/api/calls(?:/[^/]+)?")
 "What begins and ends channels and calls."
 TRIES = 3
+LIST_SECONDS = 5.0
+"That a machine has to list what it has; one that hangs is named as missing."
 JSON_BYTES = 64 * 1024
 TRY_AGAIN = 1013
 "A socket's code (IANA's registry of RFC 6455): nobody can take it now."
@@ -85,12 +89,14 @@ class Door:
     def _target(self, scope: Scope, internal: bool) -> Target:
         """Raises Problem 503 where a load balancer asks whether it may send callers here, and it may not."""
         path, to = scope["path"], target(scope.get("method", "GET"), scope["path"])
+        # what a member of a call that goes on here has forgotten is to be gone everywhere
+        forgets = to.way in (Way.FORGET, Way.WITHDRAW) and self._lets_member(scope)
         if internal:  # another door has decided already
-            return HERE
+            return to if forgets else HERE
         if scope["type"] == "http" and path == "/readyz" and self._membership.draining:
             raise busy("draining", "this machine takes nobody any more: it is being emptied", 60)
         if path.startswith(OF_MEMBERS) and (claims := self._claims(scope)) is not None:
-            return Target(Way.OWNER, claims.call)
+            return to if forgets else Target(Way.OWNER, claims.call)
         if to.way in (Way.GATHER, Way.SEEK, Way.FORGET, Way.WITHDRAW) and not self._lets(scope):  # the app says why
             return HERE
         return to
@@ -160,7 +166,8 @@ class Door:
             return
         others = self._others()
         answers = await asyncio.gather(
-            *(self._forward.ask(one.door, "GET", path, scope) for one in others), return_exceptions=True
+            *(self._forward.ask(one.door, "GET", path, scope, timeout=LIST_SECONDS) for one in others),
+            return_exceptions=True,
         )
         for one, answer in zip(others, answers, strict=True):
             if isinstance(answer, BaseException) or answer.status_code != 200:
@@ -193,7 +200,7 @@ class Door:
         had = [await self._exchange.forget(avatar)]
         for one in self._others():
             with suppress(Problem):  # it is told when it is heard of again (Members.join)
-                answer = await self._forward.ask(one.door, "DELETE", f"/api/cluster/avatars/{avatar}", scope)
+                answer = await self._forward.ask(one.door, "DELETE", f"/api/cluster/avatars/{avatar}")
                 had.append(answer.status_code == 204)
         await self._forgotten_for_good(avatar)
         if not any(had):
@@ -223,7 +230,7 @@ class Door:
         each, missing = {self._here: await self._exchange.withdraw(avatar, self._settings)}, []
         for one in self._others():
             try:
-                answer = await self._forward.ask(one.door, "POST", f"/api/cluster/avatars/{avatar}/withdrawal", scope)
+                answer = await self._forward.ask(one.door, "POST", f"/api/cluster/avatars/{avatar}/withdrawal")
                 each[one.node] = Withdrawn(**answer.raise_for_status().json())
             except (
                 Problem,
@@ -248,8 +255,7 @@ class Door:
         if memory is None:
             return None
         chosen = await self._place(call, ())
-        asking: Scope = {"type": "http", "headers": [], "client": None}
-        answer = await self._forward.ask(chosen.door, "POST", f"/api/cluster/calls/{call}", asking, json=memory)
+        answer = await self._forward.ask(chosen.door, "POST", f"/api/cluster/calls/{call}", json=memory)
         if answer.status_code != 204:
             raise busy(
                 "node-lost", "the machine that had this call has died, and no other takes it up now; ask again", 1
@@ -287,6 +293,10 @@ class Door:
     def _lets(self, scope: Scope) -> bool:
         """Whether this node's own guards let it through."""
         return refused(self._settings, scope.get("method", "GET"), scope["path"], Headers(scope=scope)) is None
+
+    def _lets_member(self, scope: Scope) -> bool:
+        """Whether a token of a call that goes on here does. Raises Problem 401 where it has expired."""
+        return lets_through(HTTPConnection({**scope, "app": self._app}), scope["path"])
 
     def _claims(self, scope: Scope) -> Claims | None:
         """What a call's token says, whichever node has the call: all sign with one key."""

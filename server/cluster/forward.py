@@ -34,8 +34,10 @@ AWAY = 1001
 class Forward:
     """Event loop only."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, token: str = "") -> None:
+        """`secret`: what doors show each other. `token`: the server's, which all have, for what this node asks by itself."""
         self.secret, self._told = secret, Tally(log)
+        self._own: Scope = {"headers": [(b"authorization", f"Bearer {token}".encode())] if token else []}
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=8),
@@ -45,10 +47,11 @@ class Forward:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def ask(self, door: str, method: str, path: str, scope: Scope, **more: Any) -> httpx.Response:
-        """The whole answer of the node at `door`. Raises Problem where it is not there."""
+    async def ask(self, door: str, method: str, path: str, scope: Scope | None = None, **more: Any) -> httpx.Response:
+        """The whole answer of the node at `door`, to whom `scope` is of, or to this node. Raises Problem where it is not there."""
         try:
-            return await self._client.request(method, door + path, headers=self._headers(bodiless(scope)), **more)
+            headers = self._headers(bodiless(scope or self._own))
+            return await self._client.request(method, door + path, headers=headers, **more)
         except httpx.TransportError as failure:
             raise self._gone(door, failure) from None
 

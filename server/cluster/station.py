@@ -86,7 +86,7 @@ class Station:
         registry, settings = self._make_registry(), self._settings
         tokens = await _admitted(registry, settings)
         app = self._app = create_app(settings, self._services)
-        forward = Forward(pass_of(tokens.key()))
+        forward = Forward(pass_of(tokens.key()), settings.token.get_secret_value() if settings.token else "")
         exchange = Exchange(app, self.name, forward, settings.data_dir)
         membership = Membership(registry, self._report, lambda: tuple(exchange.forgotten), exchange.learn)
         exchange.heard, self._drains = lambda: membership.nodes, lambda: membership.draining
