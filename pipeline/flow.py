@@ -15,7 +15,7 @@ REPLACED = "replaced by a newer frame"
 LEFT = "the caller left"
 STALE = "waited too long"
 SPARED = "left out to save work"
-ANYWAY = 2.0
+ANYWAY = 1.0
 """Seconds of frames that all waited too long after which the next one is worked on all the same: on a machine where all is late, late
 pictures are the only ones."""
 

@@ -15,7 +15,7 @@ from server.webrtc.jitter import Coded
 LATE = 0.35
 """Seconds after its arrival at which a picture is not decoded any more: what a retransmission may take, and as much again.
 Later on, a frame lives half a second (pipeline/flow.py)."""
-ANYWAY = 2.0
+ANYWAY = 1.0
 "Seconds in which all came too late after which the next one is decoded all the same, as a frame is worked on (pipeline/flow.py)."
 KEYFRAME_APART = 0.5
 "Seconds between two requests for a keyframe, which costs sender, network and decoder several ordinary pictures."
