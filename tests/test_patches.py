@@ -145,18 +145,32 @@ async def test_packets_of_countless_sources_leave_the_reports_and_the_end_of_a_r
     sender = caller.connection.getSenders()[0]
     receiver: Any = channel.caller.connection.getTransceivers()[0].receiver
     (kind, *_) = [number for number, codec in receiver._RTCRtpReceiver__codecs.items() if "rtx" not in codec.mimeType]
-    before = dropped.counts[UNFIT]
+    before = dropped.counts.get(UNFIT, 0)
     for source in range(300):
         packet = RtpPacket(
             payload_type=kind, sequence_number=source, timestamp=source, ssrc=1000 + source, payload=b"x"
         )
         await sender.transport._send_rtp(packet.serialize(HeaderExtensionsMap()))
-    await until(lambda: dropped.counts[UNFIT] - before > 250)
+    await until(lambda: dropped.counts.get(UNFIT, 0) - before > 250)
     assert len(receiver._RTCRtpReceiver__remote_streams) == MOST_SOURCES
     task = receiver._RTCRtpReceiver__rtcp_task
     await asyncio.sleep(1.6)  # within which a report is written
     assert not task.done()
     await goes_on(channel)
+
+
+async def test_a_report_that_cannot_be_written_ends_neither_reports_nor_the_end_of_a_receiver(live):
+    channel, _ = live
+    receiver: Any = channel.caller.connection.getTransceivers()[0].receiver
+    before, task = dropped.counts.get(UNFIT, 0), receiver._RTCRtpReceiver__rtcp_task
+    stream = next(iter(receiver._RTCRtpReceiver__remote_streams.values()))
+    stream._jitter_q4 = 1 << 60  # of times that jump to and fro by all of their 32 bits
+    await until(lambda: dropped.counts.get(UNFIT, 0) > before)
+    assert not task.done()
+    await goes_on(channel)
+    stream._jitter_q4 = 0
+    task.cancel()
+    await asyncio.wait_for(receiver._RTCRtpReceiver__rtcp_exited.wait(), 20)
 
 
 async def test_a_transport_that_is_not_read_yet_holds_only_so_much(live):

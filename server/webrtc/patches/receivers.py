@@ -21,6 +21,7 @@ def tune() -> None:
     _bound_sources()
     _keep_unreadable_packets()
     _estimate_once_something_comes()
+    _report_whatever_comes()
 
 
 def _bound_sources() -> None:
@@ -66,6 +67,22 @@ def _estimate_once_something_comes() -> None:
             return self.made.add(**packet)
 
     aiortc.rtcrtpreceiver.RemoteBitrateEstimator = Later  # type: ignore[attr-defined,misc,assignment]
+
+
+def _report_whatever_comes() -> None:
+    """A report that cannot be written, since RTP times that jump make its jitter larger than its 32 bits, ended all reports, and whoever
+    stops that receiver waited for ever."""
+    run = aiortc.rtcrtpreceiver.RTCRtpReceiver._run_rtcp
+
+    @wraps(run)
+    async def going_on(self: Any) -> None:
+        while True:
+            try:
+                return await run(self)  # waits for a second before each report
+            except Exception as error:
+                dropped.count(UNFIT, error=repr(error))
+
+    aiortc.rtcrtpreceiver.RTCRtpReceiver._run_rtcp = going_on  # type: ignore[method-assign]
 
 
 def tap(receiver: Any, taken: Callable[[Any], None]) -> None:
