@@ -109,7 +109,7 @@ def _asked(method: str, server: str, path: str, token_file: Path | None) -> http
     token = token_of(token_file)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        answer = httpx.request(method, server.rstrip("/") + path, headers=headers, timeout=10)
+        answer = httpx.request(method, server.rstrip("/") + path, headers=headers, timeout=10, trust_env=False)
     except httpx.TransportError as failure:
         raise Unreachable(
             f"nobody answers at {server} ({failure}); `python -m server serve --cluster` starts a node"
