@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from server.provenance import keys as module
 from server.provenance.credentials import Signer, Unsigned
@@ -327,6 +329,24 @@ def test_words_are_found_for_what_others_stated():
     )
     assert found.finding is Finding.VALID
     assert ("Statement", "in a form that this version does not know") in found.lines
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(change=st.dictionaries(st.sampled_from(sorted(stated().told())), ANYTHING, max_size=3))
+@example(change={"began": 1e300})
+def test_whatever_a_stranger_has_stated_and_signed_is_read_or_said_to_be_unknown(change: dict[str, Any]):
+    told = stated().told() | {"began": "2026-01-01T00:00:00+00:00"} | change
+    assertions = [{"label": LABEL, "data": told}]
+    found = verdict({"active_manifest": "x", "manifests": {"x": {"assertions": assertions}}})
+    assert found.finding is Finding.VALID
+    assert all(isinstance(words, str) for line in found.lines for words in line)
 
 
 def test_a_reader_that_breaks_off_or_dawdles_is_no_verdict_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -137,13 +137,14 @@ def _lines(active: Mapping[str, Any], stated: Mapping[str, Any]) -> list[tuple[s
     lines = [("Made by", _program(active)), ("How it came to be", SOURCES.get(source, source))]
     try:
         lines += lines_of(stated) if stated else []
-    except (KeyError, TypeError, ValueError, AttributeError):  # another program's, or another version's
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError):
+        # another program's, another version's, or a stranger's joke: a time in the year 10^290
         lines.append(("Statement", "in a form that this version does not know"))
     return [(what, how) for what, how in lines if how]
 
 
 def lines_of(stated: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is stated (Statement.told), for people: what, and how. Raises KeyError, TypeError, ValueError where it is no statement."""
+    """What is stated (Statement.told), for people: what, and how. Raises what Python does where it is no statement."""
     consent, engine, tiling = stated["consent"], stated["engine"], stated["tiling"]
     seated = engine.get("members") or [engine]
     lines = [
