@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from display.tiling import OFF_AXIS
 from server.media.encode import AccessUnit
 from server.recordings.archive import CUT_SHORT, NAME, Archive, StillRecording, UnknownRecording, mark_of
 from server.recordings.film import Film, FilmFailed, SoundClock
-from server.recordings.fragments import Whole, described, examine
+from server.recordings.fragments import MOST_HEAD, Whole, described, examine
 from tests.films import BEGUN, SMALL, content, nal_units, playable, units
 
 WHOSE = mark_of("somebody")
@@ -34,6 +36,18 @@ def filmed(path: Path, made: list[AccessUnit], file: io.RawIOBase | None = None,
 
 
 # ---- the file ----
+
+
+def test_a_damaged_size_has_no_film_in_memory(tmp_path: Path) -> None:
+    def box(kind: bytes, inside: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(inside), kind) + inside
+
+    large = tmp_path / "large.mp4"
+    large.write_bytes(box(b"moov", box(b"trak", box(b"mdia", box(b"hdlr", bytes(MOST_HEAD + 1))))))
+    tracemalloc.start()
+    assert examine(large) == Whole()
+    assert tracemalloc.get_traced_memory()[1] < MOST_HEAD / 4
+    tracemalloc.stop()
 
 
 def test_a_film_says_itself_whose_face_it_shows_without_the_key_to_it(tmp_path: Path) -> None:
