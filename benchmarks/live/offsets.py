@@ -80,10 +80,16 @@ def steady(arrived: np.ndarray, samples: np.ndarray, rate: int, window: float = 
 
 
 def gaps(pcm: np.ndarray) -> dict[str, float]:
-    """Of [N] int16 that should hold a tone throughout: milliseconds of the longest stretch without one, and of all together."""
+    """Of [N] int16 that should hold a tone throughout: milliseconds of the longest stretch without one, and of all together; and after
+    how many seconds of it the longest begins."""
     size = chirp.RATE // 200  # 5 ms
     whole = pcm[: len(pcm) // size * size].reshape(-1, size).astype(np.float64)
     quiet = np.sqrt((whole**2).mean(1)) < chirp.QUIET
     edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(int), [0]])))
     lengths = edges[1::2] - edges[::2]
-    return {"longest_ms": 5.0 * int(lengths.max(initial=0)), "sum_ms": 5.0 * int(lengths.sum())}
+    longest = float(edges[::2][lengths.argmax()]) / 200 if len(lengths) else 0.0
+    return {
+        "longest_ms": 5.0 * int(lengths.max(initial=0)),
+        "sum_ms": 5.0 * int(lengths.sum()),
+        "longest_at_s": longest,
+    }
