@@ -5,8 +5,8 @@ the table's pictures are and what the server holds must stay flat.
 
 Members are aiortc's, with a socket each, in this process; they count what comes and do not decode it. Says what was held and what
 missed, and fails where anything was: memory, threads or handles grew, pictures grew older, or none was sent. How old they are
-depends on the machine: a recording keeps every seat's whole quilt, which is more than two cores make of three; `--no-recorded` is
-the call alone.
+depends on the machine: for a recording every seat is rendered once more, in 8 large views beside the small ones of the table;
+`--no-recorded` is the call alone.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ async function sitDown() {
   };
   await page.waitForFunction(settled);
   tell({ step: "sees", words: await page.evaluate(() => document.querySelector(".place").innerText) });
-  await press(page, "Mute");
+  await page.evaluate(() => document.querySelector("#mute").click());
   await page.waitForFunction(() => document.querySelector("#mute").getAttribute("aria-pressed") === "true");
   tell({ step: "muted", words: await page.evaluate(() => document.querySelector("#mute").innerText) });
   await hungUp;
