@@ -22,10 +22,11 @@ DEAD_BAND = 0.010
 NEAR, SLOWLY, STEADILY = 0.045, 0.010, 0.020
 """Seconds of error up to which sound is moved by SLOWLY seconds a second, which receivers take for jitter; beyond, people see it
 (ATSC IS-191: 45 ms late), and it is moved STEADILY."""
-NEWEST, EARLY, LATE = 8, 0.070, 0.140
-"""Sound is led back where all of so many newest pictures, a third of a second's, are older than it by more than EARLY seconds, or younger
-by more than LATE: 90 and 185 ms are acceptable (ITU-R BT.1359-1), and what players add of their own is seen too. Within, it falls gently:
-Chromium lets go of its pictures later than of its sound, which was 100 to 125 ms early where it fell at once."""
+NEWEST, EARLY, LATE = 20, 0.070, 0.140
+"""Sound is led back where all of so many newest pictures, 0.8 s, are older than it by more than EARLY seconds, or younger by more than
+LATE: 90 and 185 ms are acceptable (ITU-R BT.1359-1), and what players add of their own is seen too. Of eight pictures it was led up and
+down by every third of a second in which a machine was busy. Within, it falls gently, once it has found its place (PICTURES from the
+first): Chromium lets go of its pictures later than of its sound, which was 100 to 125 ms early where it fell at once."""
 QUICKLY = 0.25
 "Seconds a second, meanwhile: a packet of 20 ms leaves after 25 or 15, which players stretch or shrink without a gap."
 SUDDEN = 50
@@ -45,10 +46,12 @@ class Delay:
         "None until a picture was sent."
         self._at = 0.0
         self._jumped = False
+        self._pictures = 0
 
     def picture(self, age: float) -> None:
         """A picture is sent `age` seconds after its capture."""
         self._ages.append(min(max(age, 0.0), LONGEST))
+        self._pictures += 1
         if self.seconds is None:
             self.seconds = self._ages[0]
         newest = list(islice(reversed(self._ages), SUDDEN))
@@ -95,6 +98,7 @@ class Delay:
     def _rate(self, seconds: float, error: float) -> float:
         """Seconds a second by which sound is moved that is held back for `seconds`."""
         least, most = self._bearable()
-        if not least <= seconds <= most or (self._jumped and error > NEAR):
+        quick = self._jumped and (error > NEAR or self._pictures <= PICTURES)
+        if quick or not least <= seconds <= most:
             return QUICKLY
         return SLOWLY if abs(error) <= NEAR else STEADILY
