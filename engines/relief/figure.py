@@ -24,6 +24,8 @@ STEEPEST = 1.6
 
 SIDE_DEPTH = 0.05
 "How far behind the cheeks' edge the head's outline lies, in face widths."
+DOME = 2.6
+"How square a head is from the forehead to its top (an ellipse: 2): no view looks along it, so it may be as steep as a skull is."
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,14 @@ def front_depth(
     weight = 1.0 / (distance**2 + 16.0) ** 1.5
     weight /= weight.sum(axis=1, keepdims=True)
     from_face = depth_within(~face_area(landmarks, SIDE, PAD), points)
-    face_z, face_y = weight @ border[:, 2], weight @ border[:, 1]
+    (face_x, face_y), face_z = weight.dot(border[:, :2]).T, weight @ border[:, 2]
     to_edge = depth_within(firm, points)
     t = from_face / np.maximum(from_face + to_edge, 1e-3)
     t = np.where(to_edge <= 0, 1.0, t)
     round_off = 0.55 * (1.0 - np.sqrt(np.maximum(1.0 - t * t, 0.0))) + 0.45 * t * t
+    rise = np.maximum(face_y + PAD - points[:, 1], 0.0)
+    upright = rise**2 / np.maximum(rise**2 + (points[:, 0] - face_x - PAD) ** 2, 1.0)
+    round_off += upright * (1.0 - np.maximum(1.0 - t**DOME, 0.0) ** (1.0 / DOME) - round_off)
     edge_z = np.minimum(np.maximum(outline_depth(points, landmarks, width), face_z), face_z + STEEPEST * from_face)
     middle_y = 0.5 * (landmarks[CHIN, 1] + landmarks[FOREHEAD, 1])
     jaw = smooth((face_y - middle_y) / (landmarks[CHIN, 1] - middle_y)) * smooth(from_face / (0.30 * width))

@@ -23,8 +23,12 @@ from engines.relief.surface import Sheet, smooth, wound
 from engines.relief.texture import PAD, SIDE, Atlas, bled, disc, rgba
 from engines.relief.topology import EYES, FOREHEAD
 
-BACK_DEPTH = 0.42
-"How far the shell bulges behind the outline, in face widths; a skull is about 1.3 times as deep as a face is wide."
+BACK_DEPTH, NECK_DEPTH = 0.46, 0.17
+"How far the shell bulges behind the outline, in face widths; a skull is about 1.3 times as deep as a face is wide, a neck half of it."
+ROUND = 0.45
+"Face widths within the outline over which the shell rounds back."
+RINGS = np.radians([14.0, 28.0, 42.0, 56.0, 72.0])
+"Where its points lie on that quarter of a circle: at even lengths, so that nothing is drawn out where it begins."
 SLENDER = 0.17
 "Face widths: what is no wider, ears and wisps of hair, has nothing behind it."
 BAND = 26.0
@@ -36,6 +40,12 @@ BENEATH, BENEATH_FACE = 2.0, 4.0
 the front does: where it stayed it came through beside the ears of whoever opened the mouth, at 6 and 9 as well."""
 RIM = 29
 "Crop pixels: twice the width of what counts as the figure's outline."
+BESIDE_FACE = 25
+"Crop pixels: twice what lies between the face and hair that is taken for the back of the head's."
+GRAIN = 7.0
+"Crop pixels: what is finer in hair goes on behind the head as in a mirror,"
+FOLD = 18.0
+"and back again after so many."
 JAW = np.array([58, 288])
 "Where the jaw bends up: hair ends above, a neck begins below."
 
@@ -57,28 +67,61 @@ def build(
     at = atlas.add(_colours(landmarks, width, stout, picture, faded, skin))
     contour = outlined(stout)
     rim_z = _rim_depth(landmarks, width, firm, contour)
-    wall, wall_triangles, wall_light = _wall(landmarks, width, stout, contour, rim_z)
+    wall, places, wall_triangles, wall_light = _wall(landmarks, width, stout, contour, rim_z)
     band, band_triangles = _band(landmarks, width, firm, stout, contour, rim_z)
     points = np.concatenate([wall, band]).astype(np.float32)
-    uv = (points[:, :2] + PAD) * 0.5 + np.asarray(at, np.float32)
-    light = np.concatenate([wall_light, np.full(len(band), 0.85)]).astype(np.float32)
+    uv = np.concatenate([places, band[:, :2] + PAD]) * 0.5 + np.asarray(at, np.float32)
+    light = np.concatenate([wall_light, np.full(len(band), 0.97)]).astype(np.float32)
     triangles = np.concatenate([wound(wall, wall_triangles)[:, ::-1], wound(band, band_triangles) + len(wall)])
     return Sheet(points, uv.astype(np.float32), triangles.astype(np.int32), light, culled=True)
 
 
 def _wall(
     landmarks: np.ndarray, width: float, stout: np.ndarray, contour: np.ndarray, rim_z: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points [N, 3] that bulge back from `contour` [M, 2], at depths `rim_z` [M], triangles and light [N]."""
-    within = cv2.erode(stout.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
-    flat = np.concatenate([contour, grid(within, 1.5 * STEP)]).astype(np.float32)
-    d = np.clip(depth_within(stout, flat) / (0.45 * width), 0.0, 1.0)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Points [N, 3] that bulge back from `contour` [M, 2], at depths `rim_z` [M], where their colours lie [N, 2],
+    triangles and light [N]."""
+    field = cv2.distanceTransform(stout.astype(np.uint8), cv2.DIST_L2, 5)
+    rings = [_ring(field, ROUND * width * (1 - np.cos(angle)), STEP * (1 + k / 4)) for k, angle in enumerate(RINGS)]
+    flat = np.concatenate([contour, *rings, grid(field > ROUND * width, 2 * STEP)]).astype(np.float32)
+    d = np.clip(depth_within(stout, flat) / (ROUND * width), 0.0, 1.0)
     d[: len(contour)] = 0.0
     rim = rim_z[nearest(flat, contour)]
-    rear = outline_depth(flat, landmarks, width) + BACK_DEPTH * width
+    rear = outline_depth(flat, landmarks, width) + _bulge(landmarks, width, stout, flat[:, 1])
     z = rim + np.maximum(rear - rim, 0.0) * np.sqrt(np.maximum(1.0 - (1.0 - d) ** 2, 0.0))
     triangles = _covering(flat, cv2.dilate(stout.astype(np.uint8), disc(7)) > 0)
-    return np.column_stack([flat - PAD, z]).astype(np.float32), triangles, 0.85 - 0.4 * smooth(1.6 * d)
+    inwards = ROUND * width * (np.arccos(1.0 - d) / (np.pi / 2) - d)
+    places = flat + inwards[:, None] * _inwards(field, flat)
+    return np.column_stack([flat - PAD, z]).astype(np.float32), places, triangles, 0.97 - 0.5 * smooth(1.3 * d)
+
+
+def _ring(field: np.ndarray, within: float, step: float) -> np.ndarray:
+    """[N, 2] points about `step` apart where `field` [SIDE, SIDE], of distances to the outline, is `within`."""
+    found, _ = cv2.findContours((field > within).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    pieces = [piece[:: max(round(0.8 * step), 1), 0].astype(np.float32) + 0.5 for piece in found if len(piece) > step]
+    return np.concatenate(pieces) if pieces else np.zeros((0, 2), np.float32)
+
+
+def _inwards(field: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """[N, 2]: which way it goes inwards at `flat` [N, 2], by a `field` [SIDE, SIDE] of distances to the outline; at most of length 1."""
+    soft = cv2.GaussianBlur(field, (0, 0), 4.0)
+    slope = np.stack(
+        [cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=1 / 8)], -1
+    )
+    cell = np.clip(flat.astype(int), 0, SIDE - 1)
+    found = slope[cell[:, 1], cell[:, 0]]
+    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1.0)
+
+
+def _bulge(landmarks: np.ndarray, width: float, stout: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """[N] crop pixels by which the figure `stout` [SIDE, SIDE] bulges back at rows `y` [N]: a skull, and
+    a neck if it is as narrow as one."""
+    half = cv2.GaussianBlur(stout.sum(axis=1).astype(np.float32)[:, None] / 2, (1, 0), 0, sigmaY=0.06 * width)[:, 0]
+    narrow = smooth((0.48 * width - half) / (0.15 * width))
+    jaw = float(landmarks[JAW, 1].mean()) + PAD
+    below = smooth((np.arange(SIDE) - jaw + 0.15 * width) / (0.35 * width))
+    rows = width * (BACK_DEPTH + (NECK_DEPTH - BACK_DEPTH) * below * narrow)
+    return rows[np.clip(y.astype(int), 0, SIDE - 1)]
 
 
 def _band(
@@ -135,25 +178,53 @@ def _colours(
     rows = np.arange(SIDE, dtype=np.float32)[:, None] - PAD
     brow = float(landmarks[[eye.upper_fold[4] for eye in EYES], 1].mean()) - 0.1 * width
     jaw = float(landmarks[JAW, 1].mean()) + 0.03 * width
-    beside = ((rows > brow) & (rows < jaw)).astype(np.float32)
-    rim *= 1.0 - beside * _skin_like(picture, stout, landmarks, skin)
-    behind = cv2.GaussianBlur(bled(picture, rim), (0, 0), 6.0)
+    likely, alike = _skin_like(picture, stout, landmarks, skin)
+    face = cv2.dilate(face_area(landmarks, SIDE, PAD).astype(np.uint8), disc(BESIDE_FACE))
+    hair = np.maximum(rim, solid & (1 - face)) * (rows < jaw) * (1.0 - np.maximum(likely, alike * (rows > brow)))
+    below = smooth((rows - jaw) / (0.06 * width))[..., None]
+    if hair.sum() > 400:
+        behind = _continued(picture, hair) * (1 - below) + _continued(picture, rim * (rows >= jaw)) * below
+    else:
+        behind = cv2.GaussianBlur(bled(picture, rim), (0, 0), 6.0)
     half = cv2.resize(behind, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     end = np.clip(np.minimum(rows[:, 0] + PAD, SIDE - rows[:, 0] - PAD) / 8.0, 0.0, 1.0)[:, None]
     alpha = cv2.dilate(np.where(stout, faded, 0.0).astype(np.float32), disc(2 * RIM)) * end
     return rgba(half, cv2.resize(alpha, (SIDE // 2, SIDE // 2)))
 
 
-def _skin_like(picture: np.ndarray, stout: np.ndarray, landmarks: np.ndarray, skin: np.ndarray) -> np.ndarray:
+def _continued(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`picture` [SIDE, SIDE, 3] where `known` [SIDE, SIDE] 0..1, and everywhere else what is coarse in it carried on, what is fine
+    mirrored."""
+    if not known.any():
+        return cv2.GaussianBlur(bled(picture, known), (0, 0), GRAIN)
+    coarse = cv2.GaussianBlur(bled(picture, known), (0, 0), GRAIN)
+    fine = np.clip(picture - coarse, -40, 40)
+    there = known > 0.5
+    away, labels = cv2.distanceTransformWithLabels(
+        (~there).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    here = np.stack(np.mgrid[:SIDE, :SIDE], -1).astype(np.float32)
+    of_label = np.zeros((int(labels.max()) + 1, 2), np.float32)
+    of_label[labels[there]] = here[there]
+    back = of_label[labels] - here
+    folded = FOLD - np.abs(away % (2 * FOLD) - FOLD)
+    mirror = (here + back * (1 + folded / np.maximum(away, 1.0))[..., None]).round().astype(int).clip(0, SIDE - 1)
+    share = cv2.GaussianBlur(there[mirror[..., 0], mirror[..., 1]].astype(np.float32), (0, 0), 1.5)[..., None]
+    return np.clip(coarse + share * fine[mirror[..., 0], mirror[..., 1]], 0, 255)
+
+
+def _skin_like(
+    picture: np.ndarray, stout: np.ndarray, landmarks: np.ndarray, skin: np.ndarray
+) -> tuple[np.ndarray, float]:
     """[SIDE, SIDE] 0..1: whether `picture` [SIDE, SIDE, 3] is nearer to the face's colour `skin` [3] than to that of the hair or hat
-    above it; 0 where there is neither."""
+    above it; and how far these are alike, so that nobody can tell."""
     above = stout.copy()
     above[int(landmarks[FOREHEAD, 1] + PAD - 4) :] = False
     if above.sum() < 400:
-        return np.zeros((SIDE, SIDE), np.float32)
+        return np.zeros((SIDE, SIDE), np.float32), 0.0
     logs = np.log(cv2.GaussianBlur(picture, (0, 0), 2.0) + 12.0)
     own, hair = np.log(skin + 12.0), np.median(logs[above], axis=0)
     along = (logs - hair) @ (own - hair) / max(float(((own - hair) ** 2).sum()), 1e-3)
-    tells = smooth(np.array((np.linalg.norm(own - hair) - 0.25) / 0.25))
+    tells = float(smooth(np.array((np.linalg.norm(own - hair) - 0.25) / 0.25)))
     likely = (tells * smooth((along - 0.35) / 0.2)).astype(np.float32)
-    return cv2.dilate(likely, disc(9))  # what a sharp edge of it leaves would be drawn out to a streak
+    return cv2.dilate(likely, disc(9)), 1 - tells  # what a sharp edge of it leaves would be drawn out to a streak
