@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from engines.contract import CROP, FaceObservation, PortraitRejected
-from engines.relief import eyes, figure, glasses, mouth, shell, texture
+from engines.relief import eyes, figure, glasses, hair, mouth, shell, texture
 from engines.relief.facing import FROM, facing, turned_aside
 from engines.relief.painted_lips import painted
 from engines.relief.resting import INSET, rest_of
@@ -183,13 +183,18 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
     inside = mouth.build(landmarks, axes, float(portrait.shape[13, 1] - portrait.shape[14, 1]), picture, atlas, skin)
     face = _face(landmarks, axes, rest.inset)
     whole = _with_surround(face, surround.front)
-    mesh, parts = _joined(behind, inside.sheets, balls, whole, len(face.points))
+    upon = hair.build(whole, landmarks, width, surround.firm, picture, atlas)
+    follow = surround.follow if upon is None else np.concatenate([surround.follow, upon.follow])
+    over = [] if upon is None else [upon.sheet]
+    seen = whole if upon is None else hair.uncovered(whole, upon)
+    mesh, parts = _joined(behind, inside.sheets, balls, [seen, *over], len(face.points))
+    under = picture if upon is None else hair.beneath(picture, upon, surround.firm)
     jaw = np.concatenate(inside.jaw)
     back = figure.followed(behind.points, landmarks[OVAL], width)
     pivot = _pivot(landmarks, width)
     turning = _turning(mesh, parts, landmarks, width)
     points = mesh.points.copy()
-    follow_face(points, parts, (surround.follow, back), jaw, rest.moves, jaw_move(rest.moves))
+    follow_face(points, parts, (follow, back), jaw, rest.moves, jaw_move(rest.moves))
     for iris in parts.irises:
         points[iris] += rest.looks
     points += turning[:, None] * ((points - pivot) @ rest.turn.T + pivot - points)
@@ -197,7 +202,7 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
     avatar = ReliefAvatar(
         mesh=replace(mesh, points=points),
         parts=parts,
-        atlas=atlas.picture(texture.rgba(texture.without_streaks(picture, whole), faded)),
+        atlas=atlas.picture(texture.rgba(texture.without_streaks(under, whole), faded)),
         landmarks=at_rest,
         shape=rest.shape,
         to_crop=rest.turn @ to_crop,
@@ -205,7 +210,7 @@ def enrol(portrait: FaceObservation) -> ReliefAvatar:
         pivot=pivot,
         axis=_axis(at_rest),
         turning=turning,
-        follow=surround.follow,
+        follow=follow,
         follow_back=back,
         jaw=jaw,
         mouth_depth=np.concatenate(inside.depth_cm),
@@ -274,15 +279,15 @@ def _shut(portrait: FaceObservation) -> FaceObservation:
 
 
 def _joined(
-    back: Sheet, inside: list[Sheet], balls: tuple[eyes.Eye, ...], whole: Sheet, face_points: int
+    back: Sheet, inside: list[Sheet], balls: tuple[eyes.Eye, ...], front: list[Sheet], face_points: int
 ) -> tuple[Mesh, Parts]:
     """All sheets, back to front, and where each lies."""
-    mesh, places = joined([back, *inside, *(eye.ball for eye in balls), *(eye.iris for eye in balls), whole])
+    mesh, places = joined([back, *inside, *(eye.ball for eye in balls), *(eye.iris for eye in balls), *front])
     n = 1 + len(inside)
-    face = places[-1]
+    face, end = places[-len(front)], places[-1].stop
     parts = Parts(
         face=slice(face.start, face.start + face_points),
-        around=slice(face.start + face_points, face.stop),
+        around=slice(face.start + face_points, end),
         back=places[0],
         balls=(places[n], places[n + 1]),
         irises=(places[n + 2], places[n + 3]),
