@@ -14,8 +14,9 @@ from engines.contract import AROUND, CROP, FaceObservation
 from engines.geometry.asset import METRES
 from engines.morphable.model import load
 from engines.relief import texture
+from engines.relief.avatar import ReliefAvatar
 from engines.relief.engine import Relief
-from engines.relief.enrol import AIR, SMALLEST, ReliefAvatar
+from engines.relief.framing import AIR, SMALLEST
 from engines.relief.painted_lips import painted
 from engines.relief.topology import EYES, LIP_RINGS_LOWER, LIP_RINGS_UPPER
 from pipeline.puppet import scripted

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engines.contract import FaceObservation
-from engines.relief.enrol import ReliefAvatar, follow_face, jaw_move
+from engines.relief.avatar import ReliefAvatar, follow_face, jaw_move
 from engines.relief.eyes import gaze
 from engines.relief.lips import LIPS_TOUCH, gaps, part
 from engines.relief.topology import (

@@ -14,8 +14,9 @@ from engines.geometry.rigged import Rig
 from engines.options import EngineOptions
 from engines.raster import textured
 from engines.relief import geometry, rig, several, strips
+from engines.relief.avatar import ReliefAvatar
 from engines.relief.drive import ReliefState, drive
-from engines.relief.enrol import ReliefAvatar, enrol
+from engines.relief.enrol import enrol
 from engines.relief.render import StripRenderer
 
 

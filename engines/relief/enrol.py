@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from engines.contract import CROP, FaceObservation, PortraitRejected
+from engines.contract import FaceObservation, PortraitRejected
 from engines.relief import eyes, figure, glasses, hair, mouth, shell, texture
+from engines.relief.avatar import Parts, ReliefAvatar, follow_face, jaw_move
 from engines.relief.facing import FROM, facing, turned_aside
+from engines.relief.framing import Frame
 from engines.relief.painted_lips import painted
-from engines.relief.resting import INSET, rest_of
-from engines.relief.surface import Mesh, Sheet, joined
+from engines.relief.resting import INSET, Rest, rest_of
+from engines.relief.surface import Mesh, Sheet, joined, similarity
 from engines.relief.topology import (
     CHEEKS,
     CHIN,
@@ -37,213 +39,142 @@ SMALLEST_FACE = 60.0
 "Crop pixels between the cheeks below which a crop is not in the framing that was agreed on."
 
 
-AIR = 18.0
-"Pixels of the crop that views keep above a figure, where the photo has them."
-SMALLEST = 0.8
-"Figures are shown no smaller than this, however high their hats: a face wants its pixels."
-HIGHEST = 12
-"Pixels across that a row of the figure has at least: a single hair is cut."
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Where each part's points lie in the mesh."""
-
-    face: slice
-    "478 landmarks, then the lips' 22 inner points."
-    around: slice
-    back: slice
-    balls: tuple[slice, slice]
-    irises: tuple[slice, slice]
-    mouth: slice
-    tongue: slice
-    "Within the mouth."
-
-
-@dataclass(frozen=True)
-class ReliefAvatar:
-    """One enrolled portrait."""
-
-    mesh: Mesh
-    parts: Parts
-    atlas: np.ndarray
-    "[H, SIDE, 4] uint8."
-    landmarks: np.ndarray
-    "[478, 3] float32 crop pixels with final depth: the face at rest."
-    shape: np.ndarray
-    "[478, 3] float32: the portrait's face in canonical centimetres."
-    to_crop: np.ndarray
-    "[3, 3] float32: canonical centimetres to crop pixels, as the portrait's head is turned."
-    width: float
-    "Distance between the cheeks in crop pixels."
-    pivot: np.ndarray
-    "[3] what the head turns about."
-    axis: tuple[float, float]
-    "x and z of what the views turn about, crop pixels."
-    turning: np.ndarray
-    "[N] float32: 1 turns with the head, 0 stays with the torso."
-    follow: np.ndarray
-    "[Na, 36] float32: how the surround follows the OVAL,"
-    follow_back: np.ndarray
-    "[Nb, 36] float32: and how the shell behind it does, so that it stays behind."
-    jaw: np.ndarray
-    "[Nm] float32: how the mouth's inside follows the jaw."
-    mouth_depth: np.ndarray
-    "[Nm] float32 centimetres."
-    slants: tuple[np.ndarray, np.ndarray]
-    "How the depth of each iris follows its movement: dz/dx, dz/dy."
-    fade: int
-    "Crop pixels over which a picture that ends with the crop fades at its lower border."
-    mouth_seen: bool
-    "Whether the portrait shows a mouth, which may then open."
-    held: np.ndarray
-    "[478] float32: the share of its movement that each landmark keeps, less beneath the frames of glasses."
-    zoom: float = 1.0
-    "A picture's pixel of the crop shows so much of the photo's: less than 1 where the figure is shown smaller, to have all of it."
-    scaled: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
-    "The atlas at each tile scale it has been asked for, made when first asked (filled by render)."
-
-
-@dataclass(frozen=True)
-class Frame:
-    """How a figure lies in what views show: as in the crop, or smaller, so that hair and hats end below the upper edge."""
-
-    zoom: float = 1.0
-    down: float = 0.0
-    "Pixels of the crop."
-
-    @classmethod
-    def of(cls, solid: np.ndarray, bottom: int) -> Frame:
-        """For a figure `solid` [SIDE, SIDE] that a photo shows down to the row `bottom`."""
-        rows = np.flatnonzero((solid > 0.5).sum(axis=1) > HIGHEST)
-        top = float(rows[0]) - texture.PAD if len(rows) else 0.0
-        zoom = float(np.clip((CROP / 2 - AIR) / (CROP / 2 - top), SMALLEST, 1.0))
-        zoom = CROP / round(CROP / zoom)
-        begin = min((AIR - CROP / 2) / zoom + CROP / 2, top - AIR / zoom) if zoom < 1 else 0.0
-        begin = min(begin, max(bottom - texture.PAD, CROP) - CROP / zoom)  # a bust stands on the lower edge
-        return cls(zoom, (CROP / 2 - begin) * zoom - CROP / 2)
-
-    def shown(self, continued: np.ndarray) -> np.ndarray:
-        """The rows of something [SIDE, SIDE, ...] that views show."""
-        begin = CROP / 2 - (CROP / 2 + self.down) / self.zoom + texture.PAD
-        return continued[max(round(begin), 0) : round(begin + CROP / self.zoom), texture.PAD : -texture.PAD]
-
-    def applied(self, avatar: ReliefAvatar) -> ReliefAvatar:
-        """`avatar`, as in the crop before, in this frame."""
-        middle = np.array([CROP / 2, CROP / 2, avatar.axis[1]], np.float32)
-
-        def placed(points: np.ndarray) -> np.ndarray:
-            return ((points - middle) * self.zoom + middle + [0, self.down, 0]).astype(np.float32)
-
-        return replace(
-            avatar,
-            mesh=replace(avatar.mesh, points=placed(avatar.mesh.points)),
-            landmarks=placed(avatar.landmarks),
-            pivot=placed(avatar.pivot),
-            to_crop=avatar.to_crop * self.zoom,
-            width=avatar.width * self.zoom,
-            fade=round(avatar.fade * self.zoom),
-            zoom=self.zoom,
-        )
-
-
-def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """[3, 3] scale times rotation that best carries `source` [N, 3] onto `target` [N, 3] (Umeyama 1991), shift left out."""
-    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    return ((s * np.diag(flip)).sum() / (a**2).sum() * (u @ flip @ vt)).astype(np.float32)
-
-
 def enrol(portrait: FaceObservation) -> ReliefAvatar:
     """The portrait's avatar. Raises PortraitRejected where there is no picture, no matte or no face of the agreed size."""
     _required(portrait)
     portrait = facing(portrait) if abs(turned_aside(portrait)) > FROM else portrait
-    crop, matte = _required(portrait)
     portrait = portrait if portrait.mouth_seen else _shut(portrait)
-    rest = rest_of(portrait)
-    landmarks = rest.landmarks
-    width = float(np.linalg.norm(landmarks[CHEEKS[1]] - landmarks[CHEEKS[0]]))
-    if width < SMALLEST_FACE:
-        raise PortraitRejected("face_too_small", "the face is too small in this picture; use one where it is larger")
-    held = glasses.held(crop, landmarks, width)
-    rest = replace(rest, moves=rest.moves * held[:, None])
-    to_crop = similarity(portrait.shape, portrait.landmarks) @ np.diag([1.0, 1.0, DEEPER]).astype(np.float32)
-    content = texture.content_of(crop, matte, portrait.around)
-    colours, alpha = texture.cut_out(content.picture, content.matte, content.of(_face_mask(portrait.landmarks)))
-    picture, solid, faded = texture.continued(colours, alpha, content)
-    frame = Frame.of(solid, content.bottom) if portrait.around is not None else Frame()
-    picture = painted(picture, landmarks, rest.inset / INSET) if rest.inset > 0 else picture
-    skin = _skin(crop, portrait.landmarks)
-    atlas = texture.Atlas()
-    surround = figure.build(landmarks, width, solid)
-    behind = shell.build(landmarks, width, surround.firm, picture, faded, atlas, skin)
+    known = _Portrait.of(portrait)
+    return known.frame.applied(_at_rest(known, _built(known)))
+
+
+@dataclass(frozen=True)
+class _Portrait:
+    """A portrait from the front, and what is read in it."""
+
+    seen: FaceObservation
+    rest: Rest
+    width: float
+    "The face's, in crop pixels."
+    held: np.ndarray
+    "[478] as in ReliefAvatar."
+    to_crop: np.ndarray
+    "[3, 3] canonical centimetres to crop pixels, as the head is turned."
+    picture: np.ndarray
+    "[SIDE, SIDE, 3] the figure's colours, continued;"
+    solid: np.ndarray
+    "[SIDE, SIDE] its alpha,"
+    faded: np.ndarray
+    "[SIDE, SIDE] and that which ends softly at the borders."
+    skin: np.ndarray
+    "[3] the face's colour."
+    frame: Frame
+
+    @classmethod
+    def of(cls, portrait: FaceObservation) -> _Portrait:
+        """Raises PortraitRejected where the face is too small."""
+        crop, matte = _required(portrait)
+        rest = rest_of(portrait)
+        width = float(np.linalg.norm(rest.landmarks[CHEEKS[1]] - rest.landmarks[CHEEKS[0]]))
+        if width < SMALLEST_FACE:
+            raise PortraitRejected(
+                "face_too_small", "the face is too small in this picture; use one where it is larger"
+            )
+        held = glasses.held(crop, rest.landmarks, width)
+        content = texture.content_of(crop, matte, portrait.around)
+        colours, alpha = texture.cut_out(content.picture, content.matte, content.of(_face_mask(portrait.landmarks)))
+        picture, solid, faded = texture.continued(colours, alpha, content)
+        return cls(
+            seen=portrait,
+            rest=replace(rest, moves=rest.moves * held[:, None]),
+            width=width,
+            held=held,
+            to_crop=similarity(portrait.shape, portrait.landmarks) @ np.diag([1.0, 1.0, DEEPER]).astype(np.float32),
+            picture=painted(picture, rest.landmarks, rest.inset / INSET) if rest.inset > 0 else picture,
+            solid=solid,
+            faded=faded,
+            skin=_skin(crop, portrait.landmarks),
+            frame=Frame.of(solid, content.bottom) if portrait.around is not None else Frame(),
+        )
+
+
+@dataclass(frozen=True)
+class _Built:
+    """The figure as the photo has it: one mesh, its atlas, and what its points follow."""
+
+    mesh: Mesh
+    parts: Parts
+    atlas: np.ndarray
+    follow: np.ndarray
+    follow_back: np.ndarray
+    jaw: np.ndarray
+    mouth_depth: np.ndarray
+
+
+def _built(known: _Portrait) -> _Built:
+    landmarks, width, picture, skin, atlas = (
+        known.rest.landmarks,
+        known.width,
+        known.picture,
+        known.skin,
+        texture.Atlas(),
+    )
+    surround = figure.build(landmarks, width, known.solid)
+    behind = shell.build(landmarks, width, surround.firm, picture, known.faded, atlas, skin)
     balls = tuple(eyes.build(eye, landmarks, width, picture, atlas, skin) for eye in EYES)
-    axes = mouth.Axes((landmarks[13] + landmarks[14]) / 2, to_crop @ np.diag([1.0, -1.0, -1.0]))
-    inside = mouth.build(landmarks, axes, float(portrait.shape[13, 1] - portrait.shape[14, 1]), picture, atlas, skin)
-    face = _face(landmarks, axes, rest.inset)
+    axes = mouth.Axes((landmarks[13] + landmarks[14]) / 2, known.to_crop @ np.diag([1.0, -1.0, -1.0]))
+    gap = float(known.seen.shape[13, 1] - known.seen.shape[14, 1])
+    inside = mouth.build(landmarks, axes, gap, picture, atlas, skin)
+    face = _face(landmarks, axes, known.rest.inset)
     whole = _with_surround(face, surround.front)
     upon = hair.build(whole, landmarks, width, surround.firm, picture, atlas)
-    follow = surround.follow if upon is None else np.concatenate([surround.follow, upon.follow])
-    over = [] if upon is None else [upon.sheet]
-    seen = whole if upon is None else hair.uncovered(whole, upon)
-    mesh, parts = _joined(behind, inside.sheets, balls, [seen, *over], len(face.points))
-    under = picture if upon is None else hair.beneath(picture, upon, surround.firm)
-    jaw = np.concatenate(inside.jaw)
-    back = figure.followed(behind.points, landmarks[OVAL], width)
-    pivot = _pivot(landmarks, width)
-    turning = _turning(mesh, parts, landmarks, width)
+    front, follow, under = [whole], surround.follow, picture
+    if upon is not None:
+        front, follow = [hair.uncovered(whole, upon), upon.sheet], np.concatenate([follow, upon.follow])
+        under = hair.beneath(picture, upon, surround.firm)
+    mesh, parts = _joined(behind, inside.sheets, balls, front, len(face.points))
+    return _Built(
+        mesh=mesh,
+        parts=parts,
+        atlas=atlas.picture(texture.rgba(texture.without_streaks(under, whole), known.faded)),
+        follow=follow,
+        follow_back=figure.followed(behind.points, landmarks[OVAL], width),
+        jaw=np.concatenate(inside.jaw),
+        mouth_depth=np.concatenate(inside.depth_cm),
+    )
+
+
+def _at_rest(known: _Portrait, built: _Built) -> ReliefAvatar:
+    """The figure without the photo's expression and turn, framed as the crop is."""
+    rest, mesh, parts = known.rest, built.mesh, built.parts
+    pivot = _pivot(rest.landmarks, known.width)
+    turning = _turning(mesh, parts, rest.landmarks, known.width)
     points = mesh.points.copy()
-    follow_face(points, parts, (follow, back), jaw, rest.moves, jaw_move(rest.moves))
+    follow_face(points, parts, (built.follow, built.follow_back), built.jaw, rest.moves, jaw_move(rest.moves))
     for iris in parts.irises:
         points[iris] += rest.looks
     points += turning[:, None] * ((points - pivot) @ rest.turn.T + pivot - points)
-    at_rest = ((landmarks + rest.moves - pivot) @ rest.turn.T + pivot).astype(np.float32)
-    avatar = ReliefAvatar(
+    at_rest = ((rest.landmarks + rest.moves - pivot) @ rest.turn.T + pivot).astype(np.float32)
+    return ReliefAvatar(
         mesh=replace(mesh, points=points),
         parts=parts,
-        atlas=atlas.picture(texture.rgba(texture.without_streaks(under, whole), faded)),
+        atlas=built.atlas,
         landmarks=at_rest,
         shape=rest.shape,
-        to_crop=rest.turn @ to_crop,
-        width=width,
+        to_crop=rest.turn @ known.to_crop,
+        width=known.width,
         pivot=pivot,
         axis=_axis(at_rest),
         turning=turning,
-        follow=follow,
-        follow_back=back,
-        jaw=jaw,
-        mouth_depth=np.concatenate(inside.depth_cm),
+        follow=built.follow,
+        follow_back=built.follow_back,
+        jaw=built.jaw,
+        mouth_depth=built.mouth_depth,
         slants=(eyes.slant(at_rest[EYES[0].ring]), eyes.slant(at_rest[EYES[1].ring])),
-        fade=texture.fade_height(*(frame.shown(part) for part in (picture, solid))),
-        mouth_seen=bool(portrait.mouth_seen),
-        held=held,
+        fade=texture.fade_height(*(known.frame.shown(part) for part in (known.picture, known.solid))),
+        mouth_seen=bool(known.seen.mouth_seen),
+        held=known.held,
     )
-    return frame.applied(avatar)
-
-
-def follow_face(
-    points: np.ndarray,
-    parts: Parts,
-    follow: tuple[np.ndarray, np.ndarray],
-    jaw: np.ndarray,
-    moves: np.ndarray,
-    jaw_moves: np.ndarray,
-) -> None:
-    """Let all points [N, 3] of a figure follow its landmarks' `moves` [478, 3] and those of its jaw [3], crop pixels. `follow` and
-    `jaw`: of the surround and of the shell, and of the mouth, as in ReliefAvatar."""
-    face = points[parts.face]
-    face[:POINTS] += moves
-    face[POINTS : POINTS + 11] += moves[UPPER_LIP_INNER]
-    face[POINTS + 11 :] += moves[LOWER_LIP_INNER]
-    points[parts.around] += follow[0] @ moves[OVAL]
-    points[parts.back] += follow[1] @ moves[OVAL]
-    points[parts.mouth] += jaw[:, None] * jaw_moves
-
-
-def jaw_move(moves: np.ndarray) -> np.ndarray:
-    """[3] how the lower jaw moves where landmarks move by `moves` [478, 3], crop pixels."""
-    return 0.5 * moves[CHIN] + 0.5 * moves[LOWER_LIP_INNER[3:8]].mean(axis=0)
 
 
 def _pivot(landmarks: np.ndarray, width: float) -> np.ndarray:

@@ -12,8 +12,8 @@ from display.optics import HALF_PICTURE, LOOK_AT
 from engines.contract import CROP
 from engines.geometry.asset import METRES, Asset, Part
 from engines.geometry.motion import Motion
+from engines.relief.avatar import ReliefAvatar
 from engines.relief.drive import ReliefState
-from engines.relief.enrol import ReliefAvatar
 from engines.relief.render import LARGEST_TEXTURE_SCALE
 from engines.relief.topology import LOWER_LIP_INNER, OVAL, POINTS, UPPER_LIP_INNER, face_triangles
 

@@ -17,11 +17,12 @@ from display.views import ViewSet
 from engines.contract import Abilities, FaceObservation
 from engines.options import EngineOptions
 from engines.relief import figure, strips, texture
+from engines.relief.avatar import ReliefAvatar
 from engines.relief.drive import ReliefState
-from engines.relief.enrol import AXIS_SHARE, ReliefAvatar, enrol, similarity
+from engines.relief.enrol import AXIS_SHARE, enrol
 from engines.relief.render import StripRenderer
 from engines.relief.resting import relieved
-from engines.relief.surface import Sheet, joined, wound
+from engines.relief.surface import Sheet, joined, similarity, wound
 from engines.relief.topology import CHEEKS, EYES, MOUTH_RING, NOSE_TIP, OVAL, POINTS, face_triangles
 
 OUTSIDE = 0.5

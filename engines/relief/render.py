@@ -13,8 +13,8 @@ from display.optics import Cameras
 from display.views import ViewSet
 from engines.contract import CROP
 from engines.relief import strips
+from engines.relief.avatar import ReliefAvatar
 from engines.relief.drive import ReliefState
-from engines.relief.enrol import ReliefAvatar
 from engines.relief.texture import lower_fade, scaled
 
 MOST_THREADS = 4

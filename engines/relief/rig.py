@@ -7,8 +7,8 @@ import numpy as np
 from engines.contract import FaceObservation
 from engines.geometry.rigged import Rig
 from engines.morphable.model import load
+from engines.relief.avatar import ReliefAvatar
 from engines.relief.drive import drive
-from engines.relief.enrol import ReliefAvatar
 from engines.relief.topology import EYES
 
 METRES = 0.01 / 21.94

@@ -79,3 +79,11 @@ def smooth(t: np.ndarray) -> np.ndarray:
     """Smoothstep of t, of any shape, clipped to 0..1."""
     t = np.clip(t, 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """[3, 3] scale times rotation that best carries `source` [N, 3] onto `target` [N, 3] (Umeyama 1991), shift left out."""
+    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    return ((s * np.diag(flip)).sum() / (a**2).sum() * (u @ flip @ vt)).astype(np.float32)
