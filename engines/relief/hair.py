@@ -12,7 +12,7 @@ import numpy as np
 
 from engines.relief.figure import face_area, followed
 from engines.relief.surface import Sheet, smooth
-from engines.relief.texture import PAD, SIDE, Atlas, bled, disc, rgba
+from engines.relief.texture import GUTTER, PAD, SIDE, Atlas, bled, disc, rgba
 from engines.relief.topology import CHIN, EYES, FOREHEAD, OVAL
 
 THICK = 0.07
@@ -58,8 +58,8 @@ def build(
     used, triangles = np.unique(covered, return_inverse=True)
     points, flat = front.points[used].copy(), front.uv[used]
     points[:, 2] -= _thickness(matte, firm, width)[y, x][used]
-    left, top = (int(edge) for edge in np.maximum(flat.min(axis=0) - 2, 0))
-    right, bottom = (int(edge) for edge in flat.max(axis=0) + 3)
+    left, top = (int(edge) for edge in np.maximum(flat.min(axis=0) - 2, GUTTER))
+    right, bottom = (int(edge) for edge in np.minimum(flat.max(axis=0) + 3, SIDE - GUTTER))
     at = atlas.add(rgba(picture[top:bottom, left:right], matte[top:bottom, left:right]))
     uv = (flat - [left, top] + at).astype(np.float32)
     sheet = Sheet(points, uv, triangles.reshape(-1, 3).astype(np.int32), np.ones(len(used), np.float32), culled=True)
