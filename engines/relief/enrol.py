@@ -127,7 +127,7 @@ def _built(known: _Portrait) -> _Built:
     inside = mouth.build(landmarks, axes, gap, picture, atlas, skin)
     face = _face(landmarks, axes, known.rest.inset)
     whole = _with_surround(face, surround.front)
-    upon = hair.build(whole, landmarks, width, surround.firm, picture, atlas)
+    upon = hair.build(whole, landmarks, width, surround.firm, picture, known.faded, atlas)
     front, follow, under = [whole], surround.follow, picture
     if upon is not None:
         front, follow = [hair.uncovered(whole, upon), upon.sheet], np.concatenate([follow, upon.follow])

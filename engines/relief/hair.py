@@ -19,7 +19,7 @@ THICK = 0.07
 "Face widths that hair stands before the skin, where it is as wide as twice ROUND and more: a centimetre."
 ROUND = 0.16
 "Face widths from its edge over which it comes to be so thick."
-DEEP = 26
+DEEP = 12
 "Crop pixels from its edge from which nobody looks beneath it."
 LIFTED = 1.5
 "Crop pixels that it lies before what is beneath at its edge."
@@ -29,6 +29,8 @@ APART = 0.9
 "Between the colours of hair and skin, in logarithms of light, below which nobody can tell them."
 THIN = 13
 "Crop pixels: what is no wider is a strand, and does not lead from hair to a beard or a collar."
+BEYOND = 61
+"Crop pixels: twice what lies beyond a figure's outline and goes with the hair within."
 UNDER = 13
 "Crop pixels beside hair that are still too much like it to be taken for the skin beneath."
 
@@ -41,26 +43,32 @@ class Hair:
     follow: np.ndarray
     "[N, 36] float32: how its points follow the face's OVAL."
     matte: np.ndarray
-    "[SIDE, SIDE] float32 0..1."
+    "[SIDE, SIDE] float32 0..1; it goes on beyond the figure's outline."
 
 
 def build(
-    front: Sheet, landmarks: np.ndarray, width: float, firm: np.ndarray, picture: np.ndarray, atlas: Atlas
+    front: Sheet,
+    landmarks: np.ndarray,
+    width: float,
+    firm: np.ndarray,
+    picture: np.ndarray,
+    faded: np.ndarray,
+    atlas: Atlas,
 ) -> Hair | None:
     """The hair upon a figure's `front`, whose firm part is `firm` [SIDE, SIDE] bool, of `landmarks` [478, 3] and the face's `width`, in
-    `picture` [SIDE, SIDE, 3]; None where none can be told from the skin."""
+    `picture` [SIDE, SIDE, 3] with its alpha `faded` [SIDE, SIDE]; None where none can be told from the skin."""
     matte = matte_of(picture, landmarks, width, firm)
     if matte is None:
         return None
     x, y = front.uv.astype(int).clip(0, SIDE - 1).T
-    upon = (cv2.dilate(matte, disc(7)) > 0.02)[y, x]
+    upon = (cv2.dilate(matte, disc(3)) > 0.02)[y, x]
     covered = front.triangles[upon[front.triangles].any(axis=1)]
     used, triangles = np.unique(covered, return_inverse=True)
     points, flat = front.points[used].copy(), front.uv[used]
     points[:, 2] -= _thickness(matte, firm, width)[y, x][used]
     left, top = (int(edge) for edge in np.maximum(flat.min(axis=0) - 2, GUTTER))
     right, bottom = (int(edge) for edge in np.minimum(flat.max(axis=0) + 3, SIDE - GUTTER))
-    at = atlas.add(rgba(picture[top:bottom, left:right], matte[top:bottom, left:right]))
+    at = atlas.add(rgba(picture[top:bottom, left:right], (matte * faded)[top:bottom, left:right]))
     uv = (flat - [left, top] + at).astype(np.float32)
     sheet = Sheet(points, uv, triangles.reshape(-1, 3).astype(np.int32), np.ones(len(used), np.float32), culled=True)
     return Hair(sheet, followed(points, landmarks[OVAL], width), matte)
@@ -103,6 +111,7 @@ def matte_of(picture: np.ndarray, landmarks: np.ndarray, width: float, firm: np.
         return None
     own = cv2.morphologyEx((labels == np.argmax(counts)).astype(np.uint8), cv2.MORPH_CLOSE, disc(7))
     own = _whole(own)
+    own = np.where(firm, own, cv2.dilate(own, disc(BEYOND)))
     ends = 1.0 - smooth((rows - landmarks[CHIN, 1] + 0.15 * width) / (0.3 * width))
     return (cv2.GaussianBlur(own, (0, 0), 1.6) * ends).astype(np.float32)
 

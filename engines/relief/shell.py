@@ -27,7 +27,7 @@ BACK_DEPTH, NECK_DEPTH = 0.46, 0.17
 "How far the shell bulges behind the outline, in face widths; a skull is about 1.3 times as deep as a face is wide, a neck half of it."
 ROUND = 0.45
 "Face widths within the outline over which the shell rounds back."
-RINGS = np.radians([14.0, 28.0, 42.0, 56.0, 72.0])
+RINGS = np.radians([18.0, 38.0, 62.0])
 "Where its points lie on that quarter of a circle: at even lengths, so that nothing is drawn out where it begins."
 SLENDER = 0.17
 "Face widths: what is no wider, ears and wisps of hair, has nothing behind it."
@@ -82,8 +82,8 @@ def _wall(
     """Points [N, 3] that bulge back from `contour` [M, 2], at depths `rim_z` [M], where their colours lie [N, 2],
     triangles and light [N]."""
     field = cv2.distanceTransform(stout.astype(np.uint8), cv2.DIST_L2, 5)
-    rings = [_ring(field, ROUND * width * (1 - np.cos(angle)), STEP * (1 + k / 4)) for k, angle in enumerate(RINGS)]
-    flat = np.concatenate([contour, *rings, grid(field > ROUND * width, 2 * STEP)]).astype(np.float32)
+    rings = [_ring(field, ROUND * width * (1 - np.cos(angle)), STEP * (1.3 + k / 2)) for k, angle in enumerate(RINGS)]
+    flat = np.concatenate([contour, *rings, grid(field > 0.9 * ROUND * width, 3 * STEP)]).astype(np.float32)
     d = np.clip(depth_within(stout, flat) / (ROUND * width), 0.0, 1.0)
     d[: len(contour)] = 0.0
     rim = rim_z[nearest(flat, contour)]
