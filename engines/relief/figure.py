@@ -16,7 +16,7 @@ from engines.relief.surface import Sheet, smooth, wound
 from engines.relief.texture import PAD, SIDE
 from engines.relief.topology import CHEEKS, CHIN, EYES, FOREHEAD, MOUTH_RING, OVAL, face_triangles
 
-STEP = 15.0
+STEP = 18.0
 "Distance in crop pixels between the surround's points."
 
 STEEPEST = 1.6

@@ -19,7 +19,7 @@ THICK = 0.07
 "Face widths that hair stands before the skin, where it is as wide as twice ROUND and more: a centimetre."
 ROUND = 0.16
 "Face widths from its edge over which it comes to be so thick."
-DEEP = 12
+DEEP = 18
 "Crop pixels from its edge from which nobody looks beneath it."
 LIFTED = 1.5
 "Crop pixels that it lies before what is beneath at its edge."
@@ -76,9 +76,9 @@ def build(
 
 def uncovered(front: Sheet, hair: Hair) -> Sheet:
     """`front` without what lies so deep beneath the `hair` that no view looks there."""
-    x, y = front.uv.astype(int).clip(0, SIDE - 1).T
+    x, y = front.uv[front.triangles].mean(axis=1).astype(int).clip(0, SIDE - 1).T
     deep = (cv2.erode(hair.matte, disc(2 * DEEP + 1)) > 0.98)[y, x]
-    return replace(front, triangles=front.triangles[~deep[front.triangles].all(axis=1)])
+    return replace(front, triangles=front.triangles[~deep])
 
 
 def matte_of(picture: np.ndarray, landmarks: np.ndarray, width: float, firm: np.ndarray) -> np.ndarray | None:

@@ -65,7 +65,7 @@ def build(
         cv2.morphologyEx(firm.astype(np.uint8), cv2.MORPH_OPEN, disc(2 * round(SLENDER * width / 2) + 1)) > 0
     )
     at = atlas.add(_colours(landmarks, width, stout, picture, faded, skin))
-    contour = outlined(stout)
+    contour = outlined(stout)[::2]
     rim_z = _rim_depth(landmarks, width, firm, contour)
     wall, places, wall_triangles, wall_light = _wall(landmarks, width, stout, contour, rim_z)
     band, band_triangles = _band(landmarks, width, firm, stout, contour, rim_z)
