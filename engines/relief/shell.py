@@ -183,7 +183,7 @@ def _colours(
     hair = np.maximum(rim, solid & (1 - face)) * (rows < jaw) * (1.0 - np.maximum(likely, alike * (rows > brow)))
     below = smooth((rows - jaw) / (0.06 * width))[..., None]
     if hair.sum() > 400:
-        behind = _continued(picture, hair) * (1 - below) + _continued(picture, rim * (rows >= jaw)) * below
+        behind = mirrored(picture, hair) * (1 - below) + mirrored(picture, rim * (rows >= jaw)) * below
     else:
         behind = cv2.GaussianBlur(bled(picture, rim), (0, 0), 6.0)
     half = cv2.resize(behind, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
@@ -192,7 +192,7 @@ def _colours(
     return rgba(half, cv2.resize(alpha, (SIDE // 2, SIDE // 2)))
 
 
-def _continued(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
+def mirrored(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
     """`picture` [SIDE, SIDE, 3] where `known` [SIDE, SIDE] 0..1, and everywhere else what is coarse in it carried on, what is fine
     mirrored."""
     if not known.any():
