@@ -53,10 +53,15 @@ def picture(
 
 
 def drawn(
-    vertices: np.ndarray, triangles: np.ndarray, colours: np.ndarray, turn: np.ndarray, distance: float | None
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    colours: np.ndarray,
+    turn: np.ndarray,
+    distance: float | None,
+    light: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A picture [SIDE, SIDE, 3] of any head in centimetres whose vertices have `colours` [V, 3]; and where they are in it [V, 3],
-    the last the distance in centimetres."""
+    the last the distance in centimetres. Light falls from where the viewer is, unless each vertex has its own `light` [V]."""
     world = vertices @ turn.T
     nearer = np.ones(len(world)) if distance is None else distance / (distance - world[:, 2])
     across = world[:, :2] * [1, -1] * (PER_CM * nearer)[:, None] + SIDE / 2
@@ -65,13 +70,15 @@ def drawn(
     owner, depth = np.empty((SIDE, SIDE), np.int32), np.empty((SIDE, SIDE), np.float32)
     painted = np.column_stack([colours, np.zeros(len(world))]).astype(np.float32)
     uv, blank = np.zeros((len(world), 2), np.float32), np.zeros((2, 2, 3), np.uint8)
-    textured.draw(places, triangles, uv, painted, _light(triangles, world), blank, owner, depth, out)
+    light = lit(triangles, world) if light is None else light
+    textured.draw(places, triangles, uv, painted, light, blank, owner, depth, out)
     shown = np.ascontiguousarray(out[..., :3])
     shown[owner < 0] = WALL
     return shown, places
 
 
-def _light(triangles: np.ndarray, world: np.ndarray) -> np.ndarray:
+def lit(triangles: np.ndarray, world: np.ndarray) -> np.ndarray:
+    """[V] float32: the light on each vertex of a head that stands as `world` [V, 3] does."""
     corners = world[triangles]
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = np.zeros_like(world)

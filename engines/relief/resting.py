@@ -32,7 +32,7 @@ NOSE_SHARE, NOSE_KEPT = 0.62, 0.6
 AT_REST, EXPRESSIVE = 0.13, 0.20
 """Centimetres that a fitted expression moves the face by in the mean: faces at rest are read as 0.09 to 0.15, which is their shape or the
 fit's, a frown as 0.18, broad smiles as 0.35. Below the first all stays, from the second on all is taken out."""
-UNEXPLAINED, MUCH = 0.5, 0.35
+UNEXPLAINED, MUCH = 0.6, 0.2
 """Share of what a fit misses that belongs to the expression, where that moves a point by so many centimetres: nobody smiles by a model's
 actions alone. It takes another 0.1 mm out of ICT's smiles; at 1 it takes shape out, too."""
 OVERLAP = 0.03
