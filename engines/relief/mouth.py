@@ -84,7 +84,7 @@ def _teeth_picture(widths: tuple[float, ...], height: float, skin: np.ndarray, u
     crown = height * (np.array([1.0, 0.93, 1.0, 0.92, 0.9, 0.88, 0.85]) if upper else np.ones(7))[tooth]
     gum = 0.28 + 0.16 * np.abs(p) ** 2.5
     tip = 0.3 + crown - (0.05 if upper else 0.03) * height * np.abs(p) ** 4
-    enamel, flesh = lit((236.0, 222.0, 198.0), skin), lit((168.0, 92.0, 88.0), skin)
+    enamel, flesh = lit((243.0, 217.0, 202.0), skin), lit((168.0, 92.0, 88.0), skin)
     rounding = 1.0 - 0.14 * np.abs(p) ** 3 - 0.16 * np.abs(p) ** 14
     along = np.clip((b - gum) / np.maximum(tip - gum, 0.1), 0, 1)
     rounding *= 0.82 + 0.18 * np.sin(np.pi * np.clip(along * 0.8 + 0.12, 0, 1))
