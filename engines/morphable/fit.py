@@ -18,11 +18,11 @@ PIXELS_PER_CM = 21.94
 DISTANCE = 90.0
 "Centimetres from which a portrait is taken to be photographed: a picture alone tells this badly. Of webcams it is 60, of portraits 150."
 STEPS = 8
-POINT, OUTLINE, HIDDEN = 0.8, 1.2, 2.0
+POINT, OUTLINE, HIDDEN = 0.7, 1.1, 1.8
 """Centimetres: standard deviations of a landmark across, of one on the outline, which FaceMesh slides along the cheeks, and of one that
 is turned away, where it guesses. Neighbours are off alike, so that these are larger than what a single point is off by: at 0.22
-more of a smile was taken for somebody's shape: 2.5 mm of it stayed in ICT's heads, at 0.8 2.0."""
-DEEP, DEEP_GAIN, DEEP_SPREAD = 2.0, 1.35, 0.2
+more of a smile was taken for somebody's shape: 2.5 mm of it stayed in ICT's heads, at 0.7 2.0."""
+DEEP, DEEP_GAIN, DEEP_SPREAD = 1.8, 1.35, 0.2
 "Of a landmark's depth; what MediaPipe's flat depths have to be multiplied with, and the spread of that: it differs from face to face."
 TURN, SCALE = 0.12, 0.06
 "Radians and share by which a head may stand and be large otherwise than MediaPipe's own fit says."

@@ -19,7 +19,7 @@ THICK = 0.07
 "Face widths that hair stands before the skin, where it is as wide as twice ROUND and more: a centimetre."
 ROUND = 0.16
 "Face widths from its edge over which it comes to be so thick."
-DEEP = 18
+DEEP = 12
 "Crop pixels from its edge from which nobody looks beneath it."
 LIFTED = 1.5
 "Crop pixels that it lies before what is beneath at its edge."
