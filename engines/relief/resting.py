@@ -16,7 +16,7 @@ from engines.morphable.model import load
 from engines.relief.eyes import gaze
 from engines.relief.lips import LIPS_TOUCH, WHOLE, part
 from engines.relief.surface import smooth
-from engines.relief.topology import CHEEKS, EYES, LOWER_LIP_INNER, NOSE_TIP, UPPER_LIP_INNER
+from engines.relief.topology import CHEEKS, EYES, LOWER_LIP_INNER, UPPER_LIP_INNER
 
 IRISES = slice(468, 478)
 UPRIGHT = np.diag([1.0, -1.0, -1.0])
@@ -95,7 +95,8 @@ def _unexplained(portrait: FaceObservation, seen: np.ndarray, rotation: np.ndarr
     miss the fitted head's, `seen` [478, 3], where its `actions` [478, 3] move much."""
     off = np.column_stack([portrait.landmarks[:, :2] - seen[:, :2], np.zeros(len(seen))])
     share = UNEXPLAINED * np.clip(np.linalg.norm(actions, axis=1) / MUCH, 0.0, 1.0)
-    share[portrait.landmarks[:, 1] < portrait.landmarks[NOSE_TIP, 1]] = 0.0  # how eyes are cut is whose they are
+    eyes = max(portrait.landmarks[eye.lower_fold, 1].max() for eye in EYES)
+    share[portrait.landmarks[:, 1] <= eyes] = 0.0  # how they are cut is whose they are
     return share[:, None] * (off @ (UPRIGHT @ rotation)) / PIXELS_PER_CM
 
 
