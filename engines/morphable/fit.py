@@ -18,11 +18,10 @@ PIXELS_PER_CM = 21.94
 DISTANCE = 90.0
 "Centimetres from which a portrait is taken to be photographed: a picture alone tells this badly. Of webcams it is 60, of portraits 150."
 STEPS = 8
-POINT, OUTLINE, HIDDEN = 0.7, 1.1, 1.8
+POINT, OUTLINE, HIDDEN = 0.22, 0.5, 1.0
 """Centimetres: standard deviations of a landmark across, of one on the outline, which FaceMesh slides along the cheeks, and of one that
-is turned away, where it guesses. Neighbours are off alike, so that these are larger than what a single point is off by: at 0.22
-more of a smile was taken for somebody's shape: 2.5 mm of it stayed in ICT's heads, at 0.7 2.0."""
-DEEP, DEEP_GAIN, DEEP_SPREAD = 1.8, 1.35, 0.2
+is turned away, where it guesses. Neighbours are off alike, so that these are larger than what a single point is off by."""
+DEEP, DEEP_GAIN, DEEP_SPREAD = 1.0, 1.35, 0.2
 "Of a landmark's depth; what MediaPipe's flat depths have to be multiplied with, and the spread of that: it differs from face to face."
 TURN, SCALE = 0.12, 0.06
 "Radians and share by which a head may stand and be large otherwise than MediaPipe's own fit says."
@@ -77,8 +76,11 @@ def _projected(world: np.ndarray) -> np.ndarray:
     return np.concatenate([across, -PIXELS_PER_CM * world[..., 2:]], axis=-1)
 
 
-def fit(head: Head, landmarks: np.ndarray, rotation: np.ndarray) -> Fitted:
-    """The head of `landmarks` [478, 3] in crop pixels, which MediaPipe sees turned by `rotation` [3, 3] (y up, no roll)."""
+def fit(head: Head, landmarks: np.ndarray, rotation: np.ndarray, doubt: float = 1.0) -> Fitted:
+    """The head of `landmarks` [478, 3] in crop pixels, which MediaPipe sees turned by `rotation` [3, 3] (y up, no roll).
+
+    `doubt` multiplies by how much landmarks may be off: 1 where the head is to lie beneath them; more where it is asked what people
+    usually look like who show such a face."""
     mean, modes, actions = (part.astype(np.float64) for part in head.points)
     k, a = len(modes), len(actions)
     spread = _action_spread(head.action_names)
@@ -91,7 +93,8 @@ def fit(head: Head, landmarks: np.ndarray, rotation: np.ndarray) -> Fitted:
         modes,
         actions,
         wanted,
-        _noise(mean @ turn.T),
+        doubt * _noise(mean @ turn.T),
+        doubt * DEEP,
         spread,
         np.pad(_sides(head.action_names), ((0, 0), (k, 8))),
         turn,
@@ -138,6 +141,7 @@ class _Problem:
     actions: np.ndarray
     wanted: np.ndarray
     noise: np.ndarray
+    deep: float
     spread: np.ndarray
     sides: np.ndarray
     turn: np.ndarray
@@ -174,7 +178,7 @@ class _Problem:
         d_across = d_world[..., :2] * nearer[:, None] + across[:, :] * (d_world[..., 2] * nearer / DISTANCE)[..., None]
         d_depth = d_world[..., 2] - d_world[:, :IRISES, 2].mean(axis=1, keepdims=True)
         d_depth[-1] = -self.wanted[:, 2]
-        apart = (depth - (DEEP_GAIN + state[-1]) * self.wanted[:, 2]) / DEEP
+        apart = (depth - (DEEP_GAIN + state[-1]) * self.wanted[:, 2]) / self.deep
         off = ((across - self.wanted[:, :2]) / self.noise[:, None])[:IRISES]
         prior = np.concatenate(
             [np.ones(len(self.modes)), self.spread, np.full(3, TURN), [np.inf, np.inf, 1.0, SCALE, DEEP_SPREAD]]
@@ -182,7 +186,7 @@ class _Problem:
         slopes = np.concatenate(
             [
                 (d_across / self.noise[:, None])[:, :IRISES].reshape(len(d_world), -1).T,
-                (d_depth / DEEP)[:, :IRISES].T,
+                (d_depth / self.deep)[:, :IRISES].T,
                 np.diag(1 / prior),
                 self.sides,
             ]
@@ -201,7 +205,7 @@ class _Problem:
         k, a = len(self.modes), len(self.actions)
         rotation, scale, _, world = self._placed(state)
         nearer = DISTANCE / (DISTANCE - world[:, 2:])
-        clear = (self.noise < 2 * POINT) & (np.arange(len(world)) < IRISES)
+        clear = (self.noise < 2 * self.noise.min()) & (np.arange(len(world)) < IRISES)
         off = (world[:, :2] * nearer - self.wanted[:, :2])[clear]
         return Fitted(
             state[:k].copy(),

@@ -90,9 +90,10 @@ def _wall(
     rear = outline_depth(flat, landmarks, width) + _bulge(landmarks, width, stout, flat[:, 1])
     z = rim + np.maximum(rear - rim, 0.0) * np.sqrt(np.maximum(1.0 - (1.0 - d) ** 2, 0.0))
     triangles = _covering(flat, cv2.dilate(stout.astype(np.uint8), disc(7)) > 0)
-    inwards = ROUND * width * (np.arccos(1.0 - d) / (np.pi / 2) - d)
+    along = np.arccos(1.0 - d) / (np.pi / 2)
+    inwards = ROUND * width * (along - d)
     places = flat + inwards[:, None] * _inwards(field, flat)
-    return np.column_stack([flat - PAD, z]).astype(np.float32), places, triangles, 0.97 - 0.5 * smooth(1.3 * d)
+    return np.column_stack([flat - PAD, z]).astype(np.float32), places, triangles, 0.97 - 0.5 * smooth(along)
 
 
 def _ring(field: np.ndarray, within: float, step: float) -> np.ndarray:
