@@ -31,7 +31,7 @@ RINGS = np.radians([18.0, 38.0, 62.0])
 "Where its points lie on that quarter of a circle: at even lengths, so that nothing is drawn out where it begins."
 SLENDER = 0.17
 "Face widths: what is no wider, ears and wisps of hair, has nothing behind it."
-BAND = 20.0
+BAND = 26.0
 "Crop pixels by which the shell reaches inwards under the figure's front, so that nobody looks between the two."
 REACH = 9.0
 "Crop pixels about a point within which the front may be as near as there: its triangles are flat between their corners."
