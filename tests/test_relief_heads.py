@@ -28,6 +28,7 @@ SMILE = {"mouthSmile": 0.9, "jawOpen": 0.12, "mouthUpperUp": 0.4, "cheekSquint":
 MILLIMETRES = 10.0
 UNSEEN = (-35.0, -17.5, 0.0, 17.5, 35.0)
 "Degrees."
+SHOWN = 192
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,48 +138,47 @@ def test_their_depth_is_found(heads: Heads):
 
 def test_they_look_from_unseen_angles_as_they_are(heads: Heads, relief: Relief, tmp_path: Path):
     """What is drawn of the head itself, from where no photo was taken, is the truth; beside it the photo, shown flat."""
+    lens = np.repeat(intrinsics()[None], len(UNSEEN), 0)
+    cameras = Cameras(np.stack([orbit(yaw) for yaw in UNSEEN]), lens, SHOWN, SHOWN)
     rows, pictures = [], []
     for person in PEOPLE:
         seen = portrait(heads, person)
-        avatar = relief.enrol(replace(seen, expression_kept=1.0, around=None))
-        cameras = Cameras(
-            np.stack([orbit(yaw) for yaw in UNSEEN]), np.repeat(intrinsics()[None], len(UNSEEN), 0), CROP, CROP
+        state = relief.drive(
+            relief.enrol(replace(seen, expression_kept=1.0, around=None)), replace(seen, neutral=seen.shape)
         )
-        state = relief.drive(avatar, replace(seen, neutral=seen.shape))
         views = relief.render(state, cameras).images[..., :3].numpy().astype(np.float32)
-        truths = [_as_cropped(heads, person, yaw, seen) for yaw in UNSEEN]
+        truths = _as_cropped(heads, person, seen)
         flat = truths[UNSEEN.index(0.0)]
         rows.append([[_levels(one, truth) for one in (view, flat)] for view, truth in zip(views, truths, strict=True)])
         pictures += [np.concatenate(truths, axis=1), np.concatenate(list(views), axis=1)]
-    sheet = cv2.resize(np.concatenate(pictures), None, fx=0.4, fy=0.4, interpolation=cv2.INTER_LINEAR)
-    cv2.imwrite(str(tmp_path / "unseen.png"), sheet[..., ::-1])
-    means = np.mean(rows, axis=0)
+    cv2.imwrite(str(tmp_path / "unseen.png"), np.concatenate(pictures)[..., ::-1])
     print(tmp_path / "unseen.png")
-    for yaw, (view, flat) in zip(UNSEEN, means, strict=True):
+    for yaw, (view, flat) in zip(UNSEEN, np.mean(rows, axis=0), strict=True):
         print(f"from {yaw:+.1f} degrees: off by {view:.1f} levels of 255; the photo, shown flat, by {flat:.1f}")
-    for yaw, (view, flat) in zip(UNSEEN, means, strict=True):
         assert yaw == 0 or view < 0.8 * flat, (yaw, view, flat)
 
 
-def _as_cropped(heads: Heads, person: int, yaw: float, seen: FaceObservation) -> np.ndarray:
-    """[CROP, CROP, 3] float32: the head itself in the light of its portrait, from an angle, on black, where its portrait's crop has it."""
+def _as_cropped(heads: Heads, person: int, seen: FaceObservation) -> list[np.ndarray]:
+    """[SHOWN, SHOWN, 3] float32 from each of UNSEEN: the head itself in the light of its portrait, on black, where its crop has it."""
     vertices, triangles = heads.vertices(person, False), heads.family.triangles
-    light = modelled.lit(triangles, vertices)
-    turn = modelled.turned(-yaw)
-    shown, _ = modelled.drawn(vertices, triangles, heads.colours, turn, 90.0, light)
-    bare, _ = modelled.drawn(vertices, triangles, np.full_like(heads.colours, 255), turn, 90.0, np.ones_like(light))
-    found = _tracked(picture(heads, person, 0, False))
-    to_crop, _ = cv2.estimateAffinePartial2D(
-        found[:468, :2].astype(np.float32), seen.landmarks[:468, :2].astype(np.float32)
-    )
-    there = (bare == 255).all(axis=2, keepdims=True)
-    return cv2.warpAffine((shown * there).astype(np.float32), to_crop, (CROP, CROP), flags=cv2.INTER_LINEAR)
+    found = _tracked(picture(heads, person, 0, False))[:468, :2]
+    places = seen.landmarks[:468, :2] * (SHOWN / CROP)
+    to_crop, _ = cv2.estimateAffinePartial2D(found.astype(np.float32), places.astype(np.float32))
+    light, white = modelled.lit(triangles, vertices), np.full_like(heads.colours, 255)
+    out = []
+    for yaw in UNSEEN:
+        turn = modelled.turned(-yaw)
+        shown, _ = modelled.drawn(vertices, triangles, heads.colours, turn, 90.0, light)
+        bare, _ = modelled.drawn(vertices, triangles, white, turn, 90.0, np.ones_like(light))
+        alone = shown * (bare == 255).all(axis=2, keepdims=True)
+        out.append(cv2.warpAffine(alone.astype(np.float32), to_crop, (SHOWN, SHOWN)))
+    return out
 
 
 def _levels(view: np.ndarray, truth: np.ndarray) -> float:
-    """Levels in the mean over both figures [CROP, CROP, 3], the one slid sideways to where they agree best: what a head turns about is
+    """Levels in the mean over both figures [SHOWN, SHOWN, 3], the one slid sideways to where they agree best: what a head turns about is
     a convention."""
-    return min(_apart(np.roll(view, slide, axis=1), truth) for slide in range(-40, 41, 2))
+    return min(_apart(np.roll(view, slide, axis=1), truth) for slide in range(-20, 21, 2))
 
 
 def _apart(view: np.ndarray, truth: np.ndarray) -> float:
