@@ -170,7 +170,7 @@ def _as_cropped(heads: Heads, person: int, seen: FaceObservation) -> list[np.nda
         turn = modelled.turned(-yaw)
         shown, _ = modelled.drawn(vertices, triangles, heads.colours, turn, 90.0, light)
         bare, _ = modelled.drawn(vertices, triangles, white, turn, 90.0, np.ones_like(light))
-        alone = shown * (bare == 255).all(axis=2, keepdims=True)
+        alone = shown * (bare > 240).all(axis=2, keepdims=True)
         out.append(cv2.warpAffine(alone.astype(np.float32), to_crop, (SHOWN, SHOWN)))
     return out
 
