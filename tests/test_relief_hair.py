@@ -80,7 +80,9 @@ def test_beneath_its_edge_is_skin(monkeypatch: pytest.MonkeyPatch, relief: Relie
     monkeypatch.setattr(hair, "beneath", kept)
     relief.enrol(portrait())
     (picture, under, upon), at = both[0], portrait().landmarks[FOREHEAD, :2].astype(int) + PAD
-    skin = enrol._skin(portrait().crop, portrait().landmarks)
+    crop = portrait().crop
+    assert crop is not None
+    skin = enrol._skin(crop, portrait().landmarks)
     place = (slice(at[1] - 30, at[1] - 10), slice(at[0] - 20, at[0] + 20))
     assert upon.matte[place].mean() > 0.9
     before, now = (np.linalg.norm(one[place].mean(axis=(0, 1)) - skin) for one in (picture, under))

@@ -92,11 +92,12 @@ def matte_of(picture: np.ndarray, landmarks: np.ndarray, width: float, firm: np.
         return None
     logs = np.log(cv2.GaussianBlur(picture, (0, 0), 1.2) + 12.0)
     of_skin, of_hair = _nearest_most(logs[skin]), logs[above]
-    for _ in range(3):
-        lead = _rather(logs, of_hair, of_skin)
+    lead = _rather(logs, of_hair, of_skin)
+    for _ in range(2):
         of_hair = logs[above & (lead > 0)]
         if len(of_hair) < LEAST:
             return None
+        lead = _rather(logs, of_hair, of_skin)
     if np.linalg.norm(np.median(of_hair, axis=0) - np.median(of_skin, axis=0)) < APART:
         return None
     inner = cv2.erode(face.astype(np.uint8), disc(9)) > 0

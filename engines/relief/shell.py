@@ -181,7 +181,11 @@ def _colours(
     jaw = float(landmarks[JAW, 1].mean()) + 0.03 * width
     likely, alike = _skin_like(picture, stout, landmarks, skin)
     face = cv2.dilate(face_area(landmarks, SIDE, PAD).astype(np.uint8), disc(BESIDE_FACE))
-    hair = np.maximum(rim, solid & (1 - face)) * (rows < jaw) * (1.0 - np.maximum(likely, alike * (rows > brow)))
+    hair = (
+        np.maximum(rim, (stout & (face == 0)).astype(np.float32))
+        * (rows < jaw)
+        * (1.0 - np.maximum(likely, alike * (rows > brow)))
+    )
     below = smooth((rows - jaw) / (0.06 * width))[..., None]
     if hair.sum() > 400:
         behind = mirrored(picture, hair) * (1 - below) + mirrored(picture, rim * (rows >= jaw)) * below
@@ -204,10 +208,11 @@ def mirrored(picture: np.ndarray, known: np.ndarray) -> np.ndarray:
     away, labels = cv2.distanceTransformWithLabels(
         (~there).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    here = np.stack(np.mgrid[:SIDE, :SIDE], -1).astype(np.float32)
+    nearby = labels.astype(np.intp)
+    here = np.moveaxis(np.mgrid[:SIDE, :SIDE], 0, -1).astype(np.float32)
     of_label = np.zeros((int(labels.max()) + 1, 2), np.float32)
-    of_label[labels[there]] = here[there]
-    back = of_label[labels] - here
+    of_label[nearby[there]] = here[there]
+    back = of_label[nearby] - here
     folded = FOLD - np.abs(away % (2 * FOLD) - FOLD)
     mirror = (here + back * (1 + folded / np.maximum(away, 1.0))[..., None]).round().astype(int).clip(0, SIDE - 1)
     share = cv2.GaussianBlur(there[mirror[..., 0], mirror[..., 1]].astype(np.float32), (0, 0), 1.5)[..., None]
