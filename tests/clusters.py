@@ -16,7 +16,7 @@ from server.cluster.members import Heard, Members, Report
 from server.cluster.registry import Local, Registry
 from server.cluster.station import Station
 from server.settings import Settings
-from tests.live import painted_services, settings_for
+from tests.live import PLENTY, painted_services, settings_for
 
 TOKEN = "the-clusters-own-0123456789"
 "Of those that have one."
@@ -49,6 +49,11 @@ class Flaky(Local):
     async def place(self, name: str, asked: str, but: tuple[str, ...] = ()) -> Report | None:
         self._check(asked)
         return await super().place(name, asked, but)
+
+    def miss(self, node: str) -> None:
+        """Hear nothing of it any more, as if it had been silent for long."""
+        self.unheard.add(node)
+        self.members._seen[node].heard = float("-inf")
 
     def lose_all(self) -> None:
         self.members = Members(time.monotonic())
@@ -91,7 +96,7 @@ def begun(
 
 def ready(station: Station) -> str:
     """Its address, once it is warm."""
-    until(lambda: station.state["ready"] or station.state["ended"], 60)
+    until(lambda: station.state["ready"] or station.state["ended"], 120)
     assert not station.state["failure"], station.state
     return f"http://127.0.0.1:{station.port}"
 
@@ -109,7 +114,7 @@ def known(station: Station) -> list[str]:
     return [one["node"] for one in told.json()["nodes"] if one["welcome"]]
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = PLENTY) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"

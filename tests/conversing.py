@@ -11,6 +11,8 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.live import PLENTY
+
 
 class Socket:
     """A page's socket: says hello, keeps all that it is told."""
@@ -29,7 +31,7 @@ class Socket:
     async def say(self, **message: Any) -> None:
         await self.connection.send(json.dumps(message))
 
-    async def hears(self, kind: str, seconds: float = 20.0, **holding: Any) -> dict[str, Any]:
+    async def hears(self, kind: str, seconds: float = PLENTY, **holding: Any) -> dict[str, Any]:
         """The first message of `kind` that holds all that; once it has come."""
         async with asyncio.timeout(seconds):
             while True:
@@ -39,7 +41,7 @@ class Socket:
                 self._news.clear()
                 await self._news.wait()
 
-    async def closed(self, seconds: float = 20.0) -> int:
+    async def closed(self, seconds: float = PLENTY) -> int:
         """The code with which the server has closed it."""
         await asyncio.wait_for(asyncio.shield(self._reading), seconds)
         assert self.connection.close_code is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from fractions import Fraction
 from itertools import pairwise
@@ -69,8 +70,18 @@ class Listener:
         return 10 * np.log10(spectrum[at - 4 : at + 5].sum(0) + 1e-9)
 
     async def fill(self) -> None:
-        """Until there is enough to look at."""
+        """Until there is enough to look at, from now on."""
+        self.packets.clear()
         await until(lambda: len(self.packets) * BLOCK / 48_000 > HEARD + 1.0)
+
+
+async def until_heard(listeners: Iterable[Listener], is_right: Callable[[], bool]) -> None:
+    """What they hear is looked at again where this machine had no time for sound meanwhile."""
+    for _ in range(10):
+        await asyncio.gather(*(listener.fill() for listener in listeners))
+        if is_right():
+            return
+    raise AssertionError("it never sounded as it should")
 
 
 @asynccontextmanager
@@ -103,6 +114,17 @@ def sound_of(app: Any, call: Call) -> Sound:
     return found
 
 
+def at_its_side(side: int, heard: np.ndarray) -> bool:
+    """Left is 1, the middle 0, right -1; in dB."""
+    return side * (heard[0] - heard[1]) > 5 if side else abs(heard[0] - heard[1]) < 2
+
+
+def carries(listener: Listener, everybody: Listener, tone: float) -> bool | None:
+    """Whether a tone is heard as loud as in the mix of all; None where it is neither that nor silent."""
+    difference = listener.level(tone).max() - everybody.level(tone).max()
+    return True if abs(difference) < 3 else False if difference < -40 else None
+
+
 async def test_each_of_three_hears_the_others_from_where_they_sit_and_not_itself(served):
     http, app, call = served
     async with seated(http, call, TONES) as (seats, socket, _):
@@ -113,7 +135,16 @@ async def test_each_of_three_hears_the_others_from_where_they_sit_and_not_itself
         listeners = {seat: Listener() for seat in [*seats, 0]}
         for seat, listener in listeners.items():
             sound.join(seat, listener.hear)
-        await asyncio.gather(*(listener.fill() for listener in listeners.values()))
+        everybody = listeners[0]
+
+        def from_where_they_sit() -> bool:
+            return all(
+                at_its_side(side, everybody.level(tone))
+                and all(carries(listeners[one], everybody, tone) is (one != speaker) for one in seats)
+                for side, speaker, tone in zip((1, 0, -1), seats, TONES, strict=True)
+            )
+
+        await until_heard(listeners.values(), from_where_they_sit)
         told = await socket.hears("speaking", seats=seats)
         assert told["loudest"] in seats
         metrics = (await http.get("/metrics")).text
@@ -123,16 +154,6 @@ async def test_each_of_three_hears_the_others_from_where_they_sit_and_not_itself
         for listener in listeners.values():
             sound.leave(listener.hear)
         assert sound._thread is None, "nobody hears it, and nothing is mixed"
-        everybody = listeners[0]
-        for side, speaker, tone in zip((1, 0, -1), seats, TONES, strict=True):
-            heard = everybody.level(tone)
-            assert side * (heard[0] - heard[1]) > 5 if side else abs(heard[0] - heard[1]) < 2, "left, middle, right"
-            for listener in seats:
-                difference = listeners[listener].level(tone).max() - heard.max()
-                if listener == speaker:
-                    assert difference < -40
-                else:
-                    assert abs(difference) < 3
         positions = [position for _, position, _ in everybody.packets]
         assert all((b - a) % BLOCK == 0 and b > a for a, b in pairwise(positions))
 
@@ -149,8 +170,7 @@ async def test_who_is_muted_by_the_host_is_not_heard_and_does_not_speak(served):
         for seat in seats:
             sound.sent(seat, 0.1)
         sound.join(0, listener.hear)
-        await listener.fill()
-        assert listener.level(TONES[0]).max() - listener.level(TONES[1]).max() > 40
+        await until_heard([listener], lambda: listener.level(TONES[0]).max() - listener.level(TONES[1]).max() > 40)
 
 
 def tones(sounds: list[Any]) -> list[float]:
@@ -159,6 +179,14 @@ def tones(sounds: list[Any]) -> list[float]:
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
     at = [round(tone * len(sound) / 48_000) for tone in TONES]
     return [20 * math.log10(spectrum[one - 4 : one + 5].max() + 1) for one in at]
+
+
+def heard_alone(sounds: list[Any]) -> bool:
+    """The others, and not oneself, in the newest second; a machine that was kept busy in it is given another one."""
+    if len(sounds) < 120:
+        return False
+    own, *others = tones(sounds[-50:])
+    return min(others) - own > 30
 
 
 @asynccontextmanager
@@ -173,15 +201,12 @@ async def watching(http: httpx.AsyncClient, call: Call, token: str):
 async def test_at_a_table_one_hears_the_others_as_old_as_they_are_in_its_picture(served):
     http, app, call = served
     async with seated(http, call, TONES) as (seats, socket, token):
-        await socket.hears("form", 20, **{"as": "table"})
+        await socket.hears("form", 60.0, **{"as": "table"})
+        begun = time.monotonic()
         async with watching(http, call, token) as viewer:
-            await until(lambda: len(viewer.pictures) > 5 and len(viewer.sounds) > 120, 40)
-            own, *others = tones(viewer.sounds[-50:])
-            assert min(others) - own > 30
+            await until(lambda: len(viewer.pictures) > 5 and heard_alone(viewer.sounds))
             there = sound_of(app, call)._seats
-            assert all(time.monotonic() - there[seat].at_table < 5 for seat in seats), (
-                "the table tells how old they are"
-            )
+            assert all(there[seat].at_table > begun for seat in seats), "the table tells how old they are"
             assert all((there[seat].delay.seconds or 0) > 0 for seat in seats)
 
 
@@ -196,6 +221,4 @@ async def test_who_watches_the_call_hears_one_as_he_is_and_several_mixed(served)
             async with seated(http, call, TONES[2:], first="member"):
                 await until(lambda: sound._thread is not None)
                 heard = len(viewer.sounds)
-                await until(lambda: len(viewer.sounds) > heard + 120)
-            own, *others = tones(viewer.sounds[heard + 60 : heard + 110])
-            assert min(others) - own > 30
+                await until(lambda: heard_alone(viewer.sounds[heard:]))

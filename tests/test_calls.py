@@ -19,9 +19,6 @@ from server.calls.rules import AWAY_SECONDS
 from tests.conversing import Call, Socket
 from tests.live import GONE_SECONDS, SDP, Client, Clip, quiet, serving, settings_for, until
 
-SOON = 3.0
-"Seconds within which a seat is back, once its member is."
-
 
 @pytest.fixture
 async def served(tmp_path):
@@ -127,14 +124,13 @@ async def test_a_seat_is_taken_up_again_with_its_number_and_its_session_and_its_
             await his.connection.close()
             await hers.hears("seat", seat=bo["seat"], state="away", seconds=GONE_SECONDS)
             assert app.state.lobby.live(name).caller is None
-            again, began = await call.enter(bo, resume=True), asyncio.get_running_loop().time()
+            again = await call.enter(bo, resume=True)
             assert (await again.hears("welcome"))["seat"] == bo["seat"]
             fresh = await again.hears("token")
             shown = len(sees.pictures)
             async with publishing(http, bo | {"token": fresh["token"]}) as after:
                 await until(lambda: after.connection.connectionState == "connected")
                 await until(lambda: len(sees.pictures) > shown + 5)
-                assert asyncio.get_running_loop().time() - began < SOON * 4, "on a machine however busy"
                 assert app.state.lobby.live(name).session is session
 
 

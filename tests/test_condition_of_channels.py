@@ -94,7 +94,7 @@ def services(settings: Settings) -> Any:
 async def told(http: httpx.AsyncClient, state: str) -> dict[str, Any]:
     """The call's condition, once it is that one."""
     said: dict[str, Any] = {}
-    for _ in range(400):
+    for _ in range(1200):
         said = (await http.get(CHANNEL)).json().get("condition", {})
         if said.get("state") == state:
             return said

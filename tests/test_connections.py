@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +16,7 @@ import pytest_asyncio
 
 from server import connections
 from server.connections import MOST_OF_ONE, MOST_WAITING_OF_ONE, Held, Table
-from tests.live import running, serving, settings_for, until
+from tests.live import PLENTY, running, serving, settings_for, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HALF = b"POST /whip/room HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\nContent-Length: 500\r\n"
@@ -50,13 +49,13 @@ async def opened(address: tuple[str, int], count: int, said: bytes = b"") -> Asy
 async def ended(reader: asyncio.StreamReader) -> bytes:
     """What came until the server closed the connection."""
     try:
-        return await asyncio.wait_for(reader.read(), 20)
+        return await asyncio.wait_for(reader.read(), PLENTY)
     except ConnectionError:
         return b""
 
 
 async def healthy(address: tuple[str, int]) -> None:
-    async with httpx.AsyncClient(base_url=f"http://{address[0]}:{address[1]}", timeout=20) as http:
+    async with httpx.AsyncClient(base_url=f"http://{address[0]}:{address[1]}", timeout=PLENTY) as http:
         assert (await http.get("/healthz")).status_code == 200
 
 
@@ -97,9 +96,7 @@ SILENCES = {
 async def test_silent_connections_shut_nobody_out_and_do_not_stay(address, said):
     async with opened(address, 300, said) as readers:
         await healthy(address)
-        begun = time.monotonic()
         await asyncio.gather(*map(ended, readers))
-        assert time.monotonic() - begun < 20
         await healthy(address)
 
 
@@ -153,7 +150,7 @@ async def test_five_uploads_that_dribble_lock_nobody_out(address):
     head += b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
     async with (
         opened(address, 8, head),
-        httpx.AsyncClient(base_url=f"http://{address[0]}:{address[1]}", timeout=20) as http,
+        httpx.AsyncClient(base_url=f"http://{address[0]}:{address[1]}", timeout=PLENTY) as http,
     ):
         await asyncio.sleep(0.2)
         answer = await http.post("/api/avatars", files={"portrait": ("a", b"no photo")}, data={"consent": "me"})
@@ -164,7 +161,7 @@ async def test_five_uploads_that_dribble_lock_nobody_out(address):
     "kind", ["multipart/form-data; boundary=x; charset=undefined", "multipart/form-data; boundary=\xff"]
 )
 async def test_a_form_in_words_that_nobody_knows_is_malformed(address, kind):
-    async with httpx.AsyncClient(base_url=f"http://{address[0]}:{address[1]}", timeout=20) as http:
+    async with httpx.AsyncClient(base_url=f"http://{address[0]}:{address[1]}", timeout=PLENTY) as http:
         body = b'--x\r\nContent-Disposition: form-data; name="consent"\r\n\r\nme\r\n--x--\r\n'
         answer = await http.post("/api/avatars", content=body, headers=[("Content-Type", kind.encode("latin-1"))])  # type: ignore[list-item]
         assert answer.status_code == 400, answer.text
@@ -188,7 +185,7 @@ async def test_who_does_not_read_is_given_up(address):
             return True
         return False
 
-    await until(gone, 30)
+    await until(gone)
     asking.close()
 
 
@@ -228,7 +225,7 @@ async def test_where_files_run_out_the_server_goes_on_and_says_little():
     async with running(sys.executable, "-c", FEW_FILES, **how) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        port = int(await asyncio.wait_for(process.stdout.readline(), 60))
+        port = int(await asyncio.wait_for(process.stdout.readline(), 2 * PLENTY))
         for _ in range(2):
             async with opened(("127.0.0.1", port), 100):
                 await healthy(("127.0.0.1", port))

@@ -18,7 +18,7 @@ from pipeline.flow import LEFT
 from pipeline.frame import Frame
 from tests.callers import EIGHT, PAPER, SMALL, Caller, alone, assert_same
 from tests.painted import PaintedEngine, PaintedState, StillObserver
-from tests.renderer_bench import until
+from tests.renderer_bench import Clock, until
 
 
 class Breaking(PaintedEngine):
@@ -92,19 +92,31 @@ def test_a_renderer_that_hangs_stops_nobody_for_long_and_costs_no_frame(threads)
 class Compiling(PaintedEngine):
     """Slow on each thread's first batch, as a neural engine is that has to be loaded there."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock, self.compiling = clock, 0
+        self.executor: Any = None
         self.known: set[str] = set()
+        self.lock = threading.Lock()
 
     def render(self, state: PaintedState, cameras: Cameras) -> ViewSet:
         here = threading.current_thread().name
         if here not in self.known:
             self.known.add(here)
-            time.sleep(3 * LEAST_PATIENCE)
+            self._count(1)
+            until(lambda: self.executor.batches_under_way <= self.compiling)  # only first ones take their time
+            self.clock.now += 3 * LEAST_PATIENCE
+            time.sleep(3 * LOOK_EVERY)
+            self._count(-1)
         return super().render(state, cameras)
+
+    def _count(self, more: int) -> None:
+        with self.lock:
+            self.compiling += more
 
 
 def test_a_renderer_that_is_slow_at_first_is_not_taken_for_one_that_hangs(threads, caplog):
-    engine, executor = Compiling(), threads(PAPER)
+    engine = Compiling(clock := Clock())
+    engine.executor = executor = threads(PAPER, now=clock)
     callers = [Caller(engine, PAPER, executor) for _ in range(2)]
     number = 0
     while len(engine.known) < len(

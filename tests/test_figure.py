@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -29,6 +30,7 @@ from engines.relief.engine import Relief
 from engines.splats import geometry, importing
 from engines.splats.drive import SplatState
 from pipeline.puppet import scripted
+from server.commands import watching
 from server.commands.watching import Watcher, move
 from server.displays.attached import Attached
 from server.displays.drawn import Actor, Motions, figure_of
@@ -145,13 +147,13 @@ async def test_show_draws_what_a_channel_sends(tmp_path: Path, sample_portrait: 
         Client(http) as caller,
     ):
         assert (await caller.publish()).status_code == 201
-        watching = asyncio.create_task(Watcher(base, "room", lambda: None, easel, told.append).run())
+        watches = asyncio.create_task(Watcher(base, "room", lambda: None, easel, told.append).run())
         await until(lambda: len(drawn) > 5)
         assert app.state.lobby.channels["room"].session.drawn
         assert "Showing room, drawn here." in told
         assert np.abs(drawn[0].pose.points - drawn[-1].pose.points).max() > 0
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        watches.cancel()
+        await asyncio.gather(watches, return_exceptions=True)
 
 
 async def test_the_serving_machines_display_draws_without_any_rendering(
@@ -173,18 +175,22 @@ async def test_the_serving_machines_display_draws_without_any_rendering(
     assert easel.told[-1] == "waiting for a caller"
 
 
-async def test_it_moves_between_two_records_too(relief: Relief, sample_portrait: FaceObservation):
+async def test_it_moves_between_two_records_too(
+    relief: Relief, sample_portrait: FaceObservation, monkeypatch: pytest.MonkeyPatch
+):
+    times = itertools.count(0.04, 0.01)
+    monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: next(times)))
     avatar = relief.enrol(sample_portrait)
     packed = glb.packed(relief.asset(avatar), "AI avatar")
     poses = [relief.motion(relief.drive(avatar, scripted(sample_portrait, yaw=yaw))) for yaw in (0.0, 12.0)]
     actor, easel = Actor(figure_of(packed.data)), Easel()
     for number, pose in enumerate(poses):
-        actor.hear(Record(pose, packed.number, number, 100 + 0.04 * number), time.monotonic())
+        actor.hear(Record(pose, packed.number, number, 100 + 0.04 * number), 0.04 * number)
     await move(actor, easel, Motions())
     first, last = easel.drawn[0].pose.points, easel.drawn[-1].pose.points
     assert len(easel.drawn) > 1
     assert np.abs(first - last).max() > 0.01, "it begins where it was"
-    assert np.array_equal(last, actor.at(time.monotonic()).pose.points), "and ends at its newest pose"
+    assert np.array_equal(last, actor.at(60.0).pose.points), "and ends at its newest pose"
 
 
 def test_an_older_record_that_comes_late_is_dropped(relief: Relief, moved):

@@ -66,7 +66,8 @@ async def test_an_answer_waits_once_for_a_server_that_is_silent_and_then_no_more
             assert len(app.state.lobby.channels) == 3
 
 
-async def test_an_address_that_a_server_saw_is_in_the_answer(tmp_path):
+async def test_an_address_that_a_server_saw_is_in_the_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(gathering, "PATIENCE", 60.0)
     async with stun(speaks=True) as (url, _):
         settings = settings_for(tmp_path, ice_servers=url)
         async with serving(settings) as (base, _), httpx.AsyncClient(base_url=base, timeout=30) as http:
@@ -76,7 +77,8 @@ async def test_an_address_that_a_server_saw_is_in_the_answer(tmp_path):
 
 
 @pytest.mark.parametrize("speaks", [True, False])
-async def test_the_doctor_asks_them(tmp_path, speaks):
+async def test_the_doctor_asks_them(tmp_path, speaks, monkeypatch):
+    monkeypatch.setattr(gathering, "PATIENCE", 60.0 if speaks else 0.5)
     async with stun(speaks) as (url, _):
         found = await asyncio.to_thread(_ice_servers, settings_for(tmp_path, ice_servers=url))
         assert found is not None

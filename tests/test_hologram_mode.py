@@ -180,7 +180,7 @@ def test_only_where_every_pixel_fits_is_it_shown(visit: Visit, painted: str, rec
 
     painted_frames = "[drawn, document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames]"
     first = page.evaluate(painted_frames)
-    page.wait_for_timeout(1500)
+    page.wait_for_function("(before) => drawn > before + 5", arg=first[0])
     draws, pictures = np.subtract(page.evaluate(painted_frames), first)
     assert 0 < draws <= pictures + 2, "each picture is drawn once"
 

@@ -74,7 +74,7 @@ async def test_whoever_leaves_the_loop_waits_for_no_thread(tmp_path: Path, monke
         close(session)
 
     async with (
-        serving(settings_for(tmp_path, connect_seconds=2)) as (url, app),
+        serving(settings_for(tmp_path)) as (url, app),
         httpx.AsyncClient(base_url=url, timeout=30) as http,
         Client(http) as caller,
         Client(http) as viewer,

@@ -84,6 +84,12 @@ async def test_sound_goes_on_following_where_a_viewer_is_sent_another_form_for_a
     await until(lambda: another.aim is not None and abs(another.aim - delay.aim) < 0.1)
 
 
+def go_on_alike(reports: list[tuple[float, float]]) -> bool:
+    """The wall clock and RTP, over the last seconds: on a busy machine one report or the other is estimated from late packets."""
+    steps = [(b[0] - a[0]) - (b[1] - a[1]) for a, b in pairwise(reports[-4:])]
+    return statistics.median(map(abs, steps)) < 0.02
+
+
 async def test_reports_say_when_things_were_captured_and_the_round_trip_is_known(call):
     channel, _, viewer = call
     (one,) = channel.viewers.values()
@@ -95,9 +101,8 @@ async def test_reports_say_when_things_were_captured_and_the_round_trip_is_known
     now = time.time() + NTP_EPOCH
     for reports in told.values():
         newest = [sent for sent, _ in reports[-2:]]
-        assert all(SLOW / 2 < now - sent < 5 for sent in newest), "captured before it was sent"
-        steps = [(b[0] - a[0]) - (b[1] - a[1]) for a, b in pairwise(reports[1:])]
-        assert statistics.median(map(abs, steps)) < 0.02, "the wall clock and RTP go on alike"
+        assert all(SLOW / 2 < now - sent < 60 for sent in newest), "captured before it was sent"
+    await until(lambda: all(map(go_on_alike, told.values())))
     for sending in one.peer.connection.getTransceivers():
         await until(lambda sending=sending: sending.sender._RTCRtpSender__rtt is not None)
 
@@ -111,11 +116,13 @@ async def test_a_sender_reports_the_capture_of_the_unit_that_has_left():
     sender.replaceTrack(track)
     sender._RTCRtpSender__ntp_timestamp = 5
     assert sender._RTCRtpSender__ntp_timestamp == 5, "a track that does not say is reported as aiortc does"
+    begun = time.time()
     track.captured = time.monotonic() - 3.0
+    ended = time.time()
     sender._RTCRtpSender__ntp_timestamp = 5
     track.captured += 1.0  # the next unit, which has not left yet
     reported = sender._RTCRtpSender__ntp_timestamp / (1 << 32) - NTP_EPOCH
-    assert reported == pytest.approx(time.time() - 3.0, abs=0.5)
+    assert begun - 3.1 < reported < ended - 2.9
 
 
 def offered(*lines: str) -> str:

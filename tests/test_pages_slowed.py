@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,23 +16,19 @@ from playwright.sync_api import Browser, Page, expect
 from display.calibration import parse
 from display.lenticular import Tiling, interlace
 from display.screen import PRODUCT, screen
-from server.channels import ladder
 from server.channels.channel import Channel
 from server.channels.ladder import RUNGS
-from server.channels.link import Link
 from server.settings import Settings
 from tests.browsing import PLENTY, Visit, browsing, go_live, served, write_calm
 from tests.drawn import WATCHED, expect_right, frozen
 from tests.glasses import GLASS, RECORD, SCREENS, fill_screen, off
 from tests.live import painted_services
-from tests.test_pressure import TOO_MUCH, SlowEngine
+from tests.pressed import Told, impatient
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 expect.set_options(timeout=PLENTY)
 WHOLE = screen(PRODUCT)
 DOWN_AND_UP = (3, len(RUNGS) - 1, 0)
-ROOM = 5
-"Times as old as elsewhere pictures may be where two browsers' pages and the server share two cores: only the injected load is too much."
 
 
 @pytest.fixture(scope="module")
@@ -86,23 +81,11 @@ def test_a_looking_glass_stays_right_while_detail_goes_and_comes_back_and_all_ar
         assert [one for one in visit.complaints if "CONNECTION_REFUSED" not in one] == [], "no Bridge runs"
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Ladders that measure as ever and wait a second for calm, and links that leave it to them; no load is left behind."""
-    monkeypatch.setattr(ladder, "PATIENCE", 1.0)
-    for seconds in ("OURS", "AIM", "CALM"):
-        monkeypatch.setattr(ladder, seconds, ROOM * getattr(ladder, seconds))
-    monkeypatch.setattr(Link, "look", lambda *_: False)
-    yield
-    SlowEngine.seconds = 0.0
-
-
-@pytest.mark.usefixtures("impatient")
-def test_what_a_channel_measures_itself_takes_detail_from_a_page_and_brings_it_back(
+def test_what_a_channel_finds_itself_takes_detail_from_a_page_and_brings_it_back(
     browser: Browser, tmp_path: Path
 ) -> None:
-    services = partial(painted_services, engine=SlowEngine())
-    with served(Settings(data_dir=tmp_path / "data", port=0, adapt=True), services) as (address, app):
+    settings, machine = Settings(data_dir=tmp_path / "data", port=0, adapt=True), Told()
+    with impatient(machine), served(settings, painted_services) as (address, app):
         visit = Visit(browser)
         go_live(visit.open(address), "measured")
         page = visit.open(f"{address}view/measured")
@@ -110,12 +93,11 @@ def test_what_a_channel_measures_itself_takes_detail_from_a_page_and_brings_it_b
         channel: Channel = app.state.lobby.channels["measured"]
         sign, width = page.locator(".condition-sign"), "(width) => document.querySelector('video').videoWidth {} width"
         page.wait_for_function(width.format("==="), arg=WHOLE.quilt_width)
-        SlowEngine.seconds = TOO_MUCH
+        machine.press(True)
         expect(sign).to_contain_text("less detail: this server is busy.")
         page.wait_for_function(width.format("<"), arg=WHOLE.quilt_width)
         least = page.evaluate("document.querySelector('video').videoWidth")
-        SlowEngine.seconds = 0.0
-        # how far up is tests/test_pressure.py's: these pages and whatever else runs here are pressure too
+        machine.press(False)
         page.wait_for_function(width.format(">"), arg=least)
         steps = channel.ladder.report().steps
         assert steps["down"] >= 1

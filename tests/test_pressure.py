@@ -1,16 +1,16 @@
-"""A real call on a machine that is too slow: an engine that takes its time for every pixel; detail goes, rate and age come back."""
+"""A real call on a machine that is too slow: detail goes and comes back. As told to its ladder; in `make soak` an engine takes its
+time for every pixel, and rate and age come back too."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import re
-import time
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import av
 import httpx
@@ -18,21 +18,12 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from display.optics import Cameras
-from display.screen import PRODUCT, screen
-from display.views import ViewSet
 from server.channels import ladder
-from server.channels.link import Link
 from tests.filming import CHANNEL, http_of
 from tests.live import Client, Clip, painted_services, serving, settings_for, until
-from tests.painted import PaintedEngine, PaintedState
+from tests.pressed import ROOM, SCREEN, Slow, SlowEngine, Told, impatient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-SCREEN = screen(PRODUCT)
-ROOM = 3
-"Times as old as elsewhere pictures may be here, and a camera slower: what others do on this machine meanwhile is no pressure."
-TOO_MUCH = 0.480
-"Seconds for a whole quilt: two pictures a second, and old ones. The lowest rung has a thirtieth of it to draw."
 
 
 class SlowCamera(Clip):
@@ -45,30 +36,18 @@ class SlowCamera(Clip):
         return frame
 
 
-class SlowEngine(PaintedEngine):
-    """As on a machine where a whole quilt takes `seconds` to render, and a part of its pixels as much less."""
-
-    name: ClassVar[str] = "slow"
-    seconds = 0.0
-
-    def render(self, state: PaintedState, cameras: Cameras) -> ViewSet:
-        whole = SCREEN.views * SCREEN.tile_width * SCREEN.tile_height
-        time.sleep(SlowEngine.seconds * len(cameras) * cameras.width * cameras.height / whole)
-        return super().render(state, cameras)
+MACHINES = [Told, pytest.param(Slow, marks=pytest.mark.soak)]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimpleNamespace]:
-    settings = settings_for(tmp_path_factory.mktemp("data"), adapt=True)
-    with pytest.MonkeyPatch.context() as quicker:
-        quicker.setattr(ladder, "PATIENCE", 1.0)
-        for seconds in ("OURS", "AIM", "CALM"):
-            quicker.setattr(ladder, seconds, ROOM * getattr(ladder, seconds))
-        quicker.setattr(Link, "look", lambda *_: False)  # what a viewer's link carries is tests/test_narrow_links.py's
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=MACHINES, ids=lambda machine: machine.__name__)
+async def live(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[SimpleNamespace]:
+    settings, machine = settings_for(tmp_path_factory.mktemp("data"), adapt=True), request.param()
+    with impatient(machine):
         slow = partial(painted_services, engine=SlowEngine())
         async with serving(settings, slow) as (base, app), httpx.AsyncClient(base_url=base, timeout=30) as http:
-            yield SimpleNamespace(http=http, app=app)
-            SlowEngine.seconds = 0.0
+            yield SimpleNamespace(http=http, app=app, machine=machine)
 
 
 http = pytest_asyncio.fixture(loop_scope="module")(http_of)
@@ -93,10 +72,10 @@ async def test_detail_goes_under_pressure_and_comes_back_while_a_viewer_goes_on_
         assert sizes(viewer) == [(1536, 1024)]
         assert (await told(http))["detail"]["rung"] == 0
 
-        SlowEngine.seconds = TOO_MUCH
-        await until(lambda: channel.ladder.rung > 0, 30)
+        live.machine.press(True)
+        await until(lambda: channel.ladder.rung > 0)
         slow = channel.session.lately(ladder.WINDOW).age
-        await until(lambda: len(sizes(viewer)) > 1, 30)
+        await until(lambda: len(sizes(viewer)) > 1)
         during = await told(http)
         assert during["condition"] | {"seconds": 0} == {
             "state": "slowed-down",
@@ -110,12 +89,13 @@ async def test_detail_goes_under_pressure_and_comes_back_while_a_viewer_goes_on_
         assert (stream["width"], stream["height"]) == sizes(viewer)[-1] < (1536, 1024)
         assert_painted(viewer.pictures[-1].to_ndarray(format="rgb24"), channel.ladder.made.detail.share)
 
-        await until(lambda: channel.session.lately(ladder.WINDOW).age < slow / 2, 30)
-        seen, since = len(viewer.pictures), asyncio.get_running_loop().time()
-        await viewer.seen(seen + 20)
-        assert 20 / (asyncio.get_running_loop().time() - since) > 3, "against the 2 a second of all detail"
+        if isinstance(live.machine, Slow):
+            await until(lambda: channel.session.lately(ladder.WINDOW).age < slow / 2, 30)
+            seen, since = len(viewer.pictures), asyncio.get_running_loop().time()
+            await viewer.seen(seen + 20)
+            assert 20 / (asyncio.get_running_loop().time() - since) > 3, "against the 2 a second of all detail"
 
-        SlowEngine.seconds = 0.0
+        live.machine.press(False)
         await until(
             lambda: channel.ladder.rung == 0, 120
         )  # others use this machine too: a rung that fails is tried again later
@@ -127,20 +107,20 @@ async def test_detail_goes_under_pressure_and_comes_back_while_a_viewer_goes_on_
 
 async def test_a_film_that_is_begun_under_pressure_has_all_detail_and_one_size(http, live):
     async with Client(http) as caller, Client(http) as viewer:
-        SlowEngine.seconds = TOO_MUCH
+        live.machine.press(True)
         await caller.publish("room", SlowCamera())
         await viewer.view()
         channel = await room(live)
-        await until(lambda: channel.ladder.rung > 0, 30)
-        await until(lambda: len(sizes(viewer)) > 1, 30)
+        await until(lambda: channel.ladder.rung > 0)
+        await until(lambda: len(sizes(viewer)) > 1)
         assert (await http.post(f"{CHANNEL}/recording")).status_code == 201
-        await until(lambda: channel.recording.report().seconds > 1.2, 30)
+        await until(lambda: channel.recording.report().seconds > 1.2)
         assert channel.ladder.rung == 0
         facts = (await http.delete(f"{CHANNEL}/recording")).json()
         assert facts["frames"] > 1
         film = (await http.get(f"/api/recordings/{facts['name']}")).content
         assert film_sizes(film) == {(1536, 1024)}
-        SlowEngine.seconds = 0.0
+        live.machine.press(False)
         await caller.hang_up()
 
 

@@ -26,6 +26,7 @@ expect.set_options(timeout=PLENTY)
 QUILT_FILM = re.compile(r"ruby-wren-42-\d{8}T\d{6}Z(-\d+)?_qs6x4a1\.(mp4|png)")
 
 
+CHANNEL = "ruby-wren-42"
 PLAYED = """async (address) => {
   const video = Object.assign(document.createElement("video"), { src: address, muted: true, playbackRate: 8 });
   await video.play();
@@ -54,12 +55,19 @@ def call(browser: Browser, data: Path, **more: Any) -> Iterator[tuple[Page, Page
         try:
             page = visit.open(f"{address}{fragment}")
             expect(page.get_by_role("radio", name="Grace Hopper")).to_be_checked()
-            go_live(page, "ruby-wren-42")
-            viewer = visit.open(f"{address}view/ruby-wren-42{fragment}")
+            go_live(page, CHANNEL)
+            viewer = visit.open(f"{address}view/{CHANNEL}{fragment}")
             expect(viewer.locator("#stage")).to_have_attribute("data-state", "live")
             yield page, viewer, visit, app
         finally:
             visit.context.close()
+
+
+def expect_filmed(page: Page, app: FastAPI) -> None:
+    """Half a second is on film."""
+    recording = app.state.lobby.channels[CHANNEL].recording
+    while (report := recording.report()) is None or report.seconds < 0.5:
+        page.wait_for_timeout(50)
 
 
 def expect_told(page: Page) -> None:
@@ -86,7 +94,7 @@ def test_one_begins_it_another_ends_it_all_are_told_and_may_fetch_it(browser: Br
         late = visit.open(viewer.url)
         expect_told(late)
         late.close()
-        viewer.wait_for_timeout(1500)
+        expect_filmed(viewer, app)
         viewer.get_by_role("button", name="Stop recording").click()
         expect_over(viewer)
         expect_over(page)
@@ -116,7 +124,7 @@ def test_with_the_call_its_recording_ends_and_is_there_for_all(browser: Browser,
     with call(browser, tmp_path) as (page, viewer, _, app):
         viewer.get_by_role("button", name="Record").click()
         expect_told(page)
-        page.wait_for_timeout(1000)
+        expect_filmed(page, app)
         page.get_by_role("button", name="Stop", exact=True).click()
         expect_over(page)
         expect_over(viewer)
@@ -142,10 +150,10 @@ def test_where_there_is_no_room_whoever_asks_is_told_what_to_do(browser: Browser
 
 
 def test_a_shared_server_hands_films_and_stills_to_those_who_know_its_token(browser: Browser, tmp_path: Path) -> None:
-    with call(browser, tmp_path, host="0.0.0.0", token=TOKEN) as (page, viewer, _, _):
+    with call(browser, tmp_path, host="0.0.0.0", token=TOKEN) as (page, viewer, _, app):
         page.get_by_role("button", name="Record").click()
         expect_told(viewer)
-        viewer.wait_for_timeout(1000)
+        expect_filmed(viewer, app)
         viewer.get_by_role("button", name="Stop recording").click()
         expect_over(viewer)
         for one in (viewer, page):

@@ -51,7 +51,7 @@ async def one_call(http: httpx.AsyncClient, app: FastAPI, number: int) -> None:
             case 3:
                 await viewer.vanish()
                 await caller.vanish()
-        await until(lambda: not app.state.lobby.channels, seconds=10)
+        await until(lambda: not app.state.lobby.channels)
 
 
 def stages() -> set[threading.Thread]:
@@ -78,7 +78,7 @@ async def come_and_go(data: Path, calls: int) -> None:
 async def settled(before: dict[str, int]) -> None:
     """Wait until nothing exceeds what there was before."""
     now = holdings()
-    for _ in range(50):
+    for _ in range(600):
         if all(now[name] <= before[name] for name in before):
             return
         await asyncio.sleep(0.1)

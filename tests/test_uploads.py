@@ -191,7 +191,7 @@ async def test_a_decoder_that_outlasts_its_time_is_killed_and_the_turn_is_free(t
         raise portraits.PortraitUnreadable("too_complex", "stopped")
 
     monkeypatch.setattr(portraits.Decoding, "result", slow)
-    settings = settings_for(tmp_path, enrol_seconds=3.0)
+    settings = settings_for(tmp_path, enrol_seconds=6.0)
     async with serving(settings) as (base, _), httpx.AsyncClient(base_url=base, timeout=60) as http:
         problem(await enrol(http, PHOTO), 503, "portrait-took-too-long")
         process = begun[0]._process
@@ -264,14 +264,14 @@ class Slow:
 async def test_an_avatar_that_came_too_late_is_forgotten(tmp_path: Path):
     """Whoever asked was told that it took too long and has no id: what is then still kept, nobody could ever forget."""
     slow = Slow()
-    settings = settings_for(tmp_path, enrol_seconds=1.5)
+    settings = settings_for(tmp_path, enrol_seconds=5.0)
     async with (
         serving(settings, slow.services) as (base, _),
         httpx.AsyncClient(base_url=base, timeout=60) as http,
     ):
         before = kept(tmp_path)
         answer = await enrol(http, saved(photo()))
-        assert problem(answer, 503, "portrait-took-too-long")["limit"] == 1.5
+        assert problem(answer, 503, "portrait-took-too-long")["limit"] == 5.0
         assert slow.begun.is_set()
         slow.may_end.set()
         keeping = await enrol(http, saved(photo()))  # the turn is the slow one's until its thread has ended

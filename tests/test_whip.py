@@ -26,7 +26,7 @@ FRAGMENT = "application/trickle-ice-sdpfrag"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimpleNamespace]:
     """One server for all tests of this file; each leaves it without callers."""
-    settings = settings_for(tmp_path_factory.mktemp("data"), max_channels=2, connect_seconds=2)
+    settings = settings_for(tmp_path_factory.mktemp("data"), max_channels=2, connect_seconds=4)
     async with serving(settings) as (base, app), httpx.AsyncClient(base_url=base, timeout=30) as http:
         yield SimpleNamespace(http=http, app=app)
 
