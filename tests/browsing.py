@@ -144,9 +144,9 @@ def write_film(path: Path, codec: str, form: str, pixels: str, rate: int = 25) -
 
 
 def write_calm(path: Path) -> Path:
-    """For the fake camera, ten pictures a second (it takes the rate from no other kind of file): where tests look at pages
+    """For the fake camera, five pictures a second (it takes the rate from no other kind of file): where tests look at pages
     and not at speed, two cores need not draw, encode and decode more."""
-    return write_film(path, "wrapped_avframe", "yuv4mpegpipe", "yuv420p", rate=10)
+    return write_film(path, "wrapped_avframe", "yuv4mpegpipe", "yuv420p", rate=5)
 
 
 @contextmanager

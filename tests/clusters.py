@@ -50,6 +50,10 @@ class Flaky(Local):
         self._check(asked)
         return await super().place(name, asked, but)
 
+    def remembers(self, node: str, call: str, name: str) -> bool:
+        """Whether a node has told of somebody in a call, who could come back to it elsewhere."""
+        return name in str(self.members._seen[node].report.calls.get(call))
+
     def miss(self, node: str) -> None:
         """Hear nothing of it any more, as if it had been silent for long."""
         self.unheard.add(node)

@@ -155,6 +155,27 @@ def sample_portrait() -> FaceObservation:
     return replace(observe_portrait(puppet_portrait()), around=None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_film_of_the_puppet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Drawn and coded by one worker for all: four seconds of a core."""
+    module = sys.modules.get("server.routes.puppet")
+    if module is None or "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    whole, kept = module.film, tmp_path_factory.getbasetemp().parent / "puppet.mp4"
+
+    def film() -> bytes:
+        if not kept.exists():
+            part = kept.with_suffix(f".{os.getpid()}")
+            part.write_bytes(whole())
+            part.replace(kept)
+        return kept.read_bytes()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "film", film)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nobody_visits_any_more() -> Iterator[None]:
     """After each test, where browsers are used at all; whom a fixture of wider scope brought stays."""

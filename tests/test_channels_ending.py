@@ -21,7 +21,7 @@ from server.recordings.archive import Archive
 from server.webrtc.ingest import Ingest
 from server.webrtc.peers import Peer
 from tests.filming import RECORDING, http_of, live_server, recorded_for
-from tests.live import Client, Clip, serving, settings_for, until
+from tests.live import PLENTY, Client, Clip, serving, settings_for, until
 from tests.test_whep import Tone
 from tests.test_whip import problem
 
@@ -236,9 +236,9 @@ async def test_an_engine_that_is_being_loaded_keeps_nobody_waiting(live, http):
         await caller.publish()
         with catalogue._loading:
             for path in ("/api/channels", "/api/channels/room", "/metrics", "/readyz", "/api/devices"):
-                assert (await asyncio.wait_for(http.get(path), 10)).status_code == 200
-            assert (await asyncio.wait_for(viewer.view(), 10)).status_code == 201
-            assert (await asyncio.wait_for(http.post(RECORDING), 10)).status_code == 201
+                assert (await asyncio.wait_for(http.get(path), PLENTY)).status_code == 200
+            assert (await asyncio.wait_for(viewer.view(), PLENTY)).status_code == 201
+            assert (await asyncio.wait_for(http.post(RECORDING), PLENTY)).status_code == 201
         await caller.hang_up()
 
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from pipeline.avatar_files import BROUGHT_FILES, ID
-from server.cluster import members, membership
+from server.cluster import forward, members, membership
 from server.cluster.avatars import Exchange
 from server.cluster.forward import CLIENT, PASS, Forward
 from server.cluster.members import Report
@@ -38,6 +38,7 @@ def directory() -> Iterator[Flaky]:
     with pytest.MonkeyPatch.context() as patient:
         for module in (members, membership):
             patient.setattr(module, "DEAD_SECONDS", PLENTY)
+        patient.setattr(forward, "CONNECT_SECONDS", PLENTY)
         yield Flaky()
 
 
@@ -330,6 +331,7 @@ async def test_a_call_whose_machine_dies_goes_on_elsewhere_with_its_seats_and_fa
         call = await Call.make(d, title="Falls")
         seat, _ = await call.join("Ana", avatar=avatar)
         assert (await reported(a, lambda held: live_names(held) == [call.name]))[fourth.name] == [call.name]
+        await until(lambda: directory.remembers(fourth.name, call.name, "Ana"))
         directory.miss(fourth.name)
         await until_gone(a, fourth)
         again = Call(a, {"call": call.name, "host": {"token": call.host}})

@@ -119,7 +119,11 @@ def of_a_preview(engine: Any, state: Any, asset: Asset, record: bytes, at: Camer
 
 @pytest.mark.parametrize(
     ("name", "right"),
-    [("parametric", of_parametric), ("rome", of_a_preview), ("rome-linear", of_a_preview)],
+    [
+        pytest.param("parametric", of_parametric, marks=pytest.mark.soak),
+        ("rome", of_a_preview),
+        ("rome-linear", of_a_preview),
+    ],
     ids=["parametric", "rome", "rome-linear"],
 )
 def test_heads_of_networks_are_drawn_as_they_are_driven(

@@ -101,13 +101,13 @@ SMALL: dict[str, Callable[[], AnyEngine]] = {
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.usefixtures("one_thread")
 async def test_a_caller_drives_a_head_that_a_viewer_sees(tmp_path: Path, name: str) -> None:
-    assert_a_hologram_of_noise(await called(tmp_path, SMALL[name](), pictures=6, seconds=40))
+    assert_a_hologram_of_noise(await called(tmp_path, SMALL[name](), pictures=3, seconds=120))
 
 
 @pytest.mark.usefixtures("one_thread")
 async def test_a_caller_drives_a_learnt_head(tmp_path: Path) -> None:
     """The parametric engine, with the head model that comes with it."""
-    tiles = await called(tmp_path, Parametric(side=64), pictures=6, seconds=60)
+    tiles = await called(tmp_path, Parametric(side=64), pictures=3, seconds=120)
     assert tiles.std() > 10, "nothing is shown"
     assert (np.abs(np.diff(tiles, axis=0)).mean((1, 2, 3)) > 0.2).all(), "two views show the same"
 

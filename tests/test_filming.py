@@ -158,7 +158,7 @@ async def test_the_callers_voice_is_in_the_film(http, tmp_path):
         await caller.hang_up()
     film = content(await fetched(http, name, tmp_path / "film.mp4"))
     assert film.tracks == ["h264", "opus"]
-    assert film.sounds[0] == pytest.approx(0, abs=0.3)
+    assert film.sounds[0] == pytest.approx(0, abs=1.0)
     # a clock that is wrong by a factor of two is 1.5 seconds off; pictures may be late where others use this machine
     assert film.sounds[-1] == pytest.approx(film.times[-1], abs=1.2)
     with av.open(str(tmp_path / "film.mp4")) as file:

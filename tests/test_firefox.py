@@ -65,7 +65,7 @@ async def step(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("driver", ["camera", "puppet"])
+@pytest.mark.parametrize("driver", ["camera", pytest.param("puppet", marks=pytest.mark.soak)])
 async def test_firefox_calls_and_says_why_it_cannot_watch(tmp_path, firefox, modules, driver):
     environment = {"FIREFOX": firefox, "HOME": str(tmp_path)}
     async with (

@@ -57,6 +57,7 @@ def test_an_asset_is_valid_gltf(relief: Relief, validator):
     assert report["info"]["hasSkins"]
 
 
+@pytest.mark.soak
 def test_a_learnt_heads_asset_is_valid_gltf(validator):
     engine: Any = catalogue.load("parametric")
     report = validator(glb.packed(engine.asset(engine.enrol(people.observed(people.hopper()))), "AI avatar").data)

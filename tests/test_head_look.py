@@ -108,7 +108,7 @@ def sweep(seconds: np.ndarray) -> np.ndarray:
 
 @needs_node
 def test_the_shown_angle_follows_a_head_that_sweeps():
-    shown = in_node(SHOWN, looks=looks(sweep(np.arange(0, 6, 1 / RATE))), until=6000)
+    shown = in_node(SHOWN, looks=looks(sweep(np.arange(0, 4.5, 1 / RATE))), until=4500)
     times, shares = (np.array([one[key] for one in shown]) for key in ("now", "share"))
     settled = times > 1500
 
@@ -126,7 +126,7 @@ def test_the_shown_angle_follows_a_head_that_sweeps():
 
 @needs_node
 def test_a_still_head_does_not_make_the_picture_tremble():
-    shown = in_node(SHOWN, looks=looks(np.full(6 * RATE, 60.0)), until=6000)
+    shown = in_node(SHOWN, looks=looks(np.full(4 * RATE, 60.0)), until=4000)
     shares = np.array([one["share"] for one in shown if one["now"] > 2500])
     assert (shares.max() - shares.min()) * (VIEWS - 1) <= 0.1
     assert shares.mean() == pytest.approx(0.5 + np.degrees(np.arctan2(60, DISTANCE)) / FAN, abs=0.04)

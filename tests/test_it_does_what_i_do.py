@@ -47,7 +47,10 @@ def correlation(pairs: list[Pair], what: str) -> float:
 PEOPLE = {"hopper": hopper, "astronaut": astronaut}
 
 
-@pytest.mark.parametrize(("driver", "portrait", "mouth"), [("hopper", "astronaut", 0.9), ("astronaut", "hopper", 0.85)])
+@pytest.mark.parametrize(
+    ("driver", "portrait", "mouth"),
+    [("hopper", "astronaut", 0.9), pytest.param("astronaut", "hopper", 0.85, marks=pytest.mark.soak)],
+)
 def test_it_does_what_another_person_does(relief: Relief, driver: str, portrait: str, mouth: float):
     """Seen: 0.98 and 0.89 for the mouth; the astronaut's has 30 pixels. Yaw's slope is 1.19 to 1.21 from Hopper to the astronaut: behind
     her glasses the meter reads her less turned than she is."""

@@ -149,7 +149,7 @@ async def test_after_an_outage_the_picture_is_back_and_as_large_as_before(tmp_pa
         assert isinstance(watching, Viewer)
         asked, begun = call.keyframes, asyncio.get_running_loop().time()
         call.viewer.down.conditions = call.viewer.up.conditions = OUTAGE
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(1.0)  # a peer is given up after 3.2, of which this machine may be busy for two
         call.viewer.down.conditions = call.viewer.up.conditions = FINE
         seen = len(call.viewer.pictures)
         await call.viewer.seen(seen + 3)  # within how long: benchmarks/networks.py

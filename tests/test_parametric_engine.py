@@ -109,6 +109,7 @@ def test_detail_is_what_no_identity_has(model: HeadModel, somebody: tuple[torch.
     assert after[~inside].mean() < 0.3  # millimetres
 
 
+@pytest.mark.soak
 def test_the_noisier_a_scan_the_less_of_it_is_believed(
     model: HeadModel, somebody: tuple[torch.Tensor, extraction.Surface]
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_moved_face_is_brought_back_to_rest(
     assert off[1] < 0.1 * off[0]
 
 
+@pytest.mark.soak
 def test_a_jaw_that_hangs_is_not_taken_for_the_shape_of_a_head(
     model: HeadModel, somebody: tuple[torch.Tensor, extraction.Surface]
 ) -> None:

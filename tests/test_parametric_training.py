@@ -73,6 +73,7 @@ def off_by(learner: Learner) -> float:
         return float((rest + learner.deformation.displacement(rest, z, codes) - posed).norm(dim=-1).mean())
 
 
+@pytest.mark.soak
 def test_a_run_that_was_stopped_goes_on(heads: formula.Formulas, tmp_path: Path) -> None:
     short = replace(PLAN, identity_minutes=0.03, expression_minutes=0.02)
     told: list[tuple[str, int, int]] = []

@@ -363,6 +363,7 @@ def test_what_is_drawn_elsewhere_moves_as_it_is_driven(either: RomeEngine) -> No
     assert asset.atlas[..., :3].reshape(-1, 3).std(0).min() > 5
 
 
+@pytest.mark.soak
 def test_every_network_can_be_exported_whole(engines: dict[str, RomeEngine]) -> None:
     """As TensorRT and torch.compile want it: no branch, no shape of its own, the same numbers."""
     for component in (component for component in engines["rome"]._networks.here().components() if component.often):

@@ -60,7 +60,10 @@ class TestExport:
 
     @pytest.mark.parametrize(
         ("name", "precision"),
-        [*((name, Precision.FLOAT32) for name in NETWORKS), ("superresolution", Precision.FLOAT16)],
+        [
+            *((name, Precision.FLOAT32) for name in NETWORKS),
+            pytest.param("superresolution", Precision.FLOAT16, marks=pytest.mark.soak),
+        ],
     )
     def test_every_network_is_one_program_with_its_numbers(self, name: str, precision: Precision) -> None:
         component = NETWORKS[name](small_network(precision))

@@ -65,10 +65,10 @@ def test_each_device_does_one_thing_at_a_time_and_each_frame_goes_its_way_in_ord
     assert all(way == whole for way in by_frame.values() if "encode" in way)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("count", [1, 3, 7])
 def test_equal_callers_get_equal_shares(count: int):
     for share in (0.25, 0.5):
-        outcome = simulated(planned(count, 24), assumed(share), Load(callers=4, camera_rate=30))
+        outcome = simulated(planned(count, 24), assumed(share), Load(callers=4, camera_rate=30, seconds=3))
         assert outcome.slowest_fps > 0.95 * outcome.fps
 
 

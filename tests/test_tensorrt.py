@@ -47,6 +47,7 @@ class TestKey:
         conv.weight.data[3, 3, 2, 2] += 1
         assert trt.weights_of(conv) != before
 
+    @pytest.mark.soak
     def test_is_the_same_in_every_process(self) -> None:
         script = (
             "from engines.voodoo3d import components, synthetic; from engines.voodoo3d.architecture import Architecture\n"

@@ -188,10 +188,10 @@ class Tone(MediaStreamTrack):
 
     def __init__(self) -> None:
         super().__init__()
-        self._at = 0
+        self._at, self._begun = 0, asyncio.get_running_loop().time()
 
     async def recv(self) -> av.AudioFrame:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(max(0.0, self._begun + self._at / 48_000 - asyncio.get_running_loop().time()))
         t = (self._at + np.arange(960)) / 48_000
         wave = (np.sin(2 * math.pi * 440 * t) * 12_000).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
