@@ -67,7 +67,7 @@ async def test_a_still_is_the_quilt_of_this_moment_and_nothing_is_kept_of_it(liv
 
 async def test_why_a_still_is_unsigned_is_told_in_letters_that_a_header_holds(live, http, tmp_path, monkeypatch):
     (tmp_path / "鍵").write_text("no folder, so no key can be made in it")
-    monkeypatch.setattr(live.app.state, "signer", Signer(Keys(tmp_path / "鍵" / "provenance")))
+    monkeypatch.setitem(live.app.state._state, "signer", Signer(Keys(tmp_path / "鍵" / "provenance")))
     async with Client(http) as caller:
         await caller.publish()
         answer = await http.post("/api/channels/room/still")
