@@ -109,7 +109,7 @@ class Call:
                 sent = self._sent(BEFORE)
                 up.conditions = down.conditions = fault.conditions
                 await asyncio.sleep(fault.seconds)
-                good, keyframes = time.monotonic(), await self._keyframes(http) - keyframes
+                good, keyframes = time.monotonic(), _more(keyframes, await self._keyframes(http))
                 carried = self._sent(min(5.0, fault.seconds))
                 up.conditions = down.conditions = Conditions()
                 await asyncio.sleep(AFTER)
@@ -139,9 +139,10 @@ class Call:
         way = self._distance.up if self.caller_far else self._distance.down
         return round(way.bits(now - seconds, now) / 1e6, 2)
 
-    async def _keyframes(self, http: httpx.AsyncClient) -> int:
+    async def _keyframes(self, http: httpx.AsyncClient) -> dict[str, int]:
+        """By form."""
         told = (await http.get("/api/channels/far")).json()
-        return sum(stream["keyframes"] for stream in told["streams"])
+        return {stream["form"]: stream["keyframes"] for stream in told["streams"]}
 
     def _facts(self, begun: float, bad: float, good: float, over: float) -> dict[str, Any]:
         at, ages = (np.array(one) for one in zip(*self.regular.seen, strict=True))
@@ -156,6 +157,11 @@ class Call:
             "longest_pause_s": _pause(at, bad, good),
             "back_after_s": round(float(after[0] - good), 2) if len(after) else None,
         }
+
+
+def _more(before: dict[str, int], now: dict[str, int]) -> int:
+    """How many came; a form that was given up for another meanwhile, and is made again, counts from nothing."""
+    return sum(count - before.get(form, 0) if count >= before.get(form, 0) else count for form, count in now.items())
 
 
 def _middle(at: np.ndarray, ages: np.ndarray, since: float, until: float) -> float | None:

@@ -169,6 +169,10 @@ def test_hours_tell_what_is_not_as_it_was():
     assert wrong[1].startswith("held_mib grows by 18")
 
 
+def test_networks_count_keyframes_of_forms_that_come_and_go():
+    assert networks._more({"whole": 9, "half": 4}, {"whole": 11, "half": 1, "quarter": 2}) == 2 + 1 + 2
+
+
 def test_networks_tell_what_does_not_recover():
     run = {"ended": [], "longest_pause_s": 0.4, "back_after_s": 0.1, "age_before_ms": 50.0, "age_meanwhile_ms": 120.0}
     run |= {"age_at_last_ms": 60.0, "keyframes_per_second": 0.3}
