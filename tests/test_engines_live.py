@@ -98,7 +98,7 @@ SMALL: dict[str, Callable[[], AnyEngine]] = {
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["voodoo3d", pytest.param("rome", marks=pytest.mark.soak), "rome-linear"])
 @pytest.mark.usefixtures("one_thread")
 async def test_a_caller_drives_a_head_that_a_viewer_sees(tmp_path: Path, name: str) -> None:
     assert_a_hologram_of_noise(await called(tmp_path, SMALL[name](), pictures=3, seconds=120))

@@ -134,8 +134,8 @@ def test_what_is_not_made_of_such_an_avatar_is_said_in_one_line(
     [
         [0, 1, 2, 4, 5, 6],  # of thirty a second one is missing
         [0, 1, 2.4, 3.1, 5.7, 6, 6.01, 40],  # a screen recorder's
-        [0, 1, 1, 2, 3],  # one time twice
-        [7, 8, 9],  # from the middle of something
+        pytest.param([0, 1, 1, 2, 3], marks=pytest.mark.soak),  # one time twice
+        pytest.param([7, 8, 9], marks=pytest.mark.soak),  # from the middle of something
     ],
     ids=["one missing", "uneven", "twice", "late"],
 )
