@@ -19,6 +19,7 @@ from engines.geometry.motion import Record
 from engines.parametric import checkpoint, detail, extraction, fitting, posing, scan, strips
 from engines.parametric.checkpoint import SHIPPED
 from engines.parametric.detail import Refining
+from engines.parametric.drive import CHEEKS, coefficients
 from engines.parametric.engine import Parametric
 from engines.parametric.enrol import ParametricAvatar
 from engines.parametric.fitting import CloudRejected, ExpressionSearch, Search
@@ -255,6 +256,28 @@ def test_a_jaw_that_drops_opens_the_avatars_mouth(
     crown = avatar.vertices[:, 1] > 0.4
     assert dropped[near].mean() > 0.2 * 2.0 / 25 * avatar.scale  # of the chin and the throat below it, which stays
     assert np.abs(dropped[crown]).max() < 0.1 * dropped[near].mean()
+
+
+def test_what_a_caller_does_is_shown_whole(
+    model: HeadModel, avatar: ParametricAvatar, sample_portrait: FaceObservation
+) -> None:
+    """Landmarks moved as the network moves them, a jaw as far as it hangs and brows by their millimetres, come out as that."""
+    from engines.parametric.baking import displacements
+
+    z, both = (
+        torch.from_numpy(avatar.z_id)[None],
+        np.concatenate([avatar.vertices - avatar.baked.shut, avatar.landmarks]),
+    )
+    rest = replace(sample_portrait, shape=sample_portrait.neutral.copy())
+    width = np.linalg.norm(rest.neutral[CHEEKS[0]] - rest.neutral[CHEEKS[1]])
+    codes = torch.cat([model.expression(name) for name in ("closed", "jaw", "brows up", "blink", "smile")])
+    closed, *moved = displacements(model, z, torch.from_numpy(both.astype(np.float32)), codes)
+    for true in moved - closed:
+        shape = rest.neutral.copy()
+        shape[list(avatar.indices)] += true[len(avatar.vertices) :] * (width / avatar.width)
+        reached = np.tensordot(coefficients(avatar, replace(rest, shape=shape)), avatar.baked.shapes, 1)
+        off = np.linalg.norm(reached - true[: len(avatar.vertices)])
+        assert off < 0.3 * np.linalg.norm(true[: len(avatar.vertices)])
 
 
 def test_heads_turn_as_they_are_seen_and_necks_stay(

@@ -1,7 +1,7 @@
 """Geometry: how true the parametric head is, on heads whose truth is known; beside the thesis' tables, which are of scans.
 
     python -m benchmarks.geometry                       what the engine's own head model does, some minutes on two cores
-    python -m benchmarks.geometry --only meshing        one part: trained, unseen, hard, faces, between, meshing, verbs, scans, ablation
+    python -m benchmarks.geometry --only meshing        one part of several (--help)
     python -m benchmarks.geometry --ict heads.npz       ICT's heads as scans (engines/parametric/train/ict.py)
     python -m benchmarks.geometry --only meshing --device cuda
 
@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.geometry import ablation, faces, fits, meshing, verbs
+from benchmarks.geometry import ablation, faces, fits, meshing, pictures, verbs
 from benchmarks.lib.harness import RESULTS, parser, show, write
 from engines.parametric import checkpoint
+from engines.parametric.head import HeadModel
 
-PARTS = ("trained", "unseen", "hard", "faces", "between", "meshing", "verbs", "scans", "ablation")
+PARTS = ("trained", "unseen", "hard", "faces", "between", "meshing", "verbs", "scans", "ablation", "strips")
 ICT = Path(__file__).parents[3] / "shared/heads/ict_facekit_f16.npz"
 THESIS = {
     "identity, head": {"chamfer_mm": 0.820, "nc": 0.948, "f5": 0.989},
@@ -58,6 +59,7 @@ def main() -> None:
         "meshing": lambda: meshing.measured(wanted.device),
         "verbs": verbs.measured,
         "scans": lambda: fits.scans(model, wanted.ict, wanted.scans, wanted.samples),
+        "strips": lambda: _strips(model, wanted.out),
         "ablation": lambda: _ablation(wanted.steps, wanted.maps, wanted.device, wanted.out),
     }
     results: dict[str, Any] = {"thesis": THESIS, "model": model.note}
@@ -82,6 +84,16 @@ def _shown(part: str, rows: dict[str, Any]) -> None:
     headings = list(dict.fromkeys(name for row in rows.values() for name in row))
     cells = [[name, *(f"{row[h]:.4g}" if h in row else "" for h in headings)] for name, row in rows.items()]
     show(part, ["", *headings], cells)
+
+
+def _strips(model: HeadModel, out: Path) -> dict[str, Any]:
+    """The picture of docs/parametric.md, as geometry_strips.webp."""
+    from PIL import Image
+
+    picture = pictures.drawn(model)
+    out.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(out / "geometry_strips.webp", quality=80, method=6)
+    return {"rows": 3.0, "faces": float(len(pictures.FACES))}
 
 
 def _ablation(steps: int, side: int, device: str, out: Path) -> dict[str, Any]:

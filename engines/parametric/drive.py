@@ -12,8 +12,8 @@ from engines.turns import limited
 
 FURTHEST = 50.0
 "Centimetres beyond which no point of a face lies."
-LARGEST = 4.0
-"Standard deviations of a shape's coefficient that are shown at most."
+LARGEST = 9.0
+"Standard deviations of a shape's coefficient that are shown at most: a jaw that hangs as far as it can is 7.1 of the first."
 TURN_FREE, TURN_MOST = np.radians([32.0, 32.0, 35.0]), np.radians([58.0, 42.0, 50.0])
 "Yaw, pitch and roll are followed one to one up to the first angle and never beyond the second."
 CHEEKS = (234, 454)
@@ -57,4 +57,4 @@ def coefficients(avatar: ParametricAvatar, seen: FaceObservation) -> np.ndarray:
     if not avatar.mouth_seen:  # nothing says what lies under a mask, so nothing below the nose moves
         offsets[rest[chosen, 1] < rest[UNDER_NOSE, 1]] = 0.0
     found = avatar.baked.from_landmarks @ offsets.ravel().astype(np.float32)
-    return LARGEST * np.tanh(found / LARGEST)
+    return found.clip(-LARGEST, LARGEST)
