@@ -34,6 +34,10 @@ async def test_the_puppet_calls_a_server_and_hangs_up(tmp_path):
         assert told == [f"{address}/view/stage"]
         async with httpx.AsyncClient(trust_env=False) as http:
             assert (await http.get(told[0])).status_code == 200
+        lobby, first = app.state.lobby, app.state.lobby.channels["stage"]
+        lobby._endings.overdue(first, "a test ends it")
+        await until(lambda: lobby.channels.get("stage") not in (None, first), 30)
+        await until(lambda: told == 2 * [f"{address}/view/stage"])
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
         await until(lambda: "stage" not in app.state.lobby.channels)

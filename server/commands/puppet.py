@@ -32,13 +32,19 @@ LOOK_EVERY = 0.5
 async def play(
     server: str, channel: str, avatar: str, token: str | None, seconds: float | None, tell: Callable[[str], None]
 ) -> None:
-    """Publish the puppet into `channel` of the Telequilt at `server` until cancelled. Raises Refused or Unreachable."""
+    """Publish the puppet into `channel` of the Telequilt at `server` until cancelled, anew where the connection is lost. Raises
+    Refused or Unreachable."""
     server = server.partition("#")[0].rstrip("/")  # as `serve` prints it: with a slash, and the token in the fragment
     puppet = await workers.slow(Puppet)
-    track = PictureTrack(lambda number: puppet.frame(number / RATE).pixels, RATE)
-    async with publishing(f"{server}/whip/{quote(channel)}?avatar={quote(avatar)}&driver=puppet", track, token=token):
-        tell(f"{server}/view/{quote(channel)}")
-        await asyncio.sleep(seconds if seconds is not None else float("inf"))
+    url = f"{server}/whip/{quote(channel)}?avatar={quote(avatar)}&driver=puppet"
+    deadline: float | None = None
+    while deadline is None or time.monotonic() < deadline:
+        track = PictureTrack(lambda number: puppet.frame(number / RATE).pixels, RATE)
+        async with publishing(url, track, token=token) as connection:
+            tell(f"{server}/view/{quote(channel)}")
+            deadline = deadline or time.monotonic() + (seconds if seconds is not None else float("inf"))
+            while connection.connectionState not in ("failed", "closed") and time.monotonic() < deadline:
+                await asyncio.sleep(min(LOOK_EVERY, max(0.0, deadline - time.monotonic())))
 
 
 async def join(link: Link, name: str, avatar: str, seconds: float | None, tell: Callable[[str], None]) -> None:
