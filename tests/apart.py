@@ -167,7 +167,7 @@ def turned(apart: Apart, settings: Settings) -> Iterator[str]:
         server = uvicorn.Server(connections.config(app, SERVER, settings.port))
         task = asyncio.create_task(server.serve())
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=f"http://{SERVER}:{settings.port}", headers=headers) as http:
+        async with httpx.AsyncClient(base_url=f"http://{SERVER}:{settings.port}", headers=headers, timeout=60) as http:
             await until(lambda: server.started and app.state.lobby is not None, 180)
             async with Client(http) as caller:
                 assert (await caller.publish()).status_code == 201

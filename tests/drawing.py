@@ -76,7 +76,9 @@ class Cameras:
         self._thread.join()
 
     async def _publish(self, channel: str, token: str) -> None:
-        http = httpx.AsyncClient(base_url=self._address, headers={"Authorization": f"Bearer {token}"} if token else {})
+        http = httpx.AsyncClient(
+            base_url=self._address, headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=60
+        )
         client = Client(http)
         self._open.append((client, http))
         assert (await client.publish(channel)).status_code == 201

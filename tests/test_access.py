@@ -31,7 +31,7 @@ BROWSERS = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,ima
 def client(data_dir: Path, at: str = "127.0.0.1:8000", **more: Any) -> httpx.AsyncClient:
     """Talks to an app that has not been started: what is refused is refused before anything else."""
     app = create_app(settings_for(data_dir, **more))
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{at}")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{at}", timeout=60)
 
 
 def kind(answer: httpx.Response) -> str:
@@ -159,7 +159,7 @@ async def test_a_strangers_list_of_avatars_holds_the_sample_alone(tmp_path):
         app.state.services = services = painted_services(settings)
         services.avatars.keep(still_face(), services.avatars.records()[0].consent, "")
         base = {"base_url": "http://localhost", "headers": {"Authorization": f"Bearer {TOKEN}"}}
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), **base) as http:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), **base, timeout=60) as http:
             assert len((await http.get("/api/avatars")).json()) == seen
         services.close()
 
@@ -267,7 +267,9 @@ async def test_a_screen_too_large_to_send_is_said_at_readyz(tmp_path):
     app = create_app(settings_for(tmp_path, screen="8k"), painted_services)
     async with app.router.lifespan_context(app):
         await app.state.warming
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=60
+        ) as http:
             answer = await http.get("/readyz")
     assert kind(answer) == "cannot-start"
     assert "smaller screen" in answer.json()["detail"]
@@ -284,7 +286,7 @@ async def test_slow_files_of_one_client_keep_no_place_from_others(tmp_path):
             await go_on.wait()
 
     async def verified(ip: str, slow: bool) -> httpx.Response:
-        async with httpx.AsyncClient(transport=at[ip], base_url="http://telequilt.example") as http:
+        async with httpx.AsyncClient(transport=at[ip], base_url="http://telequilt.example", timeout=60) as http:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             return await http.post("/api/verify", content=file(slow), headers=headers, timeout=60)
 

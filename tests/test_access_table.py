@@ -62,7 +62,7 @@ def routes() -> tuple[tuple[str, str], ...]:
 
 def client(app: FastAPI, at: str = "localhost:8000", **headers: str) -> httpx.AsyncClient:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{at}", headers=named)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://{at}", headers=named, timeout=60)
 
 
 async def answers(

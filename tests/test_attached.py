@@ -84,7 +84,7 @@ async def test_serve_shows_a_call_and_outlives_its_window(tmp_path):
                 await seen(desk, process, lit)
                 await asyncio.to_thread(desktops.press, desk, "q")
                 await seen(desk, process, dark)
-                async with httpx.AsyncClient(base_url=address) as http:
+                async with httpx.AsyncClient(base_url=address, timeout=60) as http:
                     live = (await http.get("/api/channels/room")).json()
                 assert live["session"]["frames"] > 0
                 for _ in range(4):  # by somebody without patience

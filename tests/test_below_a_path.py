@@ -25,7 +25,11 @@ painted = pytest.fixture(scope="module")(painted_server)
 
 
 async def test_each_location_leads_back_through_the_proxy(tmp_path):
-    async with serving(settings_for(tmp_path)) as (url, app), stripping(url) as proxy, httpx.AsyncClient() as http:
+    async with (
+        serving(settings_for(tmp_path)) as (url, app),
+        stripping(url) as proxy,
+        httpx.AsyncClient(timeout=60) as http,
+    ):
         endpoint = f"{proxy.address}/whip/room?avatar=sample"
         called = await http.post(endpoint, content=await offered("video"), headers=SDP)
         session = urljoin(endpoint, called.headers["Location"])
@@ -44,7 +48,7 @@ async def test_each_location_leads_back_through_the_proxy(tmp_path):
 
 async def test_a_client_that_takes_a_location_for_a_path_from_the_root_finds_it_where_there_is_no_proxy(tmp_path):
     """As OBS does: whatever has no scheme becomes the path, from which every HTTP client then removes the dots (RFC 3986)."""
-    async with serving(settings_for(tmp_path)) as (url, _), httpx.AsyncClient() as http:
+    async with serving(settings_for(tmp_path)) as (url, _), httpx.AsyncClient(timeout=60) as http:
         called = await http.post(f"{url}/whip/room", content=await offered("video"), headers=SDP)
         assert (await http.delete(f"{url}/{called.headers['Location']}")).status_code == 200
 

@@ -91,7 +91,9 @@ async def seated(http: httpx.AsyncClient, call: Call, frequencies: tuple[float, 
         joined = [await call.join(f"M{n}", "member" if n else first) for n in range(len(frequencies))]
         for (seat, _), frequency in zip(joined, frequencies, strict=True):
             headers = {"Authorization": f"Bearer {seat['token']}"}
-            asking = await stack.enter_async_context(httpx.AsyncClient(base_url=http.base_url, headers=headers))
+            asking = await stack.enter_async_context(
+                httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60)
+            )
             client = await stack.enter_async_context(Client(asking))
             answer = await client.publish(seat["whip"].removeprefix("whip/"), Clip(), Tone(frequency))
             assert answer.status_code == 201, answer.text
@@ -102,7 +104,7 @@ async def seated(http: httpx.AsyncClient, call: Call, frequencies: tuple[float, 
 async def served(tmp_path):
     async with (
         serving(settings_for(tmp_path, min_free_bytes=0)) as (address, app),
-        httpx.AsyncClient(base_url=address) as http,
+        httpx.AsyncClient(base_url=address, timeout=60) as http,
     ):
         made = await Call.make(http, title="Tea")
         yield http, app, made
@@ -193,7 +195,10 @@ def heard_alone(sounds: list[Any]) -> bool:
 async def watching(http: httpx.AsyncClient, call: Call, token: str):
     """Somebody who watches and hears the call."""
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as viewer:
+    async with (
+        httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60) as asking,
+        Client(asking) as viewer,
+    ):
         assert (await viewer.view(call.name, audio=True)).status_code == 201
         yield viewer
 

@@ -24,7 +24,7 @@ from tests.live import GONE_SECONDS, SDP, Client, Clip, quiet, serving, settings
 async def served(tmp_path):
     async with (
         serving(settings_for(tmp_path, min_free_bytes=0)) as (address, app),
-        httpx.AsyncClient(base_url=address) as http,
+        httpx.AsyncClient(base_url=address, timeout=60) as http,
     ):
         yield http, app
 
@@ -45,7 +45,10 @@ async def call(http):
 async def peer(http: httpx.AsyncClient, token: str):
     """A WebRTC client that sends `token`."""
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as client:
+    async with (
+        httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60) as asking,
+        Client(asking) as client,
+    ):
         yield client
 
 

@@ -38,7 +38,7 @@ async def served(tmp_path):
 
 @pytest.fixture
 async def http(served):
-    async with httpx.AsyncClient(base_url=served[0], headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+    async with httpx.AsyncClient(base_url=served[0], headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as http:
         yield http
 
 
@@ -110,7 +110,7 @@ async def test_each_wrong_token_gets_its_own_refusal_and_no_way_to_probe(http, c
     other = await Call.make(http)
     gone = await Call.make(http)
     await gone.ask("DELETE")
-    async with httpx.AsyncClient(base_url=http.base_url) as bare:
+    async with httpx.AsyncClient(base_url=http.base_url, timeout=60) as bare:
         assert (await bare.post("/api/calls", json={})).status_code == 401
         for name in (call.name, "never-was"):
             answer = await bare.get(f"/api/calls/{name}")
@@ -213,7 +213,10 @@ async def test_a_seats_token_opens_its_own_seat_alone(http, call):
 
     async def publishes(channel: str, token: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as client:
+        async with (
+            httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60) as asking,
+            Client(asking) as client,
+        ):
             return await client.publish(channel)
 
     for channel, token in ((two, ana["token"]), (call.name, ana["token"]), (seen, viewer["token"]), (one, call.host)):
@@ -245,7 +248,9 @@ async def test_a_seats_token_opens_its_own_seat_alone(http, call):
 
 async def test_whoever_joins_may_bring_an_avatar_and_nobody_else_may(http, call):
     ana = await call.sit("Ana")
-    async with httpx.AsyncClient(base_url=http.base_url, headers={"Authorization": f"Bearer {ana['token']}"}) as hers:
+    async with httpx.AsyncClient(
+        base_url=http.base_url, headers={"Authorization": f"Bearer {ana['token']}"}, timeout=60
+    ) as hers:
         for path in ("/api/avatars", "/api/avatars/sample", "/api/screens"):
             assert (await hers.get(path)).status_code == 200
         photo = io.BytesIO()
@@ -260,7 +265,9 @@ async def test_whoever_joins_may_bring_an_avatar_and_nobody_else_may(http, call)
         for path in ("/api/channels", "/api/devices", "/metrics", "/api/recordings"):
             assert (await hers.get(path)).status_code == 401
     await call.ask("DELETE")
-    async with httpx.AsyncClient(base_url=http.base_url, headers={"Authorization": f"Bearer {ana['token']}"}) as hers:
+    async with httpx.AsyncClient(
+        base_url=http.base_url, headers={"Authorization": f"Bearer {ana['token']}"}, timeout=60
+    ) as hers:
         assert (await hers.get("/api/avatars")).status_code == 401
 
 
@@ -279,7 +286,7 @@ async def test_a_socket_of_another_origin_or_without_a_token_learns_nothing(serv
     assert silent.told == []
     async with (
         serving(settings_for(tmp_path / "private")) as (private, _),
-        httpx.AsyncClient(base_url=private) as asking,
+        httpx.AsyncClient(base_url=private, timeout=60) as asking,
     ):
         own = await Call.make(asking)
         for headers in ({"Origin": "https://evil.example"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": "null"}):
@@ -367,7 +374,10 @@ async def test_a_member_is_told_why_it_may_not_let_others_in(call):
 async def test_nobody_watches_a_call_unseen_and_who_runs_the_server_neither(http, call):
     for token in (TOKEN, call.host):
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as client:
+        async with (
+            httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60) as asking,
+            Client(asking) as client,
+        ):
             refused = await client.view(call.name)
             assert (refused.status_code, kind(refused)) == (403, "not-permitted")
 

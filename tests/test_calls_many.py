@@ -23,7 +23,7 @@ async def comes_and_goes(http: httpx.AsyncClient, call: Call, number: int) -> No
     socket = await call.enter(seat)
     call.sockets.remove(socket)
     headers = {"Authorization": f"Bearer {seat['token']}"}
-    async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as peer:
+    async with httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60) as asking, Client(asking) as peer:
         if number % 3 == 0:
             assert (await peer.publish(f"{call.name}.{seat['seat']}")).status_code == 201
             await until(lambda: peer.connection.connectionState == "connected")
@@ -83,7 +83,10 @@ def more_than(before: tuple[int, ...]) -> bool:
 @pytest.fixture
 async def served(tmp_path, monkeypatch):
     monkeypatch.setattr(rules, "AWAY_SECONDS", 1.0)
-    async with serving(settings_for(tmp_path)) as (address, app), httpx.AsyncClient(base_url=address) as http:
+    async with (
+        serving(settings_for(tmp_path)) as (address, app),
+        httpx.AsyncClient(base_url=address, timeout=60) as http,
+    ):
         yield http, app
 
 

@@ -35,7 +35,7 @@ async def served(request, tmp_path):
     headers = {"Authorization": f"Bearer {TOKEN}"} if request.param else {}
     async with (
         serving(settings_for(tmp_path, **more)) as (address, app),
-        httpx.AsyncClient(base_url=address, headers=headers) as http,
+        httpx.AsyncClient(base_url=address, headers=headers, timeout=60) as http,
     ):
         yield http, app
 
@@ -69,7 +69,10 @@ async def test_ffmpeg_sits_in_a_call_by_its_media_alone_and_any_player_watches(s
                 await asyncio.sleep(0.1)
         assert (await seat_row(call, camera["seat"]))["state"] == "present"
         headers = {"Authorization": f"Bearer {player['token']}"}
-        async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as watcher:
+        async with (
+            httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60) as asking,
+            Client(asking) as watcher,
+        ):
             assert (await watcher.view(call.name, audio=True)).status_code == 201
             await watcher.seen(5, PATIENCE)
             await until(lambda: len(watcher.sounds) > 5, PATIENCE)
@@ -92,7 +95,10 @@ async def test_show_watches_a_call_and_everybody_sees_that_it_does(served, call)
     assert watcher["role"] == "viewer"
     await until(lambda: wall.dark == "waiting for the call")
     headers = {"Authorization": f"Bearer {ana['token']}"}
-    async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as client:
+    async with (
+        httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60) as asking,
+        Client(asking) as client,
+    ):
         assert (await client.publish(f"{call.name}.1")).status_code == 201
         await until(lambda: len(wall.shown) > 5, PATIENCE)
         assert "Showing the call: 6x4 views in 1536x1024." in wall.told
@@ -119,7 +125,10 @@ async def test_a_puppet_sits_moves_and_speaks_and_comes_back_when_its_line_is_lo
     heard = app.state.lobby.live(f"{call.name}.{seat}").voice
     assert heard is not None
     headers = {"Authorization": f"Bearer {(await call.sit('Eve', 'viewer'))['token']}"}
-    async with httpx.AsyncClient(base_url=http.base_url, headers=headers) as asking, Client(asking) as viewer:
+    async with (
+        httpx.AsyncClient(base_url=http.base_url, headers=headers, timeout=60) as asking,
+        Client(asking) as viewer,
+    ):
         assert (await viewer.view(f"{call.name}.{seat}", audio=True)).status_code == 201
         await until(lambda: any(abs(frame.to_ndarray()).max() > 1000 for frame in viewer.sounds), PATIENCE)
     playing.cancel()

@@ -89,7 +89,7 @@ async def test_a_server_that_is_asked_again_and_again_ends_its_calls_all_the_sam
     words = (sys.executable, "-m", "server", "serve", "--port", "0", "--data-dir", str(tmp_path))
     async with running(*words, stderr=asyncio.subprocess.PIPE) as process:
         _, address = await announced(process)
-        async with calling(address), httpx.AsyncClient(base_url=address) as http:
+        async with calling(address), httpx.AsyncClient(base_url=address, timeout=60) as http:
             await http.post("/api/channels/room/recording")
             await asyncio.sleep(0.5)
             for _ in range(4):

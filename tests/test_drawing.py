@@ -160,8 +160,8 @@ async def test_a_member_of_a_call_may_draw_another(tmp_path: Path, sample_portra
         ana = await call.sit("Ana", token=call.host, plain=True)
         bo = await call.sit("Bo", token=(await call.invite("viewer"))["token"])
         async with (
-            httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {ana['token']}"}) as hers,
-            httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {bo['token']}"}) as his,
+            httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {ana['token']}"}, timeout=60) as hers,
+            httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {bo['token']}"}, timeout=60) as his,
             Client(hers) as caller,
             Drawer(his) as viewer,
         ):
@@ -172,7 +172,7 @@ async def test_a_member_of_a_call_may_draw_another(tmp_path: Path, sample_portra
             assert (await viewer.asset()).status_code == 200, "with the seat's own token"
             assert app.state.lobby.channels[name].session.drawn
             if shared:
-                async with httpx.AsyncClient(base_url=base) as stranger:
+                async with httpx.AsyncClient(base_url=base, timeout=60) as stranger:
                     assert (await stranger.get(f"{viewer.session}/asset")).status_code == 401
         await call.close()
 

@@ -88,7 +88,7 @@ async def test_firefox_makes_a_call_sits_in_it_mutes_and_leaves(tmp_path, firefo
     environment = {"FIREFOX": firefox, "HOME": str(tmp_path)}
     async with (
         serving(settings_for(tmp_path / "data")) as (base, app),
-        httpx.AsyncClient(base_url=base) as http,
+        httpx.AsyncClient(base_url=base, timeout=60) as http,
         driven(environment, str(modules), f"{base}/", "call") as process,
     ):
         await step(process, "seated")

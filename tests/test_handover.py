@@ -90,7 +90,7 @@ async def test_a_call_goes_out_once_everybody_agrees_and_comes_back_when_one_doe
         (ana, hers), (bo, his) = await call.join("Ana", "host"), await call.join("Bo")
         for one in (ana, bo):
             headers = {"Authorization": f"Bearer {one['token']}"}
-            asking = await stack.enter_async_context(httpx.AsyncClient(base_url=base, headers=headers))
+            asking = await stack.enter_async_context(httpx.AsyncClient(base_url=base, headers=headers, timeout=60))
             caller = await stack.enter_async_context(Client(asking))
             await caller.publish(f"{call.name}.{one['seat']}", Clip(), AudioStreamTrack())
         await hers.hears("seat", seat=bo["seat"], publishing="live")

@@ -262,7 +262,7 @@ async def test_no_route_fails_whatever_it_is_asked(cold, which, body, query, hea
     """On a server that is not warm yet, whose routes meet what is asked before anything else."""
     told: Any = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(cold, raise_app_exceptions=False), base_url="http://localhost"
+        transport=httpx.ASGITransport(cold, raise_app_exceptions=False), base_url="http://localhost", timeout=60
     ) as http:
         if which[1] in ("/puppet.mp4", "/api/engines"):
             return

@@ -44,7 +44,10 @@ async def test_it_is_said_and_stated_and_blocks_nobody(
     def services(settings: Settings):
         return replace(painted_services(settings), likeness=judge)
 
-    async with serving(settings_for(tmp_path), services) as (base, app), httpx.AsyncClient(base_url=base) as http:
+    async with (
+        serving(settings_for(tmp_path), services) as (base, app),
+        httpx.AsyncClient(base_url=base, timeout=60) as http,
+    ):
         avatar = app.state.services.avatars.keep(still_face(), consent, "cafe" * 16).id
         async with Client(http) as caller:
             await caller.publish(avatar=avatar)
@@ -73,7 +76,10 @@ async def test_in_a_call_the_seat_alone_is_told_and_it_alone_confirms(tmp_path: 
     def services(settings: Settings):
         return replace(painted_services(settings), likeness=Alike(0.1))
 
-    async with serving(settings_for(tmp_path), services) as (base, app), httpx.AsyncClient(base_url=base) as http:
+    async with (
+        serving(settings_for(tmp_path), services) as (base, app),
+        httpx.AsyncClient(base_url=base, timeout=60) as http,
+    ):
         avatar = app.state.services.avatars.keep(still_face(), Consent.ME, "cafe" * 16).id
         call = await Call.make(http, form="table")
         ana, hers = await call.join("Ana", "host", avatar=avatar)
@@ -109,7 +115,7 @@ async def test_in_a_call_the_seat_alone_is_told_and_it_alone_confirms(tmp_path: 
 async def test_what_moves_an_avatar_is_stated_as_its_caller_says(tmp_path: Path):
     import httpx
 
-    async with serving(settings_for(tmp_path)) as (base, _), httpx.AsyncClient(base_url=base) as http:
+    async with serving(settings_for(tmp_path)) as (base, _), httpx.AsyncClient(base_url=base, timeout=60) as http:
         for query, driven in (({"driver": "puppet"}, ["puppet"]), ({}, ["unstated"])):
             async with Client(http) as caller:
                 assert (await caller.publish(**query)).status_code == 201
@@ -123,4 +129,4 @@ async def test_what_moves_an_avatar_is_stated_as_its_caller_says(tmp_path: Path)
 def member(base: str, seat: dict[str, Any]):
     import httpx
 
-    return httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {seat['token']}"})
+    return httpx.AsyncClient(base_url=base, headers={"Authorization": f"Bearer {seat['token']}"}, timeout=60)

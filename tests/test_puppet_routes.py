@@ -32,7 +32,7 @@ async def test_the_puppet_calls_a_server_and_hangs_up(tmp_path):
         ingest = app.state.lobby.channels["stage"].ingest
         await until(lambda: ingest.received > 5)
         assert told == [f"{address}/view/stage"]
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             assert (await http.get(told[0])).status_code == 200
         lobby, first = app.state.lobby, app.state.lobby.channels["stage"]
         lobby._endings.overdue(first, "a test ends it")

@@ -99,7 +99,7 @@ async def test_each_costly_route_is_refused_in_its_words_and_counted(tmp_path):
     headers = {"Authorization": f"Bearer {TOKEN}"}
     app.state.quotas.costly = {row.name: Quota(1, 1, 3600) for row in COSTLY}
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://localhost", headers=headers
+        transport=httpx.ASGITransport(app), base_url="http://localhost", headers=headers, timeout=60
     ) as http:
         for row in COSTLY:
             path = re.sub(r"\[\^/\]\+", "x", row.path.pattern)
@@ -118,14 +118,14 @@ async def test_each_costly_route_is_refused_in_its_words_and_counted(tmp_path):
 async def test_who_has_no_token_uses_up_nobodys_quota(tmp_path):
     app = app_for(tmp_path)
     app.state.quotas.costly["portraits"] = Quota(1, 1, 3600)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=60) as http:
         assert {(await http.post("/api/avatars")).status_code for _ in range(5)} == {401}
         assert (await http.post("/api/avatars", headers={"Authorization": f"Bearer {TOKEN}"})).status_code == 503
 
 
 async def test_this_machines_user_meets_no_quota(tmp_path):
     app = create_app(settings_for(tmp_path))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=60) as http:
         assert {(await http.post("/api/avatars")).status_code for _ in range(100)} == {503}
 
 
@@ -154,7 +154,7 @@ async def test_a_client_is_whom_a_trusted_proxy_names_and_nobody_elses_word_coun
     monkeypatch.setattr(Quotas, "check", lambda self, method, path, who: asked.append(who))
     whole = connections.config
     monkeypatch.setattr(connections, "config", lambda app, host, port: whole(app, host, port, trusted))
-    async with listening(app) as base, httpx.AsyncClient(base_url=base) as http:
+    async with listening(app) as base, httpx.AsyncClient(base_url=base, timeout=60) as http:
         for said in ("198.51.100.9", "203.0.113.1, 198.51.100.9"):  # what its own client said, the proxy has put first
             headers = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": said, "Forwarded": "for=192.0.2.1"}
             await http.post("/api/avatars", headers=headers)

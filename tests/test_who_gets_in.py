@@ -303,7 +303,9 @@ async def test_a_viewers_session_is_no_key_to_the_callers(shared):
 async def test_on_loopback_nobody_needs_a_token(tmp_path):
     app = whole_app(settings_for(tmp_path))
     names = dict.fromkeys(("channel", "call", "name", "invitation", "avatar", "session", "node", "file"), "x")
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:8000") as http:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://localhost:8000", timeout=60
+    ) as http:
         for row in ROWS:
             method, _, path = row.partition(" ")
             if method == "SOCKET" or path in (
