@@ -75,13 +75,14 @@ def stations(
     services: Callable[[Settings], Services] = painted_services,
     **more: Any,
 ) -> Iterator[list[Station]]:
-    """`count` warm nodes, each with a data folder of its own."""
+    """`count` warm nodes, each with a data folder of its own, who know each other and what was forgotten."""
     directory = registry if registry is not None else Local()
     made = [begun(folder / f"node{number}", directory, services, **more) for number in range(count)]
     try:
         for station in made:
             ready(station)
         until(lambda: all(len(known(one)) == count for one in made))
+        until(lambda: all(asked(one, f"/api/avatars/{'A' * 22}").status_code == 404 for one in made))
         yield made
     finally:
         for station in made:
@@ -114,8 +115,11 @@ def welcomed(station: Station) -> str:
 
 def known(station: Station) -> list[str]:
     """The nodes that it has heard of."""
-    told = httpx.get(f"http://127.0.0.1:{station.port}/api/cluster", headers={"Authorization": f"Bearer {TOKEN}"})
-    return [one["node"] for one in told.json()["nodes"] if one["welcome"]]
+    return [one["node"] for one in asked(station, "/api/cluster").json()["nodes"] if one["welcome"]]
+
+
+def asked(station: Station, path: str) -> httpx.Response:
+    return httpx.get(f"http://127.0.0.1:{station.port}{path}", headers={"Authorization": f"Bearer {TOKEN}"})
 
 
 def until(condition: Callable[[], bool], seconds: float = PLENTY) -> None:

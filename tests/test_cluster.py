@@ -24,6 +24,7 @@ from server.cluster.members import Report
 from server.cluster.membership import Membership
 from server.cluster.registry import pass_of
 from server.cluster.station import Station
+from server.problems import Problem
 from server.provenance.consents import FORGOTTEN, GIVEN, Consents
 from tests.clusters import TOKEN, Flaky, begun, ready, stations, welcomed
 from tests.conversing import Call
@@ -146,7 +147,9 @@ async def test_callers_are_spread_by_load_and_two_doors_that_race_for_one_name_a
 async def test_an_avatar_is_fetched_by_the_node_that_needs_it_and_forgotten_by_all(three, tmp_path):
     async with at(three[0]) as a, at(three[1]) as b, at(three[2]) as c:
         avatar = await enrolled(a)
-        assert (await b.get(f"/api/avatars/{avatar}")).json()["name"] == "Ana"
+        answer = await b.get(f"/api/avatars/{avatar}")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["name"] == "Ana"
         assert (await c.get("/api/avatars")).json() == (await a.get("/api/avatars")).json()
         async with live(c, "hers", avatar=avatar):
             await settled(b, "hers")
@@ -198,6 +201,29 @@ async def test_consent_is_withdrawn_on_every_node_and_what_shows_it_ends(three, 
         assert (await c.post(f"/api/avatars/{avatar}/withdrawal")).status_code == 404
         kept = [folder for one in three for folder in (one.data_dir / "avatars").iterdir()]
         assert kept == []
+
+
+async def test_where_a_machine_cannot_be_asked_nobody_says_that_there_is_no_such_avatar(three, monkeypatch):
+    ask = Forward.ask
+
+    async def deaf(self: Forward, door: str, method: str, path: str, **more: Any) -> httpx.Response:
+        if "/avatars/" in path and method in ("DELETE", "POST"):
+            raise Problem(503, "node-lost", "it does not answer")
+        return await ask(self, door, method, path, **more)
+
+    async with at(three[0]) as a, at(three[2]) as c:
+        for forget in (
+            lambda avatar: a.delete(f"/api/avatars/{avatar}"),
+            lambda avatar: a.post(f"/api/avatars/{avatar}/withdrawal"),
+        ):
+            avatar = await enrolled(c)
+            with monkeypatch.context() as patched:
+                patched.setattr(Forward, "ask", deaf)
+                answer = await forget(avatar)
+            assert answer.status_code == 503, answer.text
+            assert three[2].name in answer.json()["detail"]
+            await until(lambda: not any((three[2].data_dir / "avatars").iterdir()))  # as soon as it is heard of
+            assert (await forget(avatar)).status_code == 404
 
 
 async def test_with_a_token_avatars_are_brought_and_forgotten_as_without_by_members_of_calls_too(tmp_path):

@@ -197,14 +197,16 @@ class Door:
         """Nobody anywhere may be live with it; then each node deletes what it has and takes it from nobody any more."""
         if await self._live(avatar):
             raise Problem(409, "avatar-live", "somebody is live with this avatar; end that first")
-        had = [await self._exchange.forget(avatar)]
+        had, missing = [await self._exchange.forget(avatar)], []
         for one in self._others():
-            with suppress(Problem):  # it is told when it is heard of again (Members.join)
+            try:
                 answer = await self._forward.ask(one.door, "DELETE", f"/api/cluster/avatars/{avatar}")
                 had.append(answer.status_code == 204)
+            except Problem:  # it is told when it is heard of again (Members.join)
+                missing.append(one.node)
         await self._forgotten_for_good(avatar)
         if not any(had):
-            raise Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
+            raise _nobody_had(avatar, missing)
         log.info("avatar forgotten", machines=sum(had))
         await Response(status_code=204)(scope, receive, send)
 
@@ -239,7 +241,7 @@ class Door:
                 missing.append(one.node)
         await self._forgotten_for_good(avatar)
         if not any(one.had for one in each.values()):
-            raise Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
+            raise _nobody_had(avatar, missing)
         headers = {"Telequilt-Missing": ", ".join(missing)} if missing else {}
         await JSONResponse(told(each), headers=headers)(scope, receive, send)
 
@@ -314,3 +316,11 @@ class Door:
         kept = [(name, value) for name, value in scope["headers"] if name.lower() not in names]
         client = (headers.get(CLIENT, ""), 0) if internal else scope.get("client")
         return {**scope, "headers": kept, "client": client}, internal
+
+
+def _nobody_had(avatar: str, missing: list[str]) -> Problem:
+    """`missing`: machines that did not answer."""
+    if not missing:
+        return Problem(404, "unknown-avatar", f"no avatar {avatar!r} is kept here")
+    who = f"{', '.join(missing)} did not answer, and no other machine has avatar {avatar!r}"
+    return busy("node-away", f"{who}: it is deleted there once they are heard of again. Ask again to see it gone", 5)
