@@ -213,9 +213,10 @@ class Settings(BaseSettings):
     @classmethod
     def _token_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         """Else nobody could ever send it, and whoever runs this server would look for the mistake elsewhere."""
-        if value is not None and not all("!" <= sign <= "~" for sign in value.get_secret_value()):
+        token = value.get_secret_value() if value is not None else ""
+        if token != token.strip() or not all(" " <= sign <= "~" for sign in token):
             raise ValueError(
-                "a token is letters, digits and signs of ASCII, without spaces: openssl rand -hex 16 makes one"
+                "a token is letters, digits and signs of ASCII, with no space around it: openssl rand -hex 16 makes one"
             )
         return value
 

@@ -74,8 +74,8 @@ def test_settings_come_from_variables_and_bad_ones_say_what_is_wrong(monkeypatch
         ({"turn_secret": ""}, "needs TELEQUILT_TURN_SECRET"),
         ({"udp_ports": "50200-50100"}, "no range of ports"),
         ({"screen": "sofa"}, "no screen is called"),
-        ({"token": "two words"}, "openssl rand -hex 16"),
-        ({"token": "schl\u00fcssel"}, "without spaces"),
+        ({"token": "two\nwords"}, "openssl rand -hex 16"),
+        ({"token": "schl\u00fcssel"}, "of ASCII"),
         ({"trusted_proxies": "10.0.0.0/8, proxy"}, "no address and no network"),
     ):
         with pytest.raises(ValidationError, match=words):
