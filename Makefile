@@ -9,7 +9,7 @@ PIP    := $(PY) -m pip install --disable-pip-version-check --constraint constrai
 
 help:
 	@echo "make run         start the server; ends with the address to open"
-	@echo "make test        run the test suite, one worker more than there are cores (about eleven minutes on two; headless browsers are used where there are some)"
+	@echo "make test        run the test suite, one worker more than there are cores (about ten minutes on two; headless browsers are used where there are some)"
 	@echo "make test-failed what failed last time once more, one after the other"
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
 	@echo "make golden      full-size networks and official shaders against golden outputs, where ../shared is at hand"
