@@ -14,7 +14,7 @@ help:
 	@echo "make check       formatting, lint, types, import order, Dockerfile: what CI checks"
 	@echo "make golden      full-size networks and official shaders against golden outputs, where ../shared is at hand"
 	@echo "make soak        crowds who come and go, full-size networks in a call, one ten-minute call (three quarters of an hour on two free cores)"
-	@echo "make hostile     thousands of requests, offers, files, packets and floods that mean no good, against a server of its own (eight minutes)"
+	@echo "make hostile     thousands of requests, offers, files, packets and floods that mean no good, against a server of its own (six minutes)"
 	@echo "make doctor      what this machine has and lacks, with the command that mends it"
 	@echo "make benchmarks  measure stage times and glass-to-glass latency on this machine"
 	@echo "make audit       known vulnerabilities in what constraints.txt pins (asks PyPI's advisories)"
